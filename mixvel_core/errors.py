@@ -1,0 +1,55 @@
+"""Errors a user meets. Each says what is wrong, where, and what to do about it, in one line.
+
+All of them survive pickling (they cross process boundaries), so every argument is positional.
+"""
+
+from __future__ import annotations
+
+
+class MixvelError(Exception):
+    """Base of all errors that are reported without a traceback. ``exit_code`` is the command's."""
+
+    exit_code = 4
+
+
+class RecipeError(MixvelError):
+    """A recipe, override or option is wrong; carries every problem found, one line each."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+class UsageError(MixvelError):
+    """The command line asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class PluginError(MixvelError):
+    """A plugin is missing, broken, or claims a name that another one holds."""
+
+    exit_code = 3
+
+
+class DataError(MixvelError):
+    """Data or weights are absent or unusable; the message names the way to get them."""
+
+    exit_code = 3
+
+
+class ArtifactError(MixvelError):
+    """A file of a run folder is damaged, foreign, or from another recipe."""
+
+
+class TrainingError(MixvelError):
+    """Training cannot go on (for example a loss that is not finite); what was saved is kept."""
+
+
+class SamplingError(MixvelError):
+    """An expert, router or selector returned something that cannot be used."""

@@ -1,0 +1,71 @@
+"""Options: the fields of a plugin or a recipe section, each with its type, range, default and one line of doc.
+
+An options class is a frozen, keyword-only attrs class whose fields are made by ``option``. It is the only place
+where an option is described: recipes are checked against it, ``mixvel plugins show`` and the docs print it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from attrs import NOTHING, Attribute, frozen
+
+
+@frozen(kw_only=True)
+class Check:
+    """A range an option must lie in: ``text`` says it in words, ``holds`` decides.
+
+    Called by attrs as a validator; None passes, because whether an option may be None is its type's business.
+    """
+
+    text: str
+    holds: Callable[[Any], bool]
+
+    def __call__(self, instance: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None and not self.holds(value):
+            raise ValueError(f"must be {self.text}, not {value!r}")
+
+
+def at_least(low: float) -> Check:
+    """Accepts values >= low."""
+    return Check(text=f"at least {low:g}", holds=lambda v: math.isfinite(v) and v >= low)
+
+
+def above(low: float) -> Check:
+    """Accepts values > low."""
+    return Check(text=f"above {low:g}", holds=lambda v: math.isfinite(v) and v > low)
+
+
+def between(low: float, high: float) -> Check:
+    """Accepts low <= value <= high."""
+    return Check(text=f"between {low:g} and {high:g}", holds=lambda v: low <= v <= high)
+
+
+def inside(low: float, high: float) -> Check:
+    """Accepts low < value < high."""
+    return Check(text=f"above {low:g} and below {high:g}", holds=lambda v: low < v < high)
+
+
+def from_up_to(low: float, high: float) -> Check:
+    """Accepts low <= value < high."""
+    return Check(text=f"at least {low:g} and below {high:g}", holds=lambda v: low <= v < high)
+
+
+def each(check: Check) -> Check:
+    """Accepts a non-empty list whose every entry passes ``check``."""
+    return Check(
+        text=f"a list, not empty, of values {check.text}",
+        holds=lambda v: len(v) > 0 and all(check.holds(e) for e in v),
+    )
+
+
+def option(*, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None,
+           check: Check | None = None) -> Any:
+    """One option: ``doc`` in a line, a ``default`` (or a ``factory`` of it) unless required, and its range."""
+    metadata = {"doc": doc, "range": check.text if check else ""}
+    if factory is not None:
+        return attrs.field(factory=factory, validator=check, metadata=metadata)
+    return attrs.field(default=default, validator=check, metadata=metadata)

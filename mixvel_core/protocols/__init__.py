@@ -1,0 +1,46 @@
+"""The contracts: what each part of a decentralized diffusion model must offer, and nothing else.
+
+One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
+"""
+
+from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
+from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily
+from mixvel_core.protocols.integrator import Field, Integrator
+from mixvel_core.protocols.launcher import Job, Launcher
+from mixvel_core.protocols.metric import Metric, Score
+from mixvel_core.protocols.progress import Progress, ProgressTask
+from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
+from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
+from mixvel_core.protocols.selector import Draws, Evaluations, Selector
+from mixvel_core.protocols.training import Batch, Objective, TrainTask
+
+__all__ = [
+    "Batch",
+    "Data",
+    "DataSource",
+    "DensityExpert",
+    "Draws",
+    "Evaluations",
+    "Expert",
+    "ExpertConfig",
+    "ExpertFamily",
+    "Field",
+    "GaussianLaw",
+    "Integrator",
+    "Job",
+    "Launcher",
+    "Metric",
+    "NoiseSchedule",
+    "Objective",
+    "Partitioner",
+    "Progress",
+    "ProgressTask",
+    "Router",
+    "RouterConfig",
+    "RouterFamily",
+    "SchedulePoint",
+    "Score",
+    "Selector",
+    "Shard",
+    "TrainTask",
+]

@@ -1,0 +1,90 @@
+"""DataSource: where items come from. Partitioner: which shard an item belongs to. Shard: what an expert sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@frozen(kw_only=True)
+class GaussianLaw:
+    """A Gaussian mixture in closed form, the law of exact data (D3): J components in D dimensions.
+
+    ``weights``: (J,), positive, sum 1. ``means``: (J, D). ``covariances``: (J, D, D), symmetric, positive
+    semi-definite.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+
+
+@frozen(kw_only=True)
+class Data:
+    """A data set: images or vectors, with what is known of each item.
+
+    ``items``: (n, *data), uint8 or float32 in [-1, 1]; may be memory-mapped. ``labels``: (n,) int64.
+    ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report.
+    ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
+    """
+
+    items: np.ndarray
+    labels: np.ndarray | None = None
+    attributes: Mapping[str, np.ndarray] = field(factory=dict)
+    provenance: Mapping[str, str] = field(factory=dict)
+    law: GaussianLaw | None = None
+
+
+class DataSource(Protocol):
+    """A named place that data come from."""
+
+    def load(self) -> Data:
+        """The whole data set. Raises DataError, naming the way to get it, where it is absent."""
+        ...
+
+
+class Partitioner(Protocol):
+    """Splits a data set into K shards."""
+
+    def assign(self, data: Data, seed: int) -> np.ndarray:
+        """The shard of each item, (n,) int64 in 0..K-1. Every item belongs to exactly one shard."""
+        ...
+
+
+class Shard(Protocol):
+    """One part of a data set, read when asked. The only data an expert's training may touch."""
+
+    @property
+    def index(self) -> int:
+        """k in 0..K-1; -1 for the whole data set."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        ...
+
+    @property
+    def fraction(self) -> float:
+        """pi_k, the weight of this shard in the mixture."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        ...
+
+    @property
+    def items(self) -> np.ndarray:
+        """The items, (count, *data), uint8 or float32 in [-1, 1]."""
+        ...
+
+    @property
+    def law(self) -> GaussianLaw | None:
+        """The closed form the items were drawn from, if there is one."""
+        ...

@@ -1,0 +1,88 @@
+"""Expert: the denoiser of one shard. ExpertFamily: how such an expert is trained, stored and loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from mixvel_core.protocols.data import Shard
+    from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.protocols.training import TrainTask
+    from mixvel_core.types import Points, Times
+
+
+class Expert(Protocol):
+    """m_k(x, t) = E[x_0 given x_t = x, shard k] (V0), whatever the network was trained to predict."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The schedule under which the expert reads x and t."""
+        ...
+
+    @property
+    def mean(self) -> Tensor | None:
+        """E[x_0 given shard k], shape ``*data``: the exact denoiser wherever alpha = 0. None if not shared."""
+        ...
+
+    def denoise(self, x: Points, t: Times) -> Points:
+        """The denoiser at x and t.
+
+        Args:
+            x: noisy points, shape (B, *data).
+            t: a time for each point, shape (B,), in [0, 1].
+
+        Returns:
+            m_k(x, t), shape (B, *data), dtype of x. Rows are independent of each other; x is not changed.
+        """
+        ...
+
+
+@runtime_checkable
+class DensityExpert(Protocol):
+    """An expert in closed form, which also knows the density of its noisy data (D2, D3)."""
+
+    @property
+    def schedule(self) -> NoiseSchedule: ...
+    @property
+    def mean(self) -> Tensor | None: ...
+    def denoise(self, x: Points, t: Times) -> Points: ...
+
+    def log_density(self, x: Points, t: Times) -> Tensor:
+        """log p_t^k(x) up to a constant shared by the experts of a mixture, shape (B,)."""
+        ...
+
+
+@frozen(kw_only=True)
+class ExpertConfig:
+    """What an expert folder says of itself besides its tensors.
+
+    ``index``: k, or -1 for the monolith. ``count``: items it was trained on. ``fraction``: pi_k.
+    ``shape``: ``*data``.
+    """
+
+    index: int
+    count: int
+    fraction: float
+    shape: tuple[int, ...]
+
+
+class ExpertFamily(Protocol):
+    """A way to make experts: a network to train, or a closed form to write down."""
+
+    def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
+        """What to train on this shard, and on nothing else; None for an expert in closed form."""
+        ...
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """Everything ``load`` needs, by name. ``trained`` is the averaged state of the task's network."""
+        ...
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Expert:
+        """The expert that ``tensors`` describe, on the device where they lie."""
+        ...

@@ -1,0 +1,51 @@
+"""Integrator: one step of the sampling ODE. Field: what an integrator may ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.types import Points
+
+
+class Field(Protocol):
+    """The denoiser of the whole mixture, however it is put together."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The schedule of the sampling ODE."""
+        ...
+
+    def denoise(self, x: Points, t: float) -> Points:
+        """An estimate of m(x, t), (B, *data). Every call is one selection, and costs expert evaluations."""
+        ...
+
+
+class Integrator(Protocol):
+    """Moves x from time t to an earlier time s."""
+
+    @property
+    def order(self) -> int:
+        """The order of the global error in the step size, for a smooth field."""
+        ...
+
+    @property
+    def evaluations(self) -> int:
+        """Field evaluations per step."""
+        ...
+
+    def step(self, field: Field, x: Points, t: float, s: float, history: Any) -> tuple[Points, Any]:
+        """One step.
+
+        Args:
+            field: the mixture.
+            x: points at time t, (B, *data).
+            t: where x is, in (0, 1].
+            s: where to go, 0 <= s < t.
+            history: None at the first step, then what the previous step returned.
+
+        Returns:
+            x at time s, and the history for the next step.
+        """
+        ...

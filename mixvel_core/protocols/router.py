@@ -1,0 +1,71 @@
+"""Router: the posterior a_k(x, t) over experts. RouterFamily: how a router is trained, stored and loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from mixvel_core.protocols.data import Shard
+    from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.protocols.training import TrainTask
+    from mixvel_core.types import Points, Times, Weights
+
+
+class Router(Protocol):
+    """a_k(x, t) = pi_k p_t^k(x) / p_t(x) (D2), or whatever a method puts in its place.
+
+    A router may carry a state along a trajectory, for example a posterior that it integrates. The state
+    belongs to the router: callers pass it back unread.
+    """
+
+    def start(self, x: Points, t: Times) -> Any:
+        """The state at the beginning of trajectories that start at (x, t). Stateless routers return None."""
+        ...
+
+    def weights(self, x: Points, t: Times, state: Any) -> tuple[Weights, Any]:
+        """The posterior at (x, t), and the state to pass to the next call.
+
+        Calls follow the trajectory: t never increases. A second call at the same t replaces the first,
+        as the last stage of a Heun step replaces its predictor.
+
+        Args:
+            x: noisy points, (B, *data).
+            t: times, (B,), in [0, 1].
+            state: what ``start`` or the previous call returned.
+
+        Returns:
+            a of shape (B, K), rows on the simplex, and the new state.
+        """
+        ...
+
+
+@frozen(kw_only=True)
+class RouterConfig:
+    """What a router folder says of itself: ``fractions`` is pi, shape (K,); ``shape`` is ``*data``."""
+
+    fractions: tuple[float, ...]
+    shape: tuple[int, ...]
+
+
+class RouterFamily(Protocol):
+    """A way to make routers. ``tasks`` may be empty (exact or fixed) or hold several networks."""
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
+        """The networks to train, by name; each is a job of its own."""
+        ...
+
+    def tensors(
+        self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]
+    ) -> Mapping[str, Tensor]:
+        """Everything ``load`` needs, by name. ``trained`` holds the averaged state of each task's network."""
+        ...
+
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Router:
+        """The router that ``tensors`` describe, on the device where they lie."""
+        ...

@@ -1,0 +1,63 @@
+"""TrainTask: one isolated regression, the same under every launcher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from torch import Tensor, nn
+
+
+@frozen(kw_only=True)
+class Batch:
+    """What an objective sees of one step.
+
+    ``x_0``: clean points, (B, *data). ``shard``: the shard of each point, (B,) int64 (zero for an expert's own
+    data). ``t``: times, (B,). ``eps``: standard normal noise, the shape of x_0. ``progress``: the part of
+    the training that lies behind, in [0, 1).
+    """
+
+    x_0: Tensor
+    shard: Tensor
+    t: Tensor
+    eps: Tensor
+    progress: float
+
+
+class Objective(Protocol):
+    """A network and the loss it minimises."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The module being trained, on the CPU in float32 until the training loop moves it."""
+        ...
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Scalar losses by name; ``"loss"`` is the one minimised, the others are recorded.
+
+        ``network`` is the module to call: the objective's own, or a wrapper of it that a launcher made.
+        """
+        ...
+
+
+class TrainTask(Protocol):
+    """What to train on which data. Picklable, and free of everything the job must not see."""
+
+    @property
+    def items(self) -> np.ndarray:
+        """The data, (n, *data), uint8 or float32 in [-1, 1] (see ``mixvel_core.field.scale``)."""
+        ...
+
+    @property
+    def shards(self) -> np.ndarray | None:
+        """The shard of each item, (n,), or None where the task is not to know."""
+        ...
+
+    def objective(self, seed: int) -> Objective:
+        """A fresh network with the initial weights of ``seed``, and its loss."""
+        ...

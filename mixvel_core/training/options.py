@@ -1,0 +1,26 @@
+"""TrainOptions: how long and how a network is trained. Free of torch, because recipes are checked with it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from mixvel_core.plugin.options import above, at_least, from_up_to, inside, option
+
+
+@frozen(kw_only=True)
+class TrainOptions:
+    """Adam with default betas, warm-up, linear decay, and an exponential moving average of the weights."""
+
+    steps: int = option(default=1000, check=at_least(1), doc="optimizer steps")
+    batch: int = option(default=64, check=at_least(1), doc="global batch size, kept whatever the number of workers")
+    learning_rate: float = option(default=1e-3, check=above(0), doc="peak learning rate of Adam")
+    warmup: int = option(default=50, check=at_least(0), doc="steps of linear warm-up")
+    decay: bool = option(default=True, doc="let the learning rate fall linearly to zero at the last step")
+    ema: float = option(default=0.995, check=from_up_to(0, 1), doc="decay of the moving average of the weights")
+    clip: float = option(default=1.0, check=above(0), doc="largest norm of a gradient; longer ones are shortened")
+    earliest_t: float = option(
+        default=1e-3, check=inside(0, 1), doc="smallest training time; t is drawn uniformly from here to 1"
+    )
+    checkpoint_every: int = option(default=250, check=at_least(1), doc="steps between checkpoints")
+    keep: int = option(default=2, check=at_least(1), doc="checkpoints kept")
+    log_every: int = option(default=20, check=at_least(1), doc="steps between two recorded losses")
