@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from mixvel_core.protocols.progress import Progress
     from mixvel_core.protocols.training import TrainTask
-    from mixvel_core.training.options import TrainOptions
 
 
 @frozen(kw_only=True)
@@ -25,7 +24,6 @@ class Job:
 
     name: str
     task: TrainTask
-    options: TrainOptions
     seed: int
     folder: Path
     tensorboard: Path | None = None

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.training.options import TrainOptions
+
 
 @frozen(kw_only=True)
 class Batch:
@@ -56,6 +59,16 @@ class TrainTask(Protocol):
     @property
     def shards(self) -> np.ndarray | None:
         """The shard of each item, (n,), or None where the task is not to know."""
+        ...
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The schedule that noises the items."""
+        ...
+
+    @property
+    def options(self) -> TrainOptions:
+        """How long and how it is trained."""
         ...
 
     def objective(self, seed: int) -> Objective:

@@ -23,22 +23,6 @@ from mixvel_core.recipe.use import (
     ScheduleUse,
     SelectorUse,
 )
-from mixvel_core.training.options import TrainOptions
-
-
-@frozen(kw_only=True)
-class MonolithOptions:
-    """One unconditional network on the whole data set: the baseline ``ddim-uncond``."""
-
-    train: TrainOptions = option(doc="how the monolith is trained")
-
-
-@frozen(kw_only=True)
-class RouterOptions:
-    """A router and how its networks are trained."""
-
-    plugin: RouterUse = option(doc="the router")
-    train: TrainOptions = option(factory=TrainOptions, doc="how each of its networks is trained, if it has any")
 
 
 @frozen(kw_only=True)
@@ -95,9 +79,10 @@ class Recipe:
     partition: PartitionerUse = option(doc="how they are split into shards")
     schedule: ScheduleUse = option(doc="the noise schedule of training and sampling")
     expert: ExpertUse = option(doc="the family of experts, one for each shard")
-    train: TrainOptions = option(factory=TrainOptions, doc="how each expert is trained, if it is")
-    monolith: MonolithOptions | None = option(default=None, doc="the unrouted baseline; absent: none is trained")
-    routers: Mapping[str, RouterOptions] = option(doc="the routers, by the name that methods call them by")
+    monolith: ExpertUse | None = option(
+        default=None, doc="one expert for the whole data set, the unrouted baseline; absent: none is made"
+    )
+    routers: Mapping[str, RouterUse] = option(doc="the routers, by the name that methods call them by")
     sample: SampleOptions = option(doc="what is sampled")
     evaluate: EvaluateOptions = option(doc="how it is scored")
     report: ReportOptions = option(factory=ReportOptions, doc="what the report shows")

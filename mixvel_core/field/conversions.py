@@ -1,0 +1,82 @@
+"""Conversions between what networks predict, the denoiser, the velocity and the score (V1-V4)."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
+
+Prediction: TypeAlias = Literal["x0", "eps", "v", "flow"]
+
+
+def expand(value: Tensor, x: Tensor) -> Tensor:
+    """``value`` of shape (B,) or () with trailing axes added, so that it multiplies x of shape (B, *data)."""
+    return value.reshape(value.shape + (1,) * (x.ndim - value.ndim)) if value.ndim else value
+
+
+def point_for(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> SchedulePoint:
+    """The schedule at times (B,), shaped to multiply x of shape (B, *data).
+
+    Closed forms are evaluated in float64 and cast last: 1 - alpha^2 near t = 0 is what float32 would lose.
+    """
+    p = schedule.at(t.double())
+
+    def shaped(value: Tensor) -> Tensor:
+        return expand(value.to(x.dtype), x)
+
+    return SchedulePoint(
+        alpha=shaped(p.alpha),
+        sigma=shaped(p.sigma),
+        d_alpha=shaped(p.d_alpha),
+        d_sigma=shaped(p.d_sigma),
+        dd_alpha=shaped(p.dd_alpha),
+    )
+
+
+def add_noise(x_0: Tensor, eps: Tensor, p: SchedulePoint) -> Tensor:
+    """x_t = alpha x_0 + sigma eps, for a point shaped by ``point_for``."""
+    return p.alpha * x_0 + p.sigma * eps
+
+
+def velocity(m: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:
+    """V1: v = (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) m. Finite wherever sigma > 0, also at t = 1."""
+    rate = p.d_sigma / p.sigma
+    return rate * x + (p.d_alpha - p.alpha * rate) * m
+
+
+def score(m: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:
+    """V3 (Tweedie): s = (alpha m - x) / sigma^2."""
+    return (p.alpha * m - x) / p.sigma**2
+
+
+def target(prediction: Prediction, x_0: Tensor, eps: Tensor, p: SchedulePoint) -> Tensor:
+    """What a network of this prediction type regresses on (V4)."""
+    match prediction:
+        case "x0":
+            return x_0
+        case "eps":
+            return eps
+        case "v":
+            return p.alpha * eps - p.sigma * x_0
+        case "flow":
+            return eps - x_0
+
+
+def denoiser(prediction: Prediction, output: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:
+    """V4, inverted: the denoiser m from a network's output.
+
+    With eps-prediction m = (x - sigma output) / alpha, which is lost where alpha vanishes; there the output
+    says nothing about the data and the caller is to use the mean instead. The others are finite everywhere.
+    """
+    match prediction:
+        case "x0":
+            return output
+        case "eps":
+            return (x - p.sigma * output) / p.alpha.clamp_min(torch.finfo(x.dtype).tiny)
+        case "v":
+            return (p.alpha * x - p.sigma * output) / (p.alpha**2 + p.sigma**2)
+        case "flow":
+            return (x - p.sigma * output) / (p.alpha + p.sigma)
