@@ -1,0 +1,81 @@
+"""A discrete DDPM/DDIM beta table as a continuous VP schedule.
+
+log alpha is a cubic spline through the table: at t = i/T it is half the sum of log(1 - beta_j), j < i, so the
+schedule equals the table at every one of its own T times, and it has the two derivatives that the theory asks for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from attrs import frozen
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.protocols import SchedulePoint
+from mixvel_vp.preserving import from_log_alpha
+
+
+@frozen(kw_only=True)
+class Table:
+    """A spline of log alpha on a uniform grid of ``len(c0)`` intervals: c3 u^3 + c2 u^2 + c1 u + c0."""
+
+    c3: tuple[float, ...]
+    c2: tuple[float, ...]
+    c1: tuple[float, ...]
+    c0: tuple[float, ...]
+
+    def at(self, t: Tensor) -> SchedulePoint:
+        """Closed forms at t: a cubic and its derivatives."""
+        count = len(self.c0)
+        left = (t.detach() * count).floor().long().clamp(0, count - 1)
+        c3, c2, c1, c0 = (
+            torch.tensor(c, dtype=t.dtype, device=t.device)[left]
+            for c in (self.c3, self.c2, self.c1, self.c0)
+        )
+        u = t - left.to(t.dtype) / count
+        log_alpha = ((c3 * u + c2) * u + c1) * u + c0
+        return from_log_alpha(
+            log_alpha.clamp_max(0.0), (3.0 * c3 * u + 2.0 * c2) * u + c1, 6.0 * c3 * u + 2.0 * c2
+        )
+
+
+def from_betas(betas: Sequence[float]) -> Table:
+    """The continuous schedule of a beta table.
+
+    Args:
+        betas: T >= 4 numbers in (0, 1), beta_1 first; alpha(i/T)^2 = prod_{j <= i} (1 - beta_j).
+
+    Raises:
+        RecipeError: a beta outside (0, 1), too few of them, or so uneven that the spline is not monotone.
+    """
+    beta = np.asarray(betas, dtype=np.float64)
+    if beta.ndim != 1 or len(beta) < 4 or not ((beta > 0) & (beta < 1)).all():
+        raise RecipeError("schedule: a beta table needs at least 4 numbers, all above 0 and below 1")
+    log_alpha = np.concatenate([[0.0], 0.5 * np.cumsum(np.log1p(-beta))])
+    spline = CubicSpline(np.linspace(0.0, 1.0, len(log_alpha)), log_alpha)
+    fine = np.linspace(0.0, 1.0, 16 * len(beta) + 1)
+    if not (spline(fine, 1) < 0).all():
+        raise RecipeError("schedule: the beta table is too uneven for a smooth monotone schedule")
+    c3, c2, c1, c0 = (tuple(float(v) for v in row) for row in spline.c)
+    return Table(c3=c3, c2=c2, c1=c1, c0=c0)
+
+
+def betas_of(
+    kind: Literal["linear", "scaled-linear", "squared-cosine"], steps: int, first: float, last: float
+) -> list[float]:
+    """The usual tables: linear (DDPM), linear in the root (latent diffusion), squared cosine capped at 0.999."""
+    if kind == "linear":
+        return [float(b) for b in np.linspace(first, last, steps)]
+    if kind == "scaled-linear":
+        return [float(b) for b in np.linspace(math.sqrt(first), math.sqrt(last), steps) ** 2]
+
+    def product(u: float) -> float:
+        return math.cos((u + 0.008) / 1.008 * 0.5 * math.pi) ** 2
+
+    return [min(1.0 - product((i + 1) / steps) / product(i / steps), 0.999) for i in range(steps)]
