@@ -25,9 +25,7 @@ class LinearOptions:
 class TableOptions:
     """Options of ``ddpm-table``."""
 
-    betas: Literal["linear", "scaled-linear", "squared-cosine"] = option(
-        default="linear", doc="shape of the table"
-    )
+    betas: Literal["linear", "scaled-linear", "squared-cosine"] = option(default="linear", doc="shape of the table")
     steps: int = option(default=1000, check=at_least(4), doc="length T of the table")
     first: float = option(default=1e-4, check=inside(0, 1), doc="first beta (not of squared-cosine)")
     last: float = option(default=0.02, check=inside(0, 1), doc="last beta (not of squared-cosine)")

@@ -18,7 +18,7 @@ def from_log_alpha(log_alpha: Tensor, rate: Tensor, rate_change: Tensor) -> Sche
     """
     alpha = log_alpha.exp()
     # expm1 keeps the digits that 1 - alpha^2 loses near t = 0, where alpha is nearly 1.
-    sigma = (-torch.expm1(2.0 * log_alpha)).sqrt()
+    sigma = torch.expm1(2.0 * log_alpha).abs().sqrt()
     d_alpha = alpha * rate
     return SchedulePoint(
         alpha=alpha,

@@ -35,14 +35,11 @@ class Table:
         count = len(self.c0)
         left = (t.detach() * count).floor().long().clamp(0, count - 1)
         c3, c2, c1, c0 = (
-            torch.tensor(c, dtype=t.dtype, device=t.device)[left]
-            for c in (self.c3, self.c2, self.c1, self.c0)
+            torch.tensor(c, dtype=t.dtype, device=t.device)[left] for c in (self.c3, self.c2, self.c1, self.c0)
         )
         u = t - left.to(t.dtype) / count
         log_alpha = ((c3 * u + c2) * u + c1) * u + c0
-        return from_log_alpha(
-            log_alpha.clamp_max(0.0), (3.0 * c3 * u + 2.0 * c2) * u + c1, 6.0 * c3 * u + 2.0 * c2
-        )
+        return from_log_alpha(log_alpha.clamp_max(0.0), (3.0 * c3 * u + 2.0 * c2) * u + c1, 6.0 * c3 * u + 2.0 * c2)
 
 
 def from_betas(betas: Sequence[float]) -> Table:

@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from mixvel_vp import Cosine, Linear, Rectified, from_betas
-from mixvel_vp.table import betas_of
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule
+from mixvel_vp import Cosine, Linear, Rectified, from_betas
+from mixvel_vp.table import betas_of
 
 DDPM = betas_of("linear", 1000, 1e-4, 0.02)
 SCHEDULES: dict[str, NoiseSchedule] = {
@@ -35,15 +35,11 @@ def derivative(schedule: NoiseSchedule, name: str, t: torch.Tensor) -> torch.Ten
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize(
-    ("field", "of"), [("d_alpha", "alpha"), ("d_sigma", "sigma"), ("dd_alpha", "d_alpha")]
-)
+@pytest.mark.parametrize(("field", "of"), [("d_alpha", "alpha"), ("d_sigma", "sigma"), ("dd_alpha", "d_alpha")])
 def test_closed_forms_equal_autograd_at_and_near_both_ends(name: str, field: str, of: str) -> None:
     schedule = SCHEDULES[name]
     t = torch.tensor(TIMES, dtype=torch.float64)
-    torch.testing.assert_close(
-        getattr(schedule.at(t), field), derivative(schedule, of, t), rtol=1e-9, atol=1e-12
-    )
+    torch.testing.assert_close(getattr(schedule.at(t), field), derivative(schedule, of, t), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +73,7 @@ def test_signal_to_noise_ratio_falls_strictly(name: str) -> None:
 @pytest.mark.parametrize("name", ["linear", "cosine", "ddpm", "ddpm-cosine"])
 def test_variance_is_preserved(name: str) -> None:
     p = SCHEDULES[name].at(torch.linspace(0.0, 1.0, 101, dtype=torch.float64))
-    torch.testing.assert_close(
-        p.alpha**2 + p.sigma**2, torch.ones(101, dtype=torch.float64), rtol=0, atol=1e-14
-    )
+    torch.testing.assert_close(p.alpha**2 + p.sigma**2, torch.ones(101, dtype=torch.float64), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
