@@ -36,8 +36,13 @@ def point_for(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> SchedulePoint:
     )
 
 
+def at_time(schedule: NoiseSchedule, t: float) -> SchedulePoint:
+    """The schedule at one time, in float64 on the CPU: such a point multiplies tensors of any dtype and device."""
+    return schedule.at(torch.tensor(t, dtype=torch.float64))
+
+
 def add_noise(x_0: Tensor, eps: Tensor, p: SchedulePoint) -> Tensor:
-    """x_t = alpha x_0 + sigma eps, for a point shaped by ``point_for``."""
+    """x_t = alpha x_0 + sigma eps, for a point from ``point_for``."""
     return p.alpha * x_0 + p.sigma * eps
 
 

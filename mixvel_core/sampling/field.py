@@ -1,0 +1,86 @@
+"""RoutedField: router, selector and experts seen by an integrator as one denoiser, with its cost counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from attrs import define, field
+from torch import Tensor
+
+from mixvel_core.errors import SamplingError
+from mixvel_core.protocols import Draws, Expert, NoiseSchedule, Router, Selector
+from mixvel_core.sampling.dispatch import blame, evaluate
+
+
+@define(kw_only=True)
+class RoutedField:
+    """The field along the trajectories of one batch. Keeps the states, so it lives as long as one sampling run.
+
+    ``evaluations``: expert calls of each sample so far, (B,). ``usage``: for each call of the field, the share of
+    samples that evaluated each expert, (K,). ``times``: the times of those calls.
+    """
+
+    schedule: NoiseSchedule
+    experts: Sequence[Expert]
+    router: Router
+    selector: Selector
+    evaluations: Tensor
+    usage: list[Tensor] = field(factory=list)
+    times: list[float] = field(factory=list)
+    _router_state: Any
+    _selector_state: Any
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """M, an estimate of m(x, t): one question to the router, one selection, the selected experts."""
+        a, self._router_state = self.router.weights(x, x.new_full((len(x),), t), self._router_state)
+        if a.shape != (len(x), len(self.experts)):
+            raise SamplingError(
+                f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
+                f"{len(self.experts)} experts at t={t:.4g}"
+            )
+        mask, self._selector_state = self.selector.select(a, t, self._selector_state)
+        answers = evaluate(self.experts, x, t, mask)
+        M, self._selector_state = self.selector.combine(a, t, answers, self._selector_state)
+        # One look at the sum; the search for the culprit is only made when there is one.
+        if not bool(M.isfinite().all()):
+            raise SamplingError(self._culprit(a, answers, t))
+        self.evaluations += mask.sum(1)
+        self.usage.append(mask.to(torch.float32).mean(0))
+        self.times.append(t)
+        return M
+
+    def _culprit(self, a: Tensor, answers: Any, t: float) -> str:
+        call = len(self.times) + 1
+        if not bool(a.isfinite().all()):
+            return f"the router returned weights that are not finite at t={t:.4g} (evaluation {call} of the field)"
+        expert = blame(answers, t)
+        return f"{expert or f'the selector returned values that are not finite at t={t:.4g}'} (evaluation {call} of the field)"
+
+
+def start_field(
+    *,
+    schedule: NoiseSchedule,
+    experts: Sequence[Expert],
+    router: Router,
+    selector: Selector,
+    x: Tensor,
+    t: float,
+    draws: Draws,
+) -> RoutedField:
+    """The field of trajectories that start at x, (B, *data), and time t."""
+    for k, expert in enumerate(experts):
+        if expert.schedule != schedule:
+            raise SamplingError(f"expert {k} reads time by {expert.schedule}, the sampler by {schedule}")
+    means = [expert.mean for expert in experts]
+    shared = [m.to(x) for m in means if m is not None]
+    return RoutedField(
+        schedule=schedule,
+        experts=experts,
+        router=router,
+        selector=selector,
+        evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
+        router_state=router.start(x, x.new_full((len(x),), t)),
+        selector_state=selector.start(x, torch.stack(shared) if len(shared) == len(means) else None, draws),
+    )

@@ -1,0 +1,76 @@
+"""Time grids: N + 1 times from 1 down to delta."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from mixvel_core.errors import UsageError
+from mixvel_core.protocols import NoiseSchedule
+
+Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras"]
+
+RHO = 7.0
+"""Exponent of the Karras grid (Karras et al. 2022, table 1)."""
+
+LOWEST, HIGHEST = -5.0, 7.0
+"""Where a schedule's log(alpha/sigma) is infinite, the grid is laid out from here instead; the ends stay 1 and delta.
+
+-5 is where the linear VP schedule ends; 7 is a noise of one part in a thousand."""
+
+
+def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> list[float]:
+    """The times at which the sampler stops.
+
+    Args:
+        grid: ``uniform`` in t; ``quadratic``: uniform in sqrt(t), denser near data; ``logsnr``: uniform in
+            lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7).
+        schedule: gives lambda to ``logsnr`` and ``karras``.
+        steps: N >= 1.
+        delta: the last time, 0 <= delta < 1.
+
+    Returns:
+        N + 1 strictly decreasing times; the first is 1, the last is delta.
+    """
+    if steps < 1:
+        raise UsageError(f"steps must be at least 1, not {steps}")
+    if not 0.0 <= delta < 1.0:
+        raise UsageError(f"delta must be at least 0 and below 1, not {delta!r}")
+    u = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
+    match grid:
+        case "uniform":
+            times = 1.0 + u * (delta - 1.0)
+        case "quadratic":
+            times = (1.0 + u * (delta**0.5 - 1.0)) ** 2
+        case "logsnr":
+            first, last = _bounds(schedule, delta)
+            times = _time_of(schedule, first + u * (last - first), delta)
+        case "karras":
+            first, last = ((-b / RHO).exp() for b in _bounds(schedule, delta))
+            times = _time_of(schedule, -RHO * (first + u * (last - first)).log(), delta)
+        case _:
+            raise UsageError(f"unknown time grid {grid!r}; there are uniform, logsnr, quadratic, karras")
+    times[0], times[-1] = 1.0, delta
+    return [float(t) for t in times]
+
+
+def _log_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    p = schedule.at(t)
+    return (p.alpha / p.sigma).log()
+
+
+def _bounds(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:
+    ends = _log_snr(schedule, torch.tensor([1.0, delta], dtype=torch.float64)).clamp(LOWEST, HIGHEST)
+    return ends[0], ends[1]
+
+
+def _time_of(schedule: NoiseSchedule, log_snr: Tensor, delta: float) -> Tensor:
+    """The times of given lambda, by bisection: lambda falls strictly, and 60 halvings reach float64's end."""
+    low, high = torch.full_like(log_snr, delta), torch.ones_like(log_snr)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        beyond = _log_snr(schedule, middle) > log_snr
+        low, high = torch.where(beyond, middle, low), torch.where(beyond, high, middle)
+    return 0.5 * (low + high)

@@ -1,0 +1,122 @@
+"""Oracles as a recipe uses them: written down from a shard, nothing to train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import (
+    DensityExpert,
+    ExpertConfig,
+    GaussianLaw,
+    NoiseSchedule,
+    RouterConfig,
+    Shard,
+    TrainTask,
+)
+from mixvel_oracles.empirical import EmpiricalExpert
+from mixvel_oracles.gaussian import gaussian_expert
+from mixvel_oracles.router import OracleRouter
+
+
+def _law_tensors(law: GaussianLaw) -> dict[str, Tensor]:
+    return {
+        "weights": torch.from_numpy(np.ascontiguousarray(law.weights)),
+        "means": torch.from_numpy(np.ascontiguousarray(law.means)),
+        "covariances": torch.from_numpy(np.ascontiguousarray(law.covariances)),
+    }
+
+
+def _density_expert(tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
+    """The oracle that the tensors of a law, or of a set of items, describe."""
+    if "covariances" in tensors:
+        law = GaussianLaw(**{name: tensors[name].numpy() for name in ("weights", "means", "covariances")})
+        return gaussian_expert(law, schedule)
+    if "items" in tensors:
+        return EmpiricalExpert(schedule=schedule, items=tensors["items"], bandwidth=float(tensors["bandwidth"]))
+    raise ArtifactError("an oracle's file holds neither `covariances` nor `items`; it belongs to another plugin")
+
+
+def _items(shard: Shard, bandwidth: float) -> dict[str, Tensor]:
+    return {
+        "items": torch.from_numpy(np.ascontiguousarray(to_float(shard.items))),
+        "bandwidth": torch.tensor(bandwidth, dtype=torch.float64),
+    }
+
+
+@frozen(kw_only=True)
+class GaussianFamily:
+    """D3: the expert of a shard whose law is known."""
+
+    def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
+        """Nothing to train."""
+        return None
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """The shard's law. Raises DataError where the data are not from a law that follows the shards."""
+        if shard.law is None:
+            raise DataError(
+                f"shard {shard.index}: its law is not known in closed form; use data gaussian-mixture with partition "
+                "labels, or expert empirical"
+            )
+        return _law_tensors(shard.law)
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
+        """The exact expert."""
+        return _density_expert(tensors, schedule)
+
+
+@frozen(kw_only=True)
+class EmpiricalFamily:
+    """D2: the expert that knows its shard by heart, blurred by ``bandwidth``."""
+
+    bandwidth: float = 0.0
+
+    def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
+        """Nothing to train."""
+        return None
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """The shard's items."""
+        return _items(shard, self.bandwidth)
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
+        """The exact expert."""
+        return _density_expert(tensors, schedule)
+
+
+@frozen(kw_only=True)
+class OracleRouterFamily:
+    """The exact posterior: D3 where every shard's law is known, D2 on the shards' items otherwise."""
+
+    bandwidth: float = 0.0
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
+        """Nothing to train."""
+        return {}
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The law or the items of every shard, named ``K.part``."""
+        laws = [shard.law for shard in shards]
+        found: dict[str, Tensor] = {}
+        for shard, law in zip(shards, laws, strict=True):
+            exact = None not in laws and law is not None
+            parts = _law_tensors(law) if exact and law is not None else _items(shard, self.bandwidth)
+            found.update({f"{shard.index}.{name}": value for name, value in parts.items()})
+        return found
+
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> OracleRouter:
+        """The exact router."""
+        parts: list[dict[str, Tensor]] = [{} for _ in config.fractions]
+        for name, value in tensors.items():
+            index, _, part = name.partition(".")
+            if not index.isdigit() or int(index) >= len(parts):
+                raise ArtifactError(f"an oracle router of {len(parts)} experts has no place for tensor {name!r}")
+            parts[int(index)][part] = value
+        return OracleRouter(experts=tuple(_density_expert(p, schedule) for p in parts), fractions=config.fractions)

@@ -1,0 +1,55 @@
+"""Definitions of the integrators; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.protocols import Integrator
+
+
+def _euler(options: NoOptions) -> Integrator:
+    from mixvel_routed.euler import Euler
+
+    return Euler()
+
+
+def _heun(options: NoOptions) -> Integrator:
+    from mixvel_routed.heun import Heun
+
+    return Heun()
+
+
+def _ddim(options: NoOptions) -> Integrator:
+    from mixvel_routed.ddim import DDIM
+
+    return DDIM()
+
+
+def _multistep(options: NoOptions) -> Integrator:
+    from mixvel_routed.multistep import Multistep
+
+    return Multistep()
+
+
+@hookimpl
+def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
+    """euler, heun, ddim, 2m."""
+    return tuple(
+        PluginDef(
+            kind="integrator",
+            name=name,
+            options=NoOptions,
+            build=build,
+            example=lambda build=build: build(NoOptions()),
+            summary=summary,
+        )
+        for name, build, summary in (
+            ("euler", _euler, "Euler on the velocity; order 1, one evaluation a step"),
+            ("heun", _heun, "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
+            ("ddim", _ddim, "DDIM, exponential Euler; order 1, one evaluation a step"),
+            ("2m", _multistep, "second-order multistep on the denoiser; order 2, one evaluation a step"),
+        )
+    )

@@ -1,0 +1,31 @@
+"""top1 and topk: the k likeliest experts, their weights scaled to sum 1. Biased wherever others matter."""
+
+from __future__ import annotations
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.field.mixture import weighted_sum
+from mixvel_core.protocols import Draws, Evaluations
+
+
+@frozen(kw_only=True)
+class TopK:
+    """M = sum of a_k m_k over the ``k`` largest weights, divided by their sum. Costs min(k, K) evaluations."""
+
+    k: int = 1
+
+    def start(self, x: Tensor, means: Tensor | None, draws: Draws) -> None:
+        """No state."""
+
+    def select(self, a: Tensor, t: float, state: None) -> tuple[Tensor, None]:
+        """The k largest weights of each sample."""
+        best = a.topk(min(self.k, a.shape[1]), dim=1).indices
+        return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best, True), None
+
+    def combine(self, a: Tensor, t: float, answers: Evaluations, state: None) -> tuple[Tensor, None]:
+        """The weighted sum over those that were asked."""
+        kept = torch.zeros_like(a)
+        kept[answers.sample, answers.expert] = a[answers.sample, answers.expert]
+        return weighted_sum(kept / kept.sum(1, keepdim=True), answers), None
