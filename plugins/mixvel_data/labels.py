@@ -1,0 +1,49 @@
+"""Partition by label: one shard for each label, or for each group of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import DataError
+from mixvel_core.protocols import Data
+
+
+@frozen(kw_only=True)
+class LabelPartitioner:
+    """Shard k holds the k-th smallest label, whatever the labels are; or the labels of ``groups[k]``."""
+
+    groups: tuple[tuple[int, ...], ...] | None = None
+
+    def assign(self, data: Data, seed: int) -> np.ndarray:
+        """The shard of each item, (n,) int64. Nothing is drawn: ``seed`` does not matter.
+
+        Raises:
+            DataError: there are no labels, a label is in no group, or no item is in a group.
+        """
+        if data.labels is None:
+            raise DataError(
+                "partition labels: the data have no labels; take a source that has them, or partition by kmeans"
+            )
+        found, place = np.unique(data.labels, return_inverse=True)
+        groups = self.groups if self.groups is not None else tuple((int(label),) for label in found)
+        shard_of = {label: k for k, group in enumerate(groups) for label in group}
+        homeless = [int(label) for label in found if int(label) not in shard_of]
+        if homeless:
+            raise DataError(
+                f"partition labels: {_listed(homeless)} of the data stands in no group; add it to one of `groups`"
+            )
+        shard_of_found = np.array([shard_of[int(label)] for label in found], dtype=np.int64)
+        for k, group in enumerate(groups):
+            if k not in shard_of_found:
+                raise DataError(
+                    f"partition labels: shard {k} is empty, no item has {_listed(group)}; take it out of `groups`"
+                )
+        return shard_of_found[place]
+
+
+def _listed(labels: Sequence[int]) -> str:
+    few = ", ".join(str(label) for label in labels[:8])
+    return f"label {few}" + (", ..." if len(labels) > 8 else "")
