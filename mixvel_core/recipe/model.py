@@ -87,5 +87,3 @@ class Recipe:
     evaluate: EvaluateOptions = option(doc="how it is scored")
     report: ReportOptions = option(factory=ReportOptions, doc="what the report shows")
     launcher: LauncherUse = option(doc="where training runs")
-
-

@@ -1,0 +1,79 @@
+"""build: a component by kind, name and options, for Python without a recipe; options are checked as in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, overload
+
+from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.registry import Registry, load_registry
+from mixvel_core.protocols import (
+    DataSource,
+    ExpertFamily,
+    Integrator,
+    Launcher,
+    Metric,
+    NoiseSchedule,
+    Partitioner,
+    RouterFamily,
+    Selector,
+)
+from mixvel_core.recipe.problems import Place, ProblemsFound, Tree, report
+from mixvel_core.recipe.structure import structure_options
+
+Options = Mapping[str, object] | None
+
+
+@overload
+def build(
+    kind: Literal["schedule"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> NoiseSchedule: ...
+@overload
+def build(
+    kind: Literal["expert"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> ExpertFamily: ...
+@overload
+def build(
+    kind: Literal["router"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> RouterFamily: ...
+@overload
+def build(
+    kind: Literal["selector"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> Selector: ...
+@overload
+def build(
+    kind: Literal["integrator"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> Integrator: ...
+@overload
+def build(kind: Literal["data"], name: str, options: Options = ..., registry: Registry | None = ...) -> DataSource: ...
+@overload
+def build(
+    kind: Literal["partitioner"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> Partitioner: ...
+@overload
+def build(kind: Literal["metric"], name: str, options: Options = ..., registry: Registry | None = ...) -> Metric: ...
+@overload
+def build(
+    kind: Literal["launcher"], name: str, options: Options = ..., registry: Registry | None = ...
+) -> Launcher: ...
+def build(kind: Kind, name: str, options: Options = None, registry: Registry | None = None) -> Any:
+    """A new component, ``build("schedule", "vp-linear", {"beta_max": 15.0})``.
+
+    Args:
+        kind: what it is.
+        name: the plugin's name; ``mixvel plugins`` lists them.
+        options: its options as a recipe would write them; defaults where absent.
+        registry: where to look; everything installed if absent.
+
+    Raises:
+        PluginError: there is no such plugin, or it cannot be used.
+        RecipeError: options are wrong, a line for each problem.
+    """
+    registry = registry or load_registry()
+    definition = registry.get(kind, name)
+    try:
+        checked = structure_options(options or {}, definition.options, registry, owner=name)
+    except ProblemsFound as found:
+        tree = Tree(value=None, places={(): Place(source=f"{kind} {name}")})
+        raise report(tree, found.problems) from None
+    return definition.build(checked)

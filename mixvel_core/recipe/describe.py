@@ -1,0 +1,58 @@
+"""Types and values in the words of a message: what was expected, and what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from mixvel_core.recipe.problems import shortened
+
+_WORDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+    NoneType: "null",
+}
+
+
+def describe_type(annotation: Any) -> str:
+    """What a value of this type is, for example "a list of an integer each"."""
+    if annotation in _WORDS:
+        return _WORDS[annotation]
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case origin if origin is Literal:
+            return "one of " + ", ".join(str(a) for a in arguments)
+        case origin if origin in (Union, UnionType):
+            return " or ".join(describe_type(a) for a in arguments)
+        case origin if origin is tuple and arguments[-1:] == (Ellipsis,):
+            return f"a list ({describe_type(arguments[0])} each)"
+        case origin if origin is tuple:
+            return "a list of " + " and ".join(describe_type(a) for a in arguments)
+        case origin if isinstance(origin, type) and issubclass(origin, Mapping):
+            return f"a mapping of names ({describe_type(arguments[-1])} each)"
+        case _:
+            return "a section (`key: value` lines)"
+
+
+def describe_value(value: object) -> str:
+    """A value as it would be read from a recipe, with its type where that is not plain to see."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return shortened(repr(value))
+        case str():
+            return f"the text {shortened(repr(value))}"
+        case Mapping():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return f"a {type(value).__name__}"

@@ -1,0 +1,78 @@
+"""Recipes back to plain data and YAML, with every option written out; and the difference of two of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import yaml
+
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.problems import KeyPath, dotted, one_line
+from mixvel_core.recipe.use import Use
+from mixvel_core.recipe.yaml_text import add_core_schema
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes whatever YAML 1.1 or 1.2 would not read as text, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+add_core_schema(_Dumper)
+
+
+def to_plain(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as dicts, lists and values; plugins as ``use`` and all their options, defaults included."""
+    plain: dict[str, Any] = _plain(recipe)
+    return plain
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as YAML that loads back to an equal recipe."""
+    return yaml.dump(to_plain(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What changed between two plain recipes, as in ``expert.train.steps: 500 -> 800``, in their order."""
+    before, after = dict(_leaves(old, ())), dict(_leaves(new, ()))
+    return [
+        f"{dotted(path)}: {_written(before, path)} -> {_written(after, path)}"
+        for path in {**before, **after}
+        if _written(before, path) != _written(after, path)
+    ]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Use):
+        return {"use": value.name, **_plain(value.options)}
+    if attrs.has(type(value)):
+        return {f.alias: _plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Values by path. A list of plain values is one value; a list of sections is taken apart."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(item, (*path, key))
+    elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*path, index))
+    else:
+        yield path, value
+
+
+def _written(leaves: Mapping[KeyPath, Any], path: KeyPath) -> str:
+    if path not in leaves:
+        return "(absent)"
+    value = leaves[path]
+    return one_line(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

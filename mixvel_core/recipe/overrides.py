@@ -1,0 +1,67 @@
+"""Overrides: ``key.path=value`` of the command line, set in the tree before it is checked like the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mixvel_core.recipe.problems import KeyPath, Place, Problem, Tree, dotted, shortened
+from mixvel_core.recipe.yaml_text import parse
+
+
+def with_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
+    """The tree with every override set, in order. What is malformed is left out and kept as a problem.
+
+    An option of a plugin that the recipe names alone may be set too: ``schedule: vp-cosine`` with
+    ``schedule.shift=0.1`` is ``schedule: {use: vp-cosine, shift: 0.1}``. List entries are named by their index.
+    """
+    for order, override in enumerate(overrides, start=1):
+        tree = _with_override(tree, override, order)
+    return tree
+
+
+def _with_override(tree: Tree, override: str, order: int) -> Tree:
+    source = f"{shortened(override)} (command line)"
+    place = Place(source=source, order=order)
+    key, equals, text = override.partition("=")
+    path = tuple(key.strip().split("."))
+    if not equals or not all(path):
+        message = "is no override; write key.path=value, for example seed=1"
+        return _with_problem(tree, Problem(path=(), message=message, place=place))
+    new = parse(text, source, in_file=False, order=order)
+    if not new.readable:
+        return _with_problem(tree, *new.problems)
+    try:
+        value, at = _set(tree.value, path, new.value, ())
+    except ValueError as error:
+        return _with_problem(tree, Problem(path=path, message=str(error), place=place))
+    places = {p: where for p, where in tree.places.items() if p[: len(at)] != at}
+    places |= {(*at, *p): where for p, where in new.places.items()}
+    problems = tuple(problem.below(*at) for problem in new.problems)
+    return Tree(value=value, places=places, problems=(*tree.problems, *problems))
+
+
+def _with_problem(tree: Tree, *problems: Problem) -> Tree:
+    return Tree(value=tree.value, places=tree.places, problems=(*tree.problems, *problems))
+
+
+def _set(value: Any, path: Sequence[str], new: Any, above: KeyPath) -> tuple[Any, KeyPath]:
+    """A copy of ``value`` with ``new`` at ``path``, and that path with list indices as integers."""
+    if not path:
+        return new, above
+    head, *rest = path
+    if isinstance(value, list):
+        index = int(head) if head.isascii() and head.isdigit() and len(head) < 9 else len(value)
+        if index >= len(value):
+            where = f"`{dotted(above)}` is a list of {len(value)}"
+            raise ValueError(f"{shortened(head)!r} is no entry of it: {where}, counted from 0")
+        changed, at = _set(value[index], rest, new, (*above, index))
+        return [*value[:index], changed, *value[index + 1 :]], at
+    if value is None:
+        value = {}
+    elif isinstance(value, str):
+        value = {"use": value}
+    elif not isinstance(value, dict):
+        raise ValueError(f"`{dotted(above)}` is {value!r} and has no options")
+    changed, at = _set(value.get(head), rest, new, (*above, head))
+    return {**value, head: changed}, at

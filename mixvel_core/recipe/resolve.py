@@ -1,0 +1,62 @@
+"""A recipe file and overrides to a Recipe, or to one error that carries every problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.plugin.registry import Registry
+from mixvel_core.recipe.cross import cross_problems
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.overrides import with_overrides
+from mixvel_core.recipe.problems import Problem, ProblemsFound, Tree, report
+from mixvel_core.recipe.structure import structure
+from mixvel_core.recipe.yaml_text import parse
+
+
+def load_recipe(path: Path, overrides: Sequence[str], registry: Registry) -> Recipe:
+    """The recipe in a file, with overrides ``key.path=value`` set.
+
+    Raises RecipeError with a line for every problem, of the form ``FILE:LINE  key.path  what is wrong``
+    (exit code 3 instead of 2 where all of them are plugins that cannot be had).
+    """
+    return resolve(parse(_read(path), str(path)), overrides, registry)
+
+
+def resolve(tree: Tree, overrides: Sequence[str], registry: Registry) -> Recipe:
+    """The recipe in a tree, with overrides set. Raises RecipeError as ``load_recipe`` does."""
+    if not tree.readable:
+        raise report(tree, tree.problems)
+    tree = with_overrides(tree, overrides)
+    if tree.value is None:
+        raise report(tree, [*tree.problems, Problem(path=(), message="holds nothing; a recipe starts with `name:`")])
+    problems = list(tree.problems)
+    recipe = None
+    try:
+        recipe = structure(tree.value, Recipe, registry)
+    except ProblemsFound as found:
+        problems += found.problems
+    problems += cross_problems(tree.value)
+    if recipe is None or problems:
+        raise report(tree, _once(problems))
+    return recipe
+
+
+def _once(problems: Sequence[Problem]) -> list[Problem]:
+    """Without a second problem at the place of a first one: what could not be read is not also of a wrong type."""
+    first: dict[object, Problem] = {}
+    for problem in problems:
+        first.setdefault(problem.path, problem)
+    return [problem for problem in problems if problem is first[problem.path] or not problem.path]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file; `mixvel recipes` lists the recipes that come with mixvel") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text; a recipe is a YAML file") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
