@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,3 +77,14 @@ def normal(key: int, index: Tensor, shape: tuple[int, ...], dtype: torch.dtype, 
 def permutation(key: int, count: int, epoch: int) -> Tensor:
     """A random order of ``range(count)``, another one for each epoch (sorted random keys; ties by index)."""
     return bits(key, torch.arange(count), epoch).argsort(stable=True)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within the block torch's own CPU generator, which initial weights come from, starts at ``seed``.
+
+    Afterwards it goes on as if the block had not been.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

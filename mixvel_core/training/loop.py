@@ -1,0 +1,94 @@
+"""train: the one training loop, of experts, monoliths and routers, under every launcher.
+
+All that happens is a function of the job and the step: the batches (``batches``), the rates (``rates``) and
+the initial weights. Interrupted and resumed, a training on the CPU ends bit for bit where it would have ended.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from mixvel_core.protocols.launcher import Job
+from mixvel_core.protocols.progress import Progress
+from mixvel_core.protocols.training import Objective
+from mixvel_core.randomness import key
+from mixvel_core.training.batches import Batches
+from mixvel_core.training.checkpoint import Checkpoints, identity
+from mixvel_core.training.interrupt import whole
+from mixvel_core.training.record import Record
+from mixvel_core.training.result import is_trained, trained_path, write_trained
+from mixvel_core.training.state import TrainState
+from mixvel_core.training.watch import Watch
+from mixvel_core.training.world import World
+
+_ALONE = World()
+
+
+def train(job: Job, *, device: torch.device, progress: Progress, world: World = _ALONE) -> None:
+    """Trains a job to its end and leaves ``trained.safetensors`` in its folder; does nothing where it is there.
+
+    Args:
+        job: the network, its data and options, its seed and folder. Beside the result the folder keeps
+            ``losses.csv`` and, under ``state``, the newest checkpoints, from which the training goes on.
+        device: where the network and its batches live.
+        progress: shows a bar of steps with the latest recorded loss.
+        world: the workers that share each batch.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite; names the job and the step. Checkpoints are kept.
+        DataError: the job has no items.
+        ArtifactError: the folder holds another training, or cannot be written.
+        KeyboardInterrupt, SystemExit: passed on after a checkpoint at the step in hand.
+    """
+    if is_trained(job.folder):
+        progress.line(f"{job.name}: already trained")
+        return
+    if trained_path(job.folder).exists():
+        progress.line(f"{trained_path(job.folder)}: damaged; made again")
+    batches = Batches(job, device, world)
+    objective = job.task.objective(key(job.seed, "weights"))
+    state = TrainState(objective.network.to(device).train(), job.task.options)
+    same = identity(job.seed, batches.count, job.task.options)
+    checkpoints = Checkpoints(folder=job.folder / "state", keep=job.task.options.keep, identity=same)
+    checkpoints.resume(state, progress)
+    _run(job, objective, state, batches, checkpoints, progress, world)
+    if world.leads:
+        write_trained(job.folder, state.average.tensors, same)
+
+
+def _run(
+    job: Job,
+    objective: Objective,
+    state: TrainState,
+    batches: Batches,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    world: World,
+) -> None:
+    """The steps that are left."""
+    options = job.task.options
+    network = world.wrap(state.network)
+    watch = Watch(job.name, batches.device)
+    note = ""
+    with Record(job, state.step, world) as record, progress.task(job.name, options.steps, "steps") as bar:
+        try:
+            bar.update(state.step, note)
+            while state.step < options.steps:
+                # Also the records are part of a step: an interruption between them would leave a gap.
+                with whole():
+                    losses = objective.losses(network, batches.at(state.step))
+                    norm = state.update(losses["loss"])
+                    watch.see(state.step, losses["loss"], norm)
+                    last = state.step == options.steps
+                    if last or state.step == 1 or state.step % options.log_every == 0:
+                        watch.check()
+                        note = record.write(state.step, losses)
+                    if last or state.step % options.checkpoint_every == 0:
+                        watch.check()
+                        if world.leads:
+                            checkpoints.save(state)
+                bar.update(state.step, note)
+        except (KeyboardInterrupt, SystemExit):
+            if world.leads and watch.fine:
+                checkpoints.save(state)
+            raise

@@ -1,0 +1,37 @@
+"""trained.safetensors: what a job leaves when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mixvel_core.errors import ArtifactError
+from mixvel_core.training.sealed import read_sealed, write_sealed
+
+
+def trained_path(folder: Path) -> Path:
+    """Where a job with this folder leaves its result."""
+    return folder / "trained.safetensors"
+
+
+def write_trained(folder: Path, average: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Keeps the averaged state of the network, floats as float32."""
+    kept = {name: value.float() if value.is_floating_point() else value for name, value in average.items()}
+    write_sealed(trained_path(folder), kept, metadata)
+
+
+def read_trained(folder: Path) -> dict[str, Tensor]:
+    """The averaged state of a finished job's network. Raises ArtifactError where it is absent or damaged."""
+    return read_sealed(trained_path(folder))[0]
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the job with this folder is done: its result is there and whole."""
+    try:
+        read_trained(folder)
+    except ArtifactError:
+        return False
+    return True
