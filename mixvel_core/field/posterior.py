@@ -17,7 +17,7 @@ BLOCK = 4096
 
 @frozen(kw_only=True)
 class Posterior:
-    """``log_density``: log of the mean of exp(-||x - alpha x_i||^2 / (2 s^2)), (B,). ``mean``: sum_i p_i x_i, (B, D)."""
+    """``log_density``: log of the mean of exp(-||x - alpha x_i||^2 / (2 s^2)), (B,). ``mean``: sum p_i x_i, (B, D)."""
 
     log_density: Tensor
     mean: Tensor

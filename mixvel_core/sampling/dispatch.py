@@ -46,9 +46,7 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Ev
     return Evaluations(sample=sample, expert=expert, m=answers)
 
 
-def blame(answers: Evaluations, t: float) -> str | None:
-    """Which expert returned something that is not finite, in words; None if all is well."""
+def first_not_finite(answers: Evaluations) -> int | None:
+    """The first expert that returned something that is not finite; None if all is well."""
     bad = ~answers.m.flatten(1).isfinite().all(1)
-    if not bool(bad.any()):
-        return None
-    return f"expert {int(answers.expert[bad][0])} returned values that are not finite at t={t:.4g}"
+    return int(answers.expert[bad][0]) if bool(bad.any()) else None

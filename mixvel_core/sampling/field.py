@@ -10,8 +10,8 @@ from attrs import define, field
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Draws, Expert, NoiseSchedule, Router, Selector
-from mixvel_core.sampling.dispatch import blame, evaluate
+from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Router, Selector
+from mixvel_core.sampling.dispatch import evaluate, first_not_finite
 
 
 @define(kw_only=True)
@@ -51,12 +51,14 @@ class RoutedField:
         self.times.append(t)
         return M
 
-    def _culprit(self, a: Tensor, answers: Any, t: float) -> str:
-        call = len(self.times) + 1
+    def _culprit(self, a: Tensor, answers: Evaluations, t: float) -> str:
+        call = f"at t={t:.4g}, evaluation {len(self.times) + 1} of the field"
         if not bool(a.isfinite().all()):
-            return f"the router returned weights that are not finite at t={t:.4g} (evaluation {call} of the field)"
-        expert = blame(answers, t)
-        return f"{expert or f'the selector returned values that are not finite at t={t:.4g}'} (evaluation {call} of the field)"
+            return f"the router returned weights that are not finite {call}"
+        expert = first_not_finite(answers)
+        if expert is not None:
+            return f"expert {expert} returned values that are not finite {call}"
+        return f"the selector returned values that are not finite {call}"
 
 
 def start_field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ class Sampler:
             draws=draws,
         )
         history: Any = None
-        for step, (t, s) in enumerate(zip(times, times[1:], strict=False), start=1):
+        for step, (t, s) in enumerate(pairwise(times), start=1):
             x, history = self.integrator.step(field, x, t, s, history)
             if on_step is not None:
                 on_step(step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mixvel_core.plugin.definition import NoOptions, PluginDef
@@ -34,22 +34,23 @@ def _multistep(options: NoOptions) -> Integrator:
     return Multistep()
 
 
+def _definition(name: str, build: Callable[[NoOptions], Integrator], summary: str) -> PluginDef[Any, Integrator]:
+    return PluginDef(
+        kind="integrator",
+        name=name,
+        options=NoOptions,
+        build=build,
+        example=lambda: build(NoOptions()),
+        summary=summary,
+    )
+
+
 @hookimpl
 def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
     """euler, heun, ddim, 2m."""
-    return tuple(
-        PluginDef(
-            kind="integrator",
-            name=name,
-            options=NoOptions,
-            build=build,
-            example=lambda build=build: build(NoOptions()),
-            summary=summary,
-        )
-        for name, build, summary in (
-            ("euler", _euler, "Euler on the velocity; order 1, one evaluation a step"),
-            ("heun", _heun, "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
-            ("ddim", _ddim, "DDIM, exponential Euler; order 1, one evaluation a step"),
-            ("2m", _multistep, "second-order multistep on the denoiser; order 2, one evaluation a step"),
-        )
+    return (
+        _definition("euler", _euler, "Euler on the velocity; order 1, one evaluation a step"),
+        _definition("heun", _heun, "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
+        _definition("ddim", _ddim, "DDIM, exponential Euler; order 1, one evaluation a step"),
+        _definition("2m", _multistep, "second-order multistep on the denoiser; order 2, one evaluation a step"),
     )

@@ -1,0 +1,48 @@
+"""Time grids: their ends, their order, and the variable in which each is uniform."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from exact import all_schedules
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixvel_core.sampling.grid import Grid, time_grid
+from mixvel_vp import Linear
+
+SCHEDULES = all_schedules()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    grid=st.sampled_from(["uniform", "logsnr", "quadratic", "karras"]),
+    name=st.sampled_from(sorted(SCHEDULES)),
+    steps=st.integers(1, 200),
+    delta=st.one_of(st.just(0.0), st.floats(1e-3, 0.5)),
+)
+def test_a_grid_falls_strictly_from_one_to_delta(grid: Grid, name: str, steps: int, delta: float) -> None:
+    times = time_grid(grid, SCHEDULES[name], steps, delta)
+    assert len(times) == steps + 1
+    assert times[0] == 1.0
+    assert times[-1] == delta
+    assert all(a > b for a, b in pairwise(times))
+
+
+@pytest.mark.parametrize(
+    ("grid", "even"),
+    [
+        ("uniform", lambda p, t: t),
+        ("quadratic", lambda p, t: t.sqrt()),
+        ("logsnr", lambda p, t: (p.alpha / p.sigma).log()),
+        ("karras", lambda p, t: (p.sigma / p.alpha) ** (1 / 7)),
+    ],
+)
+def test_each_grid_is_even_in_its_own_variable(grid: Grid, even: object) -> None:
+    t = torch.tensor(time_grid(grid, Linear(), 12, 0.02), dtype=torch.float64)
+    # The linear schedule's lambda(1) = -5.02 lies just below the lowest laid-out value, so t = 1 is left out.
+    value = even(Linear().at(t), t)[1:]  # type: ignore[operator]  # the functions above
+    gaps = value.diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand_as(gaps), rtol=1e-9, atol=1e-9)

@@ -1,0 +1,60 @@
+"""Measured orders on the Gaussian-mixture oracle, in the asymptotic range, to +-0.2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from exact import exact
+
+from mixvel_core.protocols import Integrator, NoiseSchedule, Selector
+from mixvel_routed import DDIM, Euler, Heun, Multistep
+from mixvel_selectors import Iid, Mixture
+from mixvel_vp import Cosine, Linear, Rectified
+
+INTEGRATORS: dict[str, Integrator] = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
+SCHEDULES: dict[str, NoiseSchedule] = {"linear": Linear(), "cosine": Cosine(), "rectified": Rectified()}
+
+
+def slope(schedule: NoiseSchedule, selector: Selector, integrator: Integrator, steps: list[int], count: int) -> float:
+    problem = exact(schedule)
+    end = problem.exact(count=count)
+    errors = [float((problem.run(selector, integrator, n, count=count)[0] - end).norm(dim=1).median()) for n in steps]
+    return float(-np.polyfit(np.log(steps), np.log(errors), 1)[0])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_the_declared_order_is_measured_with_the_full_mixture(schedule: str, integrator: str) -> None:
+    method = INTEGRATORS[integrator]
+    measured = slope(SCHEDULES[schedule], Mixture(), method, [80, 160, 320], count=60)
+    assert measured == pytest.approx(method.order, abs=0.2)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "rectified"])
+def test_random_selection_converges_like_the_root_of_the_step(schedule: str) -> None:
+    measured = slope(SCHEDULES[schedule], Iid(), Euler(), [80, 160, 320, 640], count=300)
+    assert measured == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_declared_evaluations_are_what_a_step_costs(integrator: str) -> None:
+    method = INTEGRATORS[integrator]
+    _, field = exact(Cosine()).run(Mixture(), method, 7, count=3)
+    assert len(field.times) == 7 * method.evaluations
+    assert torch.equal(field.evaluations, torch.full((3,), 4 * 7 * method.evaluations))
+
+
+@pytest.mark.parametrize("integrator", ["ddim", "2m", "heun"])
+def test_ending_at_clean_data_is_finite_and_near_the_end_a_little_before(integrator: str) -> None:
+    problem = exact(Cosine())
+    clean, _ = problem.run(Mixture(), INTEGRATORS[integrator], 200, delta=0.0, count=40)
+    nearly, _ = problem.run(Mixture(), INTEGRATORS[integrator], 200, delta=1e-3, count=40)
+    assert float((clean - nearly).norm(dim=1).median()) < 0.02
+
+
+def test_rectified_euler_is_ddim() -> None:
+    """On alpha = 1 - t, sigma = t the exponential step and the plain one are the same formula."""
+    problem = exact(Rectified())
+    ddim, euler = (problem.run(Mixture(), method, 9, count=20)[0] for method in (DDIM(), Euler()))
+    torch.testing.assert_close(ddim, euler, rtol=1e-12, atol=1e-12)

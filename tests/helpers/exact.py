@@ -1,0 +1,98 @@
+"""Problems with known answers, shared by the tests."""
+
+from __future__ import annotations
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Selector
+from mixvel_core.reference import reference
+from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.field import RoutedField
+from mixvel_core.sampling.grid import Grid
+from mixvel_core.sampling.sampler import Sampler
+from mixvel_oracles import OracleRouter, gaussian_expert, random_law, split
+from mixvel_vp import Cosine, Linear, Rectified, Table, from_betas
+from mixvel_vp.table import betas_of
+
+
+def ddpm_table() -> Table:
+    """The usual DDPM table as a continuous schedule."""
+    return from_betas(betas_of("linear", 1000, 1e-4, 0.02))
+
+
+def all_schedules() -> dict[str, NoiseSchedule]:
+    """Every built-in schedule."""
+    return {
+        "vp-linear": Linear(),
+        "vp-cosine": Cosine(),
+        "ddpm-table": ddpm_table(),
+        "rectified": Rectified(),
+    }
+
+
+@frozen(kw_only=True, eq=False)
+class Exact:
+    """A Gaussian mixture with one component for each expert, in float64."""
+
+    schedule: NoiseSchedule
+    experts: tuple[DensityExpert, ...]
+    whole: DensityExpert
+    router: OracleRouter
+    fractions: tuple[float, ...]
+    dimension: int
+
+    def start(self, count: int, seed: int = 0) -> tuple[Tensor, SampleDraws]:
+        """Starting points, (count, D), and the random numbers of those samples."""
+        draws = SampleDraws(seed=seed, index=torch.arange(count))
+        return draws.noise((self.dimension,), torch.float64), draws
+
+    def sampler(
+        self, selector: Selector, integrator: Integrator, steps: int, delta: float, grid: Grid = "uniform"
+    ) -> Sampler:
+        """A sampler of this mixture."""
+        return Sampler(
+            schedule=self.schedule,
+            experts=self.experts,
+            router=self.router,
+            selector=selector,
+            integrator=integrator,
+            steps=steps,
+            grid=grid,
+            delta=delta,
+        )
+
+    def run(
+        self, selector: Selector, integrator: Integrator, steps: int, *, delta: float = 0.05, count: int = 100
+    ) -> tuple[Tensor, RoutedField]:
+        """The ends of ``count`` trajectories."""
+        return self.sampler(selector, integrator, steps, delta).trajectory(*self.start(count))
+
+    def exact(self, *, delta: float = 0.05, count: int = 100) -> Tensor:
+        """Where the mixture's own flow takes the same starting points."""
+        return reference(
+            self.start(count)[0],
+            schedule=self.schedule,
+            experts=self.experts,
+            router=self.router,
+            delta=delta,
+            rtol=1e-9,
+            atol=1e-9,
+        )
+
+
+def exact(schedule: NoiseSchedule, *, experts: int = 4, dimension: int = 2, seed: int = 0) -> Exact:
+    """A random anisotropic mixture."""
+    law = random_law(components=experts, dimension=dimension, seed=seed)
+    parts = split(law, [[k] for k in range(experts)])
+    made = tuple(gaussian_expert(part, schedule) for _, part in parts)
+    fractions = tuple(weight for weight, _ in parts)
+    return Exact(
+        schedule=schedule,
+        experts=made,
+        whole=gaussian_expert(law, schedule),
+        router=OracleRouter(experts=made, fractions=fractions),
+        fractions=fractions,
+        dimension=dimension,
+    )
