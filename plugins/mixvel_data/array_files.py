@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -18,29 +17,27 @@ def read_npy(path: Path) -> np.ndarray:
     """The array of an .npy file, memory-mapped."""
     with _reading(path):
         # Copy-on-write rather than read-only: torch warns about arrays it could not write to.
-        array = np.load(path, mmap_mode="c", allow_pickle=False)
-    # The content decides, not the name: numpy.load also opens an .npz file that is called .npy.
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise DataError(f"{path}: is an .npz file by its content; rename it to end in .npz")
-    return array
+        return np.lib.format.open_memmap(path, mode="c")
 
 
 def read_npz(path: Path, *names: str) -> list[np.ndarray]:
     """The arrays of an .npz file that are called ``names``, read into memory."""
-    with _reading(path):
-        archive = np.load(path, allow_pickle=False)
-    if isinstance(archive, np.ndarray):
-        raise DataError(f"{path}: is an .npy file by its content; rename it to end in .npy")
-    with archive:
-        arrays = []
+    # Opened here, not by NumPy, which leaves a file open that turns out to be no archive.
+    with _reading(path), path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
         for name in names:
             if name not in archive.files:
                 held = ", ".join(archive.files) or "nothing"
                 raise DataError(f"{path}: has no array {name!r} (it holds {held}); name one of these")
-            with _reading(path, name):
-                arrays.append(cast("np.ndarray", archive[name]))
-    return arrays
+        return [_read_member(archive, path, name) for name in names]
+
+
+def _read_member(archive: np.lib.npyio.NpzFile, path: Path, name: str) -> np.ndarray:
+    with _reading(path, name):
+        array = archive[name]
+        if not isinstance(array, np.ndarray):
+            # A member of a zip file that is no NumPy array comes back as its bytes.
+            raise ValueError("no NumPy array")
+        return array
 
 
 @contextmanager

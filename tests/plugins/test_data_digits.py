@@ -1,0 +1,35 @@
+"""The bundled digits: what they are, and on which scale."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from mixvel_core.protocols import Data
+from mixvel_data.digits import Digits
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    return Digits().load()
+
+
+def test_shape_type_and_labels(digits: Data) -> None:
+    assert digits.items.shape == (1797, 1, 8, 8)
+    assert digits.items.dtype == np.float32
+    assert digits.labels is not None
+    assert digits.labels.dtype == np.int64
+    assert np.bincount(digits.labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_scale_is_undone_exactly(digits: Data) -> None:
+    assert digits.items.min() == -1
+    assert digits.items.max() == 1
+    # Sixteenths are binary fractions: nothing is rounded.
+    np.testing.assert_array_equal((digits.items[:, 0].astype(np.float64) + 1) * 8, load_digits().images)
+
+
+def test_provenance_names_source_and_count(digits: Data) -> None:
+    assert "scikit-learn" in digits.provenance["source"]
+    assert digits.provenance["count"] == "1797"
