@@ -1,0 +1,50 @@
+"""Definition of the local launcher; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+
+from mixvel_core.plugin.definition import PluginDef
+from mixvel_core.plugin.options import at_least, option
+from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.protocols import Launcher
+
+
+@frozen(kw_only=True)
+class LocalOptions:
+    """Options of ``local``."""
+
+    device: Literal["auto", "cpu", "cuda"] = option(
+        default="auto", doc="where networks are trained; auto takes a GPU where there is one"
+    )
+    threads: int | None = option(
+        default=None, check=at_least(1), doc="threads of torch while training; absent: as many as torch chooses"
+    )
+
+
+def _local(options: LocalOptions) -> Launcher:
+    from mixvel_local.launcher import LocalLauncher
+
+    return LocalLauncher(device=options.device, threads=options.threads)
+
+
+def _example() -> Launcher:
+    return _local(LocalOptions(device="cpu", threads=1))
+
+
+@hookimpl
+def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
+    """local."""
+    return [
+        PluginDef(
+            kind="launcher",
+            name="local",
+            options=LocalOptions,
+            build=_local,
+            example=_example,
+            summary="trains one job after another in this process",
+        )
+    ]

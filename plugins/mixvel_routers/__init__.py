@@ -1,0 +1,1 @@
+"""Routers: the posterior learned by a network, and the prior alone."""

@@ -1,0 +1,65 @@
+"""Networks from (x_t, t) to K logits: a U-Net for images, a multilayer perceptron for vectors."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.randomness import seeded
+from mixvel_routers.options import ANetworkOptions
+
+_FREQUENCIES = 8
+
+
+class PixelMean(nn.Module):
+    """The mean over pixels of what a network of (x, t) answers: (B, K, H, W) -> (B, K)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits at x, (B, C, H, W), and t, (B,)."""
+        output: Tensor = self.network(x, t)
+        return output.mean(dim=(2, 3))
+
+
+class WithTime(nn.Module):
+    """A network of vectors, read together with cos(pi j t), j = 1..8: smooth features that tell times apart."""
+
+    def __init__(self, network: nn.Sequential) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits at x, (B, D), and t, (B,), in the type of x."""
+        dtype = next(self.network.parameters()).dtype
+        j = torch.arange(1, _FREQUENCIES + 1, device=t.device)
+        features = torch.cos(math.pi * j * t[:, None])
+        output: Tensor = self.network(torch.cat([x, features.to(x.dtype)], dim=1).to(dtype))
+        return output.to(x.dtype)
+
+
+def check_items(options: ANetworkOptions, shape: tuple[int, ...]) -> None:
+    """Raises RecipeError where no network here reads items of this shape."""
+    if len(shape) == 3:
+        options.check(shape, "router a-network")
+    elif len(shape) != 1:
+        raise RecipeError(f"router a-network: items must be images (C, H, W) or vectors (D,), not {shape}")
+
+
+def make_classifier(options: ANetworkOptions, shape: tuple[int, ...], experts: int, seed: int) -> nn.Module:
+    """A fresh network with ``experts`` logits for items of ``shape``, on the CPU in float32."""
+    check_items(options, shape)
+    if len(shape) == 3:
+        from mixvel_unet.network import make_unet
+
+        return PixelMean(make_unet(options, shape, experts, seed, "router a-network"))
+    widths = [shape[0] + _FREQUENCIES, *[options.width] * options.depth]
+    with seeded(seed):
+        hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
+        return WithTime(nn.Sequential(*hidden, nn.Linear(widths[-1], experts)))

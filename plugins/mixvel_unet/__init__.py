@@ -1,0 +1,1 @@
+"""Experts learned by U-Nets of diffusers."""

@@ -1,0 +1,48 @@
+"""UNetExpert: a network's prediction, of whatever kind, as the denoiser of its shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from mixvel_core.field.conversions import Prediction, denoiser, point_for
+from mixvel_core.protocols import NoiseSchedule
+from mixvel_core.types import Points, Times
+
+LEAST_ALPHA = 1e-3
+
+
+@frozen(kw_only=True)
+class UNetExpert:
+    """m(x, t) from a network (V4, inverted).
+
+    ``network``: (x, t) -> prediction, (B, *data). ``mean``: E[x_0] of the shard, ``*data``. ``clip``: whether
+    m is kept within [-1, 1]. Gradients with respect to x pass; callers who want none say so.
+    """
+
+    schedule: NoiseSchedule
+    mean: Tensor
+    network: Callable[[Tensor, Tensor], Tensor]
+    prediction: Prediction
+    clip: bool
+
+    def denoise(self, x: Points, t: Times) -> Points:
+        """The denoiser m_k(x, t), (B, *data); the shard's mean where noise prediction tells nothing.
+
+        With eps-prediction m = (x - sigma e) / alpha: below alpha = ``LEAST_ALPHA`` the network's error in e comes
+        out a thousand times larger and more, while x holds next to nothing of the data, so that the exact
+        denoiser is the mean up to order alpha.
+        """
+        p = point_for(self.schedule, t, x)
+        output = self.network(x, t)
+        if self.prediction == "eps":
+            # Bounded before dividing: an infinite value in the branch not taken would make gradients nan.
+            bounded = evolve(p, alpha=p.alpha.clamp_min(LEAST_ALPHA))
+            m = denoiser("eps", output, x, bounded)
+            m = torch.where(p.alpha < LEAST_ALPHA, self.mean.to(x.dtype), m)
+        else:
+            m = denoiser(self.prediction, output, x, p)
+        return m.clamp(-1.0, 1.0) if self.clip else m

@@ -1,0 +1,60 @@
+"""What a U-Net expert learns: the regression whose minimum is the denoiser of its shard (V0, V4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from attrs import frozen
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from mixvel_core.field.conversions import Prediction, add_noise, point_for, target
+from mixvel_core.protocols import Batch, NoiseSchedule, Shard
+from mixvel_core.training.options import TrainOptions
+from mixvel_unet.network import make_unet
+from mixvel_unet.options import UNetOptions
+
+
+@frozen(kw_only=True)
+class Regression:
+    """Mean squared error between the network at (x_t, t) and its target (V4)."""
+
+    network: nn.Module
+    schedule: NoiseSchedule
+    prediction: Prediction
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """``loss``: the mean over points, channels and pixels."""
+        p = point_for(self.schedule, batch.t, batch.x_0)
+        output = network(add_noise(batch.x_0, batch.eps, p), batch.t)
+        return {"loss": mse_loss(output, target(self.prediction, batch.x_0, batch.eps, p))}
+
+
+@frozen(kw_only=True)
+class UNetTask:
+    """A U-Net to train on one shard, the only data it can reach."""
+
+    shard: Shard
+    schedule: NoiseSchedule
+    design: UNetOptions
+
+    @property
+    def items(self) -> np.ndarray:
+        """The shard's items."""
+        return self.shard.items
+
+    @property
+    def shards(self) -> None:
+        """An expert is not to know of other shards."""
+
+    @property
+    def options(self) -> TrainOptions:
+        """How it is trained."""
+        return self.design.train
+
+    def objective(self, seed: int) -> Regression:
+        """A fresh network and its loss."""
+        shape = self.shard.shape
+        network = make_unet(self.design, shape, shape[0], seed, "expert unet")
+        return Regression(network=network, schedule=self.schedule, prediction=self.design.prediction)
