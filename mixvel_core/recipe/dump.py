@@ -28,8 +28,8 @@ add_core_schema(_Dumper)
 
 def to_plain(recipe: Recipe) -> dict[str, Any]:
     """The recipe as dicts, lists and values; plugins as ``use`` and all their options, defaults included."""
-    plain: dict[str, Any] = _plain(recipe)
-    return plain
+    sections: dict[str, Any] = plain(recipe)
+    return sections
 
 
 def dump(recipe: Recipe) -> str:
@@ -47,15 +47,16 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A recipe or any part of one as dicts, lists and values."""
     if isinstance(value, Use):
-        return {"use": value.name, **_plain(value.options)}
+        return {"use": value.name, **plain(value.options)}
     if attrs.has(type(value)):
-        return {f.alias: _plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
+        return {f.alias: plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -35,10 +35,27 @@ def _with_override(tree: Tree, override: str, order: int) -> Tree:
         value, at = _set(tree.value, path, new.value, ())
     except ValueError as error:
         return _with_problem(tree, Problem(path=path, message=str(error), place=place))
-    places = {p: where for p, where in tree.places.items() if p[: len(at)] != at}
-    places |= {(*at, *p): where for p, where in new.places.items()}
     problems = tuple(problem.below(*at) for problem in new.problems)
-    return Tree(value=value, places=places, problems=(*tree.problems, *problems))
+    return Tree(value=value, places=_places(tree, at, new), problems=(*tree.problems, *problems))
+
+
+def _places(tree: Tree, at: KeyPath, new: Tree) -> dict[KeyPath, Place]:
+    """Places after ``new`` was set ``at`` a path: sections that were made on the way are the override's too."""
+    places = {path: place for path, place in tree.places.items() if path[: len(at)] != at}
+    value = tree.value
+    for length, key in enumerate(at):
+        if length and not isinstance(value, (dict, list)):
+            if isinstance(value, str):
+                places[(*at[:length], "use")] = places[at[:length]]
+            places[at[:length]] = new.places[()]
+        value = _child(value, key)
+    return places | {(*at, *path): place for path, place in new.places.items()}
+
+
+def _child(value: Any, key: Any) -> Any:
+    if isinstance(value, list):
+        return value[key]
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _with_problem(tree: Tree, *problems: Problem) -> Tree:

@@ -1,0 +1,15 @@
+"""mixvel check: everything that can be known of a recipe without running it."""
+
+from __future__ import annotations
+
+import typer
+
+from mixvel_core.cli.arguments import Out, Overrides, RecipePath, load
+
+
+def check(recipe: RecipePath, overrides: Overrides = None, out: Out = None) -> None:
+    """Show every problem of a recipe, or else its plan."""
+    checked, folder = load(recipe, overrides, out)
+    from mixvel_core import pipeline
+
+    typer.echo(str(pipeline.plan(checked, folder)))

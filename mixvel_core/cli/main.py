@@ -1,0 +1,90 @@
+"""The command ``mixvel``. One file a verb; here is what they have in common: errors, interruption, exit codes."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mixvel_core.cli.check import check
+from mixvel_core.cli.plugins import plugins_app
+from mixvel_core.cli.recipes import recipes_app
+from mixvel_core.cli.run import run
+from mixvel_core.errors import MixvelError, RecipeError
+
+_STAGE_FAILED = 4
+_INTERRUPTED = 130
+
+
+class _Guarded(TyperGroup):
+    """Turns errors into lines and exit codes; with ``--debug`` it shows their traceback too."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _show(ctx, "interrupted; run the same line again to go on")
+            raise typer.Exit(_INTERRUPTED) from None
+        except RecipeError as error:
+            _show(ctx, *error.problems)
+            raise typer.Exit(error.exit_code) from None
+        except MixvelError as error:
+            _show(ctx, *(f"error: {line}" for line in str(error).splitlines()))
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            # Nobody reads our output any more (`mixvel plugins | head -1`): typer ends quietly.
+            if error.errno == errno.EPIPE:
+                raise
+            _show(ctx, f"error: {error}")
+            raise typer.Exit(_STAGE_FAILED) from None
+
+
+def _show(ctx: Any, *lines: str) -> None:
+    if ctx.params.get("debug"):
+        traceback.print_exc()
+    for line in lines:
+        typer.echo(line, err=True)
+
+
+# Plain help: drawing it with rich doubles the time it takes to appear.
+app = typer.Typer(
+    cls=_Guarded,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(check)
+app.add_typer(plugins_app, name="plugins")
+app.add_typer(recipes_app, name="recipes")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mixvel {version('mixvel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _mixvel(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors; may stand anywhere.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Train diffusion experts in isolation, route between them, sample at one expert per step."""
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 2 recipe or usage, 3 data or plugin missing, 4 a stage failed, 130."""
+    arguments = sys.argv[1:]
+    rest = [argument for argument in arguments if argument != "--debug"]
+    app(args=["--debug", *rest] if len(rest) < len(arguments) else rest, prog_name="mixvel")

@@ -1,0 +1,56 @@
+"""The reference of an options class: one row an option, for the command line and the docs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from mixvel_core.recipe.describe import describe_type
+from mixvel_core.recipe.sections import field_types
+
+
+@frozen(kw_only=True)
+class OptionRow:
+    """One option. ``path``: its keys, dotted. ``default``: as a recipe writes it, or "required"."""
+
+    path: str
+    type: str
+    default: str
+    range: str
+    doc: str
+
+
+def option_rows(cls: type, above: str = "") -> Iterator[OptionRow]:
+    """The options of an attrs class in their order; those of a section follow under its name."""
+    types = field_types(cls)
+    for field in attrs.fields(cls):
+        annotation = types[field.name]
+        if not field.init:
+            continue
+        if isinstance(annotation, type) and attrs.has(annotation):
+            yield from option_rows(annotation, f"{above}{field.alias}.")
+            continue
+        yield OptionRow(
+            path=above + field.alias,
+            type=describe_type(annotation),
+            default=_default(field),
+            range=field.metadata.get("range", ""),
+            doc=field.metadata.get("doc", ""),
+        )
+
+
+def _default(field: attrs.Attribute[Any]) -> str:
+    default: Any = field.default
+    if default is attrs.NOTHING:
+        return "required"
+    # attrs keeps the factory of a default as an object of this class, which its stubs call a function.
+    if type(default).__name__ == "Factory":
+        # A default made from the other fields has no value before there are any.
+        if default.takes_self:
+            return "depends on the others"
+        default = default.factory()
+    return default if isinstance(default, str) else json.dumps(default, default=str, ensure_ascii=False)
