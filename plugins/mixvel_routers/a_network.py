@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
@@ -13,9 +14,11 @@ from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, RouterConfig, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.weights import load_weights
-from mixvel_core.types import Points, Times, Weights
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.options import ANetworkOptions
+
+if TYPE_CHECKING:
+    from mixvel_core.types import Points, Times, Weights
 
 _TASK = "a"
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
-from mixvel_core.types import Points, Times, Weights
+
+if TYPE_CHECKING:
+    from mixvel_core.types import Points, Times, Weights
 
 
 @frozen(kw_only=True)

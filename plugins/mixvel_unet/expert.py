@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from attrs import evolve, frozen
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_core.types import Points, Times
+
+if TYPE_CHECKING:
+    from mixvel_core.types import Points, Times
 
 LEAST_ALPHA = 1e-3
 
