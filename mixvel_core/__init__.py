@@ -1,0 +1,1 @@
+"""mixvel: train diffusion experts in isolation, route between them, sample at one expert per step."""

@@ -42,9 +42,10 @@ def cp(
 
 
 def _shipped() -> list[Path]:
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel they lie inside the package; in a source checkout beside it.
-    for folder in (package / "shipped_recipes", package.parent / "recipes"):
+    beside = Path(__file__).resolve().parents[2]
+    # In a source checkout they lie in recipes/; a wheel puts them beside the package under a name of their own.
+    folders = [beside / "recipes"] if (beside / "pyproject.toml").exists() else []
+    for folder in (*folders, beside / "mixvel_recipes"):
         if found := sorted(folder.glob("*.yaml")):
             return found
     raise DataError("the recipes that come with mixvel are not where it is installed; install mixvel again")

@@ -13,10 +13,17 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError, UsageError
 from mixvel_core.protocols import Expert, Selector
 from mixvel_core.sampling.sampler import Sampler
-from mixvel_oracles import OracleRouter
-from mixvel_routed import DDIM, Euler, Heun, Multistep
-from mixvel_selectors import Fixed, Iid, Mixture, TopK
-from mixvel_vp import Cosine, Linear
+from mixvel_oracles.router import OracleRouter
+from mixvel_routed.ddim import DDIM
+from mixvel_routed.euler import Euler
+from mixvel_routed.heun import Heun
+from mixvel_routed.multistep import Multistep
+from mixvel_selectors.fixed import Fixed
+from mixvel_selectors.iid import Iid
+from mixvel_selectors.mixture import Mixture
+from mixvel_selectors.top import TopK
+from mixvel_vp.cosine import Cosine
+from mixvel_vp.linear import Linear
 
 SELECTORS: dict[str, Selector] = {
     "mixture": Mixture(),

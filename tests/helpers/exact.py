@@ -12,9 +12,13 @@ from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.field import RoutedField
 from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.sampler import Sampler
-from mixvel_oracles import OracleRouter, gaussian_expert, random_law, split
-from mixvel_vp import Cosine, Linear, Rectified, Table, from_betas
-from mixvel_vp.table import betas_of
+from mixvel_oracles.gaussian import gaussian_expert
+from mixvel_oracles.law import random_law, split
+from mixvel_oracles.router import OracleRouter
+from mixvel_vp.cosine import Cosine
+from mixvel_vp.linear import Linear
+from mixvel_vp.rectified import Rectified
+from mixvel_vp.table import Table, betas_of, from_betas
 
 
 def ddpm_table() -> Table:

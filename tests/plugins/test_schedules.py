@@ -10,8 +10,10 @@ import torch
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_vp import Cosine, Linear, Rectified, from_betas
-from mixvel_vp.table import betas_of
+from mixvel_vp.cosine import Cosine
+from mixvel_vp.linear import Linear
+from mixvel_vp.rectified import Rectified
+from mixvel_vp.table import betas_of, from_betas
 
 DDPM = betas_of("linear", 1000, 1e-4, 0.02)
 SCHEDULES: dict[str, NoiseSchedule] = {

@@ -1,0 +1,218 @@
+"""Stage `sample`: experts and routers -> samples, for every method, step count and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import ArtifactError
+from mixvel_core.files import replacing
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import Method, SampleOptions
+from mixvel_core.recipe.use import IntegratorUse, ScheduleUse, SelectorUse
+from mixvel_core.stages.experts import Experts
+from mixvel_core.stages.routers import StoredRouter
+from mixvel_core.stages.unit import Unit, key_of
+
+if TYPE_CHECKING:
+    from mixvel_core.sampling.sampler import Sampler, Samples
+
+
+@frozen(kw_only=True)
+class Models:
+    """What can be sampled from: the upstream artifacts."""
+
+    schedule: ScheduleUse
+    experts: Experts
+    monolith: Experts | None
+    routers: Mapping[str, StoredRouter]
+
+
+@frozen(kw_only=True)
+class Draw:
+    """One row and column of the table, for one seed, with every default filled in."""
+
+    method: str
+    steps: int
+    seed: int
+    selector: SelectorUse
+    integrator: IntegratorUse
+    router: str | None
+
+
+@frozen(kw_only=True)
+class StoredSamples:
+    """The artifact of one draw: an NPZ file, and in its record the seconds it took."""
+
+    draw: Draw
+    unit: Unit
+
+    @property
+    def path(self) -> Path:
+        """The file of arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
+        return self.unit.folder / f"{self.unit.name}.npz"
+
+    @property
+    def seconds(self) -> float:
+        """How long the sampling took."""
+        return float(self.unit.notes()["seconds"])
+
+    def array(self, name: str) -> np.ndarray:
+        """One of the arrays. Raises ArtifactError where the file is damaged."""
+        try:
+            with np.load(self.path, allow_pickle=False) as arrays:
+                array: np.ndarray = arrays[name]
+                return array
+        except (OSError, ValueError, EOFError, KeyError) as error:
+            raise ArtifactError(f"{self.path}: damaged ({error}); remove it and run the recipe again") from None
+
+
+def draws_of(options: SampleOptions, routers: Sequence[str]) -> Iterator[Draw]:
+    """Everything the recipe asks for, in the order of the table."""
+    for name, method in options.methods.items():
+        for steps in options.steps:
+            for seed in options.seeds:
+                yield Draw(
+                    method=name,
+                    steps=steps,
+                    seed=seed,
+                    selector=method.selector or options.selector,
+                    integrator=method.integrator or options.integrator,
+                    router=_router_of(method, routers),
+                )
+
+
+def _router_of(method: Method, routers: Sequence[str]) -> str | None:
+    """The router's name; None for the monolith."""
+    return None if method.model == "monolith" else method.router or routers[0]
+
+
+def sample_unit(draw: Draw, options: SampleOptions, models_key: str, folder: Path) -> Unit:
+    """The unit of one draw. The batch size is left out of its key: it does not change the samples."""
+    key = key_of(
+        models=models_key,
+        method=draw.method,
+        steps=draw.steps,
+        seed=draw.seed,
+        selector=plain(draw.selector),
+        integrator=plain(draw.integrator),
+        router=draw.router,
+        count=options.count,
+        grid=options.grid,
+        delta=options.delta,
+    )
+    return Unit(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
+
+
+def models_key(models: Models, router: str | None) -> str:
+    """A digest of the networks that a draw uses."""
+    if router is None:
+        keys = models.monolith.keys if models.monolith else ()
+        return key_of(schedule=plain(models.schedule), monolith=keys)
+    return key_of(schedule=plain(models.schedule), experts=models.experts.keys, router=models.routers[router].key)
+
+
+def sample(models: Models, options: SampleOptions, folder: Path, progress: Progress) -> tuple[StoredSamples, ...]:
+    """Draws every sample that is not there yet.
+
+    Args:
+        models: experts, monolith and routers.
+        options: the methods, step counts and seeds.
+        folder: ``samples/`` of the run.
+        progress: a bar for each method, in sample-steps.
+    """
+    stored = [
+        StoredSamples(draw=draw, unit=sample_unit(draw, options, models_key(models, draw.router), folder))
+        for draw in draws_of(options, list(models.routers))
+    ]
+    todo = [s for s in stored if not s.unit.is_done()]
+    loaded = _Loaded(models=models) if todo else None
+    for one in todo:
+        if loaded is not None:
+            _draw(one, options, loaded, progress)
+    return tuple(stored)
+
+
+def _draw(one: StoredSamples, options: SampleOptions, loaded: _Loaded, progress: Progress) -> None:
+    draw, unit = one.draw, one.unit
+    sampler = loaded.sampler(draw, options)
+    label = f"{draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
+    started = perf_counter()
+    with progress.task(f"sample {label}", options.count * draw.steps, "image steps") as bar:
+        samples = sampler.sample(
+            count=options.count,
+            shape=loaded.shape,
+            seed=draw.seed,
+            batch=options.batch,
+            device=loaded.device,
+            on_step=bar.update,
+        )
+        bar.update(options.count * draw.steps, f"{float(samples.evaluations.float().mean()):.4g} evaluations a sample")
+    seconds = perf_counter() - started
+    write_samples(one.path, samples)
+    unit.close([one.path.name], seconds=seconds)
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """The NPZ file of samples."""
+    arrays: dict[str, Any] = {
+        "x": samples.x.float().cpu().numpy(),
+        "evaluations": samples.evaluations.cpu().numpy(),
+        "times": samples.times.numpy(),
+        "usage": samples.usage.cpu().numpy(),
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+class _Loaded:
+    """Models in memory, each loaded once, when a method first needs it."""
+
+    def __init__(self, models: Models) -> None:
+        from mixvel_core.device import best_device
+        from mixvel_core.protocols import Expert, Router
+
+        self.models = models
+        self.device = best_device()
+        self.schedule = models.schedule.build()
+        self.shape = models.experts.parts[0].config.shape
+        self._experts: tuple[Expert, ...] | None = None
+        self._monolith: tuple[Expert, ...] | None = None
+        self._routers: dict[str, Router] = {}
+
+    def sampler(self, draw: Draw, options: SampleOptions) -> Sampler:
+        """The sampler of a draw."""
+        from mixvel_core.sampling.alone import Alone
+        from mixvel_core.sampling.sampler import Sampler
+
+        return Sampler(
+            schedule=self.schedule,
+            experts=self._experts_of(draw.router),
+            router=Alone() if draw.router is None else self._router(draw.router),
+            selector=draw.selector.build(),
+            integrator=draw.integrator.build(),
+            steps=draw.steps,
+            grid=options.grid,
+            delta=options.delta,
+        )
+
+    def _experts_of(self, router: str | None) -> Any:
+        if router is None:
+            if self._monolith is None:
+                parts = self.models.monolith.parts if self.models.monolith else ()
+                self._monolith = tuple(part.load(self.device) for part in parts)
+            return self._monolith
+        if self._experts is None:
+            self._experts = tuple(part.load(self.device) for part in self.models.experts.parts)
+        return self._experts
+
+    def _router(self, name: str) -> Any:
+        if name not in self._routers:
+            self._routers[name] = self.models.routers[name].load(self.device)
+        return self._routers[name]

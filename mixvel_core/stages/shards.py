@@ -1,0 +1,128 @@
+"""Shards in a run folder: each in files of its own, read when asked, so that a job can be given one and no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import ArtifactError
+from mixvel_core.files import read_json
+from mixvel_core.protocols import GaussianLaw
+
+LAW = ("weights", "means", "covariances")
+
+
+@frozen(kw_only=True)
+class StoredShard:
+    """One shard: ``items.npy`` (memory-mapped when read), ``shard.json`` and, for exact data, ``law.npz``."""
+
+    folder: Path
+    index: int
+    count: int
+    fraction: float
+    shape: tuple[int, ...]
+
+    @property
+    def items(self) -> np.ndarray:
+        """The items, (count, *data)."""
+        return _read_array(self.folder / "items.npy")
+
+    @property
+    def law(self) -> GaussianLaw | None:
+        """The law of the items, if it is known in closed form."""
+        path = self.folder / "law.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return GaussianLaw(**{name: arrays[name] for name in LAW})
+
+
+@frozen(kw_only=True)
+class WholeShard:
+    """All shards as one, for the monolith: index -1, fraction 1."""
+
+    parts: tuple[StoredShard, ...]
+    index: int = -1
+    fraction: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """The number of items of all shards."""
+        return sum(part.count for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.parts[0].shape
+
+    @property
+    def items(self) -> np.ndarray:
+        """The items, shard after shard."""
+        return np.concatenate([part.items for part in self.parts])
+
+    @property
+    def law(self) -> GaussianLaw | None:
+        """The mixture of the shards' laws, if all are known."""
+        laws = [part.law for part in self.parts]
+        known = [law for law in laws if law is not None]
+        if len(known) < len(laws):
+            return None
+        weights = [part.fraction * law.weights for part, law in zip(self.parts, known, strict=True)]
+        return GaussianLaw(
+            weights=np.concatenate(weights),
+            means=np.concatenate([law.means for law in known]),
+            covariances=np.concatenate([law.covariances for law in known]),
+        )
+
+
+@frozen(kw_only=True)
+class Shards:
+    """The artifact of the partition stage. ``key`` names its inputs; ``about`` is what is known of the data."""
+
+    key: str
+    parts: tuple[StoredShard, ...]
+    about: dict[str, Any]
+
+    @property
+    def whole(self) -> WholeShard:
+        """The data set as one shard."""
+        return WholeShard(parts=self.parts)
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """pi, (K,)."""
+        return tuple(part.fraction for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.parts[0].shape
+
+
+def open_shards(folder: Path, key: str) -> Shards:
+    """The shards in ``folder``, written by the partition stage. Reads no items."""
+    about = read_json(folder / "data.json")
+    parts = []
+    for k in range(about["shards"]):
+        facts = read_json(folder / str(k) / "shard.json")
+        parts.append(
+            StoredShard(
+                folder=folder / str(k),
+                index=k,
+                count=facts["count"],
+                fraction=facts["fraction"],
+                shape=tuple(facts["shape"]),
+            )
+        )
+    return Shards(key=key, parts=tuple(parts), about=about)
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({error}); remove the folder and run the recipe again") from None
+    return array

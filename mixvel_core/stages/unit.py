@@ -1,0 +1,70 @@
+"""Unit: a piece of finished work that knows what it was made from and whether it is still whole.
+
+A unit is a folder whose ``done.json`` names the inputs (by a key) and every file with size and checksum. It is
+written last, so a unit is there wholly or not at all; running a recipe again makes only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from mixvel_core.errors import ArtifactError
+from mixvel_core.files import checksum, read_json, write_json
+
+FORMAT = 1
+"""Counts up when files of a run folder change their meaning; a unit of another format is made again."""
+
+
+def key_of(**inputs: Any) -> str:
+    """A digest of everything a unit is made from: options as plain data, and the keys of other units."""
+    text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@frozen(kw_only=True)
+class Unit:
+    """``folder``: where its files lie. ``key``: of its inputs. ``name``: what is called ``NAME.json`` there."""
+
+    folder: Path
+    key: str
+    name: str = "done"
+
+    @property
+    def record(self) -> Path:
+        """The file that says it is done."""
+        return self.folder / f"{self.name}.json"
+
+    def is_done(self) -> bool:
+        """Whether it was made from these inputs and every file is as it was written."""
+        if not self.record.exists():
+            return False
+        try:
+            found = read_json(self.record)
+            files = found["files"].items()
+            return found["key"] == self.key and all(
+                (self.folder / file).is_file()
+                and (self.folder / file).stat().st_size == facts["size"]
+                and checksum(self.folder / file) == facts["checksum"]
+                for file, facts in files
+            )
+        except (ArtifactError, KeyError, AttributeError, TypeError):
+            return False
+
+    def close(self, files: Sequence[str], **notes: Any) -> None:
+        """Says that it is done: ``files`` are its files, by name; ``notes`` are kept beside them."""
+        facts = {
+            name: {"size": (self.folder / name).stat().st_size, "checksum": checksum(self.folder / name)}
+            for name in files
+        }
+        write_json(self.record, {"key": self.key, "files": facts, "notes": notes})
+
+    def notes(self) -> dict[str, Any]:
+        """What ``close`` kept. Raises ArtifactError where the unit is not done."""
+        notes: dict[str, Any] = read_json(self.record)["notes"]
+        return notes

@@ -1,0 +1,156 @@
+"""Definitions of every kind that build nothing of use, a registry of them, and a recipe that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from attrs import evolve, frozen
+
+from mixvel_core.plugin.definition import Kind, NoOptions, PluginDef
+from mixvel_core.plugin.loader import Source
+from mixvel_core.plugin.options import above, at_least, each, option
+from mixvel_core.plugin.registry import Registry, make_registry
+from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.training.options import TrainOptions
+
+
+@frozen(kw_only=True)
+class Built:
+    """What the fakes build: their options, so that a test can see what arrived."""
+
+    options: object
+
+
+@frozen(kw_only=True)
+class LinearOptions:
+    """A range on each of two floats."""
+
+    beta_min: float = option(default=0.1, check=above(0), doc="beta at t = 0")
+    beta_max: float = option(default=20.0, check=above(0), doc="beta at t = 1")
+
+
+@frozen(kw_only=True)
+class NetOptions:
+    """One option of every type."""
+
+    channels: tuple[int, ...] = option(default=(16, 32), check=each(at_least(1)), doc="channels")
+    groups: tuple[tuple[int, ...], ...] | None = option(default=None, doc="groups")
+    size: tuple[int, int] = option(default=(8, 8), doc="height and width")
+    prediction: Literal["x0", "eps"] = option(default="x0", doc="what it predicts")
+    note: str = option(default="", doc="text")
+    folder: Path | None = option(default=None, doc="a path")
+    weights: Mapping[str, float] = option(factory=dict, doc="weights by name")
+    clip: bool = option(default=True, doc="clamp")
+    train: TrainOptions = option(factory=TrainOptions, doc="training")
+
+
+@frozen(kw_only=True)
+class CountOptions:
+    """A required option."""
+
+    count: int = option(check=at_least(1), doc="how many")
+
+
+def definition(kind: Kind, name: str, options: type[Any] = NoOptions) -> PluginDef[Any, Any]:
+    """A definition that builds Built."""
+    return PluginDef(
+        kind=kind,
+        name=name,
+        options=options,
+        build=lambda chosen: Built(options=chosen),
+        example=lambda: Built(options=None),
+        summary=f"a fake {kind}",
+    )
+
+
+def newer(base: PluginDef[Any, Any]) -> PluginDef[Any, Any]:
+    """The same definition, written for a contract that does not exist yet."""
+    return evolve(base, contract=base.contract + 1)
+
+
+_HOOK_OF: dict[Kind, str] = {
+    "schedule": "mixvel_schedules",
+    "expert": "mixvel_experts",
+    "router": "mixvel_routers",
+    "selector": "mixvel_selectors",
+    "integrator": "mixvel_integrators",
+    "data": "mixvel_data",
+    "partitioner": "mixvel_partitioners",
+    "metric": "mixvel_metrics",
+    "launcher": "mixvel_launchers",
+}
+
+
+def module(*definitions: PluginDef[Any, Any], **hooks: Callable[[], object]) -> object:
+    """What a plugin module looks like from outside: a hook for each kind of ``definitions``, and ``hooks``."""
+    by_kind: dict[Kind, list[PluginDef[Any, Any]]] = {}
+    for one in definitions:
+        by_kind.setdefault(one.kind, []).append(one)
+    made = {_HOOK_OF[kind]: _returning(found) for kind, found in by_kind.items()}
+    return SimpleNamespace(**{name: hookimpl(hook) for name, hook in (made | hooks).items()})
+
+
+def _returning(value: object) -> Callable[[], object]:
+    return lambda: value
+
+
+def source(load: Callable[[], object], distribution: str = "fakes", version: str = "1.0") -> Source:
+    """An entry point that yields what ``load`` returns."""
+    return Source(
+        name=distribution, module=f"{distribution}.hooks", distribution=distribution, version=version, load=load
+    )
+
+
+def fake_registry() -> Registry:
+    """One or more fakes of every kind."""
+    made = module(
+        definition("schedule", "vp-linear", LinearOptions),
+        definition("schedule", "vp-cosine"),
+        definition("expert", "net", NetOptions),
+        definition("router", "fixed"),
+        definition("router", "net", NetOptions),
+        definition("selector", "mixture"),
+        definition("selector", "topk", CountOptions),
+        definition("integrator", "euler"),
+        definition("data", "digits"),
+        definition("partitioner", "labels"),
+        definition("metric", "w2"),
+        definition("launcher", "local"),
+    )
+    return make_registry([source(lambda: made)])
+
+
+RECIPE = """\
+# A recipe of fakes
+name: small
+seed: 7
+data: digits
+partition: {use: labels}
+schedule:
+  use: vp-linear
+  beta_max: 15
+expert:
+  use: net
+  channels: [8, 16]
+  train:
+    steps: 500
+    learning_rate: 2e-4
+monolith: {use: net, prediction: eps}
+routers:
+  learned: {use: net, train: {steps: 300}}
+  prior: fixed
+sample:
+  steps: [5, 10]
+  selector: mixture
+  integrator: euler
+  methods:
+    unrouted: {model: monolith}
+    mixture: {}
+    top2: {router: learned, selector: {use: topk, count: 2}}
+evaluate:
+  metrics: [w2]
+launcher: local
+"""
