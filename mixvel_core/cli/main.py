@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import sys
-import traceback
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +44,8 @@ class _Guarded(TyperGroup):
 
 def _show(ctx: Any, *lines: str) -> None:
     if ctx.params.get("debug"):
+        import traceback
+
         traceback.print_exc()
     for line in lines:
         typer.echo(line, err=True)

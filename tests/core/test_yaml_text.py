@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixvel_core.recipe.problems import Tree, report
+from mixvel_core.recipe.yaml_text import parse
+
+
+def lines(tree: Tree) -> list[str]:
+    return list(report(tree, tree.problems).problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2e-5", 2e-5),
+        ("1E3", 1000.0),
+        ("-.5", -0.5),
+        ("1.", 1.0),
+        ("7", 7),
+        ("+7", 7),
+        ("0123", 123),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("1_000", "1_000"),
+        ("1:30", "1:30"),
+        ("0b1", "0b1"),
+        ("no", "no"),
+        ("on", "on"),
+        ("y", "y"),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("2024-01-01", "2024-01-01"),
+        ("'7'", "7"),
+        ('"true"', "true"),
+        (".inf", math.inf),
+        ("-.INF", -math.inf),
+        ("<<", "<<"),
+        ("=", "="),
+    ],
+)
+def test_plain_scalars_follow_the_core_schema(text: str, value: object) -> None:
+    tree = parse(f"a: {text}", "f")
+    assert tree.readable
+    assert not tree.problems
+    assert tree.value == {"a": value}
+    assert type(tree.value["a"]) is type(value)
+
+
+def test_not_a_number_is_read_as_one() -> None:
+    assert math.isnan(parse(".nan", "f").value)
+
+
+def test_keys_are_the_text_that_stands_there() -> None:
+    assert parse("{25: a, no: b, ~: c, <<: d, 1.50: e}", "f").value == {
+        "25": "a",
+        "no": "b",
+        "~": "c",
+        "<<": "d",
+        "1.50": "e",
+    }
+
+
+def test_every_value_knows_its_line() -> None:
+    tree = parse("a: 1\nb:\n  c:\n    - x\n    - y: 2\n", "r.yaml")
+    assert str(tree.place(("a",))) == "r.yaml:1"
+    assert str(tree.place(("b",))) == "r.yaml:2"
+    assert str(tree.place(("b", "c", 1, "y"))) == "r.yaml:5"
+    assert str(tree.place(("b", "c", "nothing"))) == "r.yaml:3"
+
+
+def test_equal_keys_are_refused_with_both_lines_and_the_rest_is_read() -> None:
+    tree = parse("a: 1\nb: 2\na: 3\n", "r.yaml")
+    assert lines(tree) == ["r.yaml:3  a  appears twice (first in line 1); remove one"]
+    assert tree.value == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("a: &x [1]\nb: *x\n", 2, "aliases are not supported"),
+        ("a: [1\nb: 2\n", 2, "not YAML"),
+        ("a: 1\n---\nb: 2\n", 2, "not YAML"),
+        ("a: 1\nb: \x00\n", 2, "characters that are not text"),
+        ('a: 1\nb: "\\UFFFFFFFF"\n', 2, "not YAML"),
+        ("[" * 40, 1, "nested deeper"),
+        ("a: " * 3, 1, "not YAML"),
+        ("%YAML 3.0\n---\na: 1\n", 1, "not YAML"),
+        ("a: |\n" + " b" * (1 << 20), 1, "longer than"),
+    ],
+)
+def test_what_is_no_document_is_refused_in_a_line(text: str, line: int, message: str) -> None:
+    tree = parse(text, "r.yaml")
+    assert not tree.readable
+    (problem,) = lines(tree)
+    assert problem.startswith(f"r.yaml:{line}  ")
+    assert message in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: !!python/object/apply:os.system [ls]",
+        "a: !!set {x: null}",
+        "a: !!binary aGk=",
+        "a: !mine 3",
+        "a: !!int three",
+        '{"\\ud800": 1}',
+        'a: "\\ud800"',
+        'a: "\\0"',
+        "? [1, 2]\n: 3",
+        "a: " + "9" * 5000,
+    ],
+)
+def test_values_that_no_recipe_holds_are_refused_in_a_line(text: str) -> None:
+    tree = parse(text, "r.yaml")
+    (problem,) = lines(tree)
+    assert problem.startswith("r.yaml:1  ")
+    assert problem.isprintable()
+
+
+def test_a_bomb_of_aliases_is_refused_at_once() -> None:
+    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    assert not parse(bomb, "r.yaml").readable
+
+
+_plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.from_regex(r"[a-z]{1,5}", fullmatch=True), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(_plain)
+def test_reads_back_what_pyyaml_writes(value: object) -> None:
+    tree = parse(yaml.safe_dump(value), "f")
+    assert not tree.problems
+    assert tree.value == value
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(alphabet=st.sampled_from(list("ab01 :-[]{}#&*!|>'\"%@`,?\n\t\\~.")), max_size=40) | st.text(max_size=20))
+def test_no_text_is_answered_with_a_traceback(text: str) -> None:
+    tree = parse(text, "f")
+    assert tree.readable or len(tree.problems) == 1
+    for line in lines(tree):
+        assert line.startswith("f:")
+        assert line.isprintable()
