@@ -1,0 +1,8 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import torch
+
+# The tensors of tests are tiny: a second thread waits more than it works, and ten times that on a busy machine.
+torch.set_num_threads(1)

@@ -1,0 +1,145 @@
+"""The average, the optimizer, and their way into a file and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from trainable import Level, short
+
+from mixvel_core.errors import ArtifactError
+from mixvel_core.training.rates import ema_decay, learning_rate
+from mixvel_core.training.state import Average, TrainState
+from mixvel_core.training.weights import load_weights
+
+
+def _state(seed: int = 0) -> TrainState:
+    torch.manual_seed(seed)
+    return TrainState(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), short())
+
+
+def _step(state: TrainState) -> None:
+    x = torch.linspace(-1, 1, 15).reshape(5, 3) * (1 + state.step)
+    state.update(state.network(x).square().mean())
+
+
+def test_average_of_constant_weights_is_the_weights() -> None:
+    network = nn.Linear(3, 2)
+    average = Average(network)
+    for decay in (0.0, 0.1, 0.9, 0.999):
+        average.update(decay)
+    for name, value in network.state_dict().items():
+        assert torch.equal(average.tensors[name], value)
+
+
+def test_average_is_the_weighted_sum_of_the_past_and_counters_are_copied() -> None:
+    network = Level(1).double()
+    average = Average(network)
+    expected = float(network.level.detach())
+    for step, level in enumerate((1.0, -2.0, 5.0)):
+        with torch.no_grad():
+            network.level.fill_(level)
+            network.seen += 2
+        average.update(0.25 * step)
+        expected = 0.25 * step * expected + (1 - 0.25 * step) * level
+    assert float(average.tensors["level"]) == pytest.approx(expected, rel=1e-15)
+    assert int(average.tensors["seen"]) == 6
+
+
+def test_update_is_adam_at_the_rates_of_the_step() -> None:
+    state = _state()
+    reference = _state().network
+    adam = torch.optim.Adam(reference.parameters(), foreach=False)
+    average = [p.detach().clone() for p in reference.parameters()]
+    for step in range(6):
+        x = torch.linspace(-1, 1, 15).reshape(5, 3) * (1 + step)
+        adam.param_groups[0]["lr"] = learning_rate(step, short())
+        adam.zero_grad()
+        torch.autograd.backward(reference(x).square().mean())
+        nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        adam.step()
+        decay = ema_decay(step, short())
+        average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, reference.parameters(), strict=True)]
+        _step(state)
+    for a, b, m, e in zip(
+        state.network.parameters(), reference.parameters(), average, state.average.tensors.values(), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+        torch.testing.assert_close(e, m)
+
+
+def test_a_restored_state_goes_on_bit_for_bit() -> None:
+    straight, resumed = _state(), _state(seed=1)
+    for _ in range(4):
+        _step(straight)
+    resumed.restore({name: value.clone() for name, value in straight.tensors().items()}, 4, "file")
+    assert resumed.step == 4
+    for state in (straight, resumed):
+        for _ in range(3):
+            _step(state)
+    ours, theirs = straight.tensors(), resumed.tensors()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_parameters_without_a_gradient_are_kept_too() -> None:
+    def fresh() -> TrainState:
+        torch.manual_seed(0)
+        return TrainState(nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1)]), short())
+
+    state = fresh()
+    assert isinstance(state.network, nn.ModuleList)
+    state.update(state.network[0](torch.ones(1, 2)).sum())
+    again = fresh()
+    again.restore(state.tensors(), 1, "file")
+    assert again.tensors().keys() == state.tensors().keys()
+
+
+def _drop(tensors: dict[str, Tensor]) -> None:
+    del tensors["weights.0.bias"]
+
+
+def _reshape(tensors: dict[str, Tensor]) -> None:
+    tensors["average.2.weight"] = torch.zeros(2, 5)
+
+
+def _retype(tensors: dict[str, Tensor]) -> None:
+    tensors["adam.exp_avg.0.bias"] = tensors["adam.exp_avg.0.bias"].double()
+
+
+def _add(tensors: dict[str, Tensor]) -> None:
+    tensors["weights.9.weight"] = torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_drop, "0.bias is missing"),
+        (_reshape, r"2.weight is float32 \(2, 5\) where float32 \(2, 4\) is expected"),
+        (_retype, r"exp_avg.0.bias is float64 \(4,\) where float32 \(4,\) is expected"),
+        (_add, "9.weight is unknown"),
+    ],
+)
+def test_a_foreign_state_is_refused_and_nothing_is_touched(
+    change: Callable[[dict[str, Tensor]], None], message: str
+) -> None:
+    state = _state()
+    _step(state)
+    tensors = {name: value.clone() for name, value in state.tensors().items()}
+    change(tensors)
+    fresh = _state(seed=1)
+    before = {name: value.clone() for name, value in fresh.tensors().items()}
+    with pytest.raises(ArtifactError, match=f"file: made for another network: {message}"):
+        fresh.restore(tensors, 1, "file")
+    after = fresh.tensors()
+    assert fresh.step == 0
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_load_weights_is_exact() -> None:
+    source, target = _state(0).network, _state(1).network
+    load_weights(target, source.state_dict(), "file")
+    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters(), strict=True))

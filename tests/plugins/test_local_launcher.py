@@ -1,0 +1,74 @@
+"""The launcher that trains in its own process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from attrs import evolve
+from trainable import StoppedError, Watching, level_job, run, stop_at
+
+from mixvel_core.errors import RecipeError, TrainingError
+from mixvel_core.protocols import Job
+from mixvel_core.training.result import is_trained, trained_path
+from mixvel_local.launcher import LocalLauncher
+
+
+def _jobs(folder: Path) -> list[Job]:
+    return [evolve(level_job(folder / f"{k}", seed=k), name=f"expert-{k}") for k in range(3)]
+
+
+def test_jobs_are_trained_one_after_another_as_train_would(tmp_path: Path) -> None:
+    jobs = _jobs(tmp_path)
+    LocalLauncher(device="cpu", threads=1).run(jobs, Watching())
+    for k, job in enumerate(jobs):
+        run(level_job(tmp_path / "alone" / f"{k}", seed=k))
+        assert trained_path(job.folder).read_bytes() == trained_path(tmp_path / "alone" / f"{k}").read_bytes()
+
+
+def test_what_is_done_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
+    jobs = _jobs(tmp_path)
+    launcher = LocalLauncher(device="cpu", threads=1)
+    launcher.run(jobs[:1], Watching())
+    with pytest.raises(StoppedError):
+        launcher.run(jobs, stop_at(11))
+    assert [is_trained(job.folder) for job in jobs] == [True, False, False]
+    progress = Watching()
+    launcher.run(jobs, progress)
+    assert progress.lines == ["expert-0: already trained"]
+    assert all(is_trained(job.folder) for job in jobs)
+
+
+def test_a_failure_names_its_job_and_leaves_the_others_alone(tmp_path: Path) -> None:
+    jobs = [level_job(tmp_path / "0"), evolve(level_job(tmp_path / "1", spoiled=3), name="expert-1")]
+    with pytest.raises(TrainingError, match="expert-1: step 3: "):
+        LocalLauncher(device="cpu", threads=1).run(jobs, Watching())
+    assert is_trained(tmp_path / "0")
+
+
+@pytest.mark.parametrize("stop", [0, 99])
+def test_threads_hold_while_training_only(tmp_path: Path, stop: int) -> None:
+    before = torch.get_num_threads()
+    wanted = before + 1
+    seen: list[int] = []
+
+    def on_update(done: int, note: str) -> None:
+        seen.append(torch.get_num_threads())
+        if done == stop:
+            raise StoppedError
+
+    launcher = LocalLauncher(device="cpu", threads=wanted)
+    if stop == 0:
+        with pytest.raises(StoppedError):
+            launcher.run(_jobs(tmp_path), Watching(on_update=on_update))
+    else:
+        launcher.run(_jobs(tmp_path), Watching(on_update=on_update))
+    assert set(seen) == {wanted}
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens where there is no GPU")
+def test_an_absent_gpu_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="device cuda is not available here"):
+        LocalLauncher(device="cuda", threads=None).run(_jobs(tmp_path), Watching())

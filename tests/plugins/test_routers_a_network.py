@@ -1,0 +1,116 @@
+"""The learned posterior against the exact one, and its way through files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from trainable import MemoryShard, run
+
+from mixvel_core.errors import ArtifactError, RecipeError
+from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.training.options import TrainOptions
+from mixvel_core.training.result import read_trained
+from mixvel_routers.a_network import ANetworkFamily, Classification
+from mixvel_routers.options import ANetworkOptions
+from mixvel_vp.cosine import Cosine
+
+
+def family(steps: int = 4, width: int = 16, rate: float = 1e-3) -> ANetworkFamily:
+    train = TrainOptions(steps=steps, batch=64, warmup=2, learning_rate=rate, ema=0.98, checkpoint_every=steps)
+    return ANetworkFamily(options=ANetworkOptions(channels=(4, 8), width=width, depth=2, train=train))
+
+
+def images(*counts: int) -> list[MemoryShard]:
+    rng = np.random.default_rng(0)
+    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, 1, 4, 4), np.uint8)) for k, n in enumerate(counts)]
+
+
+def config(shards: list[MemoryShard]) -> RouterConfig:
+    total = sum(s.count for s in shards)
+    return RouterConfig(fractions=tuple(s.count / total for s in shards), shape=shards[0].shape)
+
+
+def posterior(x: Tensor, t: Tensor) -> Tensor:
+    """D2 for point masses of weight 3/4 at -1 and 1/4 at +1, in one dimension."""
+    alpha, sigma = torch.cos(torch.pi * t / 2), torch.sin(torch.pi * t / 2)
+    logits = torch.stack([-((x[:, 0] - alpha * s) ** 2) / (2 * sigma**2) for s in (-1, 1)], dim=1)
+    return (logits + torch.tensor([0.75, 0.25]).log()).softmax(dim=1)
+
+
+def test_the_network_learns_the_posterior(tmp_path: Path) -> None:
+    shards = [MemoryShard(index=k, items=np.full((n, 1), s, np.float32)) for k, (n, s) in enumerate([(3, -1), (1, 1)])]
+    learner = family(steps=400, width=32, rate=1e-2)
+    task = learner.tasks(shards, Cosine())["a"]
+    run(Job(name="router-a", task=task, seed=0, folder=tmp_path))
+    router: Router = learner.load(config(shards), learner.tensors(shards, {"a": read_trained(tmp_path)}), Cosine())
+    t = torch.linspace(0.2, 1.0, 9).repeat_interleave(21)
+    x = torch.linspace(-2, 2, 21).repeat(9)[:, None]
+    a, state = router.weights(x, t, router.start(x, t))
+    assert state is None
+    torch.testing.assert_close(a.sum(dim=1), torch.ones(len(a)))
+    error = (a - posterior(x, t)).abs()
+    assert error.mean() < 0.03
+    # The prior says nothing at all: the posterior at t = 0.2 is all or nothing.
+    prior = (torch.tensor([0.75, 0.25]) - posterior(x, t)).abs()
+    assert prior.mean() > 0.2
+
+
+def test_the_loss_is_the_cross_entropy_of_the_label() -> None:
+    network = torch.nn.Module()
+    logits = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 0.0]])
+    network.forward = lambda x, t: logits
+    x = torch.zeros(2, 1)
+    batch = Batch(x_0=x, shard=torch.tensor([2, 0]), t=torch.tensor([0.3, 0.6]), eps=x, progress=0.0)
+    loss = Classification(network=network, schedule=Cosine()).losses(network, batch)["loss"]
+    assert float(loss) == pytest.approx(-float(logits.log_softmax(1)[[0, 1], [2, 0]].mean()))
+
+
+def test_items_of_all_shards_keep_their_label() -> None:
+    shards = images(2, 5, 3)
+    task = pickle.loads(pickle.dumps(family().tasks(shards, Cosine())["a"]))
+    assert task.shards.tolist() == [0] * 2 + [1] * 5 + [2] * 3
+    for k, shard in enumerate(shards):
+        assert np.array_equal(task.items[task.shards == k], shard.items)
+
+
+@pytest.mark.parametrize("counts", [(4,), (4, 3, 5)])
+def test_image_routers_come_back_from_their_tensors(tmp_path: Path, counts: tuple[int, ...]) -> None:
+    shards = images(*counts)
+    task = family().tasks(shards, Cosine())["a"]
+    run(Job(name="router-a", task=task, seed=0, folder=tmp_path))
+    trained = read_trained(tmp_path)
+    router = family().load(config(shards), family().tensors(shards, {"a": trained}), Cosine())
+    x, t = torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.linspace(0, 1, 6, dtype=torch.float64)
+    a, _ = router.weights(x, t, None)
+    assert a.shape == (6, len(counts))
+    assert a.dtype == x.dtype
+    torch.testing.assert_close(a.sum(dim=1), torch.ones(6, dtype=torch.float64))
+    network = task.objective(9).network
+    network.load_state_dict(dict(trained))
+    with torch.no_grad():
+        torch.testing.assert_close(a, network(x, t).softmax(dim=1))
+    if len(counts) == 1:
+        assert torch.equal(a, torch.ones_like(a))
+    else:
+        assert a.std(dim=0).min() > 0
+
+
+def test_a_router_of_other_experts_is_refused() -> None:
+    shards = images(2, 2)
+    trained = family().tasks(shards, Cosine())["a"].objective(0).network.state_dict()
+    three = RouterConfig(fractions=(0.3, 0.3, 0.4), shape=(1, 4, 4))
+    with pytest.raises(ArtifactError, match="router a-network: made for another network"):
+        family().load(three, trained, Cosine())
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((1, 3, 4), "divisible by 2, not 3 x 4"), ((2, 2), "must be images .* or vectors")]
+)
+def test_items_that_no_network_reads_are_refused(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=f"router a-network: .*{message}"):
+        family().tasks([MemoryShard(items=np.zeros((2, *shape), np.float32))], Cosine())

@@ -1,0 +1,75 @@
+"""U-Nets: shapes, sizes, seeds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixvel_core.errors import RecipeError
+from mixvel_unet.network import make_unet
+from mixvel_unet.options import Architecture
+
+
+@given(st.lists(st.integers(4, 300), min_size=1, max_size=4))
+def test_groups_divide_all_channels(channels: list[int]) -> None:
+    groups = Architecture(channels=tuple(channels)).groups
+    assert 1 <= groups <= 32
+    assert all(c % groups == 0 and (groups == 1 or c // groups >= 4) for c in channels)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [((128, 256), 32), ((16, 32), 4), ((24, 48), 6), ((4, 6), 1), ((5, 7), 1)]
+)
+def test_known_groups(channels: tuple[int, ...], groups: int) -> None:
+    assert Architecture(channels=channels).groups == groups
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [
+        (Architecture(channels=(4, 6)), (1, 8, 8)),
+        (Architecture(channels=(4,), attention="middle"), (3, 5, 7)),
+        (Architecture(channels=(5, 7, 9), attention="inner"), (2, 4, 8)),
+        (Architecture(channels=(4, 8), layers_per_block=2, attention="inner"), (1, 2, 6)),
+    ],
+)
+def test_any_size_that_can_be_halved_is_answered_in_its_own_size_and_type(
+    architecture: Architecture, shape: tuple[int, int, int]
+) -> None:
+    network = make_unet(architecture, shape, 5, 0, "test")
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    t = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    answer = network(x, t)
+    assert answer.shape == (3, 5, *shape[1:])
+    assert answer.dtype == torch.float64
+    # Rows are independent of each other, and time matters.
+    torch.testing.assert_close(network(x[1:2], t[1:2]), answer[1:2], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(network(x, t + 0.01), answer, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 6, 8), "test: 3 levels need height and width divisible by 4, not 6 x 8"),
+        ((1, 8, 7), "divisible by 4, not 8 x 7"),
+        ((16,), r"test: a U-Net needs images \(C, H, W\), not items of shape \(16,\)"),
+    ],
+)
+def test_items_that_do_not_fit_are_refused(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        make_unet(Architecture(channels=(4, 4, 4)), shape, 1, 0, "test")
+
+
+def test_weights_come_from_the_seed_alone() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.randn(3)
+        network = make_unet(Architecture(channels=(4,)), (1, 2, 2), 1, seed, "test")
+        return torch.cat([p.detach().reshape(-1) for p in network.parameters()])
+
+    before = torch.get_rng_state()
+    make_unet(Architecture(channels=(4,)), (1, 2, 2), 1, 3, "test")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(-4))
