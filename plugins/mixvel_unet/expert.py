@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
@@ -41,11 +41,7 @@ class UNetExpert:
         """
         p = point_for(self.schedule, t, x)
         output = self.network(x, t)
+        m = denoiser(self.prediction, output, x, p)
         if self.prediction == "eps":
-            # Bounded before dividing: an infinite value in the branch not taken would make gradients nan.
-            bounded = evolve(p, alpha=p.alpha.clamp_min(LEAST_ALPHA))
-            m = denoiser("eps", output, x, bounded)
             m = torch.where(p.alpha < LEAST_ALPHA, self.mean.to(x.dtype), m)
-        else:
-            m = denoiser(self.prediction, output, x, p)
         return m.clamp(-1.0, 1.0) if self.clip else m

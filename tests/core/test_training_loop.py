@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from attrs import evolve
+from attrs import evolve, frozen
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from trainable import StoppedError, Watching, level_job, run, short, stop_at, vectors
+from torch import Tensor, nn
+from trainable import LevelObjective, LevelTask, StoppedError, Watching, level_job, run, short, stop_at, vectors
 
 from mixvel_core.errors import ArtifactError, TrainingError
+from mixvel_core.protocols import Batch
 from mixvel_core.training.losses import read_losses
 from mixvel_core.training.result import is_trained, read_trained, trained_path
 
@@ -89,15 +92,34 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert started[0] == (stops[-1] if error is not StoppedError else stops[-1] // 8 * 8 if stops[-1] < 30 else 30)
 
 
+@frozen(kw_only=True)
+class Interrupting:
+    """The objective of a level, with a Ctrl-C in the middle of the step after ``done``."""
+
+    inner: LevelObjective
+    done: int
+
+    @property
+    def network(self) -> nn.Module:
+        return self.inner.network
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        if round(batch.progress * 30) == self.done:
+            signal.raise_signal(signal.SIGINT)
+        return self.inner.losses(network, batch)
+
+
+@frozen(kw_only=True, eq=False)
+class InterruptingTask(LevelTask):
+    def objective(self, seed: int) -> Interrupting:  # type: ignore[override]  # an objective all the same
+        return Interrupting(inner=LevelTask.objective(self, seed), done=12)
+
+
 def test_a_real_interrupt_is_answered_after_the_step(straight: Path, tmp_path: Path) -> None:
     job = level_job(tmp_path / "resumed")
-
-    def on_update(done: int, note: str) -> None:
-        if done == 13:
-            signal.raise_signal(signal.SIGINT)
-
+    disturbed = evolve(job, task=InterruptingTask(items=job.task.items, options=job.task.options))
     with pytest.raises(KeyboardInterrupt):
-        run(job, Watching(on_update=on_update))
+        run(disturbed)
     assert _checkpoints(job.folder) == [8, 13]
     run(job)
     assert trained_path(job.folder).read_bytes() == trained_path(straight).read_bytes()

@@ -20,9 +20,18 @@ def _state(seed: int = 0) -> TrainState:
     return TrainState(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), short())
 
 
+def _inputs(step: int) -> Tensor:
+    return torch.linspace(-1, 1, 15).reshape(5, 3) * (1 + step)
+
+
+def _loss(network: nn.Module, x: Tensor) -> Tensor:
+    value: Tensor = 0.1 * x.square().sum() * network(x).square().mean()
+    return value
+
+
 def _step(state: TrainState) -> None:
-    x = torch.linspace(-1, 1, 15).reshape(5, 3) * (1 + state.step)
-    state.update(state.network(x).square().mean())
+    x = _inputs(state.step)
+    state.update(_loss(state.network, x))
 
 
 def test_average_of_constant_weights_is_the_weights() -> None:
@@ -53,16 +62,18 @@ def test_update_is_adam_at_the_rates_of_the_step() -> None:
     reference = _state().network
     adam = torch.optim.Adam(reference.parameters(), foreach=False)
     average = [p.detach().clone() for p in reference.parameters()]
+    norms: list[float] = []
     for step in range(6):
-        x = torch.linspace(-1, 1, 15).reshape(5, 3) * (1 + step)
+        x = _inputs(step)
         adam.param_groups[0]["lr"] = learning_rate(step, short())
         adam.zero_grad()
-        torch.autograd.backward(reference(x).square().mean())
-        nn.utils.clip_grad_norm_(reference.parameters(), 1.0)
+        torch.autograd.backward(_loss(reference, x))
+        norms.append(float(nn.utils.clip_grad_norm_(reference.parameters(), 1.0)))
         adam.step()
         decay = ema_decay(step, short())
         average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, reference.parameters(), strict=True)]
         _step(state)
+    assert min(norms) < 1 < max(norms), "both sides of the clip are to be seen"
     for a, b, m, e in zip(
         state.network.parameters(), reference.parameters(), average, state.average.tensors.values(), strict=True
     ):
