@@ -1,7 +1,7 @@
 """The pipeline: the one place that knows the order of the stages.
 
-partition -> experts -> monolith -> routers -> sample -> evaluate -> report. Each stage makes only what is not there yet,
-so running a recipe again goes on where it was, or changes nothing.
+partition -> experts -> monolith -> routers -> sample -> evaluate -> report. Each stage makes only what is not
+there yet, so running a recipe again goes on where it was, or changes nothing.
 """
 
 from __future__ import annotations

@@ -10,6 +10,6 @@ from mixvel_core.cli.arguments import Out, Overrides, RecipePath, load
 def check(recipe: RecipePath, overrides: Overrides = None, out: Out = None) -> None:
     """Show every problem of a recipe, or else its plan."""
     checked, folder = load(recipe, overrides, out)
-    from mixvel_core import pipeline
+    from mixvel_core.plan import plan
 
-    typer.echo(str(pipeline.plan(checked, folder)))
+    typer.echo(str(plan(checked, folder)))

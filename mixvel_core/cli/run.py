@@ -23,11 +23,12 @@ def run(
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
     checked, folder = load(recipe, overrides, out)
-    from mixvel_core import pipeline
-
     if dry_run:
-        typer.echo(str(pipeline.plan(checked, folder)))
+        from mixvel_core.plan import plan
+
+        typer.echo(str(plan(checked, folder)))
         return
+    from mixvel_core import pipeline
     from mixvel_core.cli.progress import shown_progress
 
     # A machine that is taken away says SIGTERM first; that is as good a reason to save as Ctrl-C.

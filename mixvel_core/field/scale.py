@@ -8,7 +8,8 @@ import numpy as np
 def to_float(items: np.ndarray) -> np.ndarray:
     """uint8 0..255 to float32 -1..1; float arrays pass as float32."""
     if items.dtype == np.uint8:
-        return items.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        scaled: np.ndarray = items.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        return scaled
     return np.asarray(items, dtype=np.float32)
 
 

@@ -62,8 +62,9 @@ def each(check: Check) -> Check:
     )
 
 
-def option(*, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None,
-           check: Check | None = None) -> Any:
+def option(
+    *, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None, check: Check | None = None
+) -> Any:
     """One option: ``doc`` in a line, a ``default`` (or a ``factory`` of it) unless required, and its range."""
     metadata = {"doc": doc, "range": check.text if check else ""}
     if factory is not None:

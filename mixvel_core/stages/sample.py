@@ -132,14 +132,14 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         for draw in draws_of(options, list(models.routers))
     ]
     todo = [s for s in stored if not s.unit.is_done()]
-    loaded = _Loaded(models=models) if todo else None
+    loaded = Loaded(models=models) if todo else None
     for one in todo:
         if loaded is not None:
             _draw(one, options, loaded, progress)
     return tuple(stored)
 
 
-def _draw(one: StoredSamples, options: SampleOptions, loaded: _Loaded, progress: Progress) -> None:
+def _draw(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
     draw, unit = one.draw, one.unit
     sampler = loaded.sampler(draw, options)
     label = f"{draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
@@ -171,7 +171,7 @@ def write_samples(path: Path, samples: Samples) -> None:
         np.savez(file, **arrays)
 
 
-class _Loaded:
+class Loaded:
     """Models in memory, each loaded once, when a method first needs it."""
 
     def __init__(self, models: Models) -> None:

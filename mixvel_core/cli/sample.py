@@ -1,0 +1,45 @@
+"""mixvel sample: more samples from a finished run, with any selector, integrator and number of steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sample(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    count: Annotated[int, typer.Option("--count", help="How many samples.", min=1)] = 64,
+    steps: Annotated[int, typer.Option("--steps", help="Integrator steps.", min=1)] = 20,
+    seed: Annotated[int, typer.Option("--seed", help="Sample i is a function of the seed and i.", min=0)] = 0,
+    selector: Annotated[
+        str | None, typer.Option("--selector", metavar="NAME", help="A selector.", show_default="the recipe's")
+    ] = None,
+    integrator: Annotated[
+        str | None, typer.Option("--integrator", metavar="NAME", help="An integrator.", show_default="the recipe's")
+    ] = None,
+    router: Annotated[
+        str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
+    ] = None,
+    monolith: Annotated[bool, typer.Option("--monolith", help="Sample from the monolith.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="RUN/more"),
+    ] = None,
+) -> None:
+    """Sample from a run folder: an NPZ file and, for images, a PNG of them."""
+    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.finished import sample_run
+
+    overrides = [
+        *([f"sample.selector={selector}"] if selector else []),
+        *([f"sample.integrator={integrator}"] if integrator else []),
+        f"sample.count={count}",
+        f"sample.steps=[{steps}]",
+        f"sample.seeds=[{seed}]",
+    ]
+    with shown_progress() as progress:
+        files = sample_run(run, overrides, router=router, monolith=monolith, out=out or run / "more", progress=progress)
+    for path in files:
+        typer.echo(str(path))

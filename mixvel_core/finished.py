@@ -1,0 +1,146 @@
+"""A finished run, opened again: to sample more from it, to study it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from mixvel_core.errors import UsageError
+from mixvel_core.plugin.registry import load_registry
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.resolve import load_recipe
+from mixvel_core.stages.experts import Experts, StoredExpert, expert_unit
+from mixvel_core.stages.partition import partition_unit
+from mixvel_core.stages.routers import StoredRouter, router_unit
+from mixvel_core.stages.sample import Draw, Loaded, Models, write_samples
+from mixvel_core.stages.shards import Shards, open_shards
+
+
+@frozen(kw_only=True)
+class Finished:
+    """A run folder whose models are all there."""
+
+    folder: Path
+    recipe: Recipe
+    shards: Shards
+    models: Models
+
+
+def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
+    """The run in ``folder``; nothing is trained.
+
+    Args:
+        folder: the run folder, which describes itself.
+        overrides: of the parts of its recipe that say how to sample.
+
+    Raises:
+        UsageError: there is no run, or its models are not all made yet.
+    """
+    path = folder / "recipe.yaml"
+    if not path.exists():
+        raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
+    recipe = load_recipe(path, overrides, load_registry())
+    unit = partition_unit(recipe.data, recipe.partition, recipe.seed, folder / "shards")
+    _demand(unit.is_done(), folder, "its shards")
+    shards = open_shards(unit.folder, unit.key)
+    return Finished(folder=folder, recipe=recipe, shards=shards, models=_models(folder, recipe, shards))
+
+
+def _models(folder: Path, recipe: Recipe, shards: Shards) -> Models:
+    keys, experts = [], []
+    for part in shards.parts:
+        place = folder / "experts" / str(part.index)
+        unit = expert_unit(part, shards.key, recipe.expert, recipe.schedule, recipe.seed, place)
+        _demand(unit.is_done(), folder, f"expert {part.index}")
+        keys.append(unit.key)
+        experts.append(StoredExpert(folder=place, family=recipe.expert, schedule=recipe.schedule))
+    monolith = None
+    if recipe.monolith is not None:
+        place = folder / "monolith"
+        unit = expert_unit(shards.whole, shards.key, recipe.monolith, recipe.schedule, recipe.seed, place)
+        _demand(unit.is_done(), folder, "the monolith")
+        one = StoredExpert(folder=place, family=recipe.monolith, schedule=recipe.schedule)
+        monolith = Experts(keys=(unit.key,), parts=(one,))
+    routers = {}
+    for name, family in recipe.routers.items():
+        unit = router_unit(shards.key, family, recipe.schedule, recipe.seed, folder / "routers" / name)
+        _demand(unit.is_done(), folder, f"router {name}")
+        routers[name] = StoredRouter(key=unit.key, folder=unit.folder, family=family, schedule=recipe.schedule)
+    return Models(
+        schedule=recipe.schedule,
+        experts=Experts(keys=tuple(keys), parts=tuple(experts)),
+        monolith=monolith,
+        routers=routers,
+    )
+
+
+def _demand(done: bool, folder: Path, what: str) -> None:
+    if not done:
+        raise UsageError(
+            f"{folder}: {what} is not made yet; `mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
+        )
+
+
+def sample_run(
+    folder: Path,
+    overrides: Sequence[str],
+    *,
+    router: str | None,
+    monolith: bool,
+    out: Path,
+    progress: Progress,
+) -> list[Path]:
+    """More samples of a finished run.
+
+    Args:
+        folder: the run.
+        overrides: of its recipe's ``sample`` section; one step count and one seed.
+        router: by name; the recipe's first one if None.
+        monolith: sample from the monolith instead.
+        out: where the files go.
+        progress: a bar of image steps.
+
+    Returns:
+        The files written: arrays (NPZ) and, where items are images, a picture (PNG).
+    """
+    from mixvel_core.pictures import grid, is_image, save_png
+
+    finished = open_finished(folder, overrides)
+    options = finished.recipe.sample
+    if monolith and finished.models.monolith is None:
+        raise UsageError(f"{folder}: the recipe makes no monolith")
+    names = list(finished.models.routers)
+    if router is not None and router not in names:
+        raise UsageError(f"no router is called {router!r}; the run has {', '.join(names)}")
+    draw = Draw(
+        method="more",
+        steps=options.steps[0],
+        seed=options.seeds[0],
+        selector=options.selector,
+        integrator=options.integrator,
+        router=None if monolith else router or names[0],
+    )
+    loaded = Loaded(models=finished.models)
+    sampler = loaded.sampler(draw, options)
+    with progress.task("sample", options.count * draw.steps, "image steps") as bar:
+        samples = sampler.sample(
+            count=options.count,
+            shape=loaded.shape,
+            seed=draw.seed,
+            batch=options.batch,
+            device=loaded.device,
+            on_step=bar.update,
+        )
+    source = "monolith" if monolith else f"{draw.router}-{draw.selector.name}"
+    stem = f"{source}-{draw.integrator.name}-{draw.steps}-seed-{draw.seed}"
+    write_samples(out / f"{stem}.npz", samples)
+    files = [out / f"{stem}.npz"]
+    if is_image(loaded.shape):
+        side = loaded.shape[-1]
+        picture = grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // side))
+        save_png(picture, out / f"{stem}.png")
+        files.append(out / f"{stem}.png")
+    return files

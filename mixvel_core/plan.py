@@ -1,0 +1,125 @@
+"""The plan of a recipe: what would be done, what is done already, and how much it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from mixvel_core.protocols import Shard
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
+from mixvel_core.stages.experts import expert_unit
+from mixvel_core.stages.partition import check_assignment, partition_unit
+from mixvel_core.stages.sample import draws_of
+from mixvel_core.stages.shards import Shards, open_shards
+from mixvel_core.stages.unit import Unit
+from mixvel_core.training.options import TrainOptions
+
+
+@frozen(kw_only=True)
+class Row:
+    """One stage: its plugin, how much it is, and what is done of it."""
+
+    stage: str
+    what: str
+    size: str
+    state: str
+
+
+@frozen(kw_only=True)
+class Plan:
+    """All stages; prints as a table."""
+
+    rows: tuple[Row, ...]
+
+    def __str__(self) -> str:
+        columns = [(row.stage, row.what, row.size, row.state) for row in self.rows]
+        widths = [max(len(row[i]) for row in columns) for i in range(4)]
+        return "\n".join(
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in columns
+        )
+
+
+def plan(recipe: Recipe, folder: Path) -> Plan:
+    """What running ``recipe`` in ``folder`` would do. Looks at the data where they are not partitioned yet.
+
+    Raises DataError where the data are missing or cannot be partitioned.
+    """
+    return Plan(rows=tuple(_rows(recipe, folder)))
+
+
+def _rows(recipe: Recipe, folder: Path) -> Iterator[Row]:
+    unit = partition_unit(recipe.data, recipe.partition, recipe.seed, folder / "shards")
+    stored = open_shards(unit.folder, unit.key) if unit.is_done() else None
+    counts = [part.count for part in stored.parts] if stored else _counts(recipe)
+    yield Row(stage="data", what=recipe.data.name, size=f"{sum(counts)} items", state="")
+    size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
+    yield Row(stage="partition", what=recipe.partition.name, size=size, state=_state(int(stored is not None), 1))
+    yield _experts("experts", recipe, recipe.expert, stored.parts if stored else [], len(counts), stored, folder)
+    if recipe.monolith is not None:
+        whole = [stored.whole] if stored else []
+        yield _experts("monolith", recipe, recipe.monolith, whole, 1, stored, folder)
+    for name, use in recipe.routers.items():
+        done = (folder / "routers" / name / "done.json").exists()
+        yield Row(stage=f"router {name}", what=use.name, size=_training(use, 1), state=_state(int(done), 1))
+    draws = list(draws_of(recipe.sample, list(recipe.routers)))
+    drawn = sum((folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json").exists() for d in draws)
+    size = f"{len(draws)} draws of {recipe.sample.count}"
+    methods = f"{len(recipe.sample.methods)} methods"
+    yield Row(stage="sample", what=methods, size=size, state=_state(drawn, len(draws)))
+    metrics = ", ".join(metric.name for metric in recipe.evaluate.metrics)
+    scored = (folder / "scored.json").exists()
+    yield Row(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
+    reported = (folder / "report" / "index.html").exists()
+    yield Row(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
+
+
+def _counts(recipe: Recipe) -> list[int]:
+    import numpy as np
+
+    data = recipe.data.build().load()
+    shard_of = check_assignment(recipe.partition.build().assign(data, recipe.seed), data)
+    return [int(count) for count in np.bincount(shard_of)]
+
+
+def _experts(
+    stage: str,
+    recipe: Recipe,
+    use: ExpertUse,
+    shards: Sequence[Shard],
+    total: int,
+    stored: Shards | None,
+    folder: Path,
+) -> Row:
+    done = 0
+    for shard in shards:
+        place = folder / "monolith" if shard.index < 0 else folder / "experts" / str(shard.index)
+        key = stored.key if stored else ""
+        unit: Unit = expert_unit(shard, key, use, recipe.schedule, recipe.seed, place)
+        done += unit.is_done()
+    return Row(stage=stage, what=use.name, size=_training(use, total), state=_state(done, total))
+
+
+def _training(use: ExpertUse | RouterUse, jobs: int) -> str:
+    train = _train_options(use)
+    if train is None:
+        return f"{jobs} in closed form"
+    return (
+        f"{jobs} jobs of {train.steps} steps, batch {train.batch}"
+        if jobs > 1
+        else (f"1 job of {train.steps} steps, batch {train.batch}")
+    )
+
+
+def _train_options(use: Use[object]) -> TrainOptions | None:
+    """The training options of a plugin that trains, which it keeps under `train`."""
+    train = getattr(use.options, "train", None)
+    return train if isinstance(train, TrainOptions) else None
+
+
+def _state(done: int, total: int) -> str:
+    if done == total:
+        return "done"
+    return f"{done} of {total} done" if done else "to do"

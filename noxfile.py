@@ -1,0 +1,55 @@
+"""Sessions: tests, typecheck, lint. ``pip install nox && nox -s tests typecheck``.
+
+All sessions share one environment, .nox/shared: they need the same two gigabytes. It is made anew when the project's
+metadata or pins change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "typecheck", "lint"]
+nox.options.default_venv_backend = "none"
+
+# Problems here are small: threads that wait for each other cost more than they bring.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ROOT = Path(__file__).parent
+SHARED = ROOT / ".nox" / "shared"
+
+
+def shared(session: nox.Session) -> Path:
+    """The folder of commands of the shared environment, with mixvel in it at the versions known to work together."""
+    wanted = hashlib.blake2b(
+        b"".join((ROOT / f).read_bytes() for f in ("pyproject.toml", "constraints.txt"))
+    ).hexdigest()
+    stamp = SHARED / "installed"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        session.run(sys.executable, "-m", "venv", "--clear", str(SHARED), external=True)
+        install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[dev]")
+        session.run(str(SHARED / "bin" / "python"), *install, external=True)
+        stamp.write_text(wanted)
+    return SHARED / "bin"
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests; arguments after ``--`` go to pytest."""
+    session.run(str(shared(session) / "pytest"), *session.posargs, env=ONE_THREAD, external=True)
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy, strict, over the core, the plugins and the tests."""
+    session.run(str(shared(session) / "mypy"), external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff: lint and format."""
+    ruff = str(shared(session) / "ruff")
+    session.run(ruff, "check", ".", external=True)
+    session.run(ruff, "format", "--check", ".", external=True)
