@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def to_float(items: np.ndarray) -> np.ndarray:
+def to_float(items: np.ndarray) -> NDArray[np.float32]:
     """uint8 0..255 to float32 -1..1; float arrays pass as float32."""
     if items.dtype == np.uint8:
-        scaled: np.ndarray = items.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
-        return scaled
-    return np.asarray(items, dtype=np.float32)
+        return items.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return items.astype(np.float32, copy=False)
 
 
-def to_uint8(items: np.ndarray) -> np.ndarray:
+def to_uint8(items: np.ndarray) -> NDArray[np.uint8]:
     """-1..1 to 0..255, clipped and rounded."""
-    return np.round((np.clip(items, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8)
+    levels: NDArray[np.float32] = np.round((np.clip(items, -1.0, 1.0) + 1.0) * 127.5)
+    return levels.astype(np.uint8)
