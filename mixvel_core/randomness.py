@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ def _signed(value: int) -> int:
     value &= (1 << 64) - 1
     return value - (1 << 64) if value >> 63 else value
 
+
+# torch's own generator is one for all threads.
+_GENERATOR = threading.RLock()
 
 _GOLDEN = _signed(0x9E3779B97F4A7C15)
 _MIX_1 = _signed(0xBF58476D1CE4E5B9)
@@ -83,8 +87,8 @@ def permutation(key: int, count: int, epoch: int) -> Tensor:
 def seeded(seed: int) -> Iterator[None]:
     """Within the block torch's own CPU generator, which initial weights come from, starts at ``seed``.
 
-    Afterwards it goes on as if the block had not been.
+    Afterwards it goes on as if the block had not been. Other threads wait for the end of the block.
     """
-    with torch.random.fork_rng(devices=[]):
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield

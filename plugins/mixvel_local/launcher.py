@@ -1,4 +1,4 @@
-"""local: trains the jobs one after another, in this process."""
+"""local: trains the jobs in this process, one after another or side by side."""
 
 from __future__ import annotations
 
@@ -12,24 +12,37 @@ from attrs import frozen
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job, Progress
 from mixvel_core.training.loop import train
+from mixvel_local.side_by_side import SideBySide
 
 
 @frozen(kw_only=True)
 class LocalLauncher:
-    """One job at a time. ``threads``: of torch while training, None for as many as it has."""
+    """``parallel`` jobs at a time, with ``threads`` of torch for each; None shares out all that torch has."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: int | None
+    parallel: int
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """Trains every job that is not trained yet; stops at the first that fails.
+        """Trains every job that is not trained yet; all stop where one fails.
 
         Raises RecipeError where there is no such device, and whatever ``train`` raises.
         """
         device = self._device()
-        with _threads(self.threads):
-            for job in jobs:
-                train(job, device=device, progress=progress)
+        workers = min(self.parallel, len(jobs))
+        threads = self.threads or max(1, torch.get_num_threads() // max(1, workers))
+
+        def train_one(job: Job, progress: Progress) -> None:
+            # Set where it trains: the number belongs to the thread.
+            torch.set_num_threads(threads)
+            train(job, device=device, progress=progress)
+
+        with _threads_restored():
+            if workers > 1:
+                SideBySide(workers=workers, train=train_one).run(jobs, progress)
+            else:
+                for job in jobs:
+                    train_one(job, progress)
 
     def _device(self) -> torch.device:
         there = torch.cuda.is_available()
@@ -39,9 +52,8 @@ class LocalLauncher:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
+def _threads_restored() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
     try:
         yield
     finally:

@@ -15,42 +15,49 @@ from mixvel_core.training.result import is_trained, trained_path
 from mixvel_local.launcher import LocalLauncher
 
 
-def _jobs(folder: Path) -> list[Job]:
+def launcher(parallel: int = 1, threads: int | None = 1) -> LocalLauncher:
+    return LocalLauncher(device="cpu", threads=threads, parallel=parallel)
+
+
+def jobs_in(folder: Path) -> list[Job]:
     return [evolve(level_job(folder / f"{k}", seed=k), name=f"expert-{k}") for k in range(3)]
 
 
-def test_jobs_are_trained_one_after_another_as_train_would(tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path)
-    LocalLauncher(device="cpu", threads=1).run(jobs, Watching())
+@pytest.mark.parametrize("parallel", [1, 2, 8])
+def test_jobs_are_trained_as_train_would(tmp_path: Path, parallel: int) -> None:
+    jobs = jobs_in(tmp_path)
+    launcher(parallel).run(jobs, Watching())
     for k, job in enumerate(jobs):
         run(level_job(tmp_path / "alone" / f"{k}", seed=k))
         assert trained_path(job.folder).read_bytes() == trained_path(tmp_path / "alone" / f"{k}").read_bytes()
 
 
+def test_no_jobs_are_no_work() -> None:
+    launcher(2).run([], Watching())
+
+
 def test_what_is_done_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    jobs = _jobs(tmp_path)
-    launcher = LocalLauncher(device="cpu", threads=1)
-    launcher.run(jobs[:1], Watching())
+    jobs = jobs_in(tmp_path)
+    launcher().run(jobs[:1], Watching())
     with pytest.raises(StoppedError):
-        launcher.run(jobs, stop_at(11))
+        launcher().run(jobs, stop_at(11))
     assert [is_trained(job.folder) for job in jobs] == [True, False, False]
     progress = Watching()
-    launcher.run(jobs, progress)
+    launcher().run(jobs, progress)
     assert progress.lines == ["expert-0: already trained"]
     assert all(is_trained(job.folder) for job in jobs)
 
 
-def test_a_failure_names_its_job_and_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_a_failure_names_its_job_and_leaves_what_is_done(tmp_path: Path) -> None:
     jobs = [level_job(tmp_path / "0"), evolve(level_job(tmp_path / "1", spoiled=3), name="expert-1")]
     with pytest.raises(TrainingError, match="expert-1: step 3: "):
-        LocalLauncher(device="cpu", threads=1).run(jobs, Watching())
+        launcher().run(jobs, Watching())
     assert is_trained(tmp_path / "0")
 
 
 @pytest.mark.parametrize("stop", [0, 99])
 def test_threads_hold_while_training_only(tmp_path: Path, stop: int) -> None:
     before = torch.get_num_threads()
-    wanted = before + 1
     seen: list[int] = []
 
     def on_update(done: int, note: str) -> None:
@@ -58,17 +65,15 @@ def test_threads_hold_while_training_only(tmp_path: Path, stop: int) -> None:
         if done == stop:
             raise StoppedError
 
-    launcher = LocalLauncher(device="cpu", threads=wanted)
-    if stop == 0:
-        with pytest.raises(StoppedError):
-            launcher.run(_jobs(tmp_path), Watching(on_update=on_update))
-    else:
-        launcher.run(_jobs(tmp_path), Watching(on_update=on_update))
-    assert set(seen) == {wanted}
+    try:
+        launcher(threads=before + 1).run(jobs_in(tmp_path), Watching(on_update=on_update))
+    except StoppedError:
+        assert stop == 0
+    assert set(seen) == {before + 1}
     assert torch.get_num_threads() == before
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens where there is no GPU")
 def test_an_absent_gpu_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="device cuda is not available here"):
-        LocalLauncher(device="cuda", threads=None).run(_jobs(tmp_path), Watching())
+        LocalLauncher(device="cuda", threads=None, parallel=1).run(jobs_in(tmp_path), Watching())
