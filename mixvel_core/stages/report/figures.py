@@ -1,0 +1,114 @@
+"""Charts as SVG within the page: one style, no global state, no traces of when or where they were drawn."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+GREY = "#8b919a"
+ACCENT = "#2f6fb3"
+_TEN = (
+    "#3b76af", "#e08a3c", "#5a9e5f", "#c3514e", "#8e6bb0", "#8a6550", "#d080b4", "#7d8590", "#b5b04a", "#4fb0bd",
+)  # fmt: skip  # a table of colours, read as one
+
+# Keyed by Any: the type of its keys lists every setting of one version of matplotlib.
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 100,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": "#444a52",
+    "axes.edgecolor": "#b4b9c0",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.22,
+    "grid.linewidth": 0.6,
+    "xtick.color": "#b4b9c0",
+    "ytick.color": "#b4b9c0",
+    "xtick.labelcolor": "#444a52",
+    "ytick.labelcolor": "#444a52",
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "none",
+    # Ids of an SVG are random without a salt.
+    "svg.hashsalt": "mixvel",
+}
+# Laid out by the widths of DejaVu Sans, which comes with matplotlib; shown in the reader's own, narrower font.
+_SHOWN_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+_INCH = 96.0
+
+Colour: TypeAlias = str | tuple[float, float, float, float]
+
+
+def svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
+    """What ``draw`` draws into an empty figure, as a data URI.
+
+    Args:
+        draw: adds axes and artists; the style holds while it runs.
+        width: in CSS pixels.
+        height: in CSS pixels.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Names may be in any script; the browser has glyphs that the font of the layout lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=(width / _INCH, height / _INCH), layout="constrained")
+        draw(figure)
+        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().replace("'DejaVu Sans'", _SHOWN_FONT)
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def colour(index: int, count: int) -> Colour:
+    """The colour of one of ``count`` experts or methods, the same in every chart of a page."""
+    return _TEN[index] if count <= len(_TEN) else matplotlib.colormaps["turbo"]((index + 0.5) / count)
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def suit_scale(axes: Axes, y: Sequence[float]) -> None:
+    """Makes the vertical axis logarithmic where the positive values on it span more than a factor of four."""
+    if min(y) > 0 and max(y) > 4 * min(y):
+        axes.set_yscale("log")
+        plain_ticks(axes.yaxis)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Gives a logarithmic axis the ticks 0.5, 1, 2, 5, 10, written so, instead of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def legend_of(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend of all that is drawn in several panels, below them all, in rows of at most ``columns``."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        rows = -(-len(found) // columns)
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=-(-len(found) // rows))

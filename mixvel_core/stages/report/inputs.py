@@ -1,0 +1,68 @@
+"""Inputs: what every section is made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.pictures import is_image
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.stages.evaluate import Scores
+from mixvel_core.stages.sample import StoredSamples
+from mixvel_core.stages.shards import Shards, StoredShard
+
+
+@frozen(kw_only=True)
+class Inputs:
+    """The upstream artifacts, and ``folder`` of the run, where trainings left their losses."""
+
+    recipe: Recipe
+    shards: Shards
+    samples: tuple[StoredSamples, ...]
+    scores: Scores
+    folder: Path
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The rows of every table, in the order of the recipe."""
+        return tuple(self.recipe.sample.methods)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The columns of every table, in the order of the recipe."""
+        return self.recipe.sample.steps
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose samples are shown."""
+        return self.recipe.sample.seeds[0]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether items can be looked at; otherwise they are points of a space."""
+        return is_image(self.shards.shape)
+
+    def shown(self, method: str, steps: int) -> StoredSamples:
+        """The samples of one row and column, for the seed that is shown."""
+        wanted = (method, steps, self.first_seed)
+        return next(s for s in self.samples if (s.draw.method, s.draw.steps, s.draw.seed) == wanted)
+
+
+def spread_over(shard: StoredShard, count: int) -> np.ndarray:
+    """``count`` items of a shard (all, if there are fewer) at even distances from first to last."""
+    chosen = np.linspace(0, shard.count - 1, min(count, shard.count)).round().astype(np.int64)
+    return np.asarray(shard.items[chosen])
+
+
+def at_random(shards: Shards, count: int, seed: int) -> np.ndarray:
+    """``count`` items of the data set (all, if there are fewer) at random, without reading the others."""
+    ends = np.cumsum([part.count for part in shards.parts])
+    chosen = np.random.default_rng(seed).choice(ends[-1], min(count, int(ends[-1])), replace=False)
+    home = np.searchsorted(ends, chosen, side="right")
+    items = np.empty((len(chosen), *shards.shape), dtype=shards.parts[0].items.dtype)
+    for k, part in enumerate(shards.parts):
+        mine = home == k
+        items[mine] = part.items[chosen[mine] - (ends[k] - part.count)]
+    return items

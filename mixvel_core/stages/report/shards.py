@@ -1,0 +1,126 @@
+"""Shards: how many items each expert saw, of which labels, and what they look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from attrs import frozen
+from matplotlib.figure import Figure
+
+from mixvel_core.field.scale import to_float
+from mixvel_core.files import read_json
+from mixvel_core.stages.report.figures import colour, svg
+from mixvel_core.stages.report.images import Picture, picture
+from mixvel_core.stages.report.inputs import Inputs, at_random, spread_over
+from mixvel_core.stages.report.plane import plane_of
+from mixvel_core.stages.report.section import Section
+from mixvel_core.stages.shards import StoredShard
+
+SHOWN = 12
+"""Images of each shard."""
+MOST_ITEMS = 2000
+"""Items of a shard that its mean and its points are taken from."""
+MOST_LABELS = 20
+"""Columns of the table of labels; rarer labels are added up in a last one."""
+
+
+@frozen(kw_only=True)
+class ShardRow:
+    """One shard. ``labels``: a count for each column of the table of labels."""
+
+    index: int
+    count: int
+    fraction: float
+    labels: tuple[int, ...]
+    mean: Picture | None
+    items: Picture | None
+
+
+@frozen(kw_only=True)
+class ShardsContent:
+    """``labels``: the columns of the table of labels, empty without labels. ``chart``: of vectors."""
+
+    provenance: Mapping[str, str]
+    labels: tuple[str, ...]
+    rows: tuple[ShardRow, ...]
+    most_items: int
+    chart: str | None
+
+
+def shards(inputs: Inputs) -> Section:
+    """A row for each shard."""
+    counts = [label_counts(part) for part in inputs.shards.parts]
+    columns = _columns(counts)
+    rows = tuple(
+        _row(part, tuple(_count(found, label, columns) for label in columns), inputs.are_images)
+        for part, found in zip(inputs.shards.parts, counts, strict=True)
+    )
+    return Section(
+        anchor="shards",
+        title="Shards",
+        stage="partition",
+        template="shards.html.jinja",
+        content=ShardsContent(
+            provenance=inputs.shards.about.get("provenance", {}),
+            labels=columns,
+            rows=rows,
+            most_items=MOST_ITEMS,
+            chart=None if inputs.are_images else _chart(inputs),
+        ),
+    )
+
+
+def label_counts(part: StoredShard) -> dict[str, int]:
+    """How many items of a shard have each label."""
+    counts: dict[str, int] = read_json(part.folder / "shard.json").get("labels", {})
+    return counts
+
+
+OTHERS = "others"
+
+
+def _columns(counts: list[dict[str, int]]) -> tuple[str, ...]:
+    """The most frequent labels in their own order, and OTHERS if that is not all."""
+    total: dict[str, int] = {}
+    for found in counts:
+        for label, count in found.items():
+            total[label] = total.get(label, 0) + count
+    frequent = sorted(total, key=lambda label: (-total[label], label))[:MOST_LABELS]
+    ordered = sorted(frequent, key=lambda label: (int(label), "") if label.lstrip("-").isdecimal() else (0, label))
+    return (*ordered, OTHERS) if len(total) > len(ordered) else tuple(ordered)
+
+
+def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> int:
+    if label == OTHERS:
+        return sum(count for name, count in found.items() if name not in columns)
+    return found.get(label, 0)
+
+
+def _row(part: StoredShard, labels: tuple[int, ...], images: bool) -> ShardRow:
+    mean = items = None
+    if images:
+        mean = picture(to_float(spread_over(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
+        items = picture(to_float(spread_over(part, SHOWN)), SHOWN)
+    return ShardRow(index=part.index, count=part.count, fraction=part.fraction, labels=labels, mean=mean, items=items)
+
+
+def _chart(inputs: Inputs) -> str:
+    plane = plane_of(to_float(at_random(inputs.shards, MOST_ITEMS, inputs.recipe.seed)))
+    parts = inputs.shards.parts
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for part in parts:
+            points = plane.of(to_float(spread_over(part, MOST_ITEMS // len(parts) + 1)))
+            y = points[:, 1] if points.shape[1] == 2 else np.full(len(points), float(part.index))
+            axes.scatter(
+                points[:, 0], y, s=8, color=colour(part.index, len(parts)), linewidths=0, alpha=0.7, rasterized=True
+            )
+            axes.scatter([], [], s=20, color=colour(part.index, len(parts)), label=f"shard {part.index}")
+        axes.set_xlabel(plane.names[0])
+        axes.set_ylabel(plane.names[1] if len(plane.names) == 2 else "shard")
+        if len(parts) <= MOST_LABELS:
+            figure.legend(loc="outside right upper")
+
+    return svg(draw, width=620, height=400)

@@ -1,0 +1,111 @@
+"""Tables of scores, methods x steps, one for each metric and its conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from attrs import frozen
+
+from mixvel_core.stages.evaluate import Scores
+
+
+@frozen(kw_only=True)
+class Cell:
+    """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
+
+    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller.
+    """
+
+    values: Mapping[int, float]
+    mean: float
+    spread: float | None
+    evaluations: float
+    best: bool
+
+
+@frozen(kw_only=True)
+class Row:
+    """A method and its cells, None where it was not scored at that step count."""
+
+    method: str
+    cells: tuple[Cell | None, ...]
+
+
+@frozen(kw_only=True)
+class ScoreTable:
+    """Scores that can be compared: one metric, one set of conditions.
+
+    ``floor``: real items against real items, ``noise``: pure noise against real items, in these same conditions; None
+    where that was not measured.
+    """
+
+    metric: str
+    conditions: Mapping[str, str]
+    steps: tuple[int, ...]
+    rows: tuple[Row, ...]
+    floor: float | None
+    noise: float | None
+
+
+Measured = tuple[str, tuple[tuple[str, str], ...]]
+"""What was measured: a metric's name and its conditions. Only equal ones may stand in one table."""
+
+
+def score_tables(scores: Scores, methods: Sequence[str], steps: Sequence[int]) -> tuple[ScoreTable, ...]:
+    """A table for every metric and every set of conditions it was measured in.
+
+    Args:
+        scores: of the evaluate stage.
+        methods: the rows, in this order.
+        steps: the columns, in this order.
+    """
+    kinds = dict.fromkeys(_measured(row) for row in scores.rows)
+    return tuple(_table(kind, scores, methods, steps) for kind in kinds)
+
+
+def _measured(row: Mapping[str, Any]) -> Measured:
+    return row["metric"], tuple(row["conditions"].items())
+
+
+def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequence[int]) -> ScoreTable:
+    found = [row for row in scores.rows if _measured(row) == kind]
+    columns = [_column([[r for r in found if (r["method"], r["steps"]) == (m, n)] for m in methods]) for n in steps]
+    rows = (
+        Row(method=method, cells=tuple(column[i] for column in columns))
+        for i, method in enumerate(methods)
+        if any(row["method"] == method for row in found)
+    )
+    return ScoreTable(
+        metric=kind[0],
+        conditions=dict(kind[1]),
+        steps=tuple(steps),
+        rows=tuple(rows),
+        floor=_reference(kind, scores.floors),
+        noise=_reference(kind, scores.noise),
+    )
+
+
+def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]]) -> list[Cell | None]:
+    """The cells of one column, from the score rows of each method."""
+    values = [{int(row["seed"]): float(row["value"]) for row in rows} for rows in rows_of]
+    means = [fmean(v.values()) if v else None for v in values]
+    # min() of a list that holds a nan depends on the order; a nan is the best of nothing.
+    least = min((mean for mean in means if mean is not None and mean == mean), default=None)
+    return [
+        None
+        if mean is None
+        else Cell(
+            values=v,
+            mean=mean,
+            spread=stdev(v.values()) if len(v) > 1 else None,
+            evaluations=fmean(row["evaluations"] for row in rows),
+            best=mean == least,
+        )
+        for v, mean, rows in zip(values, means, rows_of, strict=True)
+    ]
+
+
+def _reference(kind: Measured, rows: Iterable[Mapping[str, Any]]) -> float | None:
+    return next((float(row["value"]) for row in rows if _measured(row) == kind), None)

@@ -1,0 +1,57 @@
+"""How numbers, shapes and plugins are written in the page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from attrs import NOTHING, Factory, fields, has
+
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.use import Use
+from mixvel_core.stages.sample import Draw
+
+
+def number(value: float) -> str:
+    """Four significant digits, trailing zeros kept, so that a column of them lines up: 1.200, 0.01234, 1.2e+05."""
+    return f"{value:#.4g}".rstrip(".") if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def spread(value: float) -> str:
+    """Two significant digits: more are not known of a standard deviation over a few seeds."""
+    return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.3g}"
+
+
+def amount(value: float) -> str:
+    """A count, or a mean of counts: 40, 1,797, 12.5."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """1 × 8 × 8 for images; the dimension for vectors."""
+    return f"{shape[0]} dimensions" if len(shape) == 1 else " × ".join(str(size) for size in shape)
+
+
+def brief(use: Use[object]) -> str:
+    """A plugin with the options that are not its defaults, ``topk (k=2)``; groups of options are left to the recipe."""
+    options = use.options
+    told = []
+    for field in fields(type(options)):
+        value = getattr(options, field.name)
+        if value != _default(field.default) and not has(type(value)):
+            told.append(f"{field.alias}={value if isinstance(value, str) else json.dumps(plain(value))}")
+    return f"{use.name} ({', '.join(told)})" if told else use.name
+
+
+def _default(default: Any) -> Any:
+    # The type of a default that is a factory is known when it runs only; those that `option` makes take no argument.
+    if isinstance(default, Factory):  # type: ignore[arg-type]  # attrs declares Factory a function
+        return default.factory()
+    return None if default is NOTHING else default
+
+
+def method_text(draw: Draw) -> str:
+    """How a method samples: router, selector and integrator; the monolith has but the last."""
+    if draw.router is None:
+        return f"monolith · {brief(draw.integrator)}"
+    return f"{draw.router} · {brief(draw.selector)} · {brief(draw.integrator)}"
