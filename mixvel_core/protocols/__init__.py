@@ -4,14 +4,14 @@ One protocol a file. This package imports neither torch nor any plugin, so recip
 """
 
 from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
-from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily
+from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily, Moments
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.launcher import Job, Launcher
 from mixvel_core.protocols.metric import Metric, Score
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
 from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
-from mixvel_core.protocols.selector import Draws, Evaluations, Selector
+from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
@@ -30,9 +30,11 @@ __all__ = [
     "Job",
     "Launcher",
     "Metric",
+    "Moments",
     "NoiseSchedule",
     "Objective",
     "Partitioner",
+    "Prior",
     "Progress",
     "ProgressTask",
     "Router",

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from mixvel_core.types import Points, Times
 
 
+@frozen(kw_only=True, eq=False)
+class Moments:
+    """What a shard's owner shares of its distribution besides an expert: E[x_0] and Var[x_0] of each coordinate.
+
+    ``mean``, ``variance``: shape ``*data``, floating point; variances are not negative.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+
 class Expert(Protocol):
     """m_k(x, t) = E[x_0 given x_t = x, shard k] (V0), whatever the network was trained to predict."""
 
@@ -26,8 +37,8 @@ class Expert(Protocol):
         ...
 
     @property
-    def mean(self) -> Tensor | None:
-        """E[x_0 given shard k], shape ``*data``: the exact denoiser wherever alpha = 0. None if not shared."""
+    def moments(self) -> Moments | None:
+        """Mean and variance of the shard; the mean is the exact denoiser wherever alpha = 0. None if not shared."""
         ...
 
     def denoise(self, x: Points, t: Times) -> Points:
@@ -50,7 +61,7 @@ class DensityExpert(Protocol):
     @property
     def schedule(self) -> NoiseSchedule: ...
     @property
-    def mean(self) -> Tensor | None: ...
+    def moments(self) -> Moments | None: ...
     def denoise(self, x: Points, t: Times) -> Points: ...
 
     def log_density(self, x: Points, t: Times) -> Tensor:

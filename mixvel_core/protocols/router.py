@@ -60,9 +60,7 @@ class RouterFamily(Protocol):
         """The networks to train, by name; each is a job of its own."""
         ...
 
-    def tensors(
-        self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]
-    ) -> Mapping[str, Tensor]:
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """Everything ``load`` needs, by name. ``trained`` holds the averaged state of each task's network."""
         ...
 

@@ -9,6 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.types import Indices, Mask, Points, Weights
 
 
@@ -22,6 +23,18 @@ class Evaluations:
     sample: Indices
     expert: Indices
     m: Points
+
+
+@frozen(kw_only=True, eq=False)
+class Prior:
+    """What is known of all experts before any is asked: ``mean`` and ``variance`` of their shards, (K, *data).
+
+    The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.baseline``), which costs
+    nothing and is exact in the limit of much noise.
+    """
+
+    mean: Tensor
+    variance: Tensor
 
 
 class Draws(Protocol):
@@ -40,20 +53,24 @@ class Selector(Protocol):
     may update it in place.
     """
 
-    def start(self, x: Points, means: Tensor | None, draws: Draws) -> Any:
-        """The state at the beginning of trajectories at x, (B, *data).
+    def start(self, x: Points, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> Any:
+        """The state at the beginning of trajectories.
 
         Args:
-            x: the starting points; only shape, dtype and device matter.
-            means: the experts' means, (K, *data), exact denoisers where alpha = 0; None if one is not shared.
+            x: the starting points, (B, *data).
+            schedule: by which x and t are to be read.
+            prior: of the experts, in the dtype and on the device of x; None if one does not share its moments.
             draws: random numbers of these samples.
         """
         ...
 
-    def select(self, a: Weights, t: float, state: Any) -> tuple[Mask, Any]:
-        """Which experts to evaluate: (B, K) bool. The cost of the step is the number of True entries."""
+    def select(self, x: Points, t: float, a: Weights, state: Any) -> tuple[Mask, Any]:
+        """Which experts to evaluate at (x, t), given the router's weights: (B, K) bool, at least one in each row.
+
+        The cost of the step is the number of True entries.
+        """
         ...
 
-    def combine(self, a: Weights, t: float, answers: Evaluations, state: Any) -> tuple[Points, Any]:
-        """The estimate M of the mixture's denoiser, (B, *data), from exactly the selected evaluations."""
+    def combine(self, x: Points, t: float, a: Weights, answers: Evaluations, state: Any) -> tuple[Points, Any]:
+        """The estimate M of the mixture's denoiser at (x, t), (B, *data), from exactly the selected evaluations."""
         ...

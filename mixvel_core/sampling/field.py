@@ -10,7 +10,7 @@ from attrs import define, field
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Router, Selector
+from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Prior, Router, Selector
 from mixvel_core.sampling.dispatch import evaluate, first_not_finite
 
 
@@ -40,9 +40,9 @@ class RoutedField:
                 f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
-        mask, self._selector_state = self.selector.select(a, t, self._selector_state)
+        mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
         answers = evaluate(self.experts, x, t, mask)
-        M, self._selector_state = self.selector.combine(a, t, answers, self._selector_state)
+        M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
         # One look at the sum; the search for the culprit is only made when there is one.
         if not bool(M.isfinite().all()):
             raise SamplingError(self._culprit(a, answers, t))
@@ -61,6 +61,17 @@ class RoutedField:
         return f"the selector returned values that are not finite {call}"
 
 
+def prior_of(experts: Sequence[Expert], x: Tensor) -> Prior | None:
+    """The moments of all experts as x has its dtype and device; None if one does not share them."""
+    moments = [expert.moments for expert in experts]
+    known = [m for m in moments if m is not None]
+    if len(known) < len(moments):
+        return None
+    return Prior(
+        mean=torch.stack([m.mean.to(x) for m in known]), variance=torch.stack([m.variance.to(x) for m in known])
+    )
+
+
 def start_field(
     *,
     schedule: NoiseSchedule,
@@ -75,8 +86,6 @@ def start_field(
     for k, expert in enumerate(experts):
         if expert.schedule != schedule:
             raise SamplingError(f"expert {k} reads time by {expert.schedule}, the sampler by {schedule}")
-    means = [expert.mean for expert in experts]
-    shared = [m.to(x) for m in means if m is not None]
     return RoutedField(
         schedule=schedule,
         experts=experts,
@@ -84,5 +93,5 @@ def start_field(
         selector=selector,
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),
-        selector_state=selector.start(x, torch.stack(shared) if len(shared) == len(means) else None, draws),
+        selector_state=selector.start(x, schedule, prior_of(experts, x), draws),
     )

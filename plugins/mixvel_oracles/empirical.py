@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import point_for
 from mixvel_core.field.posterior import posterior
-from mixvel_core.protocols import NoiseSchedule
+from mixvel_core.protocols import Moments, NoiseSchedule
 
 
 @frozen(kw_only=True, eq=False)
@@ -22,17 +22,17 @@ class EmpiricalExpert:
     schedule: NoiseSchedule
     items: Tensor
     bandwidth: float = 0.0
-    mean: Tensor = field(init=False)
+    moments: Moments = field(init=False)
     _centred: Tensor = field(init=False)
     _norms: Tensor = field(init=False)
 
-    @mean.default
-    def _mean_of_items(self) -> Tensor:
-        return self.items.mean(0)
+    @moments.default
+    def _moments_of_items(self) -> Moments:
+        return Moments(mean=self.items.mean(0), variance=self.items.var(0, unbiased=False) + self.bandwidth**2)
 
     @_centred.default
     def _centred_items(self) -> Tensor:
-        return (self.items - self.mean).flatten(1)
+        return (self.items - self.moments.mean).flatten(1)
 
     @_norms.default
     def _squared_norms(self) -> Tensor:
@@ -53,7 +53,7 @@ class EmpiricalExpert:
         variance = p.sigma**2 + (p.alpha * self.bandwidth) ** 2
         # At t = 0 without width every item but x itself has weight zero; the smallest normal number says the same.
         s = variance.clamp_min(torch.finfo(x.dtype).tiny ** 0.5).sqrt()
-        mean = self.mean.to(x).flatten()
+        mean = self.moments.mean.to(x).flatten()
         y = x.flatten(1) - p.alpha * mean
         found = posterior(y, p.alpha, s, self._centred.to(x), self._norms.to(x))
         pull = p.alpha * self.bandwidth**2 / s**2

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import point_for
-from mixvel_core.protocols import GaussianLaw, NoiseSchedule
+from mixvel_core.protocols import GaussianLaw, Moments, NoiseSchedule
 
 
 @frozen(kw_only=True, eq=False)
@@ -28,11 +28,13 @@ class GaussianExpert:
     means: Tensor
     variances: Tensor
     axes: Tensor
-    mean: Tensor = field(init=False)
+    moments: Moments = field(init=False)
 
-    @mean.default
-    def _mean(self) -> Tensor:
-        return self.weights @ self.means
+    @moments.default
+    def _moments(self) -> Moments:
+        mean = self.weights @ self.means
+        within = torch.einsum("jde,je->jd", self.axes**2, self.variances)
+        return Moments(mean=mean, variance=self.weights @ (within + (self.means - mean) ** 2))
 
     def _parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """log (w_j N(x; alpha mu_j, ...)) without the factor (2 pi)^(-D/2), (B, J), and all m_j, (B, J, D)."""

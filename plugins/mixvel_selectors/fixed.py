@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, frozen
 from torch import Tensor
 
-from mixvel_core.protocols import Draws, Evaluations
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 from mixvel_selectors.single import categorical, one_hot, taken_whole
 
 
@@ -23,16 +23,16 @@ class Fixed:
     mixture's flow, and an expert is asked about points far from its own shard's noisy data.
     """
 
-    def start(self, x: Tensor, means: Tensor | None, draws: Draws) -> _State:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _State:
         """Nothing chosen yet."""
         return _State(draws=draws)
 
-    def select(self, a: Tensor, t: float, state: _State) -> tuple[Tensor, _State]:
+    def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
         """The expert of the first draw."""
         if state.choice is None:
             state.choice = categorical(a, state.draws.uniform(0))
         return one_hot(state.choice, a), state
 
-    def combine(self, a: Tensor, t: float, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
         """Its answer."""
         return taken_whole(a, answers), state

@@ -7,7 +7,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
-from mixvel_core.protocols import Draws, Evaluations
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 
 
 @frozen(kw_only=True)
@@ -16,15 +16,15 @@ class TopK:
 
     k: int = 1
 
-    def start(self, x: Tensor, means: Tensor | None, draws: Draws) -> None:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
         """No state."""
 
-    def select(self, a: Tensor, t: float, state: None) -> tuple[Tensor, None]:
+    def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         """The k largest weights of each sample."""
         best = a.topk(min(self.k, a.shape[1]), dim=1).indices
         return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best, True), None
 
-    def combine(self, a: Tensor, t: float, answers: Evaluations, state: None) -> tuple[Tensor, None]:
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
         """The weighted sum over those that were asked."""
         kept = torch.zeros_like(a)
         kept[answers.sample, answers.expert] = a[answers.sample, answers.expert]

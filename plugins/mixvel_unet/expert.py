@@ -10,7 +10,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
-from mixvel_core.protocols import NoiseSchedule
+from mixvel_core.protocols import Moments, NoiseSchedule
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times
@@ -22,12 +22,12 @@ LEAST_ALPHA = 1e-3
 class UNetExpert:
     """m(x, t) from a network (V4, inverted).
 
-    ``network``: (x, t) -> prediction, (B, *data). ``mean``: E[x_0] of the shard, ``*data``. ``clip``: whether
+    ``network``: (x, t) -> prediction, (B, *data). ``moments``: of the shard. ``clip``: whether
     m is kept within [-1, 1]. Gradients with respect to x pass; callers who want none say so.
     """
 
     schedule: NoiseSchedule
-    mean: Tensor
+    moments: Moments
     network: Callable[[Tensor, Tensor], Tensor]
     prediction: Prediction
     clip: bool
@@ -43,5 +43,5 @@ class UNetExpert:
         output = self.network(x, t)
         m = denoiser(self.prediction, output, x, p)
         if self.prediction == "eps":
-            m = torch.where(p.alpha < LEAST_ALPHA, self.mean.to(x.dtype), m)
+            m = torch.where(p.alpha < LEAST_ALPHA, self.moments.mean.to(x.dtype), m)
         return m.clamp(-1.0, 1.0) if self.clip else m

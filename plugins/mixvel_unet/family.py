@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
+from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
 from mixvel_core.training.weights import check_same, load_weights
 from mixvel_unet.expert import UNetExpert
 from mixvel_unet.network import make_unet
@@ -33,32 +33,40 @@ class UNetFamily:
         return UNetTask(shard=shard, schedule=schedule, design=self.options)
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """``network.*``, the averaged weights, and ``mean``, the mean of the shard's items in float32."""
+        """``network.*``, the averaged weights, and ``mean`` and ``variance`` of the shard's items, in float32."""
         if trained is None:
             raise ArtifactError(f"expert {shard.index}: its network is not trained; run the recipe again")
-        return {_NETWORK + name: value for name, value in trained.items()} | {"mean": mean_item(shard.items)}
+        moments = item_moments(shard.items)
+        shared = {"mean": moments.mean, "variance": moments.variance}
+        return {_NETWORK + name: value for name, value in trained.items()} | shared
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
         """The expert, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         where = f"expert {config.index}"
         weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
         rest = {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
-        check_same(rest, {"mean": torch.empty(config.shape)}, where)
+        check_same(rest, {name: torch.empty(config.shape) for name in ("mean", "variance")}, where)
         # The seed is of no matter: every weight is replaced.
         network = make_unet(self.options, config.shape, config.shape[0], 0, where)
         load_weights(network, weights, where)
         return UNetExpert(
             schedule=schedule,
-            mean=rest["mean"],
+            moments=Moments(mean=rest["mean"], variance=rest["variance"]),
             network=network.to(rest["mean"].device).eval().requires_grad_(False),
             prediction=self.options.prediction,
             clip=self.options.clip,
         )
 
 
-def mean_item(items: np.ndarray, block: int = 1024) -> Tensor:
-    """E[x_0] over items (n, *data), summed in float64 a block at a time: they may not fit in memory as floats."""
-    total = np.zeros(items.shape[1:], np.float64)
+def item_moments(items: np.ndarray, block: int = 1024) -> Moments:
+    """Mean and variance of items (n, *data), in float64 a block at a time: they may not fit in memory as floats."""
+    mean = np.zeros(items.shape[1:], np.float64)
     for start in range(0, len(items), block):
-        total += to_float(items[start : start + block]).sum(axis=0, dtype=np.float64)
-    return torch.from_numpy((total / len(items)).astype(np.float32))
+        mean += to_float(items[start : start + block]).sum(axis=0, dtype=np.float64) / len(items)
+    variance = np.zeros_like(mean)
+    for start in range(0, len(items), block):
+        # A second pass, around the mean: differences of large sums of squares would lose what is small.
+        variance += ((to_float(items[start : start + block]) - mean) ** 2).sum(axis=0) / len(items)
+    return Moments(
+        mean=torch.from_numpy(mean.astype(np.float32)), variance=torch.from_numpy(variance.astype(np.float32))
+    )

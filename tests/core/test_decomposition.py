@@ -89,7 +89,7 @@ def test_at_pure_noise_the_denoiser_is_the_mean_and_the_weights_are_pi() -> None
     x, _ = problem.start(10)
     one = torch.ones(10, dtype=torch.float64)
     for expert in problem.experts:
-        torch.testing.assert_close(expert.denoise(x, one), expert.mean.expand(10, 3))  # type: ignore[union-attr]  # oracles share their mean
+        torch.testing.assert_close(expert.denoise(x, one), expert.moments.mean.expand(10, 3))  # type: ignore[union-attr]  # oracles share their moments
     a, _ = problem.router.weights(x, one, None)
     torch.testing.assert_close(a, torch.tensor(problem.fractions, dtype=torch.float64).expand(10, 4))
 

@@ -11,7 +11,7 @@ from exact import Exact, exact
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError, UsageError
-from mixvel_core.protocols import Expert, Selector
+from mixvel_core.protocols import Expert, Moments, Selector
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_oracles.router import OracleRouter
 from mixvel_routed.ddim import DDIM
@@ -122,8 +122,8 @@ class Spoilt:
         return self.inner.schedule
 
     @property
-    def mean(self) -> Tensor | None:
-        return self.inner.mean
+    def moments(self) -> Moments | None:
+        return self.inner.moments
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         if self.how == "untouchable":

@@ -17,7 +17,7 @@ from mixvel_core.randomness import key
 from mixvel_core.training.losses import read_losses
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.result import read_trained, trained_path
-from mixvel_unet.family import UNetFamily, mean_item
+from mixvel_unet.family import UNetFamily, item_moments
 from mixvel_unet.options import UNetOptions
 from mixvel_vp.cosine import Cosine
 
@@ -75,9 +75,9 @@ def test_a_trained_expert_comes_back_from_its_tensors(tmp_path: Path) -> None:
     assert m.shape == x.shape
     assert m.dtype == x.dtype
     assert m.abs().max() <= 1
-    assert expert.mean is not None
-    expected = (shard.items / 127.5 - 1).mean(axis=0)
-    np.testing.assert_allclose(expert.mean.numpy(), expected, atol=1e-6)
+    clean = shard.items / 127.5 - 1
+    np.testing.assert_allclose(expert.moments.mean.numpy(), clean.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(expert.moments.variance.numpy(), clean.var(axis=0), atol=1e-6)
     # With the identity of V4 by hand: m = alpha x - sigma v for v-prediction under a VP schedule.
     network = family().task(shard, Cosine()).objective(3).network
     network.load_state_dict(dict(trained))
@@ -131,6 +131,8 @@ def test_items_that_do_not_fit_are_refused_before_training() -> None:
         family().task(MemoryShard(items=np.zeros((3, 5), np.float32)), Cosine())
 
 
-def test_the_mean_does_not_depend_on_the_block() -> None:
+def test_the_moments_do_not_depend_on_the_block() -> None:
     items = np.random.default_rng(0).integers(0, 256, (50, 1, 2, 2), np.uint8)
-    assert torch.equal(mean_item(items, block=7), mean_item(items))
+    cut, whole = item_moments(items, block=7), item_moments(items)
+    torch.testing.assert_close(cut.mean, whole.mean, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(cut.variance, whole.variance, rtol=1e-6, atol=1e-7)
