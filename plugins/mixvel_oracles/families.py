@@ -45,7 +45,8 @@ def _density_expert(tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> D
 
 def _items(shard: Shard, bandwidth: float) -> dict[str, Tensor]:
     return {
-        "items": torch.from_numpy(np.ascontiguousarray(to_float(shard.items))),
+        # A copy: the items may be a file that is mapped for reading only, which torch cannot hold.
+        "items": torch.tensor(to_float(shard.items)),
         "bandwidth": torch.tensor(bandwidth, dtype=torch.float64),
     }
 

@@ -99,7 +99,7 @@ def _panel(axes: Axes, title: str, lines: list[Curve]) -> None:
     for i, line in enumerate(lines):
         tint = colour(i, len(lines))
         axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)
-        axes.plot(line.steps, _running_mean(np.array(line.values)), color=tint, label=literal(line.name))
+        axes.plot(line.steps, running_mean(np.array(line.values)), color=tint, label=literal(line.name))
     suit_scale(axes, [value for line in lines for value in line.values])
     axes.set_title(literal(title))
     axes.set_xlabel("optimizer step")
@@ -108,7 +108,7 @@ def _panel(axes: Axes, title: str, lines: list[Curve]) -> None:
         axes.legend(ncols=2 if len(lines) > 5 else 1, fontsize=7)
 
 
-def _running_mean(values: np.ndarray) -> np.ndarray:
+def running_mean(values: np.ndarray) -> np.ndarray:
     """The mean over the window that ends at each entry; over fewer entries at the start."""
     width = max(1, len(values) // WINDOW)
     total = np.concatenate([[0.0], np.cumsum(values)])

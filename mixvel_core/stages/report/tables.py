@@ -15,7 +15,8 @@ from mixvel_core.stages.evaluate import Scores
 class Cell:
     """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
 
-    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller.
+    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller, to the four
+    digits that are shown: exact methods that agree but for rounding are equally good.
     """
 
     values: Mapping[int, float]
@@ -101,7 +102,7 @@ def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]]) -> list[Cell | None]
             mean=mean,
             spread=stdev(v.values()) if len(v) > 1 else None,
             evaluations=fmean(row["evaluations"] for row in rows),
-            best=mean == least,
+            best=least is not None and f"{mean:.4g}" == f"{least:.4g}",
         )
         for v, mean, rows in zip(values, means, rows_of, strict=True)
     ]

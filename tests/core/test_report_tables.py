@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixvel_core.stages.evaluate import Scores
+from mixvel_core.stages.report.tables import score_tables
+
+SAME = {"samples": "8"}
+
+
+def _row(method: str, steps: int, value: float, seed: int = 0, **more: Any) -> dict[str, Any]:
+    return {
+        "method": method,
+        "steps": steps,
+        "seed": seed,
+        "evaluations": float(steps),
+        "metric": "w2",
+        "value": value,
+        "conditions": SAME,
+        **more,
+    }
+
+
+def _scores(*rows: dict[str, Any], floors: tuple[dict[str, Any], ...] = ()) -> Scores:
+    return Scores(rows=rows, floors=floors, noise=())
+
+
+def test_mean_and_spread_over_seeds_best_and_cost() -> None:
+    scores = _scores(
+        _row("a", 5, 1.0, seed=0, evaluations=4.0),
+        _row("a", 5, 3.0, seed=1, evaluations=5.0),
+        _row("b", 5, 1.5),
+        _row("a", 9, 0.5),
+        _row("b", 9, 0.75),
+    )
+    (table,) = score_tables(scores, ["b", "a"], [9, 5])
+    assert table.steps == (9, 5)
+    assert [row.method for row in table.rows] == ["b", "a"]
+    (b9, b5), (a9, a5) = (row.cells for row in table.rows)
+    assert a5 is not None
+    assert a5.spread == pytest.approx(math.sqrt(2))
+    assert (a5.mean, a5.values, a5.evaluations) == (2.0, {0: 1.0, 1: 3.0}, 4.5)
+    assert b5 is not None
+    assert b5.spread is None
+    assert [cell is not None and cell.best for cell in (b9, a9, b5, a5)] == [False, True, True, False]
+
+
+def test_means_that_look_the_same_are_equally_good() -> None:
+    (table,) = score_tables(_scores(_row("a", 5, 1.0), _row("b", 5, 1.0 + 1e-9), _row("c", 5, 1.001)), "abc", [5])
+    assert [cell.best for row in table.rows for cell in row.cells if cell is not None] == [True, True, False]
+
+
+def test_scores_under_other_conditions_stand_in_another_table_with_their_own_references() -> None:
+    other = {"samples": "9"}
+    scores = _scores(
+        _row("a", 5, 1.0),
+        _row("b", 5, 0.1, conditions=other),
+        _row("a", 5, 7.0, metric="frechet-pixels"),
+        floors=({"metric": "w2", "value": 0.5, "conditions": SAME}, {"metric": "x", "value": 9.0, "conditions": other}),
+    )
+    tables = score_tables(scores, ["a", "b"], [5])
+    assert [(t.metric, t.conditions, [r.method for r in t.rows], t.floor) for t in tables] == [
+        ("w2", SAME, ["a"], 0.5),
+        ("w2", other, ["b"], None),
+        ("frechet-pixels", SAME, ["a"], None),
+    ]
+    assert all(cell is not None and cell.best for t in tables for row in t.rows for cell in row.cells)
+
+
+def test_what_was_not_scored_is_empty_and_what_is_no_number_is_never_best() -> None:
+    scores = _scores(_row("a", 5, math.nan), _row("b", 5, 2.0), _row("b", 9, math.nan))
+    (table,) = score_tables(scores, ["a", "b"], [5, 9])
+    (a5, a9), (b5, b9) = (row.cells for row in table.rows)
+    assert a9 is None
+    assert a5 is not None
+    assert b5 is not None
+    assert b9 is not None
+    assert (a5.best, b5.best, b9.best) == (False, True, False)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.sampled_from([1, 2, 4]), st.integers(0, 3)),
+        st.tuples(st.floats(0, 1e6), st.sampled_from(["w2", "frechet"]), st.sampled_from(["8", "9"])),
+    )
+)
+def test_every_score_stands_in_one_cell_and_each_column_has_a_best(
+    found: dict[tuple[str, int, int], tuple[float, str, str]],
+) -> None:
+    rows = [_row(m, n, v, seed, metric=k, conditions={"c": c}) for (m, n, seed), (v, k, c) in found.items()]
+    tables = score_tables(_scores(*rows), ["a", "b", "c"], [1, 2, 4])
+    told = {
+        (row.method, steps, seed): (value, table.metric, table.conditions["c"])
+        for table in tables
+        for row in table.rows
+        for steps, cell in zip(table.steps, row.cells, strict=True)
+        if cell is not None
+        for seed, value in cell.values.items()
+    }
+    assert told == found
+    for table in tables:
+        for column in zip(*(row.cells for row in table.rows), strict=True):
+            cells = [cell for cell in column if cell is not None]
+            best = [cell.mean for cell in cells if cell.best]
+            least = min((cell.mean for cell in cells), default=None)
+            assert best == [mean for mean in (cell.mean for cell in cells) if f"{mean:.4g}" == f"{least:.4g}"]
+            assert bool(best) == bool(cells)

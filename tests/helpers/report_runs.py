@@ -1,0 +1,99 @@
+"""Runs up to the scores, small enough for a test, to report on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from mixvel_core.pipeline import Run
+from mixvel_core.plugin.registry import load_registry
+from mixvel_core.progress import Silent
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.resolve import resolve
+from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.stages.evaluate import Scores, evaluate
+from mixvel_core.stages.report import Report, report
+from mixvel_core.stages.sample import StoredSamples, sample
+from mixvel_core.stages.shards import Shards
+
+VECTORS = """
+name: tiny
+data: {use: gaussian-mixture, components: 3, dimension: 4, count: 60}
+partition: labels
+schedule: vp-cosine
+expert: gaussian-mixture
+monolith: gaussian-mixture
+routers: {exact: oracle}
+sample:
+  count: 8
+  steps: [2, 3]
+  seeds: [0, 1]
+  selector: mixture
+  integrator: ddim
+  methods:
+    alone: {model: monolith}
+    drawn: {selector: iid, integrator: heun}
+    mixed: {}
+evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
+launcher: local
+"""
+
+IMAGES = """
+name: tiny-images
+data: digits
+partition: labels
+schedule: vp-cosine
+expert: {use: empirical, bandwidth: 0.15}
+routers: {exact: {use: oracle, bandwidth: 0.15}}
+sample:
+  count: 8
+  steps: [1, 2]
+  selector: mixture
+  integrator: ddim
+  methods: {mixed: {}, top: {selector: top1}}
+evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
+report: {images: 4}
+launcher: local
+"""
+
+
+@frozen(kw_only=True)
+class Scored:
+    """Everything the report stage is given but the folder it writes to."""
+
+    recipe: Recipe
+    shards: Shards
+    samples: tuple[StoredSamples, ...]
+    scores: Scores
+
+    def report(self, folder: Path, progress: Progress | None = None) -> Report:
+        """The report of this run in ``folder``."""
+        return report(self.recipe, self.shards, self.samples, self.scores, folder, progress or Silent())
+
+    def renamed(self, new: Callable[[str], str]) -> Scored:
+        """The same run with other names of the recipe, the methods, the metrics and the provenance."""
+        methods = {new(name): method for name, method in self.recipe.sample.methods.items()}
+        provenance = {new(k): new(v) for k, v in self.shards.about["provenance"].items()}
+        rows = tuple(
+            {**r, "method": new(r["method"]), "metric": new(r["metric"]), "conditions": {new("a"): new("b")}}
+            for r in self.scores.rows
+        )
+        return Scored(
+            recipe=evolve(self.recipe, name=new(self.recipe.name), sample=evolve(self.recipe.sample, methods=methods)),
+            shards=evolve(self.shards, about={**self.shards.about, "provenance": provenance}),
+            samples=tuple(evolve(s, draw=evolve(s.draw, method=new(s.draw.method))) for s in self.samples),
+            scores=evolve(self.scores, rows=rows),
+        )
+
+
+def scored(recipe_text: str, folder: Path) -> Scored:
+    """Runs a recipe that trains nothing, up to its scores."""
+    recipe = resolve(parse(recipe_text, "recipe"), [], load_registry())
+    run = Run(recipe=recipe, folder=folder, progress=Silent())
+    shards = run.partition()
+    samples = sample(run.models(shards), recipe.sample, folder / "samples", Silent())
+    scores = evaluate(samples, shards, recipe.evaluate, folder, Silent())
+    return Scored(recipe=recipe, shards=shards, samples=samples, scores=scores)
