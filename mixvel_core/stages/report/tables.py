@@ -15,8 +15,8 @@ from mixvel_core.stages.evaluate import Scores
 class Cell:
     """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
 
-    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller, to the four
-    digits that are shown: exact methods that agree but for rounding are equally good.
+    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller, to
+    the four digits that are shown: exact methods that agree but for rounding are equally good.
     """
 
     values: Mapping[int, float]
