@@ -12,9 +12,8 @@ from mixvel_core.plugin.registry import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe
-from mixvel_core.stages.experts import Experts, StoredExpert, expert_unit
+from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.partition import partition_unit
-from mixvel_core.stages.routers import StoredRouter, router_unit
 from mixvel_core.stages.sample import Draw, Loaded, Models, write_samples
 from mixvel_core.stages.shards import Shards, open_shards
 
@@ -46,35 +45,10 @@ def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
     unit = partition_unit(recipe.data, recipe.partition, recipe.seed, folder / "shards")
     _demand(unit.is_done(), folder, "its shards")
     shards = open_shards(unit.folder, unit.key)
-    return Finished(folder=folder, recipe=recipe, shards=shards, models=_models(folder, recipe, shards))
-
-
-def _models(folder: Path, recipe: Recipe, shards: Shards) -> Models:
-    keys, experts = [], []
-    for part in shards.parts:
-        place = folder / "experts" / str(part.index)
-        unit = expert_unit(part, shards.key, recipe.expert, recipe.schedule, recipe.seed, place)
-        _demand(unit.is_done(), folder, f"expert {part.index}")
-        keys.append(unit.key)
-        experts.append(StoredExpert(folder=place, family=recipe.expert, schedule=recipe.schedule))
-    monolith = None
-    if recipe.monolith is not None:
-        place = folder / "monolith"
-        unit = expert_unit(shards.whole, shards.key, recipe.monolith, recipe.schedule, recipe.seed, place)
-        _demand(unit.is_done(), folder, "the monolith")
-        one = StoredExpert(folder=place, family=recipe.monolith, schedule=recipe.schedule)
-        monolith = Experts(keys=(unit.key,), parts=(one,))
-    routers = {}
-    for name, family in recipe.routers.items():
-        unit = router_unit(shards.key, family, recipe.schedule, recipe.seed, folder / "routers" / name)
-        _demand(unit.is_done(), folder, f"router {name}")
-        routers[name] = StoredRouter(key=unit.key, folder=unit.folder, family=family, schedule=recipe.schedule)
-    return Models(
-        schedule=recipe.schedule,
-        experts=Experts(keys=tuple(keys), parts=tuple(experts)),
-        monolith=monolith,
-        routers=routers,
-    )
+    stages = model_stages(recipe, folder, shards)
+    missing = stages.missing()
+    _demand(missing is None, folder, missing or "")
+    return Finished(folder=folder, recipe=recipe, shards=shards, models=stages.models)
 
 
 def _demand(done: bool, folder: Path, what: str) -> None:

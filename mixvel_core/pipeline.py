@@ -19,12 +19,12 @@ from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.yaml_text import parse
 from mixvel_core.stages.evaluate import evaluate
-from mixvel_core.stages.experts import Experts, train_experts
 from mixvel_core.stages.lock import locked
+from mixvel_core.stages.models import ModelStages, model_stages
 from mixvel_core.stages.partition import partition
 from mixvel_core.stages.report import report
-from mixvel_core.stages.routers import train_router
-from mixvel_core.stages.sample import Models, sample
+from mixvel_core.stages.pending import make
+from mixvel_core.stages.sample import sample
 from mixvel_core.stages.shards import Shards
 
 STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "report")
@@ -32,84 +32,47 @@ STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "
 
 @frozen(kw_only=True)
 class Run:
-    """A run folder and the recipe it belongs to; one method for each stage, upstream first."""
+    """A run folder and the recipe it belongs to; the stages, upstream first."""
 
     recipe: Recipe
     folder: Path
     progress: Progress
 
-    def partition(self) -> Shards:
-        """Data to shards."""
-        return partition(
-            self.recipe.data, self.recipe.partition, self.recipe.seed, self.folder / "shards", self.progress
-        )
-
-    def experts(self, shards: Shards, only: int | None = None) -> Experts:
-        """Shards to experts; ``only`` one of them if given."""
-        if only is not None and not 0 <= only < len(shards.parts):
-            raise UsageError(f"--expert {only}: there are experts 0 to {len(shards.parts) - 1}")
-        parts = shards.parts if only is None else (shards.parts[only],)
-        return train_experts(
-            parts,
-            shards.key,
-            family=self.recipe.expert,
-            folders=[self.folder / "experts" / str(part.index) for part in parts],
-            **self._training(),
-        )
-
-    def monolith(self, shards: Shards) -> Experts | None:
-        """All shards to one expert, if the recipe asks for it."""
-        if self.recipe.monolith is None:
-            return None
-        return train_experts(
-            [shards.whole],
-            shards.key,
-            family=self.recipe.monolith,
-            folders=[self.folder / "monolith"],
-            **self._training(),
-        )
-
-    def models(self, shards: Shards) -> Models:
-        """Experts, monolith and routers."""
-        return Models(
-            schedule=self.recipe.schedule,
-            experts=self.experts(shards),
-            monolith=self.monolith(shards),
-            routers={
-                name: train_router(
-                    shards, name=name, family=family, folder=self.folder / "routers" / name, **self._training()
-                )
-                for name, family in self.recipe.routers.items()
-            },
-        )
-
-    def _training(self) -> dict[str, Any]:
-        return {
-            "schedule": self.recipe.schedule,
-            "launcher": self.recipe.launcher,
-            "seed": self.recipe.seed,
-            "tensorboard": (self.folder / "tensorboard").absolute(),
-            "progress": self.progress,
-        }
-
-    def until(self, stage: str, only: int | None) -> None:
-        """Everything up to and with ``stage``."""
+    def until(self, stage: str, only: int | None = None) -> None:
+        """Everything up to and with ``stage``; of the experts, ``only`` one if given."""
         shards = self.partition()
         if stage == "partition":
             return
-        if stage == "experts":
-            self.experts(shards, only)
+        makers = model_stages(self.recipe, self.folder, shards)
+        self.train(makers, stage, only)
+        if stage in ("experts", "monolith", "routers"):
             return
-        models = self.models(shards)
-        if stage in ("monolith", "routers"):
-            return
-        samples = sample(models, self.recipe.sample, self.folder / "samples", self.progress)
+        samples = sample(makers.models, self.recipe.sample, self.folder / "samples", self.progress)
         if stage == "sample":
             return
         scores = evaluate(samples, shards, self.recipe.evaluate, self.folder, self.progress)
         if stage == "evaluate":
             return
         report(self.recipe, shards, samples, scores, self.folder, self.progress)
+
+    def partition(self) -> Shards:
+        """Data to shards."""
+        recipe, folder = self.recipe, self.folder / "shards"
+        return partition(recipe.data, recipe.partition, recipe.seed, folder, self.progress)
+
+    def train(self, makers: ModelStages, stage: str, only: int | None) -> None:
+        """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own."""
+        if only is not None and not 0 <= only < len(makers.experts):
+            raise UsageError(f"--expert {only}: there are experts 0 to {len(makers.experts) - 1}")
+        pending = []
+        if stage not in ("monolith", "routers"):
+            wanted = makers.experts if only is None else [makers.experts[only]]
+            pending += [model for one in wanted for model in one.pending()]
+        if stage not in ("experts", "routers") and makers.monolith is not None:
+            pending += makers.monolith.pending()
+        if stage not in ("experts", "monolith"):
+            pending += [model for one in makers.routers.values() for model in one.pending()]
+        make(pending, self.recipe.launcher, self.progress)
 
 
 def run(
@@ -128,7 +91,8 @@ def run(
         folder: the run folder; made if absent.
         progress: shows where it is.
         fresh: throw away what is there.
-        stage: stop after this stage; all of them if None.
+        stage: make this one and what it needs; all of them if None. Experts, monolith and routers need the
+            partition only.
         expert: train only this expert; implies the stage `experts`.
 
     Raises:

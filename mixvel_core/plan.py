@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
-from mixvel_core.stages.experts import expert_unit
+from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.partition import check_assignment, partition_unit
 from mixvel_core.stages.sample import draws_of
-from mixvel_core.stages.shards import Shards, open_shards
-from mixvel_core.stages.unit import Unit
+from mixvel_core.stages.shards import open_shards
 from mixvel_core.training.options import TrainOptions
 
 
@@ -57,13 +55,15 @@ def _rows(recipe: Recipe, folder: Path) -> Iterator[Row]:
     yield Row(stage="data", what=recipe.data.name, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
     yield Row(stage="partition", what=recipe.partition.name, size=size, state=_state(int(stored is not None), 1))
-    yield _experts("experts", recipe, recipe.expert, stored.parts if stored else [], len(counts), stored, folder)
+    makers = model_stages(recipe, folder, stored) if stored else None
+    done = sum(stage.unit.is_done() for stage in makers.experts) if makers else 0
+    yield _models("experts", recipe.expert, done, len(counts))
     if recipe.monolith is not None:
-        whole = [stored.whole] if stored else []
-        yield _experts("monolith", recipe, recipe.monolith, whole, 1, stored, folder)
+        made = makers is not None and makers.monolith is not None and makers.monolith.unit.is_done()
+        yield _models("monolith", recipe.monolith, int(made), 1)
     for name, use in recipe.routers.items():
-        done = (folder / "routers" / name / "done.json").exists()
-        yield Row(stage=f"router {name}", what=use.name, size=_training(use, 1), state=_state(int(done), 1))
+        made = makers is not None and makers.routers[name].unit.is_done()
+        yield _models(f"router {name}", use, int(made), 1)
     draws = list(draws_of(recipe.sample, list(recipe.routers)))
     drawn = sum((folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json").exists() for d in draws)
     size = f"{len(draws)} draws of {recipe.sample.count}"
@@ -84,21 +84,7 @@ def _counts(recipe: Recipe) -> list[int]:
     return [int(count) for count in np.bincount(shard_of)]
 
 
-def _experts(
-    stage: str,
-    recipe: Recipe,
-    use: ExpertUse,
-    shards: Sequence[Shard],
-    total: int,
-    stored: Shards | None,
-    folder: Path,
-) -> Row:
-    done = 0
-    for shard in shards:
-        place = folder / "monolith" if shard.index < 0 else folder / "experts" / str(shard.index)
-        key = stored.key if stored else ""
-        unit: Unit = expert_unit(shard, key, use, recipe.schedule, recipe.seed, place)
-        done += unit.is_done()
+def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int) -> Row:
     return Row(stage=stage, what=use.name, size=_training(use, total), state=_state(done, total))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,16 @@ from attrs import asdict, frozen
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import read_json, write_json
-from mixvel_core.protocols import Job, Progress, Router, RouterConfig
+from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.use import LauncherUse, RouterUse, ScheduleUse
+from mixvel_core.recipe.use import RouterUse, ScheduleUse
+from mixvel_core.stages.pending import Pending
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.unit import Unit, key_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 
 @frozen(kw_only=True)
@@ -46,62 +49,61 @@ class StoredRouter:
         return self.family.build().load(self.config, moved, self.schedule.build())
 
 
-def router_unit(shards_key: str, family: RouterUse, schedule: ScheduleUse, seed: int, folder: Path) -> Unit:
-    """The unit of one router."""
-    key = key_of(shards=shards_key, router=plain(family), schedule=plain(schedule), seed=seed)
-    return Unit(folder=folder, key=key)
+@frozen(kw_only=True)
+class RouterStage:
+    """How a router is made; its networks are jobs called ``router-NAME`` or ``router-NAME-PART``.
 
+    ``seed``: the recipe's root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
+    """
 
-def train_router(
-    shards: Shards,
-    *,
-    name: str,
-    family: RouterUse,
-    schedule: ScheduleUse,
-    launcher: LauncherUse,
-    seed: int,
-    folder: Path,
-    tensorboard: Path,
-    progress: Progress,
-) -> StoredRouter:
-    """Makes a router, unless it is there; its networks are jobs called ``router-NAME`` or ``router-NAME-PART``."""
-    unit = router_unit(shards.key, family, schedule, seed, folder)
-    if not unit.is_done():
-        _make(shards, name, unit, family, schedule, launcher, seed, tensorboard, progress)
-    return StoredRouter(key=unit.key, folder=folder, family=family, schedule=schedule)
+    shards: Shards
+    name: str
+    family: RouterUse
+    schedule: ScheduleUse
+    seed: int
+    folder: Path
+    tensorboard: Path
 
+    @property
+    def unit(self) -> Unit:
+        """The unit of the router."""
+        key = key_of(shards=self.shards.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
+        return Unit(folder=self.folder, key=key)
 
-def _make(
-    shards: Shards,
-    name: str,
-    unit: Unit,
-    use: RouterUse,
-    schedule_use: ScheduleUse,
-    launcher: LauncherUse,
-    seed: int,
-    tensorboard: Path,
-    progress: Progress,
-) -> None:
-    from mixvel_core.randomness import key
-    from mixvel_core.training.result import read_trained
-    from mixvel_core.training.sealed import write_sealed
+    @property
+    def artifact(self) -> StoredRouter:
+        """The router, once it is made."""
+        return StoredRouter(key=self.unit.key, folder=self.folder, family=self.family, schedule=self.schedule)
 
-    family, schedule = use.build(), schedule_use.build()
-    tasks = family.tasks(shards.parts, schedule)
-    jobs = {}
-    for part, task in tasks.items():
-        job = f"router-{name}" if len(tasks) == 1 else f"router-{name}-{part}"
-        jobs[part] = Job(
-            name=job,
-            task=task,
-            seed=key(seed, job),
-            folder=unit.folder / part,
-            tensorboard=tensorboard / job,
-        )
-    if jobs:
-        launcher.build().run(list(jobs.values()), progress)
-    trained = {part: read_trained(job.folder) for part, job in jobs.items()}
-    write_sealed(unit.folder / "model.safetensors", dict(family.tensors(shards.parts, trained)), {"router": use.name})
-    config = RouterConfig(fractions=shards.fractions, shape=shards.shape)
-    write_json(unit.folder / "config.json", {**asdict(config), "router": plain(use), "schedule": plain(schedule_use)})
-    unit.close(["model.safetensors", "config.json"])
+    def pending(self) -> list[Pending]:
+        """The router, if it is not there yet."""
+        if self.unit.is_done():
+            return []
+        from mixvel_core.randomness import key
+
+        family = self.family.build()
+        tasks = family.tasks(self.shards.parts, self.schedule.build())
+        jobs = {}
+        for part, task in tasks.items():
+            job = f"router-{self.name}" if len(tasks) == 1 else f"router-{self.name}-{part}"
+            jobs[part] = Job(
+                name=job,
+                task=task,
+                seed=key(self.seed, job),
+                folder=self.folder / part,
+                tensorboard=self.tensorboard / job,
+            )
+
+        def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
+            self._store(family.tensors(self.shards.parts, trained))
+
+        return [Pending(name=f"router-{self.name}", jobs=jobs, finish=finish)]
+
+    def _store(self, tensors: Mapping[str, Tensor]) -> None:
+        from mixvel_core.training.sealed import write_sealed
+
+        config = RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape)
+        write_sealed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
+        about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
+        write_json(self.folder / "config.json", about)
+        self.unit.close(["model.safetensors", "config.json"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, expand, point_for
-from mixvel_core.protocols import NoiseSchedule
+from mixvel_core.protocols import Moments, NoiseSchedule
 from mixvel_unet.expert import LEAST_ALPHA, UNetExpert
 from mixvel_vp.cosine import Cosine
 from mixvel_vp.linear import Linear
@@ -18,6 +18,7 @@ from mixvel_vp.rectified import Rectified
 
 MEAN = torch.linspace(-0.5, 0.5, 12, dtype=torch.float64).reshape(3, 2, 2)
 VARIANCE = 0.04
+MOMENTS = Moments(mean=MEAN, variance=torch.full_like(MEAN, VARIANCE))
 PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 
@@ -42,7 +43,7 @@ def oracle(schedule: NoiseSchedule, prediction: Prediction) -> Callable[[Tensor,
 
 def expert(schedule: NoiseSchedule, prediction: Prediction, clip: bool = False) -> UNetExpert:
     return UNetExpert(
-        schedule=schedule, mean=MEAN, network=oracle(schedule, prediction), prediction=prediction, clip=clip
+        schedule=schedule, moments=MOMENTS, network=oracle(schedule, prediction), prediction=prediction, clip=clip
     )
 
 
@@ -77,7 +78,7 @@ def test_noise_prediction_says_the_mean_where_alpha_is_lost_and_gradients_stay_f
     t = torch.tensor([1.0, 1 - 0.9 * LEAST_ALPHA * 2 / torch.pi, 1 - 1.1 * LEAST_ALPHA * 2 / torch.pi]).double()
     wrong = UNetExpert(
         schedule=schedule,
-        mean=MEAN,
+        moments=MOMENTS,
         network=lambda x, t: oracle(schedule, "eps")(x, t) + 0.01,
         prediction="eps",
         clip=False,
