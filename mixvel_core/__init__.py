@@ -1,1 +1,36 @@
-"""mixvel: train diffusion experts in isolation, route between them, sample at one expert per step."""
+"""mixvel: train diffusion experts in isolation, route between them, sample at one expert per step.
+
+The names below are what a script needs; they are imported when they are first used, so that ``import mixvel_core``
+costs nothing and the command line stays fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixvel_core.finished import open_finished
+    from mixvel_core.plugin.registry import load_registry
+    from mixvel_core.recipe.build import build
+    from mixvel_core.recipe.resolve import load_recipe
+    from mixvel_core.reference import reference
+    from mixvel_core.sampling.sampler import Sampler, Samples
+
+_HOMES = {
+    "Sampler": "mixvel_core.sampling.sampler",
+    "Samples": "mixvel_core.sampling.sampler",
+    "build": "mixvel_core.recipe.build",
+    "load_recipe": "mixvel_core.recipe.resolve",
+    "load_registry": "mixvel_core.plugin.registry",
+    "open_finished": "mixvel_core.finished",
+    "reference": "mixvel_core.reference",
+}
+
+__all__ = ["Sampler", "Samples", "build", "load_recipe", "load_registry", "open_finished", "reference"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixvel_core' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -22,8 +22,8 @@ from mixvel_core.stages.evaluate import evaluate
 from mixvel_core.stages.lock import locked
 from mixvel_core.stages.models import ModelStages, model_stages
 from mixvel_core.stages.partition import partition
-from mixvel_core.stages.report import report
 from mixvel_core.stages.pending import make
+from mixvel_core.stages.report import report
 from mixvel_core.stages.sample import sample
 from mixvel_core.stages.shards import Shards
 

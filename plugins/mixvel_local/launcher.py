@@ -39,7 +39,9 @@ class LocalLauncher:
 
         with _threads_restored():
             if workers > 1:
-                SideBySide(workers=workers, train=train_one).run(jobs, progress)
+                # The longest first, so that none is left alone at the end while the other workers have nothing to do.
+                ordered = sorted(jobs, key=lambda job: -job.task.options.steps * job.task.options.batch)
+                SideBySide(workers=workers, train=train_one).run(ordered, progress)
             else:
                 for job in jobs:
                     train_one(job, progress)
