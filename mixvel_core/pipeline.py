@@ -60,7 +60,7 @@ class Run:
         recipe, folder = self.recipe, self.folder / "shards"
         return partition(recipe.data, recipe.partition, recipe.seed, folder, self.progress)
 
-    def train(self, makers: ModelStages, stage: str, only: int | None) -> None:
+    def train(self, makers: ModelStages, stage: str, only: int | None = None) -> None:
         """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own."""
         if only is not None and not 0 <= only < len(makers.experts):
             raise UsageError(f"--expert {only}: there are experts 0 to {len(makers.experts) - 1}")

@@ -15,6 +15,7 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
 from mixvel_core.recipe.yaml_text import parse
 from mixvel_core.stages.evaluate import Scores, evaluate
+from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.report import Report, report
 from mixvel_core.stages.sample import StoredSamples, sample
 from mixvel_core.stages.shards import Shards
@@ -94,6 +95,8 @@ def scored(recipe_text: str, folder: Path) -> Scored:
     recipe = resolve(parse(recipe_text, "recipe"), [], load_registry())
     run = Run(recipe=recipe, folder=folder, progress=Silent())
     shards = run.partition()
-    samples = sample(run.models(shards), recipe.sample, folder / "samples", Silent())
+    makers = model_stages(recipe, folder, shards)
+    run.train(makers, "sample")
+    samples = sample(makers.models, recipe.sample, folder / "samples", Silent())
     scores = evaluate(samples, shards, recipe.evaluate, folder, Silent())
     return Scored(recipe=recipe, shards=shards, samples=samples, scores=scores)
