@@ -13,9 +13,9 @@ from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe
 from mixvel_core.stages.models import model_stages
-from mixvel_core.stages.partition import partition_unit
+from mixvel_core.stages.partition import partition_unit, stored_shards
 from mixvel_core.stages.sample import Draw, Loaded, Models, write_samples
-from mixvel_core.stages.shards import Shards, open_shards
+from mixvel_core.stages.shards import Shards
 
 
 @frozen(kw_only=True)
@@ -42,20 +42,19 @@ def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
     if not path.exists():
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
     recipe = load_recipe(path, overrides, load_registry())
-    unit = partition_unit(recipe.data, recipe.partition, recipe.seed, folder / "shards")
-    _demand(unit.is_done(), folder, "its shards")
-    shards = open_shards(unit.folder, unit.key)
+    shards = stored_shards(partition_unit(recipe, folder))
+    if shards is None:
+        raise _unfinished(folder, "its partition")
     stages = model_stages(recipe, folder, shards)
-    missing = stages.missing()
-    _demand(missing is None, folder, missing or "")
+    if missing := stages.missing():
+        raise _unfinished(folder, missing)
     return Finished(folder=folder, recipe=recipe, shards=shards, models=stages.models)
 
 
-def _demand(done: bool, folder: Path, what: str) -> None:
-    if not done:
-        raise UsageError(
-            f"{folder}: {what} is not made yet; `mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
-        )
+def _unfinished(folder: Path, what: str) -> UsageError:
+    return UsageError(
+        f"{folder}: {what} is not made yet; `mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
+    )
 
 
 def sample_run(

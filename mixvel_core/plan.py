@@ -9,10 +9,11 @@ from attrs import frozen
 
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
+from mixvel_core.stages.folder import check_folder
 from mixvel_core.stages.models import model_stages
-from mixvel_core.stages.partition import check_assignment, partition_unit
+from mixvel_core.stages.partition import partition_unit, stored_shards
+from mixvel_core.stages.rehearsal import rehearse
 from mixvel_core.stages.sample import draws_of
-from mixvel_core.stages.shards import open_shards
 from mixvel_core.training.options import TrainOptions
 
 
@@ -40,18 +41,23 @@ class Plan:
         )
 
 
-def plan(recipe: Recipe, folder: Path) -> Plan:
-    """What running ``recipe`` in ``folder`` would do. Looks at the data where they are not partitioned yet.
+def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
+    """What running ``recipe`` in ``folder`` would do, starting over if ``fresh``.
 
-    Raises DataError where the data are missing or cannot be partitioned.
+    Looks at the data where they are not partitioned yet.
+
+    Raises:
+        DataError: the data are missing or cannot be partitioned.
+        RecipeError: plugins cannot work with these data.
+        UsageError: the folder is of another recipe, or no run.
     """
-    return Plan(rows=tuple(_rows(recipe, folder)))
+    check_folder(recipe, folder, fresh)
+    return Plan(rows=tuple(_rows(recipe, folder, fresh)))
 
 
-def _rows(recipe: Recipe, folder: Path) -> Iterator[Row]:
-    unit = partition_unit(recipe.data, recipe.partition, recipe.seed, folder / "shards")
-    stored = open_shards(unit.folder, unit.key) if unit.is_done() else None
-    counts = [part.count for part in stored.parts] if stored else _counts(recipe)
+def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
+    stored = None if fresh else stored_shards(partition_unit(recipe, folder))
+    counts = [part.count for part in (stored or rehearse(recipe)).parts]
     yield Row(stage="data", what=recipe.data.name, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
     yield Row(stage="partition", what=recipe.partition.name, size=size, state=_state(int(stored is not None), 1))
@@ -65,23 +71,16 @@ def _rows(recipe: Recipe, folder: Path) -> Iterator[Row]:
         made = makers is not None and makers.routers[name].unit.is_done()
         yield _models(f"router {name}", use, int(made), 1)
     draws = list(draws_of(recipe.sample, list(recipe.routers)))
-    drawn = sum((folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json").exists() for d in draws)
+    records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
+    drawn = sum(record.exists() for record in records) if stored else 0
     size = f"{len(draws)} draws of {recipe.sample.count}"
     methods = f"{len(recipe.sample.methods)} methods"
     yield Row(stage="sample", what=methods, size=size, state=_state(drawn, len(draws)))
     metrics = ", ".join(metric.name for metric in recipe.evaluate.metrics)
-    scored = (folder / "scored.json").exists()
+    scored = stored is not None and (folder / "scored.json").exists()
     yield Row(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
-    reported = (folder / "report" / "index.html").exists()
+    reported = stored is not None and (folder / "report" / "index.html").exists()
     yield Row(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
-
-
-def _counts(recipe: Recipe) -> list[int]:
-    import numpy as np
-
-    data = recipe.data.build().load()
-    shard_of = check_assignment(recipe.partition.build().assign(data, recipe.seed), data)
-    return [int(count) for count in np.bincount(shard_of)]
 
 
 def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int) -> Row:
@@ -92,11 +91,7 @@ def _training(use: ExpertUse | RouterUse, jobs: int) -> str:
     train = _train_options(use)
     if train is None:
         return f"{jobs} in closed form"
-    return (
-        f"{jobs} jobs of {train.steps} steps, batch {train.batch}"
-        if jobs > 1
-        else (f"1 job of {train.steps} steps, batch {train.batch}")
-    )
+    return f"{jobs} {'jobs' if jobs > 1 else 'job'} of {train.steps} steps, batch {train.batch}"
 
 
 def _train_options(use: Use[object]) -> TrainOptions | None:

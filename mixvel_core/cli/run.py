@@ -26,7 +26,7 @@ def run(
     if dry_run:
         from mixvel_core.plan import plan
 
-        typer.echo(str(plan(checked, folder)))
+        typer.echo(str(plan(checked, folder, fresh)))
         return
     from mixvel_core import pipeline
     from mixvel_core.cli.progress import shown_progress

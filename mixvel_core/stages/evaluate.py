@@ -48,7 +48,7 @@ def evaluate(
     """
     unit = Unit(
         folder=folder,
-        key=key_of(samples=[s.unit.key for s in samples], shards=shards.key, evaluate=plain(options)),
+        key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options)),
         name="scored",
     )
     path = folder / "scores.json"

@@ -54,7 +54,7 @@ class StoredExpert:
 
 @frozen(kw_only=True)
 class Experts:
-    """The artifact of the stage: the experts of all shards, or the monolith alone, and the keys of their inputs."""
+    """The artifact of the stage: the experts of all shards, or the monolith alone, and their digests."""
 
     keys: tuple[str, ...]
     parts: tuple[StoredExpert, ...]
@@ -97,12 +97,13 @@ class ExpertStage:
     def artifact(self) -> Experts:
         """The expert, once it is made."""
         stored = StoredExpert(folder=self.folder, family=self.family, schedule=self.schedule)
-        return Experts(keys=(self.unit.key,), parts=(stored,))
+        return Experts(keys=(self.unit.digest(),), parts=(stored,))
 
     def pending(self) -> list[Pending]:
         """The expert, if it is not there yet."""
         if self.unit.is_done():
             return []
+        self.unit.begin()
         from mixvel_core.randomness import key
 
         family = self.family.build()

@@ -6,32 +6,58 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from mixvel_core.errors import MixvelError
+from mixvel_core.errors import MixvelError, UsageError
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds ``folder`` for the block. The kernel lets go when the process ends, however it ends.
+    """Holds ``folder`` for the block, and leaves no trace of that: the lock file goes, and so does a folder that was
+    made for it and stayed empty. The kernel lets go when the process ends, however it ends.
 
-    Raises MixvelError naming the holder's pid and host, or that the folder cannot be written.
+    Raises MixvelError naming the holder's pid and host, or UsageError where the folder cannot be written.
     """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise MixvelError(f"{folder}: cannot be written ({error.strerror}); choose another place with --out") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise MixvelError(f"{folder}: in use by {holder}; wait for it or choose another --out") from None
+    with _held(folder, path) as file:
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            # Removed while it is held: whoever has opened it meanwhile finds it gone, and opens the next one.
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                for place in made:
+                    place.rmdir()
+
+
+def _held(folder: Path, path: Path) -> IO[str]:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read().strip() or "another process"
+            raise MixvelError(f"{folder}: in use by {holder}; wait for it or choose another --out") from None
+        if _is_at(path, file):
+            return file
+        file.close()
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether the open ``file`` is still the one at ``path``."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

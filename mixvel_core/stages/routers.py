@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class StoredRouter:
-    """The artifact of the stage, a router folder: ``config.json`` and ``model.safetensors``."""
+    """The artifact of the stage, a router folder: ``config.json`` and ``model.safetensors``. ``key``: its digest."""
 
     key: str
     folder: Path
@@ -73,12 +73,13 @@ class RouterStage:
     @property
     def artifact(self) -> StoredRouter:
         """The router, once it is made."""
-        return StoredRouter(key=self.unit.key, folder=self.folder, family=self.family, schedule=self.schedule)
+        return StoredRouter(key=self.unit.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
     def pending(self) -> list[Pending]:
         """The router, if it is not there yet."""
         if self.unit.is_done():
             return []
+        self.unit.begin()
         from mixvel_core.randomness import key
 
         family = self.family.build()

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import read_json
-from mixvel_core.protocols import GaussianLaw
+from mixvel_core.protocols import GaussianLaw, Shard
 
 LAW = ("weights", "means", "covariances")
 
@@ -44,7 +44,7 @@ class StoredShard:
 class WholeShard:
     """All shards as one, for the monolith: index -1, fraction 1."""
 
-    parts: tuple[StoredShard, ...]
+    parts: tuple[Shard, ...]
     index: int = -1
     fraction: float = 1.0
 

@@ -1,13 +1,16 @@
 """Unit: a piece of finished work that knows what it was made from and whether it is still whole.
 
 A unit is a folder whose ``done.json`` names the inputs (by a key) and every file with size and checksum. It is
-written last, so a unit is there wholly or not at all; running a recipe again makes only what is missing.
+written last, so a unit is there wholly or not at all; running a recipe again makes only what is missing. The key of
+a unit downstream holds the digest of this one, of what it is made from and of what was made: where it is made anew
+and comes out differently, so is everything that came from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,24 @@ class Unit:
         except (ArtifactError, KeyError, AttributeError, TypeError):
             return False
 
+    def clear(self) -> None:
+        """Removes the folder and all that is in it."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+
+    def begin(self) -> None:
+        """For work that goes on where it stopped: keeps what was left of it, clears what was left of other work."""
+        begun = self.folder / "begun.json"
+        if not self._is_begun(begun):
+            self.clear()
+            write_json(begun, {"key": self.key})
+
+    def _is_begun(self, begun: Path) -> bool:
+        try:
+            return bool(read_json(begun)["key"] == self.key)
+        except (ArtifactError, KeyError, TypeError):
+            return False
+
     def close(self, files: Sequence[str], **notes: Any) -> None:
         """Says that it is done: ``files`` are its files, by name; ``notes`` are kept beside them."""
         facts = {
@@ -63,6 +84,11 @@ class Unit:
             for name in files
         }
         write_json(self.record, {"key": self.key, "files": facts, "notes": notes})
+
+    def digest(self) -> str:
+        """Of what it was made from and of every file. Raises ArtifactError where the unit is not done."""
+        found = read_json(self.record)
+        return key_of(made_from=found["key"], files=found["files"])
 
     def notes(self) -> dict[str, Any]:
         """What ``close`` kept. Raises ArtifactError where the unit is not done."""

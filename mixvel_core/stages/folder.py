@@ -1,0 +1,75 @@
+"""Whose a run folder is: the resolved recipe lies in it, and no other recipe goes on there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mixvel_core.errors import UsageError
+from mixvel_core.files import write_text
+from mixvel_core.recipe.dump import diff, dump, to_plain
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.yaml_text import parse
+
+_HEADER = "# Written by `mixvel run`: the recipe of this folder, with every option.\n"
+"""What a run folder is known by. A folder with a recipe of its owner's making is none, and --fresh spares it."""
+
+_LISTED = 8
+
+
+def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
+    """Changes nothing. Raises UsageError where ``folder`` is no run, or a run of another recipe and not ``fresh``."""
+    path = folder / "recipe.yaml"
+    if not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock") if folder.exists() else []
+        if others:
+            raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
+    elif not path.read_bytes().startswith(_HEADER.encode()):
+        raise UsageError(f"{path}: not written by `mixvel run`, or damaged; choose another --out, or remove {folder}")
+    elif not fresh and (changed := _changes(recipe, path)):
+        lines = "; ".join(changed[:_LISTED])
+        more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
+        raise UsageError(
+            f"{folder}: made by another recipe ({lines}{more}); --fresh starts over, another --out keeps both"
+        )
+
+
+def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
+    """Makes ``folder``, which is checked, the recipe's own; if ``fresh``, throws away what is there."""
+    path = folder / "recipe.yaml"
+    if fresh and path.exists():
+        # The recipe last: without it the rest would be strangers' files to the next run.
+        for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
+            _remove(other)
+        path.unlink()
+    text = _HEADER + dump(recipe)
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _changes(recipe: Recipe, path: Path) -> list[str]:
+    """What differs between the recipe at ``path`` and this one, apart from what changes no result."""
+    try:
+        old = parse(path.read_text(encoding="utf-8"), str(path)).value
+    except UnicodeDecodeError:
+        old = None
+    if not isinstance(old, dict):
+        raise UsageError(f"{path}: damaged; --fresh starts over, another --out keeps what is there")
+    return diff(_results(old), _results(to_plain(recipe)))
+
+
+def _results(plain: dict[str, Any]) -> dict[str, Any]:
+    """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
+    kept = {name: value for name, value in plain.items() if name not in ("launcher", "report")}
+    if isinstance(kept.get("sample"), dict):
+        kept["sample"] = {name: value for name, value in kept["sample"].items() if name != "batch"}
+    return kept

@@ -1,0 +1,74 @@
+"""The rehearsal: whether a recipe and its data fit together, asked before anything is written or trained.
+
+A metric that cannot read the items would otherwise say so when all the training is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import field, frozen
+
+from mixvel_core.errors import DataError, MixvelError, RecipeError
+from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import ExpertFamily, NoiseSchedule, Shard
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.stages.shards import WholeShard
+from mixvel_core.stages.split import Split, split
+
+_FEW = 8
+"""Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
+
+
+def rehearse(recipe: Recipe) -> Split:
+    """The data of a recipe in shards, once every plugin that will meet them has said that it can.
+
+    Raises:
+        DataError: no data, or no partition of them.
+        RecipeError: plugins cannot work with these data; a line for each problem.
+    """
+    made = split(recipe.data, recipe.partition, recipe.seed)
+    schedule = recipe.schedule.build()
+    problems = _Problems()
+    with problems.noted():
+        expert = recipe.expert.build()
+        for part in made.parts:
+            _try_expert(expert, part, schedule)
+    with problems.noted():
+        if recipe.monolith is not None:
+            _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
+    for router in recipe.routers.values():
+        with problems.noted():
+            family = router.build()
+            if not family.tasks(made.parts, schedule):
+                family.tensors(made.parts, {})
+    for metric in recipe.evaluate.metrics:
+        with problems.noted():
+            count = min(recipe.sample.count, len(made.data.items) // 2, _FEW)
+            if count == 0:
+                raise DataError("one item in all: too few to compare samples with; take more data")
+            few = to_float(made.data.items[: 2 * count])
+            metric.build().score(few[:count], few[count:])
+    if problems.lines:
+        raise RecipeError(*dict.fromkeys(problems.lines))
+    return made
+
+
+def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:
+    if family.task(shard, schedule) is None:
+        # All of a closed form is made here, and it is only here that it can fail.
+        family.tensors(shard, None)
+
+
+@frozen(kw_only=True)
+class _Problems:
+    lines: list[str] = field(factory=list)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """What a plugin says in the block is noted, and the next one is asked."""
+        try:
+            yield
+        except MixvelError as error:
+            self.lines.extend(str(error).splitlines())
