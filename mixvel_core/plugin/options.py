@@ -49,6 +49,11 @@ def inside(low: float, high: float) -> Check:
     return Check(text=f"above {low:g} and below {high:g}", holds=lambda v: low < v < high)
 
 
+def above_up_to(low: float, high: float) -> Check:
+    """Accepts low < value <= high."""
+    return Check(text=f"above {low:g} and at most {high:g}", holds=lambda v: low < v <= high)
+
+
 def from_up_to(low: float, high: float) -> Check:
     """Accepts low <= value < high."""
     return Check(text=f"at least {low:g} and below {high:g}", holds=lambda v: low <= v < high)

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.plugin.definition import NoOptions, PluginDef
-from mixvel_core.plugin.options import at_least, option
+from mixvel_core.plugin.options import above_up_to, at_least, option
 from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import Selector
 
@@ -18,6 +18,27 @@ class TopOptions:
     """Options of ``topk``."""
 
     k: int = option(default=2, check=at_least(1), doc="experts evaluated at each step; at most all of them")
+
+
+@frozen(kw_only=True)
+class NucleusOptions:
+    """Options of ``nucleus``."""
+
+    mass: float = option(default=0.99, check=above_up_to(0, 1), doc="share of the weight that the experts asked hold")
+
+
+@frozen(kw_only=True)
+class CachedOptions:
+    """Options of ``cached``."""
+
+    tolerance: float | None = option(
+        default=None,
+        check=at_least(0),
+        doc="error of the remembered experts, as a part of the integrator's local error; absent: one expert a step",
+    )
+    max_experts: int | None = option(
+        default=None, check=at_least(1), doc="most experts evaluated in a step; absent: all"
+    )
 
 
 def _mixture(options: NoOptions) -> Selector:
@@ -50,9 +71,27 @@ def _topk(options: TopOptions) -> Selector:
     return TopK(k=options.k)
 
 
+def _nucleus(options: NucleusOptions) -> Selector:
+    from mixvel_selectors.nucleus import Nucleus
+
+    return Nucleus(mass=options.mass)
+
+
+def _sum_up(options: NoOptions) -> Selector:
+    from mixvel_selectors.sum_up import SumUp
+
+    return SumUp()
+
+
+def _cached(options: CachedOptions) -> Selector:
+    from mixvel_selectors.cached import Cached
+
+    return Cached(tolerance=options.tolerance, max_experts=options.max_experts)
+
+
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
-    """mixture, iid, fixed, top1, topk."""
+    """mixture, iid, fixed, top1, topk, nucleus, sum-up, cached."""
     return (
         PluginDef(
             kind="selector",
@@ -93,5 +132,29 @@ def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
             build=_topk,
             example=lambda: _topk(TopOptions()),
             summary="the k likeliest experts, weights scaled to sum 1 (biased)",
+        ),
+        PluginDef(
+            kind="selector",
+            name="nucleus",
+            options=NucleusOptions,
+            build=_nucleus,
+            example=lambda: _nucleus(NucleusOptions()),
+            summary="the fewest likeliest experts that hold a share of the weight (biased)",
+        ),
+        PluginDef(
+            kind="selector",
+            name="sum-up",
+            options=NoOptions,
+            build=_sum_up,
+            example=lambda: _sum_up(NoOptions()),
+            summary="one expert a step, turns in proportion to the weights; error of order h",
+        ),
+        PluginDef(
+            kind="selector",
+            name="cached",
+            options=CachedOptions,
+            build=_cached,
+            example=lambda: _cached(CachedOptions()),
+            summary="one expert a step, the others remembered: near the mixture at 1/K of its cost",
         ),
     )

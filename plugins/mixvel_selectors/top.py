@@ -26,6 +26,11 @@ class TopK:
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
         """The weighted sum over those that were asked."""
-        kept = torch.zeros_like(a)
-        kept[answers.sample, answers.expert] = a[answers.sample, answers.expert]
-        return weighted_sum(kept / kept.sum(1, keepdim=True), answers), None
+        return over_those_asked(a, answers), None
+
+
+def over_those_asked(a: Tensor, answers: Evaluations) -> Tensor:
+    """The sum of a_k m_k over the experts that were asked, divided by the sum of their weights, (B, *data)."""
+    asked = torch.zeros_like(a)
+    asked[answers.sample, answers.expert] = a[answers.sample, answers.expert]
+    return weighted_sum(asked / asked.sum(1, keepdim=True), answers)

@@ -1,0 +1,131 @@
+"""cached: one expert a step, the others as they are remembered; the accuracy of all K at the price of one.
+
+The mixture's denoiser is a sum of K terms a_k m_k. The weights are fresh at every step; of the denoisers one is
+evaluated, the one whose memory may be worth least, a_k age_k^2 (linear extrapolation errs like age^2), and the
+others are recalled (``memory``). With a tolerance more are evaluated where it pays: as many as it takes for the
+error of the recalled ones, predicted from how far off they were before, to stay below a part of the integrator's own.
+
+Stale gradients kept in a table are SAG's and SAGA's idea (Schmidt et al. 2017; Defazio et al. 2014), the extrapolation
+that of multistep methods, the guess a control variate.
+"""
+
+from __future__ import annotations
+
+import torch
+from attrs import define, field, frozen
+from torch import Tensor
+
+from mixvel_core.field.mixture import weighted_sum
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
+from mixvel_selectors.local_error import LocalError
+from mixvel_selectors.memory import Memory, empty_memory
+from mixvel_selectors.single import one_hot
+
+KEPT = 0.5
+"""How much of the past an expert's error rate keeps when a new error is seen."""
+
+
+@define(kw_only=True, eq=False)
+class _State:
+    x: Tensor
+    schedule: NoiseSchedule
+    prior: Prior | None
+    memory: Memory | None = None
+    rate: Tensor = field(init=False)
+    first_error: Tensor = field(init=False)
+    first_age: Tensor = field(init=False)
+    local: LocalError = field(factory=LocalError)
+
+
+@frozen(kw_only=True)
+class Cached:
+    """M = sum_k a_k m^_k. Costs 1 evaluation, or with a ``tolerance`` between 1 and ``max_experts``.
+
+    ``tolerance``: the error of what is recalled, as a part of the integrator's local error; 0 evaluates everything,
+    None one expert a step. ``max_experts``: the most evaluated in a step; None for all.
+    """
+
+    tolerance: float | None = None
+    max_experts: int | None = None
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _State:
+        """Nothing remembered; the number of experts shows at the first step."""
+        return _State(x=x, schedule=schedule, prior=prior)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
+        """The expert with the largest a_k age_k^2, and those that the tolerance asks for."""
+        if state.memory is None:
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
+            state.rate = torch.zeros_like(state.memory.last_t)
+            state.first_error = state.rate.new_zeros(len(x))
+            state.first_age = state.rate.new_zeros(len(x))
+            if state.prior is None:
+                # Nothing is known of the experts: everyone is asked once.
+                return torch.ones_like(a, dtype=torch.bool), state
+        weights, age = a.double(), state.memory.age(t)
+        # At the very start, and in a second stage, everything may be of age zero: then the likeliest.
+        worth = torch.where((age > 0).any(1, keepdim=True), weights * age**2, weights)
+        mask = one_hot(worth.argmax(1), a)
+        if self.tolerance is not None and (self.max_experts is None or self.max_experts > 1):
+            mask |= self._where_it_pays(weights, age, mask, state)
+        return mask, state
+
+    def _where_it_pays(self, weights: Tensor, age: Tensor, mask: Tensor, state: _State) -> Tensor:
+        """The experts without which the error of what is recalled would exceed the tolerance, (B, K) bool."""
+        if state.memory is None or self.tolerance is None:
+            return mask
+        if self.tolerance == 0.0:
+            wanted = torch.ones_like(mask)
+        else:
+            allowed = state.local.size()
+            if allowed is None:
+                return mask
+            ordered, index = self._predicted(weights, age, state).masked_fill(mask, 0.0).sort(dim=1, descending=True)
+            # Errors of different experts point in unrelated directions: they add up as squares. An expert is asked
+            # if without it and all smaller ones too much would be left.
+            left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
+            wanted = torch.zeros_like(mask).scatter_(1, index, left > self.tolerance * allowed[:, None])
+        if self.max_experts is not None and self.max_experts < mask.shape[1]:
+            ranked = self._predicted(weights, age, state).masked_fill(~wanted, -1.0)
+            best = ranked.topk(self.max_experts - 1, dim=1)
+            wanted = torch.zeros_like(mask).scatter_(1, best.indices, best.values >= 0.0)
+        return wanted
+
+    def _predicted(self, weights: Tensor, age: Tensor, state: _State) -> Tensor:
+        """p_k = a_k r_k age_k^2 with the rate r_k seen before; a_k r age_k for experts that never answered.
+
+        Those have no slope yet, so their guess errs like the age; r is what the guess was off for the experts that did
+        answer, per unit of time.
+        """
+        if state.memory is None:
+            return weights
+        guess = (state.first_error / state.first_age.clamp_min(1e-12))[:, None] * age
+        return weights * torch.where(state.memory.answers == 0, guess, state.rate * age**2)
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
+        """Fresh answers where there are some, remembered ones elsewhere, under fresh weights."""
+        memory = state.memory
+        if memory is None:
+            raise RuntimeError("select comes before combine")
+        i, k = answers.sample, answers.expert
+        age, seen = memory.age(t)[i, k], memory.answers[i, k]
+        flat = x.flatten(1)
+        error = memory.store(flat, t, answers)
+        self._learn(state, i, k, error, age, seen)
+        stale = a.clone()
+        stale[i, k] = 0.0
+        # The fresh part is summed as the full mixture sums it: where nothing is stale they are equal, bit for bit.
+        M = weighted_sum(a, answers) + memory.recall(flat, t, stale).reshape(x.shape)
+        if self.tolerance is not None:
+            state.local.see(t, M.flatten(1))
+        return M, state
+
+    def _learn(self, state: _State, i: Tensor, k: Tensor, error: Tensor, age: Tensor, seen: Tensor) -> None:
+        """Error rates from what was just seen; an answer at age zero teaches nothing."""
+        old = age > 0
+        rate = error / age.clamp_min(1e-12) ** 2
+        smoothed = torch.where(seen > 1, KEPT * state.rate[i, k] + (1.0 - KEPT) * rate, rate)
+        state.rate[i, k] = torch.where(old, smoothed, state.rate[i, k])
+        first = old & (seen == 0)
+        state.first_error.index_add_(0, i, torch.where(first, error, 0.0))
+        state.first_age.index_add_(0, i, torch.where(first, age, 0.0))

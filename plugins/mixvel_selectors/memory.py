@@ -1,0 +1,102 @@
+"""What `cached` remembers: of every expert and sample the last two answers, as differences from a free guess.
+
+The free guess is the denoiser of a Gaussian with the shard's mean and variances (``mixvel_core.field.baseline``): it
+moves with x and t and is exact where there is only noise. What is remembered, and carried on linearly in t, is what the
+expert said beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from attrs import define
+from torch import Tensor
+
+from mixvel_core.field.baseline import gaussian_denoiser
+from mixvel_core.field.conversions import at_time
+from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior
+
+LONGEST = 1.5
+"""An expert's difference is carried on for at most this many of its own last intervals; longer overshoots."""
+
+
+@define(kw_only=True, eq=False)
+class Memory:
+    """Two answers of K experts for B samples.
+
+    ``last``, ``before``: differences from the guess, (B, K, D). ``last_t``, ``before_t``: when they were made, (B, K)
+    float64; ``before_t`` is infinite until there are two. ``answers``: how many there were, (B, K).
+    """
+
+    schedule: NoiseSchedule
+    mean: Tensor
+    variance: Tensor
+    last: Tensor
+    before: Tensor
+    last_t: Tensor
+    before_t: Tensor
+    answers: Tensor
+
+    def age(self, t: float) -> Tensor:
+        """How long ago each expert answered, (B, K) >= 0."""
+        return self.last_t - t
+
+    def reach(self, t: float) -> Tensor:
+        """w = (t - tau)/(tau - tau'), how far each difference is carried on, in units of its last interval, (B, K)."""
+        two = self.before_t.isfinite()
+        interval = torch.where(two, self.before_t - self.last_t, 1.0)
+        return torch.where(two, (self.age(t) / interval).clamp(0.0, LONGEST), 0.0)
+
+    def recall(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
+        """sum_k weights_k m^_k, (B, D), with m^_k guess plus carried difference; nothing of size (B, K, D) is made.
+
+        Args:
+            x: points, (B, D).
+            t: their time.
+            weights: (B, K), zero for experts whose fresh answer is used instead.
+        """
+        p = at_time(self.schedule, t)
+        # The guess is affine in x with coefficients of shape (K, D): two products with the weights sum it.
+        constant = gaussian_denoiser(torch.zeros_like(self.mean), p, self.mean, self.variance)
+        slope = gaussian_denoiser(torch.ones_like(self.mean), p, self.mean, self.variance) - constant
+        w = self.reach(t).to(weights)
+        carried = torch.einsum("bk,bkd->bd", weights * (1.0 + w), self.last)
+        carried -= torch.einsum("bk,bkd->bd", weights * w, self.before)
+        return carried + weights @ constant + x * (weights @ slope)
+
+    def store(self, x: Tensor, t: float, answers: Evaluations) -> Tensor:
+        """Takes in fresh answers; returns how far off each was from what would have been recalled, (E,) float64.
+
+        An answer at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
+        """
+        i, k = answers.sample, answers.expert
+        p = at_time(self.schedule, t)
+        m = answers.m.flatten(1)
+        fresh = m - gaussian_denoiser(x[i], p, self.mean[k], self.variance[k])
+        last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
+        error: Tensor = torch.linalg.vector_norm(fresh - last - w * (last - self.before[i, k]), dim=1)
+        later = self.last_t[i, k] > t
+        self.before[i, k] = torch.where(later[:, None], last, self.before[i, k])
+        self.before_t[i, k] = torch.where(later, self.last_t[i, k], self.before_t[i, k])
+        self.last[i, k] = fresh
+        self.last_t[i, k] = t
+        self.answers[i, k] += 1
+        return error.double()
+
+
+def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
+    """Before anybody answered: the guess alone, as if it were an answer at t = 1. Without prior the guess is zero."""
+    size = (len(x), experts)
+    D = math.prod(x.shape[1:])
+    nothing = x.new_zeros(experts, D)
+    return Memory(
+        schedule=schedule,
+        mean=prior.mean.flatten(1) if prior else nothing,
+        variance=prior.variance.flatten(1) if prior else nothing,
+        last=x.new_zeros(*size, D),
+        before=x.new_zeros(*size, D),
+        last_t=torch.ones(size, dtype=torch.float64, device=x.device),
+        before_t=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
+        answers=torch.zeros(size, dtype=torch.int64, device=x.device),
+    )
