@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mixvel_core.errors import UsageError
-from mixvel_core.files import write_text
+from mixvel_core.files import remove_unfinished, write_text
 from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.yaml_text import parse
@@ -36,8 +36,9 @@ def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
 
 
 def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
-    """Makes ``folder``, which is checked, the recipe's own; if ``fresh``, throws away what is there."""
+    """Makes ``folder``, which is checked and locked, the recipe's own; if ``fresh``, throws away what is there."""
     path = folder / "recipe.yaml"
+    remove_unfinished(folder)
     if fresh and path.exists():
         # The recipe last: without it the rest would be strangers' files to the next run.
         for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
@@ -69,7 +70,7 @@ def _changes(recipe: Recipe, path: Path) -> list[str]:
 
 def _results(plain: dict[str, Any]) -> dict[str, Any]:
     """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
-    kept = {name: value for name, value in plain.items() if name not in ("launcher", "report")}
+    kept = {name: value for name, value in plain.items() if name not in ("launcher", "report", "study")}
     if isinstance(kept.get("sample"), dict):
         kept["sample"] = {name: value for name, value in kept["sample"].items() if name != "batch"}
     return kept

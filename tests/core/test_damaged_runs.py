@@ -1,0 +1,141 @@
+"""Files of a run that were damaged are made again as they were, or named; they are never used."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from whole_runs import EXACT, TRAINED, files, results, run, snapshot
+
+from mixvel_core.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, up to its scores."""
+    folder = tmp_path_factory.mktemp("exact")
+    run(EXACT, folder, stage="evaluate")
+    return folder
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut short": lambda content: content[: len(content) // 2],
+    "one bit": _flipped,
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_every_damaged_file_is_made_again(exact: Path, tmp_path: Path, damage: str) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    expected = results(exact)
+    damaged = [name for name in files(folder) if name != "recipe.yaml"]
+    for name in damaged:
+        path = folder / name
+        path.write_bytes(DAMAGE[damage](path.read_bytes()))
+        run(EXACT, folder, stage="evaluate")
+        assert results(folder) == expected, name
+    assert {Path(name).suffix for name in damaged} == {".npy", ".npz", ".json", ".safetensors"}
+
+
+def test_every_missing_file_is_made_again(exact: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    for name, path in files(folder).items():
+        if name != "recipe.yaml":
+            path.unlink()
+            run(EXACT, folder, stage="evaluate")
+            assert results(folder) == results(exact), name
+
+
+def test_everything_damaged_at_once(exact: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    for name, path in files(folder).items():
+        if name != "recipe.yaml":
+            path.write_bytes(_flipped(path.read_bytes()))
+    run(EXACT, folder, stage="evaluate")
+    assert results(folder) == results(exact)
+
+
+@pytest.mark.parametrize("lost", ["model", "model and result", "model, result and a checkpoint"])
+def test_a_damaged_network_is_made_again_from_the_best_that_is_left(tmp_path: Path, lost: str) -> None:
+    run(TRAINED, tmp_path, expert=0)
+    expected = results(tmp_path)
+    expert = tmp_path / "experts/0"
+    victims = [
+        expert / "model.safetensors",
+        expert / "trained.safetensors",
+        expert / "state/step-000000006.safetensors",
+    ]
+    for path in victims[: 1 + lost.count(",") + lost.count("and")]:
+        path.write_bytes(_flipped(path.read_bytes()))
+    run(TRAINED, tmp_path, expert=0)
+    assert results(tmp_path) == expected
+
+
+def test_shards_of_another_partition_are_not_used(exact: Path, tmp_path: Path) -> None:
+    run(EXACT, tmp_path / "other", "data.seed=5", stage="partition")
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    shutil.rmtree(folder / "shards")
+    shutil.copytree(tmp_path / "other/shards", folder / "shards")
+    run(EXACT, folder, stage="evaluate")
+    assert results(folder) == results(exact)
+
+
+def test_experts_and_samples_of_another_run_are_not_used(exact: Path, tmp_path: Path) -> None:
+    run(EXACT, tmp_path / "other", "data.seed=5", stage="evaluate")
+    for part in ("experts/1", "monolith", "routers/exact", "samples/drawn"):
+        folder = Path(shutil.copytree(exact, tmp_path / part.replace("/", "-")))
+        shutil.rmtree(folder / part)
+        shutil.copytree(tmp_path / "other" / part, folder / part)
+        run(EXACT, folder, stage="evaluate")
+        assert results(folder) == results(exact), part
+
+
+def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    path = folder / "recipe.yaml"
+    good = path.read_bytes()
+    cuts = [good[:end] for end in range(0, len(good), 97)]
+    flips = [
+        good[:at] + bytes([good[at] ^ 1 << bit]) + good[at + 1 :] for at in range(3, len(good), 41) for bit in (0, 7)
+    ]
+    refused = 0
+    for bad in [*cuts, *flips, bytes(len(good))]:
+        path.write_bytes(bad)
+        before = snapshot(folder)
+        try:
+            run(EXACT, folder, stage="partition")
+        except UsageError as error:
+            refused += 1
+            assert str(path) in str(error) or "made by another recipe" in str(error)
+            assert "\n" not in str(error)
+            assert snapshot(folder) == before
+        else:
+            assert path.read_bytes() == good
+    assert refused > len(cuts)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    before = snapshot(tmp_path)
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match=r"holds files that are no run \(thesis.txt, ...\)"):
+            run(EXACT, tmp_path, fresh=fresh)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_with_a_recipe_of_its_owner_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "recipe.yaml").write_text(EXACT)
+    before = snapshot(tmp_path)
+    for fresh in (False, True):
+        with pytest.raises(UsageError, match=r"recipe.yaml: not written by `mixvel run`"):
+            run(EXACT, tmp_path, fresh=fresh)
+    assert snapshot(tmp_path) == before

@@ -1,0 +1,224 @@
+"""Whole runs: what they leave, what running again does, what may change, and where they stop."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from whole_runs import EXACT, TRAINED, files, results, run, save_classes, snapshot
+
+from mixvel_core.errors import DataError, RecipeError, UsageError
+from mixvel_core.files import read_json
+from mixvel_core.pipeline import STAGES
+
+HEAVY = ["torch", "ray", "sklearn", "matplotlib", "diffusers", "scipy", "ot"]
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run without training; nobody changes it."""
+    folder = tmp_path_factory.mktemp("exact") / "run"
+    run(EXACT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with training; nobody changes it."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    run(TRAINED, folder)
+    return folder
+
+
+@pytest.fixture
+def copy(exact: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed."""
+    return Path(shutil.copytree(exact, tmp_path / "copy"))
+
+
+def test_every_stage_leaves_its_artifacts(trained: Path) -> None:
+    found = set(files(trained))
+    models = {f"{m}/{f}" for m in ("experts/0", "experts/1", "experts/2", "monolith", "routers/a") for f in MODEL}
+    shards = {f"shards/{k}/{f}" for k in range(3) for f in ("items.npy", "shard.json")}
+    samples = {f"samples/{m}/steps-2-seed-0.{e}" for m in ("alone", "drawn", "mixed") for e in ("npz", "json")}
+    rest = {"recipe.yaml", "shards/data.json", "scores.json", "report/index.html", "report/report.json"}
+    assert models | shards | samples | rest <= found
+    assert {p.parent.name for p in (trained / "tensorboard").rglob("events*")} == {
+        "expert-0", "expert-1", "expert-2", "monolith", "router-a"
+    }  # fmt: skip
+    assert not [name for name in found if Path(name).name.startswith(".")], "nothing temporary stays behind"
+
+
+MODEL = ("model.safetensors", "config.json", "done.json")
+
+
+def test_the_artifacts_are_of_the_data_and_the_recipe(trained: Path) -> None:
+    shards = [np.load(trained / f"shards/{k}/items.npy") for k in range(3)]
+    assert [len(items) for items in shards] == [178, 182 + 177 + 183 + 181, 182 + 181 + 179 + 174 + 180]
+    config = read_json(trained / "experts/1/config.json")
+    assert (config["count"], config["shape"]) == (723, [1, 8, 8])
+    assert config["fraction"] == pytest.approx(723 / 1797)
+    assert read_json(trained / "monolith/config.json")["index"] == -1
+    with np.load(trained / "samples/drawn/steps-2-seed-0.npz") as drawn:
+        assert drawn["x"].shape == (6, 1, 8, 8)
+        assert np.isfinite(drawn["x"]).all()
+        assert drawn["evaluations"].tolist() == [2] * 6
+    scores = read_json(trained / "scores.json")
+    assert {row["method"] for row in scores["rows"]} == {"alone", "drawn", "mixed"}
+    with np.load(trained / "samples/mixed/steps-2-seed-0.npz") as mixed:
+        assert mixed["evaluations"].tolist() == [6] * 6
+
+
+def test_running_again_changes_nothing_and_loads_nothing(trained: Path) -> None:
+    before = snapshot(trained)
+    code = (
+        "import sys; from mixvel_core.cli.main import main\n"
+        f"try: main()\nfinally: print(sorted({HEAVY} & sys.modules.keys()), file=sys.stderr)"
+    ).replace(str(HEAVY), str(set(HEAVY)))
+    recipe = trained.parent / "recipe.yaml"
+    recipe.write_text(TRAINED)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(recipe), "--out", str(trained)], capture_output=True, text=True
+    )
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime < 5
+    assert snapshot(trained) == before
+
+
+def test_two_runs_of_a_recipe_are_the_same(exact: Path, tmp_path: Path) -> None:
+    run(EXACT, tmp_path)
+    assert results(tmp_path) == results(exact)
+    assert results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("override", "change"),
+    [
+        ("seed=1", "seed: 0 -> 1"),
+        ("data.count=61", "data.count: 60 -> 61"),
+        ("schedule=vp-linear", "schedule.use: vp-cosine -> vp-linear"),
+        ("sample.steps=[2]", "sample.steps: [2, 3] -> [2]"),
+        ("evaluate.metrics=[w2]", "evaluate.metrics.0.projections: 8 -> (absent)"),
+    ],
+)
+def test_a_changed_recipe_is_refused_and_nothing_changes(exact: Path, override: str, change: str) -> None:
+    before = snapshot(exact)
+    with pytest.raises(UsageError, match=r"made by another recipe .*--fresh") as refused:
+        run(EXACT, exact, override)
+    assert change in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 2
+    assert snapshot(exact) == before
+
+
+def test_where_and_how_fast_it_runs_may_change(copy: Path) -> None:
+    before = snapshot(copy)
+    run(EXACT, copy, "launcher.parallel=2", "sample.batch=3", "report.images=5")
+    changed = {name for name, facts in snapshot(copy).items() if facts != before.get(name)}
+    # The page shows the recipe, so it is drawn again.
+    assert {"recipe.yaml"} <= changed <= {"recipe.yaml", "report/index.html", "report/report.json", "report/done.json"}
+    assert "images: 5" in (copy / "recipe.yaml").read_text()
+
+
+def test_fresh_starts_over_with_any_recipe(copy: Path, tmp_path: Path) -> None:
+    run(EXACT, copy, "data.components=2", fresh=True, stage="evaluate")
+    run(EXACT, tmp_path / "new", "data.components=2", stage="evaluate")
+    assert files(copy).keys() == files(tmp_path / "new").keys()
+    assert results(copy) == results(tmp_path / "new")
+
+
+def test_fresh_throws_nothing_away_before_the_data_are_there(copy: Path) -> None:
+    before = snapshot(copy)
+    with pytest.raises(DataError):
+        run(EXACT, copy, "data={use: numpy, path: nowhere.npz}", "expert=empirical", "monolith=empirical", fresh=True)
+    with pytest.raises(RecipeError):
+        run(EXACT, copy, "expert={use: unet, channels: [4]}", fresh=True)
+    assert snapshot(copy) == before
+
+
+MADE_BY = {
+    "partition": {"shards"},
+    "experts": {"shards", "experts"},
+    "monolith": {"shards", "monolith"},
+    "routers": {"shards", "routers"},
+    "sample": {"shards", "experts", "monolith", "routers", "samples"},
+    "evaluate": {"shards", "experts", "monolith", "routers", "samples", "scores.json", "scored.json"},
+}
+
+
+@pytest.mark.parametrize("stage", MADE_BY)
+def test_a_stage_makes_what_it_needs_and_no_more(tmp_path: Path, stage: str) -> None:
+    run(EXACT, tmp_path / "run", stage=stage)
+    assert {p.name for p in (tmp_path / "run").iterdir()} == MADE_BY[stage] | {"recipe.yaml"}
+
+
+def test_stage_after_stage_is_the_run_in_one_go(exact: Path, tmp_path: Path) -> None:
+    for k in (2, 0):
+        run(EXACT, tmp_path, expert=k)
+    assert {p.name for p in (tmp_path / "experts").iterdir()} == {"0", "2"}
+    for stage in STAGES:
+        run(EXACT, tmp_path, stage=stage)
+    assert files(tmp_path).keys() == files(exact).keys()
+    assert results(tmp_path) == results(exact)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_expert_that_is_not_there(copy: Path, tmp_path: Path, there: bool) -> None:
+    folder = copy if there else tmp_path / "new"
+    before = snapshot(folder)
+    with pytest.raises(UsageError, match=r"^--expert 3: there are experts 0 to 2$"):
+        run(EXACT, folder, expert=3)
+    assert snapshot(folder) == before
+    assert folder.exists() == there
+
+
+def test_stages_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--stage expert: the stages are partition, experts, .*, report"):
+        run(EXACT, tmp_path / "run", stage="expert")
+    with pytest.raises(UsageError, match="--expert goes with --stage experts"):
+        run(EXACT, tmp_path / "run", stage="sample", expert=0)
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_shard_is_enough(tmp_path: Path) -> None:
+    everything = "partition.groups=[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]"
+    run(TRAINED, tmp_path, everything, stage="evaluate")
+    assert [p.name for p in (tmp_path / "experts").iterdir()] == ["0"]
+    arrays = [np.load(tmp_path / f"samples/{method}/steps-2-seed-0.npz") for method in ("drawn", "mixed")]
+    # Every selector has the one expert to select.
+    assert (arrays[0]["x"] == arrays[1]["x"]).all()
+    assert arrays[0]["evaluations"].tolist() == arrays[1]["evaluations"].tolist() == [2] * 6
+
+
+def test_one_item_is_a_shard(tmp_path: Path) -> None:
+    save_classes(tmp_path / "data.npz")
+    with np.load(tmp_path / "data.npz") as arrays:
+        np.savez(tmp_path / "few.npz", items=arrays["items"][11:], labels=arrays["labels"][11:])
+    data = f"data={{use: numpy, path: {tmp_path / 'few.npz'}, labels: labels}}"
+    run(TRAINED, tmp_path / "run", data, "partition=labels", stage="evaluate")
+    assert read_json(tmp_path / "run/experts/0/config.json")["count"] == 1
+
+
+def test_what_came_from_a_partition_goes_with_it(tmp_path: Path) -> None:
+    """Shards that have to be made again, from data that changed meanwhile: nothing of the old run is taken up."""
+    data = f"data={{use: numpy, path: {tmp_path / 'data.npz'}, labels: labels}}"
+    save_classes(tmp_path / "data.npz", seed=1)
+    run(TRAINED, tmp_path / "run", data, "partition=labels", stage="evaluate")
+    before = snapshot(tmp_path / "run")
+    (tmp_path / "run/shards/1/items.npy").unlink()
+    run(TRAINED, tmp_path / "run", data, "partition=labels", stage="evaluate")
+    assert not [n for n, facts in snapshot(tmp_path / "run").items() if n[:6] != "shards" and facts != before[n]]
+
+    save_classes(tmp_path / "data.npz", seed=2)
+    (tmp_path / "run/shards/1/items.npy").unlink()
+    run(TRAINED, tmp_path / "run", data, "partition=labels", stage="evaluate")
+    run(TRAINED, tmp_path / "new", data, "partition=labels", stage="evaluate")
+    assert results(tmp_path / "run") == results(tmp_path / "new")
+    assert not [n for n, facts in snapshot(tmp_path / "run").items() if n[:6] == "expert" and facts == before.get(n)]
