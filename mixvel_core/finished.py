@@ -95,9 +95,10 @@ def sample_run(
         selector=options.selector,
         integrator=options.integrator,
         router=None if monolith else router or names[0],
+        weights=options.weights,
     )
-    loaded = Loaded(models=finished.models)
-    sampler = loaded.sampler(draw, options)
+    loaded = Loaded(finished.models, options)
+    sampler = loaded.sampler(draw)
     with progress.task("sample", options.count * draw.steps, "image steps") as bar:
         samples = sampler.sample(
             count=options.count,

@@ -4,7 +4,7 @@ One protocol a file. This package imports neither torch nor any plugin, so recip
 """
 
 from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
-from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily, Moments
+from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily, Moments, NetworkExpert
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.launcher import Job, Launcher
 from mixvel_core.protocols.metric import Metric, Score
@@ -31,6 +31,7 @@ __all__ = [
     "Launcher",
     "Metric",
     "Moments",
+    "NetworkExpert",
     "NoiseSchedule",
     "Objective",
     "Partitioner",

@@ -69,6 +69,15 @@ class DensityExpert(Protocol):
         ...
 
 
+@runtime_checkable
+class NetworkExpert(Protocol):
+    """An expert that is a network, and can be made faster without changing its answers beyond rounding."""
+
+    def tuned(self, *, channels_last: bool, compiled: bool) -> Expert:
+        """The same expert with its weights laid out channels last, compiled, or both."""
+        ...
+
+
 @frozen(kw_only=True)
 class ExpertConfig:
     """What an expert folder says of itself besides its tensors.

@@ -25,25 +25,30 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Ev
     Returns:
         The evaluations, grouped by expert.
     """
-    expert, sample = mask.T.nonzero(as_tuple=True)
+    _, sample = mask.T.nonzero(as_tuple=True)  # sorted by expert, then by sample
     counts = mask.sum(0).tolist()  # the one wait for the device in a step
-    parts: list[Tensor] = []
-    start = 0
-    for k, count in enumerate(counts):
-        if count == 0:
-            continue
-        rows = sample[start : start + count]
-        start += count
-        # All rows in order: the batch itself, without a copy.
-        points = x if count == len(x) else x[rows]
-        m = experts[k].denoise(points, x.new_full((count,), t))
-        if m.shape != points.shape:
-            raise SamplingError(
-                f"expert {k} returned shape {tuple(m.shape)} for points of shape {tuple(points.shape)} at t={t:.4g}"
-            )
-        parts.append(m)
-    answers = torch.cat(parts) if parts else x[:0]
-    return Evaluations(sample=sample, expert=expert, m=answers)
+    groups = torch.split_with_sizes(sample, counts)
+    asked = [k for k, count in enumerate(counts) if count]
+    # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
+    asked.sort(key=lambda k: not getattr(experts[k], "is_resident", True))
+    answers = [_ask(k, experts[k], x, t, groups[k]) for k in asked]
+    return Evaluations(
+        sample=torch.cat([groups[k] for k in asked]) if asked else sample,
+        expert=torch.cat([torch.full_like(groups[k], k) for k in asked]) if asked else sample,
+        m=torch.cat(answers) if len(answers) > 1 else answers[0] if answers else x[:0],
+    )
+
+
+def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor) -> Tensor:
+    """Expert k's answers for some rows of the batch."""
+    # All rows in order: the batch itself, without a copy.
+    points = x if len(rows) == len(x) else x[rows]
+    m = expert.denoise(points, x.new_full((len(rows),), t))
+    if m.shape != points.shape:
+        raise SamplingError(
+            f"expert {k} returned shape {tuple(m.shape)} for points of shape {tuple(points.shape)} at t={t:.4g}"
+        )
+    return m.to(x.dtype)
 
 
 def first_not_finite(answers: Evaluations) -> int | None:

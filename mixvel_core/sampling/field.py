@@ -12,6 +12,7 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Prior, Router, Selector
 from mixvel_core.sampling.dispatch import evaluate, first_not_finite
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 
 @define(kw_only=True)
@@ -26,6 +27,8 @@ class RoutedField:
     experts: Sequence[Expert]
     router: Router
     selector: Selector
+    weights: WeightTransform
+    autocast: bool
     evaluations: Tensor
     usage: list[Tensor] = field(factory=list)
     times: list[float] = field(factory=list)
@@ -34,14 +37,18 @@ class RoutedField:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, an estimate of m(x, t): one question to the router, one selection, the selected experts."""
-        a, self._router_state = self.router.weights(x, x.new_full((len(x),), t), self._router_state)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+            a, self._router_state = self.router.weights(x, x.new_full((len(x),), t), self._router_state)
+        a = a.to(x.dtype)
         if a.shape != (len(x), len(self.experts)):
             raise SamplingError(
                 f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
+        a = self.weights(a)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
-        answers = evaluate(self.experts, x, t, mask)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+            answers = evaluate(self.experts, x, t, mask)
         M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
         # One look at the sum; the search for the culprit is only made when there is one.
         if not bool(M.isfinite().all()):
@@ -81,8 +88,13 @@ def start_field(
     x: Tensor,
     t: float,
     draws: Draws,
+    weights: WeightTransform = AS_THEY_ARE,
+    autocast: bool = False,
 ) -> RoutedField:
-    """The field of trajectories that start at x, (B, *data), and time t."""
+    """The field of trajectories that start at x, (B, *data), and time t.
+
+    ``weights`` is what is done to the router's weights; ``autocast`` lets networks compute in bfloat16.
+    """
     for k, expert in enumerate(experts):
         if expert.schedule != schedule:
             raise SamplingError(f"expert {k} reads time by {expert.schedule}, the sampler by {schedule}")
@@ -91,6 +103,8 @@ def start_field(
         experts=experts,
         router=router,
         selector=selector,
+        weights=weights,
+        autocast=autocast,
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),
         selector_state=selector.start(x, schedule, prior_of(experts, x), draws),

@@ -15,6 +15,7 @@ from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, Router, Sel
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.field import RoutedField, start_field
 from mixvel_core.sampling.grid import Grid, time_grid
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 
 @frozen(kw_only=True, eq=False)
@@ -32,7 +33,8 @@ class Samples:
 class Sampler:
     """Everything that makes a trajectory: ``steps`` N on ``grid`` from t = 1 to ``delta``.
 
-    ``experts``: K of them, in any sequence; one that loads on demand is only loaded when it is selected.
+    ``experts``: K of them, in any sequence; one that loads on demand is only loaded when it is selected. ``weights``:
+    what is done to the router's weights. ``autocast``: let networks compute in bfloat16.
     """
 
     schedule: NoiseSchedule
@@ -43,6 +45,8 @@ class Sampler:
     steps: int
     grid: Grid = "uniform"
     delta: float = 0.01
+    weights: WeightTransform = AS_THEY_ARE
+    autocast: bool = False
 
     def sample(
         self,
@@ -96,6 +100,8 @@ class Sampler:
             x=x,
             t=times[0],
             draws=draws,
+            weights=self.weights,
+            autocast=self.autocast,
         )
         history: Any = None
         for step, (t, s) in enumerate(pairwise(times), start=1):

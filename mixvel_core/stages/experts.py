@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import read_json, write_json
-from mixvel_core.protocols import Expert, ExpertConfig, Job, Shard
+from mixvel_core.protocols import Expert, ExpertConfig, Job, Moments, Shard
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.use import ExpertUse, ScheduleUse
 from mixvel_core.stages.pending import Pending
@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MOMENTS = "moments.safetensors"
+
+
 @frozen(kw_only=True)
 class StoredExpert:
-    """An expert folder: ``config.json`` and ``model.safetensors``."""
+    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments."""
 
     folder: Path
     family: ExpertUse
@@ -50,6 +53,16 @@ class StoredExpert:
         tensors, _ = read_sealed(self.folder / "model.safetensors")
         moved = {name: value.to(device) for name, value in tensors.items()}
         return self.family.build().load(self.config, moved, self.schedule.build())
+
+    def moments(self, device: torch.device | str = "cpu") -> Moments | None:
+        """What is shared of the shard, without the weights; None if nothing is."""
+        from mixvel_core.training.sealed import read_sealed
+
+        path = self.folder / MOMENTS
+        if not path.exists():
+            return None
+        tensors, _ = read_sealed(path)
+        return Moments(mean=tensors["mean"].to(device), variance=tensors["variance"].to(device))
 
 
 @frozen(kw_only=True)
@@ -129,6 +142,13 @@ class ExpertStage:
         shard = self.shard
         config = ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
         write_sealed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
+        files = ["model.safetensors", "config.json"]
+        moments = self.family.build().load(config, tensors, self.schedule.build()).moments
+        if moments is not None:
+            # A file of its own: selectors need it of every expert, also of those that are never loaded.
+            shared = {"mean": moments.mean, "variance": moments.variance}
+            write_sealed(self.folder / MOMENTS, shared, {"expert": self.family.name})
+            files.append(MOMENTS)
         about = {**asdict(config), "expert": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
-        self.unit.close(["model.safetensors", "config.json"])
+        self.unit.close(files)

@@ -72,5 +72,7 @@ def _results(plain: dict[str, Any]) -> dict[str, Any]:
     """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
     kept = {name: value for name, value in plain.items() if name not in ("launcher", "report", "study")}
     if isinstance(kept.get("sample"), dict):
-        kept["sample"] = {name: value for name, value in kept["sample"].items() if name != "batch"}
+        kept["sample"] = {
+            name: value for name, value in kept["sample"].items() if name not in ("batch", "resident_experts")
+        }
     return kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from mixvel_core.errors import ArtifactError
 from mixvel_core.files import replacing
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import Method, SampleOptions
+from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
 from mixvel_core.recipe.use import IntegratorUse, ScheduleUse, SelectorUse
-from mixvel_core.stages.experts import Experts
+from mixvel_core.stages.experts import Experts, StoredExpert
 from mixvel_core.stages.routers import StoredRouter
 from mixvel_core.stages.unit import Unit, key_of
 
 if TYPE_CHECKING:
+    from mixvel_core.protocols import Expert, Router
     from mixvel_core.sampling.sampler import Sampler, Samples
 
 
@@ -44,6 +46,7 @@ class Draw:
     selector: SelectorUse
     integrator: IntegratorUse
     router: str | None
+    weights: WeightOptions
 
 
 @frozen(kw_only=True)
@@ -85,6 +88,7 @@ def draws_of(options: SampleOptions, routers: Sequence[str]) -> Iterator[Draw]:
                     selector=method.selector or options.selector,
                     integrator=method.integrator or options.integrator,
                     router=_router_of(method, routers),
+                    weights=method.weights or options.weights,
                 )
 
 
@@ -94,7 +98,7 @@ def _router_of(method: Method, routers: Sequence[str]) -> str | None:
 
 
 def sample_unit(draw: Draw, options: SampleOptions, models_key: str, folder: Path) -> Unit:
-    """The unit of one draw. The batch size is left out of its key: it does not change the samples."""
+    """The unit of one draw. How many samples or experts are held at once is left out of its key: no sample changes."""
     key = key_of(
         models=models_key,
         method=draw.method,
@@ -103,6 +107,10 @@ def sample_unit(draw: Draw, options: SampleOptions, models_key: str, folder: Pat
         selector=plain(draw.selector),
         integrator=plain(draw.integrator),
         router=draw.router,
+        weights=plain(draw.weights),
+        autocast=options.autocast,
+        channels_last=options.channels_last,
+        compile=options.compile,
         count=options.count,
         grid=options.grid,
         delta=options.delta,
@@ -132,7 +140,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         for draw in draws_of(options, list(models.routers))
     ]
     todo = [s for s in stored if not s.unit.is_done()]
-    loaded = Loaded(models=models) if todo else None
+    loaded = Loaded(models, options) if todo else None
     for one in todo:
         if loaded is not None:
             _draw(one, options, loaded, progress)
@@ -141,7 +149,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
 
 def _draw(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
     draw, unit = one.draw, one.unit
-    sampler = loaded.sampler(draw, options)
+    sampler = loaded.sampler(draw)
     label = f"{draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
     started = perf_counter()
     with progress.task(f"sample {label}", options.count * draw.steps, "image steps") as bar:
@@ -172,47 +180,70 @@ def write_samples(path: Path, samples: Samples) -> None:
 
 
 class Loaded:
-    """Models in memory, each loaded once, when a method first needs it."""
+    """Models in memory, each loaded once, when a method first needs it; experts within the room there is for them."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, options: SampleOptions) -> None:
         from mixvel_core.device import best_device
-        from mixvel_core.protocols import Expert, Router
 
         self.models = models
+        self.options = options
         self.device = best_device()
         self.schedule = models.schedule.build()
         self.shape = models.experts.parts[0].config.shape
-        self._experts: tuple[Expert, ...] | None = None
-        self._monolith: tuple[Expert, ...] | None = None
+        self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}
 
-    def sampler(self, draw: Draw, options: SampleOptions) -> Sampler:
+    def sampler(self, draw: Draw) -> Sampler:
         """The sampler of a draw."""
         from mixvel_core.sampling.alone import Alone
         from mixvel_core.sampling.sampler import Sampler
+        from mixvel_core.sampling.weights import WeightTransform
 
         return Sampler(
             schedule=self.schedule,
-            experts=self._experts_of(draw.router),
-            router=Alone() if draw.router is None else self._router(draw.router),
+            experts=self.experts(monolith=draw.router is None),
+            router=Alone() if draw.router is None else self.router(draw.router),
             selector=draw.selector.build(),
             integrator=draw.integrator.build(),
             steps=draw.steps,
-            grid=options.grid,
-            delta=options.delta,
+            grid=self.options.grid,
+            delta=self.options.delta,
+            weights=WeightTransform(temperature=draw.weights.temperature, floor=draw.weights.floor),
+            autocast=self.options.autocast,
         )
 
-    def _experts_of(self, router: str | None) -> Any:
-        if router is None:
-            if self._monolith is None:
-                parts = self.models.monolith.parts if self.models.monolith else ()
-                self._monolith = tuple(part.load(self.device) for part in parts)
-            return self._monolith
-        if self._experts is None:
-            self._experts = tuple(part.load(self.device) for part in self.models.experts.parts)
-        return self._experts
+    def experts(self, *, monolith: bool = False) -> tuple[Expert, ...]:
+        """The experts, or the monolith alone."""
+        if monolith not in self._experts:
+            stored = self.models.monolith if monolith else self.models.experts
+            self._experts[monolith] = self._resident(stored.parts if stored else ())
+        return self._experts[monolith]
 
-    def _router(self, name: str) -> Any:
+    def router(self, name: str) -> Router:
+        """A router by name."""
         if name not in self._routers:
             self._routers[name] = self.models.routers[name].load(self.device)
         return self._routers[name]
+
+    def _resident(self, parts: Sequence[StoredExpert]) -> tuple[Expert, ...]:
+        from mixvel_core.sampling.residency import Residency, ResidentExpert
+
+        room = Residency(limit=self.options.resident_experts)
+        return tuple(
+            ResidentExpert(
+                schedule=self.schedule,
+                moments=part.moments(self.device),
+                index=k,
+                load=partial(self._load, part),
+                residency=room,
+            )
+            for k, part in enumerate(parts)
+        )
+
+    def _load(self, part: StoredExpert) -> Expert:
+        from mixvel_core.protocols import NetworkExpert
+
+        expert = part.load(self.device)
+        if isinstance(expert, NetworkExpert) and (self.options.channels_last or self.options.compile):
+            return expert.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
+        return expert

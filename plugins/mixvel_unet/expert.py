@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import frozen
-from torch import Tensor
+from attrs import evolve, frozen
+from torch import Tensor, nn
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
 from mixvel_core.protocols import Moments, NoiseSchedule
@@ -31,6 +32,7 @@ class UNetExpert:
     network: Callable[[Tensor, Tensor], Tensor]
     prediction: Prediction
     clip: bool
+    channels_last: bool = False
 
     def denoise(self, x: Points, t: Times) -> Points:
         """The denoiser m_k(x, t), (B, *data); the shard's mean where noise prediction tells nothing.
@@ -40,8 +42,19 @@ class UNetExpert:
         denoiser is the mean up to order alpha.
         """
         p = point_for(self.schedule, t, x)
-        output = self.network(x, t)
+        # Laid out as the weights are: a network given the other layout would convert at every layer.
+        output = self.network(x.contiguous(memory_format=torch.channels_last) if self.channels_last else x, t)
         m = denoiser(self.prediction, output, x, p)
         if self.prediction == "eps":
             m = torch.where(p.alpha < LEAST_ALPHA, self.moments.mean.to(x.dtype), m)
         return m.clamp(-1.0, 1.0) if self.clip else m
+
+    def tuned(self, *, channels_last: bool, compiled: bool) -> UNetExpert:
+        """The same expert with its weights laid out channels last, compiled, or both; this one is not changed."""
+        if not isinstance(self.network, nn.Module):
+            return self
+        network: nn.Module = self.network
+        if channels_last:
+            network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no memory_format alone
+        made = torch.compile(network) if compiled else network
+        return evolve(self, network=made, channels_last=channels_last)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from attrs import NOTHING, Factory, fields, has
-
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.told import told
 from mixvel_core.recipe.use import Use
 from mixvel_core.stages.sample import Draw
 
@@ -32,22 +29,10 @@ def shape_text(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} dimensions" if len(shape) == 1 else " × ".join(str(size) for size in shape)
 
 
-def brief(use: Use[object]) -> str:
+def brief(use: Use[Any]) -> str:
     """A plugin with the options that are not its defaults, ``topk (k=2)``; groups of options are left to the recipe."""
-    options = use.options
-    told = []
-    for field in fields(type(options)):
-        value = getattr(options, field.name)
-        if value != _default(field.default) and not has(type(value)):
-            told.append(f"{field.alias}={value if isinstance(value, str) else json.dumps(plain(value))}")
-    return f"{use.name} ({', '.join(told)})" if told else use.name
-
-
-def _default(default: Any) -> Any:
-    # The type of a default that is a factory is known when it runs only; those that `option` makes take no argument.
-    if isinstance(default, Factory):  # type: ignore[arg-type]  # attrs declares Factory a function
-        return default.factory()
-    return None if default is NOTHING else default
+    options = told(use)
+    return f"{use.name} ({', '.join(options)})" if options else use.name
 
 
 def method_text(draw: Draw) -> str:
