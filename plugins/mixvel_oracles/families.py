@@ -10,19 +10,21 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import (
     DensityExpert,
     ExpertConfig,
     GaussianLaw,
     NoiseSchedule,
+    Router,
     RouterConfig,
     Shard,
     TrainTask,
 )
 from mixvel_oracles.empirical import EmpiricalExpert
 from mixvel_oracles.gaussian import gaussian_expert
-from mixvel_oracles.router import OracleRouter
+from mixvel_oracles.router import ItemsRouter, OracleRouter
 
 
 def _law_tensors(law: GaussianLaw) -> dict[str, Tensor]:
@@ -112,12 +114,15 @@ class OracleRouterFamily:
             found.update({f"{shard.index}.{name}": value for name, value in parts.items()})
         return found
 
-    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> OracleRouter:
-        """The exact router."""
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Router:
+        """The exact router. Raises ArtifactError where the tensors are those of other shards."""
         parts: list[dict[str, Tensor]] = [{} for _ in config.fractions]
         for name, value in tensors.items():
             index, _, part = name.partition(".")
             if not index.isdigit() or int(index) >= len(parts):
                 raise ArtifactError(f"an oracle router of {len(parts)} experts has no place for tensor {name!r}")
             parts[int(index)][part] = value
+        if all("items" in part for part in parts):
+            engine = PosteriorEngine(shards=tuple(part["items"] for part in parts), fractions=config.fractions)
+            return ItemsRouter(schedule=schedule, engine=engine, bandwidth=self.bandwidth)
         return OracleRouter(experts=tuple(_density_expert(p, schedule) for p in parts), fractions=config.fractions)

@@ -66,9 +66,7 @@ def test_the_denoiser_is_tweedies(name: str) -> None:
     torch.testing.assert_close(s, gradient, rtol=1e-9, atol=1e-9)
 
 
-def test_finite_data_posterior_against_the_plain_formula_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mixvel_core.field import posterior as engine
-
+def test_a_finite_data_set_has_the_posterior_mean_and_density_of_the_plain_formula() -> None:
     schedule = SCHEDULES["vp-linear"]
     rng = np.random.default_rng(0)
     items, x = torch.from_numpy(rng.uniform(-1, 1, (50, 6))), torch.from_numpy(rng.standard_normal((9, 6)))
@@ -76,7 +74,6 @@ def test_finite_data_posterior_against_the_plain_formula_in_blocks(monkeypatch: 
     p = schedule.at(t)
     squares = ((x[:, None] - p.alpha[:, None, None] * items) ** 2).sum(-1)
     logits = -0.5 * squares / p.sigma[:, None] ** 2
-    monkeypatch.setattr(engine, "BLOCK", 7)
     expert = EmpiricalExpert(schedule=schedule, items=items)
     torch.testing.assert_close(expert.denoise(x, t), logits.softmax(1) @ items, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(

@@ -1,0 +1,117 @@
+"""The items of one shard as vectors around a centre, a block at a time: nothing of the data's size is ever copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from mixvel_core.field.scale import to_float
+
+Items: TypeAlias = np.ndarray | Tensor
+"""(n, *data): uint8 arrays, maybe memory-mapped, or floats in arrays or tensors."""
+
+_NUMBERS = 1 << 21
+"""Numbers in a block: what is converted is still in the processor's cache when it is multiplied."""
+_MOST_ROWS = 2048
+
+
+@frozen(kw_only=True, eq=False)
+class ItemBlocks:
+    """``items`` minus ``centre`` (D,), float64 with values that float32 can hold.
+
+    ``rows``: items in a block. ``norms``: squared norms around the centre, (n,) float64. ``scale``: what ``vectors``
+    must be multiplied by; bytes are left in their own units, which saves a pass over each block.
+    """
+
+    items: Items
+    centre: Tensor
+    rows: int
+    norms: Tensor = field(init=False)
+
+    @norms.default
+    def _squared_norms(self) -> Tensor:
+        # In float64: at little noise the norms decide differences of a millionth of themselves.
+        return torch.cat([self.exact(slice(*span)).square_().sum(1) for span in self.spans()])
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    @property
+    def scale(self) -> float:
+        """The unit of ``vectors``."""
+        return 1.0 / 127.5 if self._are_bytes else 1.0
+
+    @property
+    def _are_bytes(self) -> bool:
+        return self.items.dtype in (np.uint8, torch.uint8)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """First and last of each block, of nearly equal sizes."""
+        blocks = -(-self.count // self.rows)
+        ends = [self.count * b // blocks for b in range(blocks + 1)]
+        yield from pairwise(ends)
+
+    def scratch(self, like: Tensor) -> Tensor | None:
+        """Memory for the blocks of one pass: fresh pages for each of them would cost as much as filling them."""
+        if isinstance(self.items, Tensor) or like.dtype == torch.float64:
+            return None
+        return torch.empty(min(self.rows, self.count), len(self.centre))
+
+    def vectors(self, span: tuple[int, int], like: Tensor, scratch: Tensor | None) -> Tensor:
+        """A block of (items - centre) / scale, (rows, D), rounded to the type of ``like`` and on its device.
+
+        It may lie in ``scratch``, and lives until the next block.
+        """
+        if like.dtype == torch.float64:
+            return (self.exact(slice(*span)) / self.scale).to(like)
+        # In float32 whatever the type asked for: it is rounded once, after the centre is taken.
+        centre = ((self.centre + 1.0) / self.scale if self._are_bytes else self.centre).float()
+        part = self.items[slice(*span)]
+        if isinstance(part, Tensor) or scratch is None:
+            block = torch.as_tensor(part).flatten(1).float() - centre.to(like.device)
+        else:
+            block = scratch[: len(part)]
+            np.copyto(block.numpy(), part.reshape(len(part), -1), casting="unsafe")
+            block.sub_(centre)
+        return block.to(like)
+
+    def exact(self, chosen: slice | Tensor) -> Tensor:
+        """Some items minus the centre, (rows, D) float64; bytes on the scale that everything else sees them in."""
+        part = self.items[chosen if isinstance(chosen, slice) or isinstance(self.items, Tensor) else chosen.numpy()]
+        return exact_vectors(part) - self.centre.to(part.device if isinstance(part, Tensor) else "cpu")
+
+
+def exact_vectors(items: Items) -> Tensor:
+    """(n, *data) as (n, D) float64, the numbers that ``to_float`` gives; a copy, on the device where they lie."""
+    if isinstance(items, Tensor):
+        if items.dtype != torch.uint8:
+            return items.flatten(1).to(torch.float64, copy=True)
+        return torch.from_numpy(to_float(items.cpu().numpy())).to(items.device).flatten(1).double()
+    floats = items if items.dtype == np.float64 else to_float(items)
+    return torch.from_numpy(np.array(floats.reshape(len(floats), -1), dtype=np.float64))
+
+
+def item_blocks(shards: Sequence[Items], rows: int | None = None) -> tuple[ItemBlocks, ...]:
+    """The blocks of every shard, all around the mean of all items, where products are smallest.
+
+    Args:
+        shards: K arrays or tensors, none empty.
+        rows: items in a block; as many as the cache holds if None.
+    """
+    dimension = int(np.prod(shards[0].shape[1:]))
+    rows = rows or max(1, min(_MOST_ROWS, _NUMBERS // max(dimension, 1)))
+    total, count = torch.zeros(dimension, dtype=torch.float64), 0
+    for items in shards:
+        for start in range(0, len(items), rows):
+            total += exact_vectors(items[start : start + rows]).sum(0).cpu()
+        count += len(items)
+    centre = (total / count).float().double()
+    return tuple(ItemBlocks(items=items, centre=centre, rows=rows) for items in shards)
