@@ -1,0 +1,139 @@
+"""Which way imports go: read from the source, so that an import inside a function counts like any other."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("types", "errors", "randomness", "files", "spelling", "device"),
+    ("protocols",),
+    ("progress",),
+    ("plugin", "field"),
+    ("recipe", "sampling", "training", "reference", "theory", "pictures"),
+    ("stages",),
+    ("pipeline", "plan", "finished"),
+    ("study",),
+    ("cli",),
+)
+"""The rooms of mixvel_core, lowest first: each may import its own layer and those below."""
+
+UPWARDS = {
+    # The task of a training says how it is trained. Only checkers follow this import.
+    ("mixvel_core.protocols.training", "mixvel_core.training.options"),
+}
+
+FOR_PLUGINS = ("types", "errors", "randomness", "files", "protocols", "plugin", "field", "training")
+
+ONLY_IMPORTERS = {
+    "torchdiffeq": ["mixvel_core.reference"],
+    "diffusers": ["mixvel_unet.network"],
+    "ray": [],
+}
+
+
+@frozen(kw_only=True)
+class Import:
+    """One import: in which module, of which one, and whether only type checkers follow it."""
+
+    where: str
+    what: str
+    typing_only: bool
+
+
+def _modules() -> dict[str, ast.Module]:
+    folders = [ROOT / "mixvel_core", *(ROOT / "plugins" / name for name in PLUGINS)]
+    paths = [(folder.parent, path) for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return {
+        ".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+        for home, path in paths
+    }
+
+
+def _imports(name: str, tree: ast.AST, typing_only: bool = False) -> Iterator[Import]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(where=name, what=alias.name, typing_only=typing_only)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                # `from package import module` is an import of the module.
+                yield Import(where=name, what=full if full in MODULES else str(node.module), typing_only=typing_only)
+        else:
+            guarded = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            yield from _imports(name, node, typing_only or guarded)
+
+
+MODULES = _modules()
+IMPORTS = [one for name, tree in MODULES.items() for one in _imports(name, tree)]
+
+
+def _layer(module: str) -> int:
+    room = module.split(".")[1]
+    return next(height for height, rooms in enumerate(LAYERS) if room in rooms)
+
+
+def test_every_room_has_a_layer() -> None:
+    rooms = {name.split(".")[1] for name in MODULES if name.startswith("mixvel_core.")}
+    assert rooms <= {room for layer in LAYERS for room in layer}
+
+
+def test_the_core_imports_downwards_only() -> None:
+    within = [i for i in IMPORTS if i.where.startswith("mixvel_core.") and i.what.startswith("mixvel_core.")]
+    upwards = {(i.where, i.what): i for i in within if _layer(i.what) > _layer(i.where)}
+    assert upwards.keys() == UPWARDS
+    assert all(i.typing_only for i in upwards.values())
+    assert len(within) > 200
+
+
+def test_the_core_knows_no_plugin() -> None:
+    assert not [i for i in IMPORTS if i.where.startswith("mixvel_core") and i.what.split(".")[0] in PLUGINS]
+
+
+def test_plugins_import_contracts_and_mathematics_only() -> None:
+    used = {(i.where, i.what) for i in IMPORTS if i.where.split(".")[0] in PLUGINS and i.what.startswith("mixvel_core")}
+    assert not {(where, what) for where, what in used if what.split(".")[1:2] not in [[room] for room in FOR_PLUGINS]}
+    assert used
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    followed: dict[str, set[str]] = {name: set() for name in MODULES}
+    for i in IMPORTS:
+        if i.what in MODULES and not i.typing_only and i.what != i.where:
+            followed[i.where].add(i.what)
+    from graphlib import TopologicalSorter
+
+    order = list(TopologicalSorter(followed).static_order())
+    assert len(order) == len(MODULES)
+
+
+@pytest.mark.parametrize("package", ONLY_IMPORTERS)
+def test_some_packages_have_one_importer(package: str) -> None:
+    importers = sorted({i.where for i in IMPORTS if i.what.split(".")[0] == package})
+    assert importers == ONLY_IMPORTERS[package]
+
+
+HEAVY = {"torch", "numpy", "ray", "diffusers", "sklearn", "matplotlib", "scipy", "ot", "torchdiffeq", "rich.progress"}
+
+
+def test_the_command_and_what_plugins_say_of_themselves_are_light() -> None:
+    hooks = [f"{name}.hooks" for name in PLUGINS]
+    code = (
+        f"import importlib, sys\n"
+        f"for name in {['mixvel_core.cli.main', 'mixvel_core.protocols', *hooks]}: importlib.import_module(name)\n"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert set(hooks) <= MODULES.keys()
