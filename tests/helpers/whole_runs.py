@@ -104,7 +104,17 @@ def snapshot(folder: Path) -> dict[str, tuple[str, int]]:
 
 def results(folder: Path) -> dict[str, str]:
     """The content of whatever must not depend on how a run came about: no clocks, no checkpoints, no pages."""
-    kept = ("model.safetensors", "config.json", ".npz", ".npy", "shard.json", "data.json", "scores.json", "losses.csv")
+    kept = (
+        "model.safetensors",
+        "moments.safetensors",
+        "config.json",
+        ".npz",
+        ".npy",
+        "shard.json",
+        "data.json",
+        "scores.json",
+        "losses.csv",
+    )
     return {name: _digest(path) for name, path in files(folder).items() if name.endswith(kept)}
 
 

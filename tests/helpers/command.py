@@ -1,0 +1,45 @@
+"""The console script, run in the process of a test."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+from attrs import frozen
+
+from mixvel_core.cli.main import main
+
+
+@frozen
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def problems(self) -> list[str]:
+        """The lines of standard error."""
+        return self.err.splitlines()
+
+
+@frozen(kw_only=True)
+class Command:
+    """Calls ``mixvel`` with arguments."""
+
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str) -> Done:
+        self.monkeypatch.setattr(sys, "argv", ["mixvel", *arguments])
+        # `mixvel run` answers SIGTERM, which is not for the rest of the tests to inherit.
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        captured = self.capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
