@@ -14,6 +14,7 @@ from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
 from mixvel_core.cli.run import run
 from mixvel_core.cli.sample import sample
+from mixvel_core.cli.study import study
 from mixvel_core.errors import MixvelError, RecipeError
 
 _STAGE_FAILED = 4
@@ -64,6 +65,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(check)
 app.command()(sample)
+app.command()(study)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")
 

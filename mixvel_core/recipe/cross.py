@@ -32,6 +32,9 @@ def cross_problems(value: Any) -> Iterator[Problem]:
             yield from _monolith_method(path, method, recipe)
         else:
             yield from _routed_method(path, method, routers)
+    study = _section(recipe, "study")
+    if study is not None:
+        yield from _routed_method(("study",), study, routers)
 
 
 def _monolith_method(path: KeyPath, method: dict[str, Any], recipe: dict[str, Any]) -> Iterator[Problem]:

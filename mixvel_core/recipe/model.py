@@ -11,7 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import at_least, each, from_up_to, option
+from mixvel_core.plugin.options import Check, above, at_least, each, from_up_to, option
 from mixvel_core.recipe.use import (
     DataUse,
     ExpertUse,
@@ -26,6 +26,14 @@ from mixvel_core.recipe.use import (
 
 
 @frozen(kw_only=True)
+class WeightOptions:
+    """What is done to the router's weights before the selector sees them."""
+
+    temperature: float = option(default=1.0, check=above(0), doc="weights to the power of 1/temperature, scaled")
+    floor: float = option(default=0.0, check=from_up_to(0, 1), doc="smaller weights are dropped, the rest scaled")
+
+
+@frozen(kw_only=True)
 class Method:
     """One row of the table: what is sampled, and how. What is not said is taken from ``sample``."""
 
@@ -35,6 +43,9 @@ class Method:
     router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
     selector: SelectorUse | None = option(default=None, doc="the selector; `sample.selector` if absent")
     integrator: IntegratorUse | None = option(default=None, doc="the integrator; `sample.integrator` if absent")
+    weights: WeightOptions | None = option(
+        default=None, doc="what is done to the router's weights; `sample.weights` if absent"
+    )
 
 
 @frozen(kw_only=True)
@@ -49,6 +60,13 @@ class SampleOptions:
     )
     delta: float = option(default=0.01, check=from_up_to(0, 1), doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
+    weights: WeightOptions = option(factory=WeightOptions, doc="what is done to the router's weights")
+    resident_experts: int | None = option(
+        default=None, check=at_least(1), doc="most experts in memory at once; absent: all; no effect on results"
+    )
+    autocast: bool = option(default=False, doc="let networks compute in bfloat16")
+    channels_last: bool = option(default=False, doc="lay out networks channels last; faster on recent GPUs")
+    compile: bool = option(default=False, doc="compile the experts; takes minutes, pays on GPUs and for many samples")
     selector: SelectorUse = option(doc="the selector of methods that name none")
     integrator: IntegratorUse = option(doc="the integrator of methods that name none")
     methods: Mapping[str, Method] = option(doc="the rows of the table, by name")
@@ -60,6 +78,59 @@ class EvaluateOptions:
 
     metrics: tuple[MetricUse, ...] = option(doc="the metrics; each is also measured between real and real")
     seed: int = option(default=0, check=at_least(0), doc="seed of the choice of real items to compare with")
+
+
+NOT_EMPTY = Check(text="a list, not empty", holds=lambda v: len(v) > 0)
+
+
+@frozen(kw_only=True)
+class StudyOptions:
+    """What `mixvel study` measures: every selector with every integrator, grid and step count, from the same noise."""
+
+    selectors: tuple[SelectorUse, ...] | None = option(
+        default=None, check=NOT_EMPTY, doc="the selectors; absent: mixture, cached, sum-up and iid"
+    )
+    integrators: tuple[IntegratorUse, ...] | None = option(
+        default=None, check=NOT_EMPTY, doc="the integrators; absent: ddim and 2m"
+    )
+    grids: tuple[Literal["uniform", "logsnr", "quadratic", "karras"], ...] = option(
+        default=("uniform",), check=NOT_EMPTY, doc="how the steps are spread over time"
+    )
+    steps: tuple[int, ...] = option(default=(10, 20, 40, 80), check=each(at_least(1)), doc="step counts")
+    count: int = option(default=128, check=at_least(1), doc="samples")
+    seed: int = option(default=0, check=at_least(0), doc="seed of the noise they start from and of the bootstrap")
+    reference: Literal["dopri5", "ddim-1000"] = option(
+        default="dopri5",
+        doc="what errors are distances from: the full mixture's ODE solved adaptively, or by 1000 DDIM steps",
+    )
+    tolerance: float | None = option(
+        default=None,
+        check=above(0),
+        doc="relative and absolute tolerance of dopri5; absent: 1e-9 for closed forms in float64, else 1e-5",
+    )
+    precision: Literal["auto", "float32", "float64"] = option(
+        default="auto", doc="type of the points; auto: float64 where experts and router are closed forms"
+    )
+    range: tuple[int, int] | None = option(
+        default=None, doc="smallest and largest step count that slopes are fitted to; absent: all"
+    )
+    router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("selectors", "integrators", "grids", "steps"):
+            values = getattr(self, name) or ()
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    raise ValueError(f"{name}: {getattr(value, 'name', value)} appears twice; remove one")
+        if self.range is not None and len(self.fitted) < 2:
+            low, high = self.range
+            raise ValueError(f"range: fewer than two of the steps lie within {low} to {high}, too few for a slope")
+
+    @property
+    def fitted(self) -> tuple[int, ...]:
+        """The step counts that slopes are fitted to, rising."""
+        low, high = self.range or (min(self.steps), max(self.steps))
+        return tuple(sorted(n for n in self.steps if low <= n <= high))
 
 
 @frozen(kw_only=True)
@@ -85,5 +156,6 @@ class Recipe:
     routers: Mapping[str, RouterUse] = option(doc="the routers, by the name that methods call them by")
     sample: SampleOptions = option(doc="what is sampled")
     evaluate: EvaluateOptions = option(doc="how it is scored")
+    study: StudyOptions | None = option(default=None, doc="what `mixvel study` measures; absent: its defaults")
     report: ReportOptions = option(factory=ReportOptions, doc="what the report shows")
     launcher: LauncherUse = option(doc="where training runs")

@@ -12,17 +12,19 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.evaluate import Scores
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards, StoredShard
+from mixvel_core.stages.studied import Study
 
 
 @frozen(kw_only=True)
 class Inputs:
-    """The upstream artifacts, and ``folder`` of the run, where trainings left their losses."""
+    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, and its ``study``."""
 
     recipe: Recipe
     shards: Shards
     samples: tuple[StoredSamples, ...]
     scores: Scores
     folder: Path
+    study: Study | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import asdict
+
 from mixvel_core.recipe.dump import to_plain
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.origins import seeds, versions
@@ -13,7 +15,7 @@ from mixvel_core.stages.report.timings import seconds
 
 
 def numbers(inputs: Inputs) -> dict[str, Any]:
-    """Everything but ``timings`` is the same for the same inputs."""
+    """Everything but ``timings`` is the same for the same inputs. ``study`` is there if the run was studied."""
     return {
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
@@ -26,6 +28,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "versions": versions(),
         "recipe": to_plain(inputs.recipe),
         "timings": seconds(inputs),
+        **({"study": asdict(inputs.study)} if inputs.study else {}),
     }
 
 

@@ -12,12 +12,13 @@ from mixvel_core.stages.report.samples import samples
 from mixvel_core.stages.report.scores import scores
 from mixvel_core.stages.report.section import MakeSection
 from mixvel_core.stages.report.shards import shards
+from mixvel_core.stages.report.study import study
 from mixvel_core.stages.report.summary import facts, headline
 from mixvel_core.stages.report.timings import timings
 from mixvel_core.stages.report.usage import usage
 from mixvel_core.stages.report.wording import amount, number, spread
 
-SECTIONS: tuple[MakeSection, ...] = (scores, samples, shards, curves, usage, origins, recipe, timings)
+SECTIONS: tuple[MakeSection, ...] = (scores, samples, study, shards, curves, usage, origins, recipe, timings)
 
 
 def page(inputs: Inputs, progress: Progress) -> str:

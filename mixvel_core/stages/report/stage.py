@@ -14,6 +14,7 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.evaluate import Scores
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
+from mixvel_core.stages.studied import read_study
 from mixvel_core.stages.unit import Unit, key_of
 
 
@@ -43,16 +44,21 @@ def report(
         shards: of the partition stage.
         samples: of the sample stage, in the order of the table.
         scores: of the evaluate stage.
-        folder: of the run; the losses of its trainings are read, ``report/`` is written.
+        folder: of the run; the losses of its trainings and its study are read, ``report/`` is written.
         progress: a bar over the sections.
 
     Raises:
         ArtifactError: a file of the run is damaged.
     """
+    found = read_study(folder)
     unit = Unit(
         folder=folder / "report",
         key=key_of(
-            recipe=plain(recipe), shards=shards.key, samples=[s.unit.key for s in samples], scores=asdict(scores)
+            recipe=plain(recipe),
+            shards=shards.key,
+            samples=[s.unit.key for s in samples],
+            scores=asdict(scores),
+            study=asdict(found) if found else None,
         ),
     )
     made = Report(path=unit.folder / "index.html", json_path=unit.folder / "report.json")
@@ -61,7 +67,7 @@ def report(
         from mixvel_core.stages.report.numbers import numbers
         from mixvel_core.stages.report.page import page
 
-        inputs = Inputs(recipe=recipe, shards=shards, samples=tuple(samples), scores=scores, folder=folder)
+        inputs = Inputs(recipe=recipe, shards=shards, samples=tuple(samples), scores=scores, folder=folder, study=found)
         write_text(made.path, page(inputs, progress))
         write_json(made.json_path, numbers(inputs))
         unit.close([made.path.name, made.json_path.name])
