@@ -25,18 +25,16 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Ev
     Returns:
         The evaluations, grouped by expert.
     """
-    _, sample = mask.T.nonzero(as_tuple=True)  # sorted by expert, then by sample
+    expert, sample = mask.T.nonzero(as_tuple=True)
     counts = mask.sum(0).tolist()  # the one wait for the device in a step
     groups = torch.split_with_sizes(sample, counts)
     asked = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
-    asked.sort(key=lambda k: not getattr(experts[k], "is_resident", True))
-    answers = [_ask(k, experts[k], x, t, groups[k]) for k in asked]
-    return Evaluations(
-        sample=torch.cat([groups[k] for k in asked]) if asked else sample,
-        expert=torch.cat([torch.full_like(groups[k], k) for k in asked]) if asked else sample,
-        m=torch.cat(answers) if len(answers) > 1 else answers[0] if answers else x[:0],
-    )
+    order = sorted(asked, key=lambda k: not getattr(experts[k], "is_resident", True))
+    answers = {k: _ask(k, experts[k], x, t, groups[k]) for k in order}
+    parts = [answers[k] for k in asked]
+    m = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else x[:0]
+    return Evaluations(sample=sample, expert=expert, m=m)
 
 
 def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor) -> Tensor:

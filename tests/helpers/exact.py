@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Selector
 from mixvel_core.reference import reference
+from mixvel_core.sampling.alone import Alone
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.field import RoutedField
 from mixvel_core.sampling.grid import Grid
@@ -74,12 +75,15 @@ class Exact:
         return self.sampler(selector, integrator, steps, delta).trajectory(*self.start(count))
 
     def exact(self, *, delta: float = 0.05, count: int = 100) -> Tensor:
-        """Where the mixture's own flow takes the same starting points."""
+        """Where the mixture's own flow takes the same starting points.
+
+        Solved with the mixture as one expert: by D1 the same flow, and K times faster.
+        """
         return reference(
             self.start(count)[0],
             schedule=self.schedule,
-            experts=self.experts,
-            router=self.router,
+            experts=(self.whole,),
+            router=Alone(),
             delta=delta,
             rtol=1e-9,
             atol=1e-9,

@@ -1,0 +1,91 @@
+"""Experts in limited room: the same samples, no more in memory than allowed, none loaded that is not asked."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from attrs import evolve
+from exact import exact
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixvel_core.protocols import Expert, Selector
+from mixvel_core.sampling.residency import Residency, ResidentExpert
+from mixvel_core.sampling.weights import WeightTransform
+from mixvel_oracles.router import OracleRouter
+from mixvel_routed.ddim import DDIM
+from mixvel_selectors.cached import Cached
+from mixvel_selectors.iid import Iid
+from mixvel_selectors.mixture import Mixture
+from mixvel_selectors.top import TopK
+from mixvel_vp.cosine import Cosine
+
+
+def behind(experts: tuple[Expert, ...], limit: int | None) -> tuple[tuple[ResidentExpert, ...], Residency]:
+    room = Residency(limit=limit)
+
+    def load(k: int) -> Expert:
+        return experts[k]
+
+    made = tuple(
+        ResidentExpert(schedule=e.schedule, moments=e.moments, index=k, load=partial(load, k), residency=room)
+        for k, e in enumerate(experts)
+    )
+    return made, room
+
+
+@pytest.mark.parametrize("limit", [1, 2, None])
+@pytest.mark.parametrize("selector", [Mixture(), Iid(), Cached()], ids=["mixture", "iid", "cached"])
+def test_room_changes_no_sample(selector: Selector, limit: int | None) -> None:
+    problem = exact(Cosine(), experts=4, dimension=3)
+    sampler = problem.sampler(selector, DDIM(), 6, 0.05)
+    experts, room = behind(problem.experts, limit)
+    expected = sampler.sample(count=9, shape=(3,), dtype=torch.float64)
+    got = evolve(sampler, experts=experts).sample(count=9, shape=(3,), dtype=torch.float64)
+    assert torch.equal(got.x, expected.x)
+    assert sum(room.holds(k) for k in range(4)) <= (limit or 4)
+    # Taking turns in a room for n, each step finds n experts where the last one left them.
+    if isinstance(selector, Mixture) and limit is not None:
+        assert room.loads == 4 + 5 * (4 - limit)
+
+
+def test_an_expert_never_selected_is_never_loaded() -> None:
+    problem = exact(Cosine(), experts=3, dimension=2)
+    experts, room = behind(problem.experts, None)
+    router = OracleRouter(experts=problem.experts, fractions=(1.0, 1e-300, 1e-300))
+    sampler = evolve(problem.sampler(TopK(k=1), DDIM(), 5, 0.05), experts=experts, router=router)
+    sampler.sample(count=8, shape=(2,), dtype=torch.float64)
+    assert room.loads == 1
+    assert [room.holds(k) for k in range(3)] == [True, False, False]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**20), temperature=st.floats(0.05, 20.0), floor=st.floats(0.0, 0.9))
+def test_transformed_weights_stay_on_the_simplex(seed: int, temperature: float, floor: float) -> None:
+    a = torch.rand(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) ** 3
+    a = a / a.sum(1, keepdim=True)
+    got = WeightTransform(temperature=temperature, floor=floor)(a)
+    torch.testing.assert_close(got.sum(1), torch.ones(6, dtype=torch.float64))
+    assert torch.equal(got.argmax(1), a.argmax(1))
+    assert bool(((got == 0) | (got >= floor - 1e-12)).all())
+
+
+def test_known_transforms() -> None:
+    a = torch.tensor([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    assert WeightTransform()(a) is a
+    squares = torch.tensor([[0.49, 0.04, 0.01]], dtype=torch.float64) / 0.54
+    torch.testing.assert_close(WeightTransform(temperature=0.5)(a)[:1], squares)
+    torch.testing.assert_close(WeightTransform(temperature=0.5)(a)[1:], a[1:])
+    dropped = torch.tensor([[0.7, 0.2, 0.0]], dtype=torch.float64) / 0.9
+    torch.testing.assert_close(WeightTransform(floor=0.15)(a)[:1], dropped)
+
+
+def test_a_transform_acts_before_the_selector() -> None:
+    problem = exact(Cosine(), experts=4, dimension=3)
+    sampler = problem.sampler(Mixture(), DDIM(), 6, 0.05)
+    sharp = evolve(sampler, weights=WeightTransform(temperature=1e-6))
+    top = evolve(sampler, selector=TopK(k=1))
+    x, draws = problem.start(10)
+    torch.testing.assert_close(sharp.trajectory(x, draws)[0], top.trajectory(x, draws)[0])
