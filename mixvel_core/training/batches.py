@@ -41,8 +41,8 @@ class Order:
 class Batches:
     """The batches of one training; ``at(step)`` is this worker's slice of the global batch.
 
-    Times are stratified: row i of B draws t uniformly from the i-th of B equal parts of [earliest_t, 1], so
-    each batch covers the whole range of times, at no bias.
+    Times are stratified: row i of B draws t uniformly from the i-th of B equal parts of
+    [earliest_t, latest_t], so each batch covers the whole range of times, at no bias.
     """
 
     def __init__(self, job: Job, device: torch.device, world: World) -> None:
@@ -79,6 +79,6 @@ class Batches:
         )
 
     def _times(self, index: Tensor, step: int) -> Tensor:
-        earliest = self._options.earliest_t
+        earliest, latest = self._options.earliest_t, self._options.latest_t
         part = (index + uniform(self._time_key, index, step)) / self._options.batch
-        return earliest + (1.0 - earliest) * part
+        return earliest + (latest - earliest) * part

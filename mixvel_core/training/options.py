@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import above, at_least, from_up_to, inside, option
+from mixvel_core.plugin.options import above, at_least, between, from_up_to, inside, option
 
 
 @frozen(kw_only=True)
@@ -19,8 +19,14 @@ class TrainOptions:
     ema: float = option(default=0.995, check=from_up_to(0, 1), doc="decay of the moving average of the weights")
     clip: float = option(default=1.0, check=above(0), doc="largest norm of a gradient; longer ones are shortened")
     earliest_t: float = option(
-        default=1e-3, check=inside(0, 1), doc="smallest training time; t is drawn uniformly from here to 1"
+        default=1e-3, check=inside(0, 1), doc="smallest training time; t is drawn uniformly from here to latest_t"
     )
+    latest_t: float = option(default=1.0, check=between(0, 1), doc="largest training time, above earliest_t")
     checkpoint_every: int = option(default=250, check=at_least(1), doc="steps between checkpoints")
     keep: int = option(default=2, check=at_least(1), doc="checkpoints kept")
     log_every: int = option(default=20, check=at_least(1), doc="steps between two recorded losses")
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError where the times are out of order."""
+        if self.latest_t <= self.earliest_t:
+            raise ValueError(f"latest_t must be above earliest_t, {self.earliest_t:g}, not {self.latest_t:g}")

@@ -1,1 +1,1 @@
-"""Routers: the posterior learned by a network, and the prior alone."""
+"""Routers: the posterior or its rate learned by networks, a hard classifier, and the prior alone."""

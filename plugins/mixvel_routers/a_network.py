@@ -1,69 +1,66 @@
-"""a-network: the posterior a(x, t) (D2) learned by classifying noisy items by their shard."""
+"""a-network: the posterior a(x, t) (D2) learned by one network, in the two stages of the paper's E.2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mixvel_core.field.conversions import add_noise, point_for
-from mixvel_core.protocols import Batch, NoiseSchedule, RouterConfig, Shard
-from mixvel_core.training.options import TrainOptions
+from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_core.training.weights import load_weights
+from mixvel_routers.classification import Classification
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.targets import Targets, targets_of
+from mixvel_routers.task import RouterTask
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
 
 _TASK = "a"
+_WHAT = "router a-network"
 
 
 @frozen(kw_only=True)
-class Classification:
-    """Cross entropy of the shard label given (x_t, t); its minimum is the posterior of D2."""
+class PosteriorRegression:
+    """Stage 1, the first ``first_stage`` of the steps: cross entropy plus squared error. Stage 2: squared error.
+
+    Cross entropy, which is steep where the network is wrong, finds the region; squared error against the exact
+    posterior has none of the noise of labels. The squared error is summed over the K experts.
+    """
 
     network: nn.Module
-    schedule: NoiseSchedule
+    targets: Targets
+    first_stage: float
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """``loss``: the mean over points, in nats."""
-        p = point_for(self.schedule, batch.t, batch.x_0)
-        logits = network(add_noise(batch.x_0, batch.eps, p), batch.t)
-        return {"loss": cross_entropy(logits, batch.shard)}
+        """``cross_entropy`` of the label in nats and ``a_error``, recorded in both stages, and ``loss``."""
+        x, exact = self.targets.at(batch, rates=False)
+        logits = network(x, batch.t)
+        entropy = cross_entropy(logits, batch.shard)
+        error = squared_error(logits.softmax(1), exact.a)
+        loss = entropy + error if batch.progress < self.first_stage else error
+        return {"loss": loss, "cross_entropy": entropy, "a_error": error}
 
 
-@frozen(kw_only=True)
-class ClassificationTask:
-    """The items of all shards, each as likely as any other: so the prior it learns is N_k / N."""
+def squared_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """The squared distance of rows, (B, K) each, averaged over the batch."""
+    return (found - wanted).square().sum(1).mean()
 
-    members: tuple[Shard, ...]
-    schedule: NoiseSchedule
-    design: ANetworkOptions
 
-    @property
-    def items(self) -> np.ndarray:
-        """All items, shard by shard; read and joined when asked, so that the task itself stays small."""
-        return np.concatenate([shard.items for shard in self.members])
-
-    @property
-    def shards(self) -> np.ndarray:
-        """The place k of each item's shard in the sequence of shards."""
-        return np.repeat(np.arange(len(self.members)), [shard.count for shard in self.members])
-
-    @property
-    def options(self) -> TrainOptions:
-        """How it is trained."""
-        return self.design.train
-
-    def objective(self, seed: int) -> Classification:
-        """A fresh classifier and its loss."""
-        network = make_classifier(self.design, self.members[0].shape, len(self.members), seed)
-        return Classification(network=network, schedule=self.schedule)
+def make_objective(
+    design: ANetworkOptions, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
+) -> Objective:
+    """A fresh classifier and its loss."""
+    network = make_classifier(design, members[0].shape, len(members), seed, _WHAT)
+    if design.targets == "labels":
+        return Classification(network=network, schedule=schedule)
+    targets = targets_of(members, schedule)
+    return PosteriorRegression(network=network, targets=targets, first_stage=design.first_stage)
 
 
 @frozen(kw_only=True)
@@ -87,10 +84,11 @@ class ANetworkFamily:
 
     options: ANetworkOptions
 
-    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, ClassificationTask]:
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """One network, ``a``. Raises RecipeError where no network here reads items of this shape."""
-        check_items(self.options, shards[0].shape)
-        return {_TASK: ClassificationTask(members=tuple(shards), schedule=schedule, design=self.options)}
+        check_items(self.options, shards[0].shape, _WHAT)
+        make = partial(make_objective, self.options)
+        return {_TASK: RouterTask(members=tuple(shards), schedule=schedule, options=self.options.train, make=make)}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The averaged weights."""
@@ -99,7 +97,7 @@ class ANetworkFamily:
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         # The seed is of no matter: every weight is replaced.
-        network = make_classifier(self.options, config.shape, len(config.fractions), 0)
-        load_weights(network, tensors, "router a-network")
+        network = make_classifier(self.options, config.shape, len(config.fractions), 0, _WHAT)
+        load_weights(network, tensors, _WHAT)
         device = next(iter(tensors.values())).device
         return ANetworkRouter(network=network.to(device).eval().requires_grad_(False))

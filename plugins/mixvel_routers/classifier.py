@@ -1,4 +1,4 @@
-"""Networks from (x_t, t) to K logits: a U-Net for images, a multilayer perceptron for vectors."""
+"""Networks from (x_t, t) to numbers, one or more for each expert: a U-Net for images, a perceptron for vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.randomness import seeded
-from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.options import ClassifierOptions
 
 _FREQUENCIES = 8
 
@@ -23,7 +23,7 @@ class PixelMean(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits at x, (B, C, H, W), and t, (B,)."""
+        """Answers at x, (B, C, H, W), and t, (B,)."""
         output: Tensor = self.network(x, t)
         return output.mean(dim=(2, 3))
 
@@ -36,7 +36,7 @@ class WithTime(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Logits at x, (B, D), and t, (B,), in the type of x."""
+        """Answers at x, (B, D), and t, (B,), in the type of x."""
         dtype = next(self.network.parameters()).dtype
         j = torch.arange(1, _FREQUENCIES + 1, device=t.device)
         features = torch.cos(math.pi * j * t[:, None])
@@ -44,22 +44,24 @@ class WithTime(nn.Module):
         return output.to(x.dtype)
 
 
-def check_items(options: ANetworkOptions, shape: tuple[int, ...]) -> None:
-    """Raises RecipeError where no network here reads items of this shape."""
+def check_items(options: ClassifierOptions, shape: tuple[int, ...], what: str) -> None:
+    """Raises RecipeError, naming ``what`` asks, where no network here reads items of this shape."""
     if len(shape) == 3:
-        options.check(shape, "router a-network")
+        options.check(shape, what)
     elif len(shape) != 1:
-        raise RecipeError(f"router a-network: items must be images (C, H, W) or vectors (D,), not {shape}")
+        raise RecipeError(f"{what}: items must be images (C, H, W) or vectors (D,), not {shape}")
 
 
-def make_classifier(options: ANetworkOptions, shape: tuple[int, ...], experts: int, seed: int) -> nn.Module:
-    """A fresh network with ``experts`` logits for items of ``shape``, on the CPU in float32."""
-    check_items(options, shape)
+def make_classifier(
+    options: ClassifierOptions, shape: tuple[int, ...], outputs: int, seed: int, what: str
+) -> nn.Module:
+    """A fresh network with ``outputs`` answers for items of ``shape``, on the CPU in float32."""
+    check_items(options, shape, what)
     if len(shape) == 3:
         from mixvel_unet.network import make_unet
 
-        return PixelMean(make_unet(options, shape, experts, seed, "router a-network"))
+        return PixelMean(make_unet(options, shape, outputs, seed, what))
     widths = [shape[0] + _FREQUENCIES, *[options.width] * options.depth]
     with seeded(seed):
         hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
-        return WithTime(nn.Sequential(*hidden, nn.Linear(widths[-1], experts)))
+        return WithTime(nn.Sequential(*hidden, nn.Linear(widths[-1], outputs)))

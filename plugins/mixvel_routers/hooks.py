@@ -9,7 +9,9 @@ from mixvel_core.plugin.definition import NoOptions, PluginDef
 from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
-from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
+
+_TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
 
 
 def _a_network(options: ANetworkOptions) -> RouterFamily:
@@ -19,8 +21,27 @@ def _a_network(options: ANetworkOptions) -> RouterFamily:
 
 
 def _a_network_example() -> RouterFamily:
-    train = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
-    return _a_network(ANetworkOptions(channels=(4, 8), width=8, depth=1, train=train))
+    return _a_network(ANetworkOptions(channels=(4, 8), width=8, depth=1, train=_TINY))
+
+
+def _da_network(options: DaNetworkOptions) -> RouterFamily:
+    from mixvel_routers.da_network import DaNetworkFamily
+
+    return DaNetworkFamily(options=options)
+
+
+def _da_network_example() -> RouterFamily:
+    return _da_network(DaNetworkOptions(channels=(4, 8), width=8, depth=1, train=_TINY))
+
+
+def _naive(options: ClassifierOptions) -> RouterFamily:
+    from mixvel_routers.naive import NaiveFamily
+
+    return NaiveFamily(options=options)
+
+
+def _naive_example() -> RouterFamily:
+    return _naive(ClassifierOptions(channels=(4, 8), width=8, depth=1, train=_TINY))
 
 
 def _fixed(options: NoOptions) -> RouterFamily:
@@ -35,7 +56,7 @@ def _fixed_example() -> RouterFamily:
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
-    """a-network, fixed."""
+    """a-network, da-network, naive, fixed."""
     return [
         PluginDef(
             kind="router",
@@ -43,7 +64,23 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             options=ANetworkOptions,
             build=_a_network,
             example=_a_network_example,
-            summary="the posterior over experts, learned by classifying noisy items",
+            summary="the posterior over experts, learned from noisy items and their exact posterior",
+        ),
+        PluginDef(
+            kind="router",
+            name="da-network",
+            options=DaNetworkOptions,
+            build=_da_network,
+            example=_da_network_example,
+            summary="the posterior's rate, learned on intervals of times and integrated from the shards' fractions",
+        ),
+        PluginDef(
+            kind="router",
+            name="naive",
+            options=ClassifierOptions,
+            build=_naive,
+            example=_naive_example,
+            summary="all weight on the shard that a classifier of noisy items names",
         ),
         PluginDef(
             kind="router",

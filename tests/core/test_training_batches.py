@@ -71,10 +71,10 @@ def test_a_step_sees_the_same_whatever_came_before_and_leaves_torch_alone() -> N
 
 
 def test_times_are_one_from_each_part_of_the_range() -> None:
-    options = TrainOptions(steps=50, batch=16, earliest_t=0.2)
+    options = TrainOptions(steps=50, batch=16, earliest_t=0.2, latest_t=0.7)
     batches = Batches(_job(options, vectors()), CPU, World())
     t = torch.stack([batches.at(step).t.double() for step in range(50)])
-    part = (t - 0.2) / 0.8 * 16 - torch.arange(16)
+    part = (t - 0.2) / 0.5 * 16 - torch.arange(16)
     assert ((part > -1e-5) & (part < 1 + 1e-5)).all()
     # 800 uniform numbers: their mean is within 5 standard errors of 1/2.
     assert abs(float(part.mean()) - 0.5) < 5 / (12 * 800) ** 0.5
@@ -104,3 +104,8 @@ def test_unknown_shards_are_zero(tmp_path: Path) -> None:
 def test_no_items_is_an_error_that_names_the_job() -> None:
     with pytest.raises(DataError, match="job: no items"):
         Batches(_job(short(), vectors(0)), CPU, World())
+
+
+def test_times_out_of_order_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"latest_t must be above earliest_t, 0\.5, not 0\.4"):
+        TrainOptions(earliest_t=0.5, latest_t=0.4)

@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from torch import Tensor
-from trainable import MemoryShard, run
+from trainable import CPU, MemoryShard, run
 
 from mixvel_core.errors import ArtifactError, RecipeError
+from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.training.batches import Batches
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.result import read_trained
-from mixvel_routers.a_network import ANetworkFamily, Classification
+from mixvel_core.training.world import World
+from mixvel_routers.a_network import ANetworkFamily
+from mixvel_routers.classification import Classification
 from mixvel_routers.options import ANetworkOptions
 from mixvel_vp.cosine import Cosine
 
@@ -114,3 +119,23 @@ def test_a_router_of_other_experts_is_refused() -> None:
 def test_items_that_no_network_reads_are_refused(shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(RecipeError, match=f"router a-network: .*{message}"):
         family().tasks([MemoryShard(items=np.zeros((2, *shape), np.float32))], Cosine())
+
+
+def test_two_stages_and_labels_alone() -> None:
+    shards = images(4, 3)
+    task = family().tasks(shards, Cosine())["a"]
+    objective = task.objective(0)
+    batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
+    p = Cosine().at(batch.t.double())
+    x = p.alpha[:, None, None, None] * batch.x_0 + p.sigma[:, None, None, None] * batch.eps
+    exact = PosteriorEngine(shards=[s.items for s in shards]).at(x.float(), p, means=False).a
+    with torch.no_grad():
+        logits = objective.network(x.float(), batch.t)
+        early, late = (objective.losses(objective.network, evolve(batch, progress=at)) for at in (0.05, 0.5))
+    error = float((logits.softmax(1) - exact).square().sum(1).mean())
+    entropy = -float(logits.log_softmax(1)[torch.arange(64), batch.shard].mean())
+    assert float(early["loss"]) == pytest.approx(error + entropy, rel=1e-4)
+    assert float(late["loss"]) == pytest.approx(error, rel=1e-3)
+    assert list(early) == list(late) == ["loss", "cross_entropy", "a_error"]
+    labels = ANetworkFamily(options=evolve(family().options, targets="labels")).tasks(shards, Cosine())["a"]
+    assert isinstance(labels.objective(0), Classification)

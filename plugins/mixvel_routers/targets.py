@@ -1,0 +1,41 @@
+"""What a router is to learn at noised items: the exact posterior and its rate, from the streaming engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.field.conversions import add_noise, expand, point_for
+from mixvel_core.field.posterior import Path, PosteriorAnswer, PosteriorEngine
+from mixvel_core.protocols import Batch, NoiseSchedule, Shard
+
+
+@frozen(kw_only=True, eq=False)
+class Targets:
+    """The exact posterior of all items of all shards at noised batches. Nothing here has a gradient."""
+
+    engine: PosteriorEngine
+    schedule: NoiseSchedule
+
+    @torch.no_grad()
+    def at(self, batch: Batch, *, rates: bool) -> tuple[Tensor, PosteriorAnswer]:
+        """x_t of a batch, (B, *data), and the posterior there; ``rates``: whether its rate will be asked for."""
+        x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
+        return x, self.engine.at(x, self.schedule.at(batch.t.double()), means=rates)
+
+    @torch.no_grad()
+    def rate(self, batch: Batch, answer: PosteriorAnswer, path: Path) -> Tensor:
+        """P2 at the same points, (B, K)."""
+        if path != "path":
+            return answer.rate(path)
+        p = self.schedule.at(batch.t.double())
+        u = expand(p.d_alpha, batch.x_0) * batch.x_0 + expand(p.d_sigma, batch.x_0) * batch.eps
+        return answer.rate(path, u)
+
+
+def targets_of(members: Sequence[Shard], schedule: NoiseSchedule) -> Targets:
+    """The targets of the shards' items, which are read where they lie."""
+    return Targets(engine=PosteriorEngine(shards=tuple(shard.items for shard in members)), schedule=schedule)

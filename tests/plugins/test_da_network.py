@@ -1,0 +1,205 @@
+"""Networks of the posterior's rate: what they learn, where, and their way through files."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve
+from torch import Tensor
+from trainable import CPU, MemoryShard, run
+
+from mixvel_core.errors import ArtifactError, RecipeError, TrainingError
+from mixvel_core.field.posterior import Path as RatePath
+from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.plugin.registry import load_registry
+from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.recipe.structure import structure_options
+from mixvel_core.training.batches import Batches
+from mixvel_core.training.losses import read_losses
+from mixvel_core.training.options import TrainOptions
+from mixvel_core.training.result import read_trained
+from mixvel_core.training.world import World
+from mixvel_routers.da_network import DaNetworkFamily, IntervalRates, split_outputs
+from mixvel_routers.options import DaNetworkOptions
+from mixvel_vp.cosine import Cosine
+
+
+def family(
+    steps: int = 4, width: int = 16, rate: float = 1e-3, ends: tuple[float, ...] = (0.4, 0.7)
+) -> DaNetworkFamily:
+    train = TrainOptions(
+        steps=steps, batch=64, warmup=2, learning_rate=rate, ema=0.98, checkpoint_every=steps, earliest_t=0.15
+    )
+    return DaNetworkFamily(options=DaNetworkOptions(channels=(4, 8), width=width, depth=2, train=train, ends=ends))
+
+
+def images(*counts: int) -> list[MemoryShard]:
+    rng = np.random.default_rng(0)
+    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, 1, 4, 4), np.uint8)) for k, n in enumerate(counts)]
+
+
+def config(shards: list[MemoryShard]) -> RouterConfig:
+    total = sum(s.count for s in shards)
+    return RouterConfig(fractions=tuple(s.count / total for s in shards), shape=shards[0].shape)
+
+
+def trained(learner: DaNetworkFamily, shards: list[MemoryShard], folder: Path) -> dict[str, dict[str, Tensor]]:
+    found = {}
+    for name, task in learner.tasks(shards, Cosine()).items():
+        run(Job(name=f"router-da-{name}", task=task, seed=0, folder=folder / name))
+        found[name] = read_trained(folder / name)
+    return found
+
+
+def test_the_networks_learn_the_rate_and_the_integral_is_the_posterior(tmp_path: Path) -> None:
+    items = [np.full((3, 1), -1, np.float32), np.full((1, 1), 1, np.float32)]
+    shards = [MemoryShard(index=k, items=i) for k, i in enumerate(items)]
+    learner = family(steps=300, width=32, rate=1e-2)
+    states = trained(learner, shards, tmp_path)
+    router: Router = learner.load(config(shards), learner.tensors(shards, states), Cosine())
+    engine = PosteriorEngine(shards=items)
+    times = torch.linspace(1.0, 0.2, 41)
+    # Along the exact flow, so that the error is the router's alone.
+    x = torch.linspace(-2, 2, 33)[:, None]
+    state, step, errors, prior = router.start(x, times[:1].expand(33)), 0.02, [], []
+    for t in times:
+        p = Cosine().at(t.double().expand(33))
+        a, state = router.weights(x, t.expand(33), state)
+        answer = engine.at(x, p)
+        errors.append(float((a - answer.a).abs().mean()))
+        prior.append(float((torch.tensor([0.75, 0.25]) - answer.a).abs().mean()))
+        r = (p.d_sigma / p.sigma)[:, None]
+        v = r * x + (p.d_alpha[:, None] - p.alpha[:, None] * r) * answer.m
+        x = (x - step * v).float()
+    assert max(errors) < 0.08
+    assert max(prior) > 0.25
+    log = read_losses(tmp_path / "interval-1" / "losses.csv")
+    assert {"loss", "cross_entropy", "a_error", "da_error"} <= set(log)
+    assert log["loss"][-1] == pytest.approx(log["a_error"][-1] + log["da_error"][-1], rel=1e-4)
+    assert log["loss"][0] == pytest.approx(log["a_error"][0] + log["cross_entropy"][0], rel=1e-4)
+
+
+def test_intervals_are_trained_on_their_own_times_from_the_same_weights() -> None:
+    tasks = family().tasks(images(3, 2), Cosine())
+    assert list(tasks) == ["interval-0", "interval-1", "interval-2"]
+    states = [
+        pickle.loads(pickle.dumps(task)).objective(seed).network.state_dict()
+        for seed, task in enumerate(tasks.values())
+    ]
+    for state in states[1:]:
+        assert all(torch.equal(value, states[0][name]) for name, value in state.items())
+    for (low, high), task in zip([(0.15, 0.4), (0.4, 0.7), (0.7, 1.0)], tasks.values(), strict=True):
+        t = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0).t
+        assert low <= float(t.min()) < low + 0.02
+        assert high - 0.02 < float(t.max()) <= high
+
+
+@pytest.mark.parametrize("path", ["material", "path", "partial"])
+def test_the_loss_is_the_squared_error_of_the_rate(path: RatePath) -> None:
+    shards = images(4, 3)
+    design = evolve(family().options, path=path, rate_weight=2.0)
+    task = DaNetworkFamily(options=design).tasks(shards, Cosine())["interval-1"]
+    objective = task.objective(0)
+    batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
+    x_0, eps, t = batch.x_0.double(), batch.eps.double(), batch.t.double()
+    p = Cosine().at(t)
+
+    def shaped(v: Tensor) -> Tensor:
+        return v[:, None, None, None]
+
+    x = shaped(p.alpha) * x_0 + shaped(p.sigma) * eps
+    answer = PosteriorEngine(shards=[s.items for s in shards]).at(x, p)
+    u = shaped(p.d_alpha) * x_0 + shaped(p.d_sigma) * eps if path == "path" else None
+    late, early = (
+        {name: float(v.detach()) for name, v in objective.losses(objective.network, evolve(batch, progress=at)).items()}
+        for at in (0.5, 0.05)
+    )
+    with torch.no_grad():
+        logits, rates = split_outputs(objective.network(x.float(), batch.t))
+    da_error = float((rates - answer.rate(path, u)).square().sum(1).mean())
+    a_error = float((logits.softmax(1) - answer.a).square().sum(1).mean())
+    assert late["da_error"] == pytest.approx(da_error, rel=1e-3)
+    assert late["loss"] == pytest.approx(a_error + 2 * da_error, rel=1e-3)
+    assert early["loss"] == pytest.approx(a_error + early["cross_entropy"], rel=1e-3)
+
+
+def test_each_time_is_answered_by_the_network_of_its_interval() -> None:
+    class Constant(torch.nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.value = value
+
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            return x.new_tensor([9.0, 9.0, self.value, 0.0]).expand(len(x), 4)
+
+    rates = IntervalRates(networks=tuple(Constant(v) for v in (2.0, 4.0, 6.0)), ends=(0.3, 0.7))
+    found = rates(torch.zeros(6, 2), torch.tensor([1.0, 0.3, 0.31, 0.7, 0.71, 0.0]))
+    assert found[:, 0].tolist() == [3.0, 1.0, 2.0, 2.0, 3.0, 1.0]
+    assert not found.sum(1).any()
+
+
+def test_routers_come_back_from_their_tensors_and_others_are_refused(tmp_path: Path) -> None:
+    shards = images(1, 4, 3)
+    states = trained(family(), shards, tmp_path)
+    tensors = family().tensors(shards, states)
+    router = family().load(config(shards), tensors, Cosine())
+    x = torch.randn(5, 1, 4, 4)
+    one = torch.ones(5)
+    a, state = router.weights(x, one, router.start(x, one))
+    torch.testing.assert_close(a, torch.tensor([[1 / 8, 4 / 8, 3 / 8]]).expand(5, 3))
+    a, _ = router.weights(x, 0.9 * one, state)
+    torch.testing.assert_close(a.sum(1), one)
+    with pytest.raises(ArtifactError, match="router da-network: made for another network"):
+        family().load(config(images(2, 2)), tensors, Cosine())
+    for ends in ((0.5,), (0.3, 0.5, 0.7)):
+        with pytest.raises(ArtifactError, match="router da-network: made for another network: interval-"):
+            family(ends=ends).load(config(shards), tensors, Cosine())
+
+
+@pytest.mark.parametrize(
+    ("ends", "message"),
+    [
+        ([0.7, 0.3], "increasing times above 0 and below 1"),
+        ([0.3, 0.3], "increasing times above 0 and below 1"),
+        ([0.0, 0.5], "increasing times above 0 and below 1"),
+        ([0.5, 1.0], "increasing times above 0 and below 1"),
+        ([], "increasing times above 0 and below 1"),
+        ([0.0001, 0.5], "ends must lie between the training times 0.001 and 1"),
+    ],
+)
+def test_ends_that_are_no_ends_are_one_line(ends: list[float], message: str) -> None:
+    from mixvel_core.recipe.problems import ProblemsFound
+
+    with pytest.raises(ProblemsFound) as caught:
+        structure_options({"ends": ends}, DaNetworkOptions, load_registry(), "da-network")
+    (problem,) = caught.value.problems
+    assert message in problem.message
+
+
+def test_targets_that_are_no_numbers_stop_the_training_by_name(tmp_path: Path) -> None:
+    shards = [
+        MemoryShard(index=0, items=np.array([[0.0], [np.nan]], np.float32)),
+        MemoryShard(index=1, items=np.ones((2, 1), np.float32)),
+    ]
+    task = family(steps=6).tasks(shards, Cosine())["interval-1"]
+    with pytest.raises(TrainingError, match="router-da-interval-1: step 1: the loss or its gradient is not finite"):
+        run(Job(name="router-da-interval-1", task=task, seed=0, folder=tmp_path))
+
+
+def test_items_that_no_network_reads_are_refused() -> None:
+    with pytest.raises(RecipeError, match="router da-network: items must be images"):
+        family().tasks([MemoryShard(items=np.zeros((2, 2, 2), np.float32))], Cosine())
+
+
+def test_a_batch_is_left_as_it_is() -> None:
+    task = family().tasks(images(3, 2), Cosine())["interval-0"]
+    objective = task.objective(0)
+    batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
+    before = Batch(x_0=batch.x_0.clone(), shard=batch.shard, t=batch.t.clone(), eps=batch.eps.clone(), progress=0.0)
+    objective.losses(objective.network, batch)
+    assert torch.equal(batch.x_0, before.x_0)
+    assert torch.equal(batch.eps, before.eps)
