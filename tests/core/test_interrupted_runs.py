@@ -49,6 +49,19 @@ def test_stopped_again_and_again_in_the_middle_of_everything(
     assert results(tmp_path) == results(straight)
 
 
+def test_a_training_that_never_has_the_time_to_end_in_one_go(tmp_path: Path) -> None:
+    longer = "expert.train.steps=20"
+    run(TRAINED, tmp_path / "straight", longer, expert=1)
+    for stops in range(20):
+        try:
+            run(TRAINED, tmp_path / "often", longer, expert=1, progress=Bomb(fuse=8))
+        except KilledError:
+            continue
+        break
+    assert 3 < stops < 12
+    assert results(tmp_path / "often") == results(tmp_path / "straight")
+
+
 def test_side_by_side_and_stopped(straight: Path, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         run(TRAINED, tmp_path, "launcher.parallel=2", stage="evaluate", progress=Bomb(fuse=20))
