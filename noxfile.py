@@ -1,4 +1,4 @@
-"""Sessions: tests, typecheck, lint. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, typecheck, lint, bench. ``pip install nox && nox -s tests typecheck``.
 
 All sessions share one environment, .nox/shared: they need the same two gigabytes. It is made anew when the project's
 metadata or pins change.
@@ -53,3 +53,9 @@ def lint(session: nox.Session) -> None:
     ruff = str(shared(session) / "ruff")
     session.run(ruff, "check", ".", external=True)
     session.run(ruff, "format", "--check", ".", external=True)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Ratios measured on this machine, into bench.json and docs/benchmarks.md; arguments name groups."""
+    session.run(str(shared(session) / "python"), "tests/bench/run.py", *session.posargs, external=True)
