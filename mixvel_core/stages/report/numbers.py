@@ -7,6 +7,7 @@ from typing import Any
 from attrs import asdict
 
 from mixvel_core.recipe.dump import to_plain
+from mixvel_core.stages.report.calibration import measured
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.origins import seeds, versions
 from mixvel_core.stages.report.shards import label_counts
@@ -20,6 +21,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
+        "calibration": [dict(row) for row in measured(inputs).rows],
         "shards": [
             {"index": part.index, "count": part.count, "fraction": part.fraction, "labels": label_counts(part)}
             for part in inputs.shards.parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixvel_core.protocols import Progress
+from mixvel_core.stages.report.calibration import calibration
 from mixvel_core.stages.report.curves import curves
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.origins import origins, recipe
@@ -18,7 +19,18 @@ from mixvel_core.stages.report.timings import timings
 from mixvel_core.stages.report.usage import usage
 from mixvel_core.stages.report.wording import amount, number, spread
 
-SECTIONS: tuple[MakeSection, ...] = (scores, samples, study, shards, curves, usage, origins, recipe, timings)
+SECTIONS: tuple[MakeSection, ...] = (
+    scores,
+    samples,
+    study,
+    shards,
+    curves,
+    calibration,
+    usage,
+    origins,
+    recipe,
+    timings,
+)
 
 
 def page(inputs: Inputs, progress: Progress) -> str:

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve, frozen
+from report_runs import VECTORS, scored
+from torch import Tensor
+
+from mixvel_core.field.calibration import LEAST, calibration
+from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.protocols import Router
+from mixvel_core.stages import calibrate as stage
+from mixvel_core.stages.calibrate import BUCKETS, calibrate, measure
+from mixvel_core.stages.models import model_stages
+from mixvel_oracles.router import ItemsRouter
+from mixvel_routers.fixed import FixedRouter
+from mixvel_routers.integrated import IntegratedRouter
+from mixvel_vp.cosine import Cosine
+
+EXACT = torch.tensor([[0.7, 0.3], [0.2, 0.8], [1.0, 0.0]])
+
+
+def test_the_exact_posterior_is_calibrated() -> None:
+    found = calibration(EXACT, EXACT)
+    assert found.total_variation == 0
+    assert found.calibration_error == 0
+    assert found.cross_entropy == pytest.approx(found.entropy)
+    assert found.count == 3
+
+
+def test_known_distances() -> None:
+    a = torch.tensor([[0.6, 0.4], [0.4, 0.6], [0.0, 1.0]])
+    found = calibration(a, EXACT)
+    assert found.total_variation == pytest.approx((0.1 + 0.2 + 1.0) / 3)
+    # The first two share a bin, where 0.6 and 0.6 stand for 0.7 and 0.8; the third is sure and wrong.
+    assert found.calibration_error == pytest.approx((0.3 + 1.0) / 3)
+    entropies = [-(0.7 * np.log(0.6) + 0.3 * np.log(0.4)), -(0.2 * np.log(0.4) + 0.8 * np.log(0.6)), -np.log(LEAST)]
+    assert found.cross_entropy == pytest.approx(np.mean(entropies))
+
+
+def engine() -> tuple[PosteriorEngine, np.ndarray]:
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(c, 0.3, (n, 3)).astype(np.float32) for c, n in ((-1, 30), (0.5, 60), (1, 10))]
+    return PosteriorEngine(shards=parts), np.concatenate(parts)
+
+
+def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None:
+    exact, items = engine()
+    pi = (0.3, 0.6, 0.1)
+
+    def rate(x: Tensor, t: Tensor) -> Tensor:
+        return exact.at(x, Cosine().at(t.double())).rate()
+
+    routers: dict[str, Router] = {
+        "exact": ItemsRouter(schedule=Cosine(), engine=exact, bandwidth=0.0),
+        "integrated": IntegratedRouter(rate=rate, fractions=pi),
+        "prior": FixedRouter(fractions=pi),
+    }
+    found = measure(routers, Cosine(), exact, items, 0, torch.device("cpu"))
+    assert [r["points"] for r in found["exact"]] == ["noised"] * BUCKETS + ["flow"] * BUCKETS
+    assert [r["points"] for r in found["integrated"]] == ["flow"] * BUCKETS
+    assert max(r["total_variation"] for r in found["exact"]) < 1e-6
+    prior = [r["total_variation"] for r in found["prior"]]
+    assert prior[0] > 0.3 > 0.15 > prior[BUCKETS - 1]
+    assert prior[BUCKETS] > 0.3 > 0.15 > prior[-1]
+    integrated = [r["total_variation"] for r in found["integrated"]]
+    # Euler steps of 1/32 are what is left.
+    assert max(integrated) < 0.1
+    assert max(integrated) < 0.3 * max(prior[BUCKETS:])
+    assert all(r["low"] < r["high"] and r["count"] > 0 for rows in found.values() for r in rows)
+
+
+def test_the_report_shows_every_router_and_its_numbers(tmp_path: Path) -> None:
+    made = scored(VECTORS, tmp_path).report(tmp_path)
+    page = made.path.read_text(encoding="utf-8")
+    section = page.partition('<section id="calibration">')[2].partition("</section>")[0]
+    assert all(text in section for text in ("exact", "noised items", "the exact flow", "total variation"))
+    rows = json.loads(made.json_path.read_text(encoding="utf-8"))["calibration"]
+    assert len(rows) == 2 * BUCKETS
+    assert all(0 <= row["total_variation"] <= 1 for row in rows)
+
+
+@frozen(kw_only=True)
+class _Counted:
+    calls: list[str]
+
+
+def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = scored(VECTORS, tmp_path)
+    models = model_stages(run.recipe, tmp_path, run.shards).models
+    first = calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path)
+    assert {r["router"] for r in first.rows} == {"exact"}
+    counted = _Counted(calls=[])
+
+    def refuse(*arguments: Any) -> None:
+        counted.calls.append("measured")
+        raise RuntimeError
+
+    monkeypatch.setattr(stage, "_measure", refuse)
+    assert calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path) == first
+    renamed = {name: evolve(router, key="other") for name, router in models.routers.items()}
+    with pytest.raises(RuntimeError):
+        calibrate(renamed, run.recipe.schedule, run.shards, 0, tmp_path)
+    assert counted.calls == ["measured"]
