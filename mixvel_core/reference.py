@@ -15,6 +15,9 @@ from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.grid import time_grid
 
+MOST_STEPS = 10_000
+"""Of dopri5. Smooth fields take some hundreds at the tightest tolerances; noise would be followed for ever."""
+
 Tell = Callable[[float], None]
 """Told the part of the way from t = 1 to delta that is behind, 0 to 1."""
 
@@ -68,7 +71,7 @@ def reference(
 
     times = torch.tensor([1.0, delta], dtype=torch.float64, device=x.device)
     # Without step_t the last step goes beyond delta, where there may be no schedule, and comes back by interpolation.
-    options = {"norm": _largest_of_points, "step_t": times[1:]}
+    options = {"norm": _largest_of_points, "step_t": times[1:], "max_num_steps": MOST_STEPS}
     try:
         with torch.no_grad():
             path: Tensor = odeint(field, x, times, rtol=rtol, atol=atol, method="dopri5", options=options)

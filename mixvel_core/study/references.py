@@ -21,9 +21,6 @@ from mixvel_core.stages.unit import Unit, key_of
 from mixvel_core.study.arrays import keep, kept
 from mixvel_core.study.setting import Setting
 
-BLOCK = 128
-"""Samples solved together, always whole blocks of the same indices: so a sample's reference does not depend on how
-many were asked for, although dopri5 chooses its steps for all points of a batch."""
 LOOSER = 10.0
 """The error of dopri5 is estimated by solving again at tolerances this many times larger: an overestimate."""
 DDIM_STEPS = 1000
@@ -103,7 +100,13 @@ def reference_of(
 def _about(setting: Setting) -> dict[str, Any]:
     if setting.reference == "dopri5":
         tolerance = setting.tolerance
-        return {"kind": "dopri5", "rtol": tolerance, "atol": tolerance, "looser": LOOSER * tolerance, "block": BLOCK}
+        return {
+            "kind": "dopri5",
+            "rtol": tolerance,
+            "atol": tolerance,
+            "looser": LOOSER * tolerance,
+            "block": setting.block,
+        }
     return {"kind": "ddim-1000", "steps": DDIM_STEPS, "looser": DDIM_STEPS // 2}
 
 
@@ -118,10 +121,12 @@ def _start(setting: Setting) -> dict[str, Any]:
 
 def _solved(setting: Setting, sampler: Sampler, place: Place, coarse: float, tell: Tell) -> np.ndarray:
     """The ends of all samples; ``coarse`` 1 is the reference itself."""
-    firsts = range(0, setting.count, BLOCK)
+    firsts = range(0, setting.count, setting.block)
     blocks = []
     for done, first in enumerate(firsts):
-        index = torch.arange(first, first + BLOCK, device=place.device)
+        # DDIM moves each point by itself: there is nothing to fill a block up for.
+        last = first + setting.block if setting.reference == "dopri5" else min(first + setting.block, setting.count)
+        index = torch.arange(first, last, device=place.device)
         x = SampleDraws(seed=setting.seed, index=index).noise(place.shape, setting.dtype)
 
         def passed(part: float, done: int = done) -> None:

@@ -25,6 +25,11 @@ EXACT_TOLERANCE = 1e-9
 NETWORK_TOLERANCE = 1e-5
 """Of dopri5 otherwise: ten times the noise of a network that computes in float32."""
 
+EXACT_BLOCK, NETWORK_BLOCK = 128, 32
+"""Samples that dopri5 solves together, always whole blocks of the same indices: so a sample's reference does not depend
+on how many were asked for, although steps are chosen for all points of a batch. Closed forms cost next to nothing for
+more points; networks are paid for the points that fill up the last block."""
+
 
 @frozen(kw_only=True)
 class Curve:
@@ -42,7 +47,8 @@ class Curve:
 
 @frozen(kw_only=True)
 class Setting:
-    """``steps``: rising. ``fitted``: the step counts that slopes are fitted to. ``router``: its name in the run."""
+    """``steps``: rising. ``fitted``: the step counts that slopes are fitted to. ``router``: its name in the run.
+    ``block``: samples of the reference solved together."""
 
     curves: tuple[Curve, ...]
     steps: tuple[int, ...]
@@ -54,6 +60,7 @@ class Setting:
     reference: Literal["dopri5", "ddim-1000"]
     tolerance: float
     precision: Literal["float32", "float64"]
+    block: int
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,6 +102,7 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
         reference=options.reference,
         tolerance=options.tolerance or default,
         precision=precision,
+        block=EXACT_BLOCK if exact else NETWORK_BLOCK,
     )
 
 

@@ -29,10 +29,11 @@ def test_everything_is_written_out() -> None:
         "router": None,
         "selector": None,
         "integrator": None,
+        "weights": None,
     }
     assert plain["report"] == {"images": 64}
     assert list(plain) == ["name", "seed", "data", "partition", "schedule", "expert", "monolith", "routers", "sample",
-                           "evaluate", "report", "launcher"]  # fmt: skip
+                           "evaluate", "study", "report", "launcher"]  # fmt: skip
 
 
 def test_loads_back_to_an_equal_recipe() -> None:
