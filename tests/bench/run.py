@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from attrs import asdict
+from digits import digits_rows
 from loop import loop_rows
 from timing import Row
 
@@ -30,7 +31,7 @@ def selection() -> Iterable[Row]:
     return selection_rows()
 
 
-GROUPS: dict[str, Callable[[], Iterable[Row]]] = {"loop": loop_rows, "selection": selection}
+GROUPS: dict[str, Callable[[], Iterable[Row]]] = {"loop": loop_rows, "selection": selection, "digits": digits_rows}
 
 
 def main(wanted: Sequence[str]) -> None:
