@@ -24,7 +24,7 @@ def test_stopped_all_over_a_run_that_trains_nothing(tmp_path: Path) -> None:
     whole = Bomb()
     run(EXACT, tmp_path / "whole", stage="evaluate", progress=whole)
     expected = results(tmp_path / "whole")
-    for fuse in range(0, whole.events, 3):
+    for fuse in range(0, whole.events, 4):
         with pytest.raises(KilledError):
             run(EXACT, tmp_path / str(fuse), stage="evaluate", progress=Bomb(fuse=fuse))
         run(EXACT, tmp_path / str(fuse), stage="evaluate")

@@ -118,9 +118,10 @@ def test_a_changed_recipe_is_refused_and_nothing_changes(exact: Path, override: 
     assert snapshot(exact) == before
 
 
-def test_where_and_how_fast_it_runs_may_change(copy: Path) -> None:
+def test_where_and_how_fast_it_runs_and_what_is_shown_may_change(copy: Path) -> None:
     before = snapshot(copy)
-    run(EXACT, copy, "launcher.parallel=2", "sample.batch=3", "report.images=5")
+    less = ["launcher.parallel=2", "sample.batch=3", "sample.resident_experts=1", "study={count: 4}", "report.images=5"]
+    run(EXACT, copy, *less)
     changed = {name for name, facts in snapshot(copy).items() if facts != before.get(name)}
     # The page shows the recipe, so it is drawn again.
     assert {"recipe.yaml"} <= changed <= {"recipe.yaml", "report/index.html", "report/report.json", "report/done.json"}
