@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 BUCKETS = 8
 EARLIEST = 0.01
-STEPS = 4 * BUCKETS
-_COUNT, _FEW = 256, 64
+STEPS = 3 * BUCKETS
+_COUNT, _FEW = 128, 64
 _LARGE = 1 << 27
 """Numbers in a data set from which on fewer points are looked at."""
 

@@ -69,7 +69,7 @@ def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None
     assert prior[0] > 0.3 > 0.15 > prior[BUCKETS - 1]
     assert prior[BUCKETS] > 0.3 > 0.15 > prior[-1]
     integrated = [r["total_variation"] for r in found["integrated"]]
-    # Euler steps of 1/32 are what is left.
+    # Euler steps of 1/24 are what is left.
     assert max(integrated) < 0.1
     assert max(integrated) < 0.3 * max(prior[BUCKETS:])
     assert all(r["low"] < r["high"] and r["count"] > 0 for rows in found.values() for r in rows)
