@@ -146,7 +146,8 @@ class Spoilt:
 
 @pytest.mark.parametrize(("how", "words"), [("nan", "not finite"), ("shape", "shape (6, 2)")])
 def test_a_bad_expert_is_named_with_its_time(problem: Exact, how: str, words: str) -> None:
-    experts = (*problem.experts[:2], Spoilt(inner=problem.experts[2], how=how), problem.experts[3])
+    experts: list[Expert] = list(problem.experts)
+    experts[2] = Spoilt(inner=problem.experts[2], how=how)
     sampler = evolve(problem.sampler(Mixture(), DDIM(), 10, 0.05), experts=experts)
     with pytest.raises(SamplingError, match=r"expert 2 .*t=0\.") as caught:
         sampler.sample(count=6, shape=(3,), dtype=torch.float64)
@@ -156,7 +157,7 @@ def test_a_bad_expert_is_named_with_its_time(problem: Exact, how: str, words: st
 
 def test_an_expert_never_selected_is_never_evaluated(problem: Exact) -> None:
     fractions = (0.5, 0.5, 1e-300, 1e-300)
-    experts = (*problem.experts[:2], *(Spoilt(inner=e, how="untouchable") for e in problem.experts[2:]))
+    experts: list[Expert] = [*problem.experts[:2], *(Spoilt(inner=e, how="untouchable") for e in problem.experts[2:])]
     sampler = evolve(
         problem.sampler(TopK(k=1), DDIM(), 5, 0.05),
         experts=experts,
@@ -171,7 +172,7 @@ def test_bad_requests_are_refused_in_words(problem: Exact) -> None:
         ({"delta": 1.0}, "delta must be"),
         ({"grid": "cubic"}, "unknown time grid 'cubic'"),
     ):
-        sampler: Sampler = evolve(problem.sampler(Mixture(), DDIM(), 4, 0.05), **change)  # type: ignore[arg-type]  # wrong on purpose
+        sampler: Sampler = evolve(problem.sampler(Mixture(), DDIM(), 4, 0.05), **change)
         with pytest.raises(UsageError, match=words):
             sampler.sample(count=2, shape=(3,))
     with pytest.raises(UsageError, match="count and batch"):
