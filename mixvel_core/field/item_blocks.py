@@ -75,12 +75,11 @@ class ItemBlocks:
         # In float32 whatever the type asked for: it is rounded once, after the centre is taken.
         centre = ((self.centre + 1.0) / self.scale if self._are_bytes else self.centre).float()
         part = self.items[slice(*span)]
-        if isinstance(part, Tensor) or scratch is None:
-            block = torch.as_tensor(part).flatten(1).float() - centre.to(like.device)
-        else:
-            block = scratch[: len(part)]
-            np.copyto(block.numpy(), part.reshape(len(part), -1), casting="unsafe")
-            block.sub_(centre)
+        if isinstance(part, Tensor):
+            return (part.flatten(1).float() - centre.to(part.device)).to(like)
+        block = torch.empty(len(part), len(centre)) if scratch is None else scratch[: len(part)]
+        np.copyto(block.numpy(), part.reshape(len(part), -1), casting="unsafe")
+        block.sub_(centre)
         return block.to(like)
 
     def exact(self, chosen: slice | Tensor) -> Tensor:

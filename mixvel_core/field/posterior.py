@@ -31,7 +31,7 @@ Products: TypeAlias = Literal["auto", "float64", "float32", "bfloat16"]
 
 _SMALL = 256
 """Dimensions up to which products in float64 cost no more than the exponentials beside them."""
-_ROOM = 1 << 26
+_ROOM = 1 << 25
 """Numbers that the shards' means may take; more queries than that are answered in turns."""
 _SCATTERED, _COHERENT = 0.1, 4.0
 """Rounding errors of a product of D terms of either sign, in units of norm times norm times the type's, and of one of
@@ -101,9 +101,9 @@ class PosteriorAnswer:
             mean = (d_alpha - 2 * alpha * r) * self._product + alpha * along
             mean = mean + (alpha**2 * r - alpha * d_alpha) * self._norm
         mean = mean / p.sigma**2
-        # Cov(1_k, l) = a_k sum_j a_j (l_k - l_j): by pairs, a small rate is no difference of large ones.
-        apart = mean[:, :, None] - mean[:, None, :]
-        rate = self._weights * torch.einsum("bj,bkj->bk", self._weights, apart)
+        # Counted from the shard with the most weight: then a small rate is no difference of large ones.
+        apart = mean - mean.gather(1, self._weights.argmax(1, keepdim=True))
+        rate = self._weights * (apart - (self._weights * apart).sum(1, keepdim=True))
         return rate.to(self.a.dtype)
 
     def _means(self) -> Tensor:
