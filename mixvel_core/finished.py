@@ -79,6 +79,7 @@ def sample_run(
     Returns:
         The files written: arrays (NPZ) and, where items are images, a picture (PNG).
     """
+    from mixvel_core.device import threads
     from mixvel_core.pictures import grid, is_image, save_png
 
     finished = open_finished(folder, overrides)
@@ -99,7 +100,7 @@ def sample_run(
     )
     loaded = Loaded(finished.models, options)
     sampler = loaded.sampler(draw)
-    with progress.task("sample", options.count * draw.steps, "image steps") as bar:
+    with threads(options.threads), progress.task("sample", options.count * draw.steps, "image steps") as bar:
         samples = sampler.sample(
             count=options.count,
             shape=loaded.shape,

@@ -61,6 +61,11 @@ class SampleOptions:
     delta: float = option(default=0.01, check=from_up_to(0, 1), doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
     weights: WeightOptions = option(factory=WeightOptions, doc="what is done to the router's weights")
+    threads: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="threads of torch while sampling; absent: torch's own number. 1 is safest for small networks on few cores",
+    )
     resident_experts: int | None = option(
         default=None, check=at_least(1), doc="most experts in memory at once; absent: all; no effect on results"
     )

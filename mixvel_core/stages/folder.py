@@ -73,6 +73,8 @@ def _results(plain: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in plain.items() if name not in ("launcher", "report", "study")}
     if isinstance(kept.get("sample"), dict):
         kept["sample"] = {
-            name: value for name, value in kept["sample"].items() if name not in ("batch", "resident_experts")
+            name: value
+            for name, value in kept["sample"].items()
+            if name not in ("batch", "resident_experts", "threads")
         }
     return kept

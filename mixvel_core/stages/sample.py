@@ -140,10 +140,14 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         for draw in draws_of(options, list(models.routers))
     ]
     todo = [s for s in stored if not s.unit.is_done()]
-    loaded = Loaded(models, options) if todo else None
-    for one in todo:
-        if loaded is not None:
-            _draw(one, options, loaded, progress)
+    if todo:
+        # Late: a run that has nothing to draw does not wait for torch.
+        from mixvel_core.device import threads
+
+        loaded = Loaded(models, options)
+        with threads(options.threads):
+            for one in todo:
+                _draw(one, options, loaded, progress)
     return tuple(stored)
 
 
