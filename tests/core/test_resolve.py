@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -290,11 +291,11 @@ def test_a_mutated_recipe_is_read_or_answered_in_lines(data: st.DataObject) -> N
             holder = holder[key]
         change = data.draw(st.sampled_from(["replace", "remove", "add"]))
         if change == "replace":
-            holder[path[-1]] = data.draw(_junk)
+            holder[path[-1]] = deepcopy(data.draw(_junk))
         elif change == "remove":
             del holder[path[-1]]
         elif isinstance(holder, dict):
-            holder[data.draw(st.text(max_size=8))] = data.draw(_junk)
+            holder[data.draw(st.text(max_size=8))] = deepcopy(data.draw(_junk))
         if not tree:
             break
     text = yaml.safe_dump(tree, allow_unicode=True)

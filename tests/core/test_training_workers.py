@@ -16,6 +16,7 @@ from mixvel_core.training.result import read_trained
 from mixvel_core.training.world import World
 
 _WORKER = """
+import os
 import sys
 from pathlib import Path
 import torch
@@ -34,7 +35,10 @@ def mean(value):
     return total / 2
 
 run(level_job(folder / "job"), world=World(rank=rank, size=2, wrap=DistributedDataParallel, mean=mean))
+dist.barrier()
 dist.destroy_process_group()
+# gloo's threads may still be ending: torn down under them, the interpreter aborts after all is done.
+os._exit(0)
 """
 
 
