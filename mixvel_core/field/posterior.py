@@ -127,7 +127,7 @@ class PosteriorEngine:
     shards: Sequence[Items]
     fractions: tuple[float, ...] | None = None
     products: Products = "auto"
-    tolerance: float = 3e-6
+    tolerance: float = 5e-6
     block: int | None = None
     _parts: tuple[ItemBlocks, ...] = field(init=False)
 

@@ -99,14 +99,15 @@ def shard_sums(part: ItemBlocks, queries: Queries, means: bool) -> ShardSums:
         if refining and _refine(g, X, g >= top - queries.margin, queries, part, span):
             top = torch.maximum(sums.top, g.amax(1, keepdim=True))
         # The exponential stays in float64, which is faster too: vectorized float32 ones stumble over large arguments.
-        p = (g - top).exp_().to(narrow)
+        p = g.sub_(top).exp_()
         shrink = (sums.top - top).exp_()
         sums.top = top
         sums.weight = sums.weight * shrink + p.sum(1, keepdim=True)
-        sums.product = sums.product * shrink + (p * X).sum(1, keepdim=True)
-        sums.norm = sums.norm * shrink + (p @ norms.to(narrow))[:, None]
+        # As products of vectors: a sum of p * X would write it all down first.
+        sums.product = sums.product * shrink + torch.bmm(p[:, None, :], X[:, :, None])[:, :, 0]
+        sums.norm = sums.norm * shrink + (p @ norms)[:, None]
         if sums.vector is not None:
-            _add_vectors(sums.vector.mul_(shrink.to(narrow)), p, Z)
+            _add_vectors(sums.vector.mul_(shrink.to(narrow)), p.to(narrow), Z)
     if sums.vector is not None:
         sums.vector = sums.vector.double() * part.scale
     return sums

@@ -31,7 +31,7 @@ SELECTORS: dict[str, Selector] = {
     "nucleus 0.9": Nucleus(mass=0.9),
     "iid": Iid(),
 }
-AT_EIGHTY = [("mixture", 8), ("nucleus 0.99", 12), ("nucleus 0.9", 25)]
+AT_EIGHTY = [("mixture", 8), ("nucleus 0.99", 14), ("nucleus 0.9", 25)]
 """Steps at which these take about as many evaluations as `cached` with tolerance 0.3 takes in 40."""
 
 

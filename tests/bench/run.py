@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from attrs import asdict
 from digits import digits_rows
+from engine import engine_rows
 from loop import loop_rows
 from timing import Row
 
@@ -31,7 +32,12 @@ def selection() -> Iterable[Row]:
     return selection_rows()
 
 
-GROUPS: dict[str, Callable[[], Iterable[Row]]] = {"loop": loop_rows, "selection": selection, "digits": digits_rows}
+GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
+    "loop": loop_rows,
+    "selection": selection,
+    "digits": digits_rows,
+    "engine": engine_rows,
+}
 
 
 def main(wanted: Sequence[str]) -> None:
