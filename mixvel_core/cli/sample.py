@@ -19,6 +19,12 @@ def sample(
     integrator: Annotated[
         str | None, typer.Option("--integrator", metavar="NAME", help="An integrator.", show_default="the recipe's")
     ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid", metavar="NAME", help="uniform, quadratic, logsnr or karras.", show_default="the recipe's"
+        ),
+    ] = None,
     router: Annotated[
         str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
     ] = None,
@@ -35,6 +41,7 @@ def sample(
     overrides = [
         *([f"sample.selector={selector}"] if selector else []),
         *([f"sample.integrator={integrator}"] if integrator else []),
+        *([f"sample.grid={grid}"] if grid else []),
         f"sample.count={count}",
         f"sample.steps=[{steps}]",
         f"sample.seeds=[{seed}]",

@@ -11,7 +11,7 @@ from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Evaluations, Expert
 
 
-def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Evaluations:
+def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1) -> Evaluations:
     """Evaluates exactly the selected (sample, expert) pairs.
 
     An expert that nobody selected is not touched, so one that loads on demand is not loaded.
@@ -21,6 +21,7 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Ev
         x: points, (B, *data).
         t: their common time.
         mask: (B, K) bool.
+        call: the number of this evaluation of the field, for messages.
 
     Returns:
         The evaluations, grouped by expert.
@@ -31,20 +32,21 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor) -> Ev
     asked = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
     order = sorted(asked, key=lambda k: not getattr(experts[k], "is_resident", True))
-    answers = {k: _ask(k, experts[k], x, t, groups[k]) for k in order}
+    answers = {k: _ask(k, experts[k], x, t, groups[k], call) for k in order}
     parts = [answers[k] for k in asked]
     m = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else x[:0]
     return Evaluations(sample=sample, expert=expert, m=m)
 
 
-def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor) -> Tensor:
+def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -> Tensor:
     """Expert k's answers for some rows of the batch."""
     # All rows in order: the batch itself, without a copy.
     points = x if len(rows) == len(x) else x[rows]
     m = expert.denoise(points, x.new_full((len(rows),), t))
     if m.shape != points.shape:
         raise SamplingError(
-            f"expert {k} returned shape {tuple(m.shape)} for points of shape {tuple(points.shape)} at t={t:.4g}"
+            f"expert {k} returned shape {tuple(m.shape)} for points of shape {tuple(points.shape)} at t={t:.4g}, "
+            f"evaluation {call} of the field"
         )
     return m.to(x.dtype)
 

@@ -48,7 +48,7 @@ class RoutedField:
         a = self.weights(a)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            answers = evaluate(self.experts, x, t, mask)
+            answers = evaluate(self.experts, x, t, mask, len(self.times) + 1)
         M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
         # One look at the sum; the search for the culprit is only made when there is one.
         if not bool(M.isfinite().all()):

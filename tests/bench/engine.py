@@ -73,7 +73,9 @@ def _stored(count: int, folder: Path) -> list[np.ndarray]:
 def _points(parts: list[np.ndarray], t: Tensor) -> tuple[Tensor, SchedulePoint]:
     """Noised items: what a router is asked about."""
     p = Cosine().at(t)
-    x_0 = torch.from_numpy(np.stack([parts[i % SHARDS][i % len(parts[0])] for i in range(QUERIES)]).astype(np.float32) / 127.5 - 1.0)
+    x_0 = torch.from_numpy(
+        np.stack([parts[i % SHARDS][i % len(parts[0])] for i in range(QUERIES)]).astype(np.float32) / 127.5 - 1.0
+    )
     eps = torch.randn(QUERIES, DIMENSION, generator=torch.Generator().manual_seed(0))
     return p.alpha.float()[:, None] * x_0 + p.sigma.float()[:, None] * eps, p
 
