@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_core.training.weights import load_weights
 from mixvel_routers.classification import Classification
-from mixvel_routers.classifier import check_items, make_classifier
+from mixvel_routers.classifier import check_items, load_classifier, make_classifier
 from mixvel_routers.options import ANetworkOptions
 from mixvel_routers.targets import Targets, targets_of
 from mixvel_routers.task import RouterTask
@@ -96,8 +95,4 @@ class ANetworkFamily:
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        # The seed is of no matter: every weight is replaced.
-        network = make_classifier(self.options, config.shape, len(config.fractions), 0, _WHAT)
-        load_weights(network, tensors, _WHAT)
-        device = next(iter(tensors.values())).device
-        return ANetworkRouter(network=network.to(device).eval().requires_grad_(False))
+        return ANetworkRouter(network=load_classifier(self.options, config, tensors, _WHAT))

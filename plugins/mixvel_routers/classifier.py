@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from mixvel_core.errors import RecipeError
+from mixvel_core.protocols import RouterConfig
 from mixvel_core.randomness import seeded
+from mixvel_core.training.weights import load_weights
 from mixvel_routers.options import ClassifierOptions
 
 _FREQUENCIES = 8
@@ -65,3 +68,13 @@ def make_classifier(
     with seeded(seed):
         hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
         return WithTime(nn.Sequential(*hidden, nn.Linear(widths[-1], outputs)))
+
+
+def load_classifier(
+    design: ClassifierOptions, config: RouterConfig, tensors: Mapping[str, Tensor], what: str
+) -> nn.Module:
+    """The trained network of a router, for use, on the device of ``tensors``; ArtifactError where they do not fit."""
+    # The seed is of no matter: every weight is replaced.
+    network = make_classifier(design, config.shape, len(config.fractions), 0, what)
+    load_weights(network, tensors, what)
+    return network.to(next(iter(tensors.values())).device).eval().requires_grad_(False)

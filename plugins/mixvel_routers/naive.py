@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from mixvel_core.protocols import NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_core.training.weights import load_weights
 from mixvel_routers.classification import Classification
-from mixvel_routers.classifier import check_items, make_classifier
+from mixvel_routers.classifier import check_items, load_classifier, make_classifier
 from mixvel_routers.options import ClassifierOptions
 from mixvel_routers.task import RouterTask
 
@@ -66,8 +65,4 @@ class NaiveFamily:
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        # The seed is of no matter: every weight is replaced.
-        network = make_classifier(self.options, config.shape, len(config.fractions), 0, _WHAT)
-        load_weights(network, tensors, _WHAT)
-        device = next(iter(tensors.values())).device
-        return NaiveRouter(network=network.to(device).eval().requires_grad_(False))
+        return NaiveRouter(network=load_classifier(self.options, config, tensors, _WHAT))

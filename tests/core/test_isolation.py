@@ -98,7 +98,7 @@ def test_forbidden_shards_are_noticed(together: Path, tmp_path: Path) -> None:
     """The test above can fail: what does read all shards, the monolith, does not get past one that is forbidden."""
     shards = shards_of(together)
     parts = (*shards.parts[:2], Forbidden(index=2))
-    makers = model_stages(recipe_of(TRAINED), tmp_path, Shards(key="", parts=parts, about={}))  # type: ignore[arg-type]
+    makers = model_stages(recipe_of(TRAINED), tmp_path, Shards(key="", parts=parts, about={}))  # type: ignore[arg-type]  # stand-ins for stored shards
     with pytest.raises(AssertionError, match="shard 2 was asked"):
         Run(recipe=recipe_of(TRAINED), folder=tmp_path, progress=Silent()).train(makers, "monolith")
 
