@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def engine_rows() -> Iterator[Row]:
                 _bare(parts),
                 repeats=3,
             )
+        yield _memory_row(parts)
         small = [part[:60] for part in parts]
         yield ratio(
             "posterior engine over the broadcast formula",
@@ -49,6 +51,47 @@ def engine_rows() -> Iterator[Row]:
             target="<= 0.05",
             data="600 x 3072, float32",
         )
+
+
+def _memory_row(parts: list[np.ndarray]) -> Row:
+    """How much more memory of its own a pass takes over ten times the items, as a part of the items' size."""
+    few = [part[: len(part) // 10] for part in parts]
+    taken = [_peak(_engine(items, _times())) for items in (few, parts)]
+    size = sum(part.nbytes for part in parts)
+    growth = (taken[1] - taken[0]) / size
+    return Row(
+        name="growth of the peak memory of a pass from 5000 to 50000 items, over the items' size",
+        value=growth,
+        low=growth,
+        high=growth,
+        unit="times",
+        target="< 0.1",
+        conditions={
+            "peaks": f"{taken[0] / 2**20:.0f} and {taken[1] / 2**20:.0f} MiB",
+            "items": f"{size / 2**20:.0f} MiB",
+        },
+    )
+
+
+def _peak(work: Callable[[], object]) -> int:
+    """Bytes of anonymous memory that ``work`` needs at its height; pages of a mapped file are not its own."""
+    before, highest, done = _anonymous(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            highest[0] = max(highest[0], _anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    work()
+    done.set()
+    watcher.join()
+    return max(highest[0] - before, 0)
+
+
+def _anonymous() -> int:
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
 
 
 def _times() -> Tensor:
