@@ -24,7 +24,7 @@ BATCH = 64
 
 def loop_rows() -> Iterator[Row]:
     """An expert of realistic cost, then one so small that the loop is most of the work."""
-    yield from _rows("realistic", channels=(32, 64), size=32, steps=2, repeats=7)
+    yield from _rows("realistic", channels=(32, 64), size=32, steps=5, repeats=7)
     yield from _rows("tiny", channels=(8, 8), size=8, steps=10, repeats=15)
 
 
