@@ -13,18 +13,21 @@ LARGEST = 16
 
 @frozen(kw_only=True)
 class Digits:
-    """1797 grey images of 8x8 pixels, labelled 0 to 9."""
+    """1797 grey images of 8x8 pixels, labelled 0 to 9; or those of ``labels`` alone, in the same order."""
+
+    labels: tuple[int, ...] | None = None
 
     def load(self) -> Data:
-        """Items (1797, 1, 8, 8), float32, -1 paper and 1 ink; labels the digits."""
+        """Items (n, 1, 8, 8), float32, -1 paper and 1 ink; labels the digits."""
         # Two seconds of import: paid when the data are wanted, not when a recipe is checked.
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        items = (bunch.images[:, None] * (2.0 / LARGEST) - 1.0).astype(np.float32)
+        wanted = np.isin(bunch.target, range(10) if self.labels is None else self.labels)
+        items = (bunch.images[wanted, None] * (2.0 / LARGEST) - 1.0).astype(np.float32)
         return Data(
             items=items,
-            labels=bunch.target.astype(np.int64),
+            labels=bunch.target[wanted].astype(np.int64),
             provenance={
                 "source": "scikit-learn's digits (test set of UCI's optical recognition of handwritten digits)",
                 "count": str(len(items)),

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.definition import PluginDef
 from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import DataSource, Partitioner
-from mixvel_data.options import KMeansOptions, LabelsOptions, NumpyOptions
+from mixvel_data.options import DigitsOptions, KMeansOptions, LabelsOptions, NumpyOptions
 
 EXAMPLE = Path(__file__).with_name("example.npz")
 """Eight 4x4 pictures of two classes: what ``numpy`` shows itself with."""
 
 
-def _digits(options: NoOptions) -> DataSource:
+def _digits(options: DigitsOptions) -> DataSource:
     from mixvel_data.digits import Digits
 
-    return Digits()
+    return Digits(labels=options.labels)
 
 
 def _numpy(options: NumpyOptions) -> DataSource:
@@ -51,9 +51,9 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
         PluginDef(
             kind="data",
             name="digits",
-            options=NoOptions,
+            options=DigitsOptions,
             build=_digits,
-            example=lambda: _digits(NoOptions()),
+            example=lambda: _digits(DigitsOptions()),
             summary="1797 handwritten digits of 8x8 pixels, shipped with scikit-learn",
         ),
         PluginDef(

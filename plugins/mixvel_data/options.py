@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, at_least, option
+from mixvel_core.plugin.options import Check, at_least, between, each, option
 
 
 def _are_groups(groups: tuple[tuple[int, ...], ...]) -> bool:
@@ -15,6 +15,15 @@ def _are_groups(groups: tuple[tuple[int, ...], ...]) -> bool:
 
 
 GROUPS = Check(text="a list of lists of labels, none of them empty and no label twice", holds=_are_groups)
+
+
+@frozen(kw_only=True)
+class DigitsOptions:
+    """Options of ``digits``."""
+
+    labels: tuple[int, ...] | None = option(
+        default=None, check=each(between(0, 9)), doc="only these digits, as one owner of data may hold; absent: all"
+    )
 
 
 @frozen(kw_only=True)

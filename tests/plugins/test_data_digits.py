@@ -33,3 +33,12 @@ def test_scale_is_undone_exactly(digits: Data) -> None:
 def test_provenance_names_source_and_count(digits: Data) -> None:
     assert "scikit-learn" in digits.provenance["source"]
     assert digits.provenance["count"] == "1797"
+
+
+def test_labels_choose_items_and_keep_their_order(digits: Data) -> None:
+    assert digits.labels is not None
+    some = Digits(labels=(7, 2)).load()
+    wanted = np.isin(digits.labels, (2, 7))
+    np.testing.assert_array_equal(some.items, np.asarray(digits.items)[wanted])
+    np.testing.assert_array_equal(some.labels, digits.labels[wanted])
+    assert some.provenance["count"] == str(177 + 179)
