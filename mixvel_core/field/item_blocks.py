@@ -12,9 +12,10 @@ from attrs import field, frozen
 from torch import Tensor
 
 from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import items as stored
 
-Items: TypeAlias = np.ndarray | Tensor
-"""(n, *data): uint8 arrays, maybe memory-mapped, or floats in arrays or tensors."""
+Items: TypeAlias = stored.Items | Tensor
+"""(n, *data): bytes or floats, in tensors or wherever they are stored."""
 
 _NUMBERS = 1 << 21
 """Numbers in a block: what is converted is still in the processor's cache when it is multiplied."""
@@ -84,11 +85,14 @@ class ItemBlocks:
 
     def exact(self, chosen: slice | Tensor) -> Tensor:
         """Some items minus the centre, (rows, D) float64; bytes on the scale that everything else sees them in."""
-        part = self.items[chosen if isinstance(chosen, slice) or isinstance(self.items, Tensor) else chosen.numpy()]
+        if isinstance(self.items, Tensor):
+            part: np.ndarray | Tensor = self.items[chosen]
+        else:
+            part = self.items[chosen if isinstance(chosen, slice) else chosen.numpy()]
         return exact_vectors(part) - self.centre.to(part.device if isinstance(part, Tensor) else "cpu")
 
 
-def exact_vectors(items: Items) -> Tensor:
+def exact_vectors(items: np.ndarray | Tensor) -> Tensor:
     """(n, *data) as (n, D) float64, the numbers that ``to_float`` gives; a copy, on the device where they lie."""
     if isinstance(items, Tensor):
         if items.dtype != torch.uint8:

@@ -6,6 +6,7 @@ One protocol a file. This package imports neither torch nor any plugin, so recip
 from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
 from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily, Moments, NetworkExpert
 from mixvel_core.protocols.integrator import Field, Integrator
+from mixvel_core.protocols.items import Items
 from mixvel_core.protocols.launcher import Job, Launcher
 from mixvel_core.protocols.metric import Metric, Score
 from mixvel_core.protocols.progress import Progress, ProgressTask
@@ -27,6 +28,7 @@ __all__ = [
     "Field",
     "GaussianLaw",
     "Integrator",
+    "Items",
     "Job",
     "Launcher",
     "Metric",

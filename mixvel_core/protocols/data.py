@@ -10,6 +10,8 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     import numpy as np
 
+    from mixvel_core.protocols.items import Items
+
 
 @frozen(kw_only=True)
 class GaussianLaw:
@@ -28,12 +30,12 @@ class GaussianLaw:
 class Data:
     """A data set: images or vectors, with what is known of each item.
 
-    ``items``: (n, *data), uint8 or float32 in [-1, 1]; may be memory-mapped. ``labels``: (n,) int64.
+    ``items``: (n, *data), uint8 or float32 in [-1, 1]; may be larger than memory. ``labels``: (n,) int64.
     ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report.
     ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
     """
 
-    items: np.ndarray
+    items: Items
     labels: np.ndarray | None = None
     attributes: Mapping[str, np.ndarray] = field(factory=dict)
     provenance: Mapping[str, str] = field(factory=dict)
@@ -80,8 +82,8 @@ class Shard(Protocol):
         ...
 
     @property
-    def items(self) -> np.ndarray:
-        """The items, (count, *data), uint8 or float32 in [-1, 1]."""
+    def items(self) -> Items:
+        """The items, (count, *data), uint8 or float32 in [-1, 1]; read where they are indexed, not before."""
         ...
 
     @property

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from mixvel_core.protocols.items import Items
     from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.training.options import TrainOptions
 
@@ -52,7 +53,7 @@ class TrainTask(Protocol):
     """What to train on which data. Picklable, and free of everything the job must not see."""
 
     @property
-    def items(self) -> np.ndarray:
+    def items(self) -> Items:
         """The data, (n, *data), uint8 or float32 in [-1, 1] (see ``mixvel_core.field.scale``)."""
         ...
 

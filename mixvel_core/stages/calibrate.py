@@ -7,6 +7,7 @@ router that integrates its posterior shows what has become of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mixvel_core.field.posterior import PosteriorEngine
-    from mixvel_core.protocols import NoiseSchedule, Router
+    from mixvel_core.protocols import Items, NoiseSchedule, Router
 
 BUCKETS = 8
 EARLIEST = 0.01
@@ -95,7 +96,7 @@ def measure(
     routers: Mapping[str, Router],
     schedule: NoiseSchedule,
     engine: PosteriorEngine,
-    items: Any,
+    items: Items,
     seed: int,
     device: torch.device,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -105,7 +106,7 @@ def measure(
     from mixvel_core.field.scale import to_float
     from mixvel_core.randomness import key, normal, permutation, uniform
 
-    count = _FEW if items.size > _LARGE else _COUNT
+    count = _FEW if math.prod(items.shape) > _LARGE else _COUNT
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
     x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)

@@ -61,13 +61,13 @@ def evaluate(
 
 def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateOptions, progress: Progress) -> Scores:
     metrics = [use.build() for use in options.metrics]
-    real = to_float(shards.whole.items)
+    real = shards.whole.items
     if len(real) < 2:
         raise DataError(f"{len(real)} item in all: too few to compare samples with; take more data")
     count = min(len(samples[0].array("x")), len(real) // 2)
     rng = np.random.default_rng(options.seed)
     order = rng.permutation(len(real))
-    half_a, half_b = real[order[:count]], real[order[count : 2 * count]]
+    half_a, half_b = to_float(real[order[:count]]), to_float(real[order[count : 2 * count]])
     noise = rng.standard_normal(half_a.shape).astype(np.float32)
     rows: list[dict[str, Any]] = []
     with progress.task("evaluate", len(samples) + 2, "sets") as bar:

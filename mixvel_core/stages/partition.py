@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from mixvel_core.field.gathered import spans
 from mixvel_core.files import replacing, write_json
 from mixvel_core.protocols import GaussianLaw, Progress
 from mixvel_core.recipe.dump import plain
@@ -32,10 +36,11 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
     Args:
         split: the data and their shards.
         unit: of this stage.
-        progress: told how many items went into how many shards.
+        progress: a bar over items that are many blocks; told how many went into how many shards.
     """
     unit.clear()
-    files = [file for part in split.parts for file in _write(part, unit.folder)]
+    _write_items(split, unit.folder, progress)
+    files = [file for part in split.parts for file in _write_facts(part, unit.folder)]
     about = {
         "shards": len(split.parts),
         "count": len(split.data.items),
@@ -48,8 +53,39 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
     return open_shards(unit.folder, unit.digest())
 
 
-def _write(part: Part, folder: Path) -> list[str]:
-    """The files of one shard, by name below ``folder``."""
+def _write_items(split: Split, folder: Path, progress: Progress) -> None:
+    """The items of all shards, in one pass over the data: a block of them is all that is ever in memory."""
+    items, shard_of = split.data.items, split.shard_of
+    blocks = list(spans(items))
+    bar = progress.task("partition", len(items), "items") if len(blocks) > 1 else nullcontext()
+    with ExitStack() as open_files, bar as shown:
+        files = {part.index: open_files.enter_context(_items_file(part, folder)) for part in split.parts}
+        for first, last in blocks:
+            _distribute(items[first:last], shard_of[first:last], files)
+            if shown is not None:
+                shown.update(last)
+
+
+def _distribute(block: np.ndarray, shard_of: np.ndarray, files: Mapping[int, IO[bytes]]) -> None:
+    for k in np.unique(shard_of).tolist():
+        files[k].write(block[shard_of == k].tobytes())
+
+
+@contextmanager
+def _items_file(part: Part, folder: Path) -> Iterator[IO[bytes]]:
+    """A .npy file of the shard's items that are yet to be written to it, in the order of rows."""
+    about = {
+        "descr": np.lib.format.dtype_to_descr(part.items.dtype),
+        "fortran_order": False,
+        "shape": (part.count, *part.shape),
+    }
+    with replacing(folder / str(part.index) / "items.npy") as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        yield file
+
+
+def _write_facts(part: Part, folder: Path) -> list[str]:
+    """What is known of one shard; its files, the items among them, by name below ``folder``."""
     place = folder / str(part.index)
     facts = {
         "count": part.count,
@@ -57,7 +93,6 @@ def _write(part: Part, folder: Path) -> list[str]:
         "shape": list(part.shape),
         "labels": _histogram(part.labels),
     }
-    _save_array(place / "items.npy", part.items)
     write_json(place / "shard.json", facts)
     files = [f"{part.index}/items.npy", f"{part.index}/shard.json"]
     if part.law is not None:
@@ -71,11 +106,6 @@ def _histogram(labels: np.ndarray | None) -> dict[str, int]:
         return {}
     values, counts = np.unique(labels, return_counts=True)
     return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _save_array(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def _save_law(path: Path, law: GaussianLaw) -> None:

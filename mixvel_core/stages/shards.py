@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.errors import ArtifactError
+from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.field.gathered import joined
 from mixvel_core.files import read_json
-from mixvel_core.protocols import GaussianLaw, Shard
+from mixvel_core.protocols import GaussianLaw, Items, Shard
 
 LAW = ("weights", "means", "covariances")
 
@@ -41,6 +42,16 @@ class StoredShard:
 
 
 @frozen(kw_only=True)
+class AwayShard(StoredShard):
+    """A shard that is with its owner: what is shared of it is here, its items are not."""
+
+    @property
+    def items(self) -> np.ndarray:
+        """Raises DataError: whatever needs items cannot be made here."""
+        raise DataError(f"shard {self.index}: its items stay with their owner; choose what can do without them")
+
+
+@frozen(kw_only=True)
 class WholeShard:
     """All shards as one, for the monolith: index -1, fraction 1."""
 
@@ -59,9 +70,9 @@ class WholeShard:
         return self.parts[0].shape
 
     @property
-    def items(self) -> np.ndarray:
-        """The items, shard after shard."""
-        return np.concatenate([part.items for part in self.parts])
+    def items(self) -> Items:
+        """The items, shard after shard, each where it lies."""
+        return joined(*(part.items for part in self.parts))
 
     @property
     def law(self) -> GaussianLaw | None:
@@ -92,6 +103,11 @@ class Shards:
         return WholeShard(parts=self.parts)
 
     @property
+    def are_here(self) -> bool:
+        """Whether items can be read; in an assembled run they stay with their owners."""
+        return not any(isinstance(part, AwayShard) for part in self.parts)
+
+    @property
     def fractions(self) -> tuple[float, ...]:
         """pi, (K,)."""
         return tuple(part.fraction for part in self.parts)
@@ -108,8 +124,9 @@ def open_shards(folder: Path, key: str) -> Shards:
     parts = []
     for k in range(about["shards"]):
         facts = read_json(folder / str(k) / "shard.json")
+        kind = AwayShard if facts.get("away") else StoredShard
         parts.append(
-            StoredShard(
+            kind(
                 folder=folder / str(k),
                 index=k,
                 count=facts["count"],

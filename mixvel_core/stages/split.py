@@ -1,4 +1,4 @@
-"""A data set cut into shards, still in memory: what is known before anything is written."""
+"""A data set cut into shards, on paper: what is known before anything is written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError
-from mixvel_core.protocols import Data, GaussianLaw
+from mixvel_core.field.gathered import Chosen
+from mixvel_core.protocols import Data, GaussianLaw, Items
 from mixvel_core.recipe.use import DataUse, PartitionerUse
 
 
@@ -31,10 +32,9 @@ class Part:
         return tuple(int(side) for side in self.data.items.shape[1:])
 
     @property
-    def items(self) -> np.ndarray:
-        """The items, (count, *data)."""
-        items: np.ndarray = self.data.items[self.rows]
-        return items
+    def items(self) -> Items:
+        """The items, (count, *data), where the data set has them."""
+        return Chosen(source=self.data.items, rows=self.rows)
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -48,6 +48,14 @@ class Split:
 
     data: Data
     parts: tuple[Part, ...]
+
+    @property
+    def shard_of(self) -> np.ndarray:
+        """The shard of each item, (n,) int64."""
+        home = np.empty(len(self.data.items), np.int64)
+        for part in self.parts:
+            home[part.rows] = part.index
+        return home
 
 
 def split(data: DataUse, partitioner: PartitionerUse, seed: int) -> Split:

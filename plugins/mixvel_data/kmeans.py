@@ -34,7 +34,7 @@ class KMeansPartitioner:
         count = len(data.items)
         if self.shards > count:
             raise DataError(f"partition kmeans: {self.shards} shards of {count} items; ask for {count} shards at most")
-        points = to_float(data.items).reshape(count, -1)
+        points = to_float(data.items[:]).reshape(count, -1)
         if self.pca is not None and self.pca > min(points.shape):
             raise DataError(
                 f"partition kmeans: {self.pca} components of {count} items with {points.shape[1]} values each; "

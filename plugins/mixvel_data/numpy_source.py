@@ -9,7 +9,8 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError
-from mixvel_core.protocols import Data
+from mixvel_core.field.gathered import joined
+from mixvel_core.protocols import Data, Items
 from mixvel_data.array_files import read_npy, read_npz
 from mixvel_data.item_arrays import Layout, as_items, as_labels
 
@@ -74,7 +75,7 @@ class NumpySource:
                     "make all files of the folder alike"
                 )
         labels = labels_of(files)
-        items = np.concatenate(parts)
+        items = joined(*parts)
         classes = ", ".join(f"{label} {file.name}" for label, file in sorted(zip(labels, files, strict=True)))
         return Data(
             items=items,
@@ -82,7 +83,7 @@ class NumpySource:
             provenance={**self._provenance(items), "classes": classes},
         )
 
-    def _provenance(self, items: np.ndarray) -> dict[str, str]:
+    def _provenance(self, items: Items) -> dict[str, str]:
         return {"source": f"NumPy data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
 
     def _refuse_label_name(self) -> None:

@@ -48,7 +48,7 @@ def _density_expert(tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> D
 def _items(shard: Shard, bandwidth: float) -> dict[str, Tensor]:
     return {
         # A copy: the items may be a file that is mapped for reading only, which torch cannot hold.
-        "items": torch.tensor(to_float(shard.items)),
+        "items": torch.tensor(to_float(shard.items[:])),
         "bandwidth": torch.tensor(bandwidth, dtype=torch.float64),
     }
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.protocols import NoiseSchedule, Objective, Shard
+from mixvel_core.field.gathered import joined
+from mixvel_core.protocols import Items, NoiseSchedule, Objective, Shard
 from mixvel_core.training.options import TrainOptions
 
 
@@ -25,9 +26,9 @@ class RouterTask:
     make: Callable[[tuple[Shard, ...], NoiseSchedule, int], Objective]
 
     @property
-    def items(self) -> np.ndarray:
-        """All items, shard by shard; read and joined when asked, so that the task itself stays small."""
-        return np.concatenate([shard.items for shard in self.members])
+    def items(self) -> Items:
+        """All items, shard by shard, each where it lies; opened when asked, so that the task itself stays small."""
+        return joined(*(shard.items for shard in self.members))
 
     @property
     def shards(self) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
+from mixvel_core.protocols import ExpertConfig, Items, Moments, NoiseSchedule, Shard
 from mixvel_core.training.weights import check_same, load_weights
 from mixvel_unet.expert import UNetExpert
 from mixvel_unet.network import make_unet
@@ -58,7 +58,7 @@ class UNetFamily:
         )
 
 
-def item_moments(items: np.ndarray, block: int = 1024) -> Moments:
+def item_moments(items: Items, block: int = 1024) -> Moments:
     """Mean and variance of items (n, *data), in float64 a block at a time: they may not fit in memory as floats."""
     mean = np.zeros(items.shape[1:], np.float64)
     for start in range(0, len(items), block):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from mixvel_core.field.conversions import Prediction, add_noise, point_for, target
-from mixvel_core.protocols import Batch, NoiseSchedule, Shard
+from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_unet.network import make_unet
 from mixvel_unet.options import UNetOptions
@@ -40,7 +39,7 @@ class UNetTask:
     design: UNetOptions
 
     @property
-    def items(self) -> np.ndarray:
+    def items(self) -> Items:
         """The shard's items."""
         return self.shard.items
 

@@ -39,7 +39,7 @@ def test_every_item_is_in_its_shard_in_the_order_of_the_data() -> None:
     assert [part.index for part in made.parts] == [0, 1, 2]
     assert [part.count for part in made.parts] == [1, 3, 1]
     assert [part.fraction for part in made.parts] == [0.2, 0.6, 0.2]
-    assert made.parts[1].items.tolist() == [[0, 1], [4, 5], [8, 9]]
+    assert made.parts[1].items[:].tolist() == [[0, 1], [4, 5], [8, 9]]
     assert made.parts[1].labels is not None
     assert made.parts[1].labels.tolist() == [7, 9, 7]
     assert {part.shape for part in made.parts} == {(2,)}

@@ -80,7 +80,7 @@ def test_items_of_all_shards_keep_their_label() -> None:
     task = pickle.loads(pickle.dumps(family().tasks(shards, Cosine())["a"]))
     assert task.shards.tolist() == [0] * 2 + [1] * 5 + [2] * 3
     for k, shard in enumerate(shards):
-        assert np.array_equal(task.items[task.shards == k], shard.items)
+        assert np.array_equal(task.items[np.flatnonzero(task.shards == k)], shard.items)
 
 
 @pytest.mark.parametrize("counts", [(4,), (4, 3, 5)])
