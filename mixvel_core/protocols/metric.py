@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 class Score:
     """One number with what it takes to compare it: scores with different conditions are not comparable.
 
-    ``name``: for example "w2". ``value``: smaller is better. ``conditions``: count, feature space, resolution...
+    ``name``: for example "w2". ``value``: smaller is better, unless ``larger_is_better``. ``conditions``: count,
+    feature space, resolution...
     """
 
     name: str
     value: float
     conditions: Mapping[str, str] = field(factory=dict)
+    larger_is_better: bool = False
 
 
 class Metric(Protocol):
@@ -28,4 +30,23 @@ class Metric(Protocol):
 
     def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
         """The distance of ``samples`` (n, *data) from ``reference`` (m, *data), both float32 in [-1, 1]."""
+        ...
+
+
+class Scorer(Protocol):
+    """A metric that has read its reference."""
+
+    def scores(self, samples: np.ndarray) -> Sequence[Score]:
+        """One or more scores of ``samples`` (n, *data), float32 in [-1, 1], against that reference."""
+        ...
+
+
+@runtime_checkable
+class ReferenceMetric(Protocol):
+    """A metric that reads the reference once for all sets of samples, or that gives several scores."""
+
+    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score: ...
+
+    def against(self, reference: np.ndarray) -> Scorer:
+        """What scores samples against ``reference`` (m, *data), float32 in [-1, 1]."""
         ...

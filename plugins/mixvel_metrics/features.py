@@ -12,9 +12,17 @@ from mixvel_metrics.random_conv import RandomConv
 
 FeatureName: TypeAlias = Literal["pixels", "random-conv"]
 
+BLOCK = 256
+"""Items whose features are computed together."""
+
 
 class FeatureSpace(Protocol):
     """A fixed map of items to vectors: not fitted to anything, so that it is the same for every score."""
+
+    @property
+    def name(self) -> str:
+        """A short name, which scores carry."""
+        ...
 
     @property
     def dimension(self) -> int:
@@ -38,6 +46,11 @@ class Pixels:
     dimension: int
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        return "pixels"
+
+    @property
     def description(self) -> str:
         """Its name."""
         return "pixels"
@@ -56,3 +69,11 @@ def feature_space(name: FeatureName, shape: tuple[int, ...]) -> FeatureSpace:
     if name == "random-conv":
         return RandomConv.for_shape(shape)
     return Pixels(dimension=int(np.prod(shape)))
+
+
+def features_of(space: FeatureSpace, items: np.ndarray) -> np.ndarray:
+    """All features of items (n, *data), a block at a time: (n, D) float32, half the memory of what ``of`` gives."""
+    out = np.empty((len(items), space.dimension), np.float32)
+    for start in range(0, len(items), BLOCK):
+        out[start : start + BLOCK] = space.of(items[start : start + BLOCK])
+    return out

@@ -8,7 +8,7 @@ from typing import Any
 from mixvel_core.plugin.definition import PluginDef
 from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import Metric
-from mixvel_metrics.options import FrechetOptions, SlicedWasserstein2Options, Wasserstein2Options
+from mixvel_metrics.options import FIDOptions, FrechetOptions, SlicedWasserstein2Options, Wasserstein2Options
 
 
 def _w2(options: Wasserstein2Options) -> Metric:
@@ -26,12 +26,26 @@ def _sliced_w2(options: SlicedWasserstein2Options) -> Metric:
 def _frechet(options: FrechetOptions) -> Metric:
     from mixvel_metrics.frechet import Frechet
 
-    return Frechet(features=options.features)
+    return Frechet(features=options.features, further=options.further)
+
+
+def _fid(options: FIDOptions) -> Metric:
+    from mixvel_metrics.fid import FID
+    from mixvel_metrics.inception import load_inception
+
+    return FID(inception=load_inception(options.weights), further=options.further, statistics=options.statistics)
+
+
+def _fid_example() -> Metric:
+    from mixvel_metrics.fid import FID
+    from mixvel_metrics.inception import stand_in
+
+    return FID(inception=stand_in())
 
 
 @hookimpl
 def mixvel_metrics() -> Sequence[PluginDef[Any, Metric]]:
-    """w2, sliced-w2, frechet."""
+    """w2, sliced-w2, frechet, fid."""
     return (
         PluginDef(
             kind="metric",
@@ -56,5 +70,13 @@ def mixvel_metrics() -> Sequence[PluginDef[Any, Metric]]:
             build=_frechet,
             example=lambda: _frechet(FrechetOptions()),
             summary="squared Frechet distance between Gaussians fitted to features; not FID, which is one network's",
+        ),
+        PluginDef(
+            kind="metric",
+            name="fid",
+            options=FIDOptions,
+            build=_fid,
+            example=_fid_example,
+            summary="FID-N of Inception features, with KID, precision and recall; needs the extra fid and its weights",
         ),
     )

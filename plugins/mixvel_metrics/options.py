@@ -33,3 +33,25 @@ class FrechetOptions:
     features: Literal["pixels", "random-conv"] = option(
         default="pixels", doc="the feature space: the values themselves, or a fixed random network (images only)"
     )
+    further: tuple[Literal["kernel", "precision", "recall"], ...] = option(
+        default=(),
+        doc="scores of the same features beside it: kernel distance, precision, recall; keeps the features in memory",
+    )
+
+
+@frozen(kw_only=True)
+class FIDOptions:
+    """Options of ``fid``."""
+
+    weights: str | None = option(
+        default=None, doc="file of the Inception weights; absent: where torch-fidelity keeps them in torch's cache"
+    )
+    further: tuple[Literal["kernel", "precision", "recall"], ...] = option(
+        default=("kernel", "precision", "recall"),
+        doc="scores of the same features beside it (KID, precision, recall); keeps the features in memory",
+    )
+    statistics: str | None = option(
+        default=None,
+        doc="file that keeps the statistics of the real items: written where there is none, refused where it was "
+        "made in other conditions",
+    )

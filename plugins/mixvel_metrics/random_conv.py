@@ -59,6 +59,11 @@ class RandomConv:
         return cls(layers=tuple(_layer(i, *pair) for i, pair in enumerate(pairwise(widths))))
 
     @property
+    def name(self) -> str:
+        """Its name."""
+        return "random-conv"
+
+    @property
     def dimension(self) -> int:
         """The channels of the last layer."""
         return len(self.layers[-1].bias)

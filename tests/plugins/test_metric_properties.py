@@ -112,12 +112,16 @@ def test_definitions_import_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
+def rgb(count: int, seed: int) -> np.ndarray:
+    return np.repeat(images(count, seed), 3, axis=1)
+
+
 def test_examples_score() -> None:
     definitions = mixvel_metrics()
-    assert [definition.name for definition in definitions] == ["w2", "sliced-w2", "frechet"]
+    assert [definition.name for definition in definitions] == ["w2", "sliced-w2", "frechet", "fid"]
     for definition in definitions:
         resolve_types(definition.options)
-        score = definition.example().score(images(6, 0), images(6, 1))
+        score = definition.example().score(rgb(6, 0), rgb(6, 1))
         assert isinstance(score, Score)
         assert score.value > 0
         assert {"samples", "reference", "shape", "features"} <= set(score.conditions)

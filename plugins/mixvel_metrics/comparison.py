@@ -1,0 +1,126 @@
+"""Two sets of items compared in one feature space: Frechet distance, kernel distance, precision and recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+from attrs import field, frozen
+
+from mixvel_core.protocols import Score
+from mixvel_metrics.coverage import NEIGHBOURS, precision_recall
+from mixvel_metrics.features import BLOCK, FeatureSpace, features_of
+from mixvel_metrics.frechet_distance import squared_frechet
+from mixvel_metrics.item_sets import check_sets, conditions
+from mixvel_metrics.kernel_distance import kernel_distance
+from mixvel_metrics.moments import Gaussian, Moments
+
+Further: TypeAlias = Literal["kernel", "precision", "recall"]
+
+
+@frozen(kw_only=True)
+class Names:
+    """What the scores of a feature space are called."""
+
+    frechet: str
+    kernel: str
+    precision: str
+    recall: str
+
+    @classmethod
+    def of(cls, space: str) -> Names:
+        """The names in any space but Inception's."""
+        return cls(
+            frechet=f"frechet-{space}",
+            kernel=f"kernel-{space}",
+            precision=f"precision-{space}",
+            recall=f"recall-{space}",
+        )
+
+
+@frozen(kw_only=True, eq=False, slots=False)
+class Comparison:
+    """Scores of sets of samples against one reference, whose features are computed once.
+
+    ``reference``: (m, *data). ``further``: what is scored besides the Frechet distance; it holds the features of both
+    sets in memory, 4 bytes a value, where the Frechet distance alone holds a block at a time. ``fitted``: the Gaussian
+    of the reference's features, where it is known already. ``stated``: further conditions of every score.
+    """
+
+    space: FeatureSpace
+    names: Names
+    reference: np.ndarray
+    further: tuple[Further, ...] = ()
+    fitted: Gaussian | None = None
+    stated: dict[str, str] = field(factory=dict)
+
+    def scores(self, samples: np.ndarray) -> Sequence[Score]:
+        """The Frechet distance of ``samples`` (n, *data), then what else is asked for.
+
+        Raises:
+            SamplingError, DataError: see ``check_sets``.
+        """
+        least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
+        check_sets(self.names.frechet, samples, self.reference, least=least)
+        if not self.further:
+            return (self._frechet(samples, fit(self.space, samples)),)
+        features = features_of(self.space, samples)
+        return (self._frechet(samples, fit_features(features)), *self._further(samples, features))
+
+    @cached_property
+    def gaussian(self) -> Gaussian:
+        """The Gaussian of the reference's features."""
+        if self.fitted is not None:
+            return self.fitted
+        return fit_features(self._features) if self.further else fit(self.space, self.reference)
+
+    @cached_property
+    def _features(self) -> np.ndarray:
+        return features_of(self.space, self.reference)
+
+    def _frechet(self, samples: np.ndarray, fitted: Gaussian) -> Score:
+        value = squared_frechet(fitted, self.gaussian)
+        return self._score(samples, self.names.frechet, value, quantity="squared distance")
+
+    def _further(self, samples: np.ndarray, features: np.ndarray) -> Sequence[Score]:
+        found = []
+        if "kernel" in self.further:
+            value = kernel_distance(features, self._features)
+            found.append(self._score(samples, self.names.kernel, value, quantity="squared MMD, unbiased, all pairs"))
+        if {"precision", "recall"} & set(self.further):
+            precision, recall = precision_recall(features, self._features)
+            shares = {"precision": (self.names.precision, precision), "recall": (self.names.recall, recall)}
+            for kind in self.further:
+                if kind in shares:
+                    name, value = shares[kind]
+                    quantity = f"share covered, {NEIGHBOURS} neighbours"
+                    found.append(self._score(samples, name, value, quantity=quantity, larger_is_better=True))
+        return found
+
+    def _score(
+        self, samples: np.ndarray, name: str, value: float, *, quantity: str, larger_is_better: bool = False
+    ) -> Score:
+        stated = {
+            **conditions(samples, self.reference, self.space.description),
+            **self.stated,
+            "quantity": quantity,
+        }
+        return Score(name=name, value=value, conditions=stated, larger_is_better=larger_is_better)
+
+
+def fit(space: FeatureSpace, items: np.ndarray) -> Gaussian:
+    """The Gaussian with the mean and covariance of the features of items (n, *data), n >= 2, a block at a time."""
+    moments = Moments(dimension=space.dimension)
+    for start in range(0, len(items), BLOCK):
+        moments.update(space.of(items[start : start + BLOCK]))
+    return moments.finish()
+
+
+def fit_features(features: np.ndarray) -> Gaussian:
+    """The same from features (n, D)."""
+    moments = Moments(dimension=features.shape[1])
+    for start in range(0, len(features), BLOCK):
+        moments.update(features[start : start + BLOCK])
+    return moments.finish()
