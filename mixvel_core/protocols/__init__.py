@@ -8,15 +8,16 @@ from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, Ex
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.items import Items
 from mixvel_core.protocols.launcher import Job, Launcher
-from mixvel_core.protocols.metric import Metric, Score
+from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
-from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
+from mixvel_core.protocols.schedule import BoundedSchedule, NoiseSchedule, SchedulePoint, Suprema
 from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
     "Batch",
+    "BoundedSchedule",
     "Data",
     "DataSource",
     "DensityExpert",
@@ -28,6 +29,7 @@ __all__ = [
     "Field",
     "GaussianLaw",
     "Integrator",
+    "InvertibleSchedule",
     "Items",
     "Job",
     "Launcher",
@@ -40,12 +42,16 @@ __all__ = [
     "Prior",
     "Progress",
     "ProgressTask",
+    "ReferenceMetric",
     "Router",
     "RouterConfig",
     "RouterFamily",
     "SchedulePoint",
     "Score",
+    "Scorer",
     "Selector",
     "Shard",
+    "SteppedSchedule",
+    "Suprema",
     "TrainTask",
 ]
