@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -38,4 +38,61 @@ class NoiseSchedule(Protocol):
             A point whose fields have the shape, dtype and device of ``t``. alpha falls from 1 at t = 0;
             alpha / sigma is strictly decreasing; d_sigma may be infinite at t = 0 where sigma is a root.
         """
+        ...
+
+
+@frozen(kw_only=True)
+class Suprema:
+    """The largest absolute values that derivatives of a schedule take on intervals of time; shape of the intervals.
+
+    ``d_alpha``, ``dd_alpha``: of the first and second derivative of alpha. ``d_sigma``, ``dd_sigma``: the same of sigma;
+    None where the schedule is variance preserving, whose sigma alpha determines. Infinite where there is no bound.
+    """
+
+    d_alpha: Tensor
+    dd_alpha: Tensor
+    d_sigma: Tensor | None = None
+    dd_sigma: Tensor | None = None
+
+
+@runtime_checkable
+class BoundedSchedule(Protocol):
+    """A schedule that can prove bounds of its derivatives between grid times, where values at grid times prove nothing.
+
+    Optional: without it the constants of the theory are estimates, and are reported as such.
+    """
+
+    def at(self, t: Tensor) -> SchedulePoint: ...
+
+    def suprema(self, low: Tensor, high: Tensor) -> Suprema:
+        """Upper bounds over each interval [low, high].
+
+        Args:
+            low, high: ends in [0, 1], low <= high, the same shape, float64.
+
+        Returns:
+            Bounds that are attained, or that tend to the true suprema as the intervals shrink.
+        """
+        ...
+
+
+@runtime_checkable
+class InvertibleSchedule(Protocol):
+    """A schedule that knows its times by their noise in closed form; others are searched (``mixvel_core.field.clock``)."""
+
+    def at(self, t: Tensor) -> SchedulePoint: ...
+
+    def time_of(self, angle: Tensor) -> Tensor:
+        """The time at which atan(sigma/alpha) is ``angle``, in [0, pi/2]; beyond the schedule's last angle any t >= 1."""
+        ...
+
+
+@runtime_checkable
+class SteppedSchedule(Protocol):
+    """A schedule that came with its own way to choose N steps; the grid ``native`` asks it."""
+
+    def at(self, t: Tensor) -> SchedulePoint: ...
+
+    def times(self, steps: int) -> Sequence[float]:
+        """N + 1 strictly falling times in [0, 1]. Raises UsageError where it has no such steps."""
         ...
