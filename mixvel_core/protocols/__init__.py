@@ -4,7 +4,15 @@ One protocol a file. This package imports neither torch nor any plugin, so recip
 """
 
 from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
-from mixvel_core.protocols.expert import DensityExpert, Expert, ExpertConfig, ExpertFamily, Moments, NetworkExpert
+from mixvel_core.protocols.expert import (
+    DensityExpert,
+    DiscreetFamily,
+    Expert,
+    ExpertConfig,
+    ExpertFamily,
+    Moments,
+    NetworkExpert,
+)
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.items import Items
 from mixvel_core.protocols.launcher import Job, Launcher
@@ -21,6 +29,7 @@ __all__ = [
     "Data",
     "DataSource",
     "DensityExpert",
+    "DiscreetFamily",
     "Draws",
     "Evaluations",
     "Expert",
