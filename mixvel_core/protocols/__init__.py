@@ -19,7 +19,14 @@ from mixvel_core.protocols.launcher import Job, Launcher
 from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
-from mixvel_core.protocols.schedule import BoundedSchedule, NoiseSchedule, SchedulePoint, Suprema
+from mixvel_core.protocols.schedule import (
+    BoundedSchedule,
+    InvertibleSchedule,
+    NoiseSchedule,
+    SchedulePoint,
+    SteppedSchedule,
+    Suprema,
+)
 from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 

@@ -106,3 +106,15 @@ class ExpertFamily(Protocol):
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Expert:
         """The expert that ``tensors`` describe, on the device where they lie."""
         ...
+
+
+@runtime_checkable
+class DiscreetFamily(Protocol):
+    """A family whose experts can do without the moments of their shard, which their owner may keep."""
+
+    def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What ``tensors`` returned without anything but the network; ``load`` takes it too.
+
+        Raises RecipeError where these options do not work without.
+        """
+        ...
