@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from attrs import asdict, frozen
+from torch import Tensor
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols.progress import Progress
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.sealed import read_sealed, write_sealed
 from mixvel_core.training.state import TrainState
+from mixvel_core.training.world import World
 
 _HOUSEKEEPING = ("checkpoint_every", "keep", "log_every")
 
@@ -37,31 +39,54 @@ class Checkpoints:
         for path in self._paths()[: -self.keep]:
             path.unlink()
 
-    def resume(self, state: TrainState, progress: Progress) -> None:
+    def resume(self, state: TrainState, progress: Progress, world: World) -> None:
         """Restores the newest valid checkpoint into a fresh ``state``, which stays as it is where there is none.
 
-        Damaged ones are named and removed: their steps are done again. Raises ArtifactError for a checkpoint
-        that is whole but belongs to another network, other data or other options.
+        The worker that leads chooses it, and all others take up the same. Damaged ones are named and removed: their
+        steps are done again. Raises ArtifactError for a checkpoint that is whole but belongs to another network,
+        other data or other options, and where a worker cannot read what the leading one has read.
         """
+        if world.leads:
+            self._take_newest(state, progress)
+        step = world.agree(state.step)
+        if not world.leads and step:
+            self._take(self._path(step), state)
+        if state.step != step:
+            raise ArtifactError(f"{self._path(step)}: worker {world.rank} is at step {state.step}; run again to go on")
+
+    def _take_newest(self, state: TrainState, progress: Progress) -> None:
         for leftover in self.folder.glob(".*"):
             leftover.unlink(missing_ok=True)  # what a killed process was writing
         for path in reversed(self._paths()):
             try:
-                tensors, metadata = read_sealed(path)
-                self._check_step(path, metadata)
+                tensors, metadata = self._read(path)
             except ArtifactError:
                 progress.line(f"{path}: damaged; removed, its steps are done again")
-                # Kept, it would count among the newest and push a good one out. Another worker may be faster.
+                # Kept, it would count among the newest and push a good one out.
                 path.unlink(missing_ok=True)
                 continue
-            self._check_identity(path, metadata)
-            state.restore(tensors, metadata["step"], str(path))
+            self._restore(path, tensors, metadata, state)
             return
 
-    def _check_step(self, path: Path, metadata: Mapping[str, Any]) -> None:
+    def _take(self, path: Path, state: TrainState) -> None:
+        try:
+            tensors, metadata = self._read(path)
+        except ArtifactError as error:
+            raise ArtifactError(f"{error}; every worker must see the run folder as the leading one does") from None
+        self._restore(path, tensors, metadata, state)
+
+    def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, metadata = read_sealed(path)
         step = metadata.get("step")
         if not isinstance(step, int) or path != self._path(step):
             raise ArtifactError(f"{path}: damaged (it holds step {step})")
+        return tensors, metadata
+
+    def _restore(
+        self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], state: TrainState
+    ) -> None:
+        self._check_identity(path, metadata)
+        state.restore(tensors, metadata["step"], str(path))
 
     def _check_identity(self, path: Path, metadata: Mapping[str, Any]) -> None:
         found, wanted = _flat(metadata), _flat(self.identity)

@@ -40,7 +40,7 @@ def train(job: Job, *, device: torch.device, progress: Progress, world: World = 
         ArtifactError: the folder holds another training, or cannot be written.
         KeyboardInterrupt, SystemExit: passed on after a checkpoint at the step in hand.
     """
-    if is_trained(job.folder):
+    if world.agree(world.leads and is_trained(job.folder)):
         progress.line(f"{job.name}: already trained")
         return
     if trained_path(job.folder).exists():
@@ -50,7 +50,7 @@ def train(job: Job, *, device: torch.device, progress: Progress, world: World = 
     state = TrainState(objective.network.to(device).train(), job.task.options)
     same = identity(job.seed, batches.count, job.task.options)
     checkpoints = Checkpoints(folder=job.folder / "state", keep=job.task.options.keep, identity=same)
-    checkpoints.resume(state, progress)
+    checkpoints.resume(state, progress, world)
     _run(job, objective, state, batches, checkpoints, progress, world)
     if world.leads:
         write_trained(job.folder, state.average.tensors, same)
@@ -81,10 +81,10 @@ def _run(
                     watch.see(state.step, losses["loss"], norm)
                     last = state.step == options.steps
                     if last or state.step == 1 or state.step % options.log_every == 0:
-                        watch.check()
+                        watch.check(world)
                         note = record.write(state.step, losses)
                     if last or state.step % options.checkpoint_every == 0:
-                        watch.check()
+                        watch.check(world)
                         if world.leads:
                             checkpoints.save(state)
                 bar.update(state.step, note)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import TrainingError
+from mixvel_core.training.world import World
 
 
 class Watch:
@@ -20,11 +21,14 @@ class Watch:
         fine = loss.detach().isfinite() & norm.isfinite()
         self._first = torch.where(fine | (self._first > 0), self._first, step)
 
-    def check(self) -> None:
-        """Raises TrainingError naming the first step that went wrong, if one did."""
-        if step := int(self._first):
+    def check(self, world: World) -> None:
+        """Raises TrainingError naming the first step that went wrong, if one did: on every worker if on one, because
+        those who go on alone would wait for the others without end."""
+        if int(world.mean(self._first.sign().float()) > 0):
+            step = int(self._first)
+            where = f"step {step}" if step else "at another worker"
             raise TrainingError(
-                f"{self._name}: step {step}: the loss or its gradient is not finite; lower learning_rate or look at "
+                f"{self._name}: {where}: the loss or its gradient is not finite; lower learning_rate or look at "
                 "the data, and start afresh; the last good checkpoint is kept"
             )
 

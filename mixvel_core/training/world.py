@@ -8,6 +8,7 @@ from attrs import field, frozen
 from torch import Tensor, nn
 
 from mixvel_core.errors import TrainingError
+from mixvel_core.store.reading import GroupReader, ThreadReader
 
 
 def _same_module(network: nn.Module) -> nn.Module:
@@ -18,18 +19,26 @@ def _same_tensor(value: Tensor) -> Tensor:
     return value
 
 
+def _same_number(value: int) -> int:
+    return value
+
+
 @frozen(kw_only=True)
 class World:
     """Worker ``rank`` of ``size``; one worker alone by default.
 
     ``wrap``: makes the module whose backward pass averages gradients over the workers. ``mean``: averages a
-    scalar over the workers, for the record. Rank 0 alone writes files.
+    scalar over the workers, for the record. ``agree``: gives every worker the number that rank 0 calls it with.
+    ``reader``: reads data that are streamed; it decides where and how they are read, never what comes out.
+    Rank 0 alone writes files and decides from them where to go on.
     """
 
     rank: int = 0
     size: int = 1
     wrap: Callable[[nn.Module], nn.Module] = field(default=_same_module)
     mean: Callable[[Tensor], Tensor] = field(default=_same_tensor)
+    agree: Callable[[int], int] = field(default=_same_number)
+    reader: GroupReader = field(factory=ThreadReader)
 
     @property
     def leads(self) -> bool:

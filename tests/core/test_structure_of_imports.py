@@ -18,11 +18,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "randomness", "files", "spelling", "device"),
     ("protocols",),
     ("progress",),
-    ("plugin", "field"),
+    ("plugin", "field", "store"),
     ("recipe", "sampling", "training", "reference", "theory", "pictures"),
     ("stages",),
     ("pipeline", "plan", "finished"),
-    ("study",),
+    ("study", "testing", "scaffold"),
     ("cli",),
 )
 """The rooms of mixvel_core, lowest first: each may import its own layer and those below."""
@@ -32,12 +32,12 @@ UPWARDS = {
     ("mixvel_core.protocols.training", "mixvel_core.training.options"),
 }
 
-FOR_PLUGINS = ("types", "errors", "randomness", "files", "protocols", "plugin", "field", "training")
+FOR_PLUGINS = ("types", "errors", "randomness", "files", "protocols", "plugin", "field", "store", "training")
 
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.reference"],
     "diffusers": ["mixvel_unet.network"],
-    "ray": [],
+    "ray": ["mixvel_ray.cluster", "mixvel_ray.fit"],
 }
 
 
@@ -124,7 +124,20 @@ def test_some_packages_have_one_importer(package: str) -> None:
     assert importers == ONLY_IMPORTERS[package]
 
 
-HEAVY = {"torch", "numpy", "ray", "diffusers", "sklearn", "matplotlib", "scipy", "ot", "torchdiffeq", "rich.progress"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "ray",
+    "pyarrow",
+    "fsspec",
+    "diffusers",
+    "sklearn",
+    "matplotlib",
+    "scipy",
+    "ot",
+    "torchdiffeq",
+    "rich.progress",
+}
 
 
 def test_the_command_and_what_plugins_say_of_themselves_are_light() -> None:

@@ -1,0 +1,132 @@
+"""The cluster: one that is running, or a quiet one on this machine for as long as it is needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import ray
+from attrs import frozen
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from mixvel_core.errors import RecipeError
+from mixvel_ray.mailbox import Mailbox
+from mixvel_ray.room import Node
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    # How soon a worker that died or is done is noticed.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    # Each would be a process or a thread more for every job.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+    # Workers go to the driver's folder themselves.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+"""Of Ray, unless the user has set them otherwise. They are read when a run begins."""
+
+
+@frozen(kw_only=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Its machines."""
+        return tuple(Node(resources=node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+    def mailbox(self) -> Any:
+        """A mailbox that lives as long as the driver's node: its handle."""
+        here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+        return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
+
+    def call(self, method: Any, *arguments: object) -> Any:
+        """Calls a method of an actor and waits for its answer."""
+        return ray.get(method.remote(*arguments))
+
+
+@contextmanager
+def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Iterator[Cluster]:
+    """The cluster at ``address``, at RAY_ADDRESS, or on this machine; left, or shut down, at the end of the block.
+
+    A process that is connected already stays so: then ``address`` and ``local_cpus`` say nothing.
+    Raises RecipeError where no cluster answers.
+    """
+    wanted = address or os.environ.get("RAY_ADDRESS")
+    own = wanted is None or wanted == "local"
+    with _settings(_SETTINGS | (_password() if own and not ray.is_initialized() else {})):
+        if ray.is_initialized():
+            yield Cluster()
+            return
+        try:
+            with _handlers_kept():
+                _connect(None if own else wanted, local_cpus, verbose)
+            yield Cluster()
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    try:
+        if address is None:
+            # Named: without an address Ray would join whatever cluster it finds on this machine.
+            ray.init(
+                address="local",
+                num_cpus=local_cpus,
+                include_dashboard=False,
+                logging_level=level,
+                log_to_driver=verbose,
+            )
+        else:
+            ray.init(address=address, logging_level=level, log_to_driver=verbose)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        where = "on this machine" if address is None else f"at {address}"
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RecipeError(
+            f"launcher ray: no cluster {where} ({first}); start one with `ray start --head`, or leave out "
+            "launcher.address and RAY_ADDRESS"
+        ) from None
+    except SystemExit:
+        # Ray's answer to SIGTERM while it starts.
+        raise KeyboardInterrupt from None
+
+
+@cache
+def _password() -> Mapping[str, str]:
+    """Keeps others on this machine out of its cluster, without the file in the home folder that Ray would make for
+    that. One for the process: Ray reads it once and keeps it."""
+    return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+@contextmanager
+def _settings(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the block, where they are not set."""
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Puts back the signal handlers that stood before the block, in which Ray sets its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)

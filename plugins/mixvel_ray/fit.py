@@ -1,0 +1,147 @@
+"""One job as a Ray Train run. With ``cluster`` the only importer of ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from attrs import define, field, frozen
+from ray.exceptions import RayError
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mixvel_core.errors import MixvelError, TrainingError
+from mixvel_core.training.world import World
+from mixvel_ray.mailbox import Event
+from mixvel_ray.report import NoReport, Report
+from mixvel_ray.room import Room
+from mixvel_ray.work import Work
+
+
+@frozen(kw_only=True)
+class Fit:
+    """Runs works. ``mailbox``: an actor's handle. ``scratch``: a folder for Ray's own notes, on the driver's node.
+
+    Checkpoints are the training's own, in the job's folder: they are sealed, and the newest whole one is always
+    found, where Ray's manager may fall back one.
+    """
+
+    room: Room
+    max_failures: int
+    mailbox: Any
+    scratch: Path
+
+    def run(self, work: Work) -> None:
+        """Returns when the job is trained. Raises TrainingError where its workers failed too often."""
+        need = dict(self.room.need)
+        trainer = ray.train.torch.TorchTrainer(
+            _work,
+            train_loop_config={"work": work, "mailbox": self.mailbox},
+            # NCCL refuses two workers on one GPU.
+            torch_config=ray.train.torch.TorchConfig(backend="nccl" if self.room.gpus >= 1 else "gloo"),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=self.room.workers, use_gpu=self.room.gpus > 0, resources_per_worker=need
+            ),
+            run_config=ray.train.RunConfig(
+                name=work.job.name,
+                storage_path=str(self.scratch),
+                failure_config=ray.train.FailureConfig(max_failures=self.max_failures),
+                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=work.job.task.options.keep),
+                logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+            ),
+        )
+        try:
+            trainer.fit()
+        except (ray.train.TrainingFailedError, RayError) as error:
+            raise self._said(work, error) from None
+
+    def _said(self, work: Work, error: Exception) -> MixvelError:
+        """The failure in a line: our own error where one of the workers had one, else the first cause."""
+        causes = [cause_of(e) for _, e in sorted(getattr(error, "worker_failures", {}).items())] or [error]
+        ours = [cause for cause in causes if isinstance(cause, MixvelError)]
+        if ours:
+            return ours[0]
+        lines = str(causes[0]).strip().splitlines() or [""]
+        what = f"{type(causes[0]).__name__}: {lines[0]}".rstrip(": ")
+        return TrainingError(
+            f"{work.job.name}: its workers failed {self.max_failures + 1} times, at last by {what}; what was saved is "
+            "kept: run the same line again to go on, or raise launcher.max_failures"
+        )
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """What a worker raised, out of the wrappings that Ray puts around it."""
+    inner = getattr(error, "_base_exc", None) or getattr(error, "cause", None)
+    return cause_of(inner) if isinstance(inner, BaseException) and inner is not error else error
+
+
+@define
+class ActorWire:
+    """The way to the mailbox actor."""
+
+    mailbox: Any
+    _last: Any = field(default=None, init=False)
+
+    def send(self, events: Sequence[Event]) -> None:
+        """Sends; the actor takes in what one worker sends in its order."""
+        self._last = self.mailbox.post.remote(list(events))
+
+    def answer(self) -> bool | None:
+        """The answer to the last ``send``."""
+        if self._last is None:
+            return False
+        ready, _ = ray.wait([self._last], timeout=0)
+        return bool(ray.get(self._last)) if ready else None
+
+    def wait(self) -> bool:
+        """The answer to the last ``send``, waited for: what was sent before has arrived."""
+        return self._last is not None and bool(ray.get(self._last))
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What Ray calls on each worker."""
+    context = ray.train.get_context()
+    work: Work = config["work"]
+    wire = ActorWire(config["mailbox"])
+    # A worker that is made for one that was told to stop has nothing to do.
+    wire.send([])
+    if wire.wait():
+        return
+    device = ray.train.torch.get_device()
+    world = world_of(context.get_world_rank(), context.get_world_size(), device)
+    report = Report(job=work.job.name, wire=wire) if world.leads else NoReport()
+    try:
+        work.do(device, world, report, wire)
+    finally:
+        wire.wait()
+
+
+def world_of(rank: int, size: int, device: torch.device) -> World:
+    """The workers of the process group that Ray has set up; one alone needs none."""
+    if size == 1:
+        return World()
+    wrap: Callable[[nn.Module], nn.Module] = partial(_averaging, device)
+    return World(rank=rank, size=size, wrap=wrap, mean=partial(_mean, size), agree=partial(_agree, device))
+
+
+def _averaging(device: torch.device, network: nn.Module) -> nn.Module:
+    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
+
+
+def _mean(size: int, value: Tensor) -> Tensor:
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / size
+
+
+def _agree(device: torch.device, value: int) -> int:
+    told = torch.tensor(value, dtype=torch.int64, device=device)
+    dist.broadcast(told, src=0)
+    return int(told)

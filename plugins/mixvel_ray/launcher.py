@@ -1,0 +1,158 @@
+"""ray: trains every job as a run of its own on a Ray cluster, with workers that share its batches."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from attrs import frozen
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.protocols import Job, Progress
+from mixvel_core.training.result import is_trained
+from mixvel_ray.board import Board
+from mixvel_ray.cluster import Cluster, cluster
+from mixvel_ray.fit import Fit
+from mixvel_ray.mailbox import Failed
+from mixvel_ray.options import RayOptions
+from mixvel_ray.room import Room, room_of
+from mixvel_ray.work import Work
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_TO_SAVE = 30.0
+
+
+@frozen(kw_only=True)
+class RayLauncher:
+    """As many jobs at once as the cluster holds, the longest first.
+
+    Each has its own workers and process group; nothing passes between jobs. Where the cluster has several nodes, the
+    run folder must lie on storage that all of them see: checkpoints and results are written there by the worker that
+    leads, and read there by whoever takes its place.
+    """
+
+    options: RayOptions
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> None:
+        """Trains every job that is not trained yet. At the first failure, or Ctrl-C, all save and stop.
+
+        Raises RecipeError where a batch cannot be shared by the workers, no cluster answers or it is too small;
+        TrainingError where workers failed too often; and whatever ``train`` raises.
+        """
+        todo = [job for job in jobs if not _is_done(job, progress)]
+        self._check_batches(todo)
+        if not todo:
+            return
+        # The longest first, so that none is left alone at the end while there is room for more.
+        todo.sort(key=lambda job: -job.task.options.steps * job.task.options.batch)
+        with (
+            cluster(self.options.address, self.options.local_cpus, self.options.verbose) as there,
+            tempfile.TemporaryDirectory(prefix="mixvel-ray-", ignore_cleanup_errors=True) as scratch,
+        ):
+            room = room_of(self.options, there.nodes)
+            at_once = self._at_once(room, there, len(todo))
+            mailbox = there.mailbox()
+            fit = Fit(room=room, max_failures=self.options.max_failures, mailbox=mailbox, scratch=Path(scratch))
+            _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
+
+    def _check_batches(self, jobs: Sequence[Job]) -> None:
+        workers = self.options.workers
+        uneven = {job.task.options.batch: job.name for job in jobs if job.task.options.batch % workers}
+        if uneven:
+            problems = [f"{name}: a batch of {batch}" for batch, name in uneven.items()]
+            raise RecipeError(
+                f"launcher ray: {', '.join(problems)} cannot be split evenly over {workers} workers; "
+                f"choose a multiple of {workers}"
+            )
+
+    def _at_once(self, room: Room, there: Cluster, jobs: int) -> int:
+        held = jobs if self.options.autoscaling else room.jobs(there.nodes)
+        return min(held, jobs, self.options.parallel or jobs)
+
+    def _trainer(self, fit: Fit) -> Callable[[Job], None]:
+        threads = self.options.threads or max(1, int(self.options.cpus))
+
+        def train(job: Job) -> None:
+            with _token(job.folder) as token:
+                fit.run(Work(job=job, home=Path.cwd(), token=token, threads=threads))
+
+        return train
+
+
+@frozen(kw_only=True)
+class _Launch:
+    """Runs ``train`` on jobs, ``at_once`` at a time, in threads, and shows what the ``mailbox`` brings."""
+
+    there: Cluster
+    mailbox: Any
+    train: Callable[[Job], None]
+    at_once: int
+
+    def run(self, jobs: Sequence[Job], progress: Progress) -> None:
+        todo, running = deque(jobs), set[Future[None]]()
+        with ExitStack() as bars:
+            board = Board(progress=progress, bars=bars)
+            try:
+                while todo or running:
+                    while todo and len(running) < self.at_once:
+                        running.add(_in_thread(self.train, todo.popleft()))
+                    done, running = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+                    # What a job said comes before its end, and says more of a failure.
+                    board.show(self.there.call(self.mailbox.take))
+                    for future in done:
+                        future.result()
+            except BaseException:
+                self._stop(board)
+                raise
+
+    def _stop(self, board: Board) -> None:
+        """Lets the jobs that are under way save where they are."""
+        self.there.call(self.mailbox.stop)
+        until = time.monotonic() + _SECONDS_TO_SAVE
+        while board.under_way and time.monotonic() < until:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            board.show(event for event in self.there.call(self.mailbox.take) if not isinstance(event, Failed))
+
+
+def _is_done(job: Job, progress: Progress) -> bool:
+    done = is_trained(job.folder)
+    if done:
+        progress.line(f"{job.name}: already trained")
+    return done
+
+
+def _in_thread(call: Callable[[Job], None], job: Job) -> Future[None]:
+    """The call's outcome. The thread is a daemon: when the cluster is shut down nobody waits for it any more."""
+    future: Future[None] = Future()
+
+    def work() -> None:
+        try:
+            call(job)
+        except BaseException as error:  # a thread's error is the caller's
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    threading.Thread(target=work, name=f"fit-{job.name}", daemon=True).start()
+    return future
+
+
+@contextmanager
+def _token(folder: Path) -> Iterator[Path]:
+    """A file in ``folder`` by which a worker knows that it sees the folder; gone after the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Named like what a killed process leaves: if this one is killed, the next run removes it.
+    token = folder / f".seen-{uuid4().hex}.unfinished"
+    token.touch()
+    try:
+        yield token
+    finally:
+        token.unlink(missing_ok=True)
