@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    import numpy as np
+    from mixvel_core.protocols.items import Items
 
 
 @frozen(kw_only=True)
@@ -28,15 +28,18 @@ class Score:
 class Metric(Protocol):
     """A distance between two sets of items."""
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
-        """The distance of ``samples`` (n, *data) from ``reference`` (m, *data), both float32 in [-1, 1]."""
+    def score(self, samples: Items, reference: Items) -> Score:
+        """The distance of ``samples`` (n, *data) from ``reference`` (m, *data), both float32 in [-1, 1].
+
+        Either may be larger than memory: read what is needed, a block at a time.
+        """
         ...
 
 
 class Scorer(Protocol):
     """A metric that has read its reference."""
 
-    def scores(self, samples: np.ndarray) -> Sequence[Score]:
+    def scores(self, samples: Items) -> Sequence[Score]:
         """One or more scores of ``samples`` (n, *data), float32 in [-1, 1], against that reference."""
         ...
 
@@ -45,8 +48,8 @@ class Scorer(Protocol):
 class ReferenceMetric(Protocol):
     """A metric that reads the reference once for all sets of samples, or that gives several scores."""
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score: ...
+    def score(self, samples: Items, reference: Items) -> Score: ...
 
-    def against(self, reference: np.ndarray) -> Scorer:
+    def against(self, reference: Items) -> Scorer:
         """What scores samples against ``reference`` (m, *data), float32 in [-1, 1]."""
         ...

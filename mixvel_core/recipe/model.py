@@ -55,8 +55,9 @@ class SampleOptions:
     count: int = option(default=256, check=at_least(1), doc="samples for each method, step count and seed")
     steps: tuple[int, ...] = option(default=(10, 25), check=each(at_least(1)), doc="step counts, the table's columns")
     seeds: tuple[int, ...] = option(default=(0,), check=each(at_least(0)), doc="seeds; mean and spread are reported")
-    grid: Literal["uniform", "logsnr", "quadratic", "karras"] = option(
-        default="uniform", doc="how the steps are spread over time"
+    grid: Literal["uniform", "logsnr", "quadratic", "karras", "native"] = option(
+        default="uniform",
+        doc="how the steps are spread over time; native: as the schedule's own sampler does, with delta 0",
     )
     delta: float = option(default=0.01, check=from_up_to(0, 1), doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
@@ -83,6 +84,14 @@ class EvaluateOptions:
 
     metrics: tuple[MetricUse, ...] = option(doc="the metrics; each is also measured between real and real")
     seed: int = option(default=0, check=at_least(0), doc="seed of the choice of real items to compare with")
+    data: DataUse | None = option(
+        default=None, doc="where real items to compare with come from; absent: those of the shards, if they are here"
+    )
+    reference: Literal["same", "rest"] = option(
+        default="same",
+        doc="real items to compare with, besides as many as there are samples that are held out for the floor: the "
+        "same number again, or all the rest",
+    )
 
 
 NOT_EMPTY = Check(text="a list, not empty", holds=lambda v: len(v) > 0)
@@ -151,8 +160,10 @@ class Recipe:
 
     name: str = option(doc="the run is kept in runs/NAME unless --out says otherwise")
     seed: int = option(default=0, check=at_least(0), doc="root of the tree of seeds")
-    data: DataUse = option(doc="where the items come from")
-    partition: PartitionerUse = option(doc="how they are split into shards")
+    data: DataUse | None = option(
+        doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
+    )
+    partition: PartitionerUse | None = option(doc="how they are split into shards; null where `data` is")
     schedule: ScheduleUse = option(doc="the noise schedule of training and sampling")
     expert: ExpertUse = option(doc="the family of experts, one for each shard")
     monolith: ExpertUse | None = option(

@@ -10,11 +10,13 @@ import numpy as np
 from attrs import asdict, frozen
 
 from mixvel_core.errors import DataError
-from mixvel_core.field.scale import to_float
+from mixvel_core.field.floats import Floats
+from mixvel_core.field.gathered import Chosen
 from mixvel_core.files import read_json, write_json
-from mixvel_core.protocols import Progress, Score
+from mixvel_core.protocols import Items, Metric, Progress, ReferenceMetric, Score, Scorer
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import EvaluateOptions
+from mixvel_core.stages.real import real_items
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.unit import Unit, key_of
@@ -22,8 +24,8 @@ from mixvel_core.stages.unit import Unit, key_of
 
 @frozen(kw_only=True)
 class Scores:
-    """The artifact: ``rows`` of {method, steps, seed, evaluations, metric, value, conditions}; ``floors``:
-    real against real, and ``noise``: pure noise against real, each {metric, value, conditions}, in the same conditions.
+    """The artifact: ``rows`` of {method, steps, seed, evaluations, metric, value, larger_is_better,
+    conditions}; ``floors``: real against real, and ``noise``: pure noise against real, in the same conditions.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -36,12 +38,12 @@ def evaluate(
 ) -> Scores:
     """Scores every set of samples against the same real items.
 
-    The real items are cut into two halves at random: samples are compared with half B, and half A, as many items as
-    there are samples, is compared with B too: the floor below which no sampler can be told from the data.
+    As many real items as there are samples are held out, at random, and compared with the reference like them: that
+    is the floor below which no sampler can be told from the data. The reference is as many others, or all others.
 
     Args:
         samples: of the sample stage.
-        shards: the real items.
+        shards: the real items, unless the options name others. Without either there are no scores.
         options: the metrics.
         folder: of the run; ``scores.json`` and its record go there.
         progress: a bar over sets of samples.
@@ -60,36 +62,61 @@ def evaluate(
 
 
 def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateOptions, progress: Progress) -> Scores:
-    metrics = [use.build() for use in options.metrics]
-    real = shards.whole.items
+    real = real_items(options, shards.parts)
+    if real is None:
+        progress.line("evaluate: nothing to compare with, the data are with their owners; `evaluate.data` may name some")
+        return Scores(rows=(), floors=(), noise=())
     if len(real) < 2:
         raise DataError(f"{len(real)} item in all: too few to compare samples with; take more data")
     count = min(len(samples[0].array("x")), len(real) // 2)
     rng = np.random.default_rng(options.seed)
     order = rng.permutation(len(real))
-    half_a, half_b = to_float(real[order[:count]]), to_float(real[order[count : 2 * count]])
-    noise = rng.standard_normal(half_a.shape).astype(np.float32)
+    last = 2 * count if options.reference == "same" else len(real)
+    held_out = Floats(source=Chosen(source=real, rows=order[:count]))
+    reference = Floats(source=Chosen(source=real, rows=order[count:last]))
+    noise = rng.standard_normal(held_out.shape, np.float32)
     rows: list[dict[str, Any]] = []
     with progress.task("evaluate", len(samples) + 2, "sets") as bar:
-        floors = [_plain(metric.score(half_a, half_b)) for metric in metrics]
+        # The reference is read once, by the metrics that can: its features may take longer than all samples'.
+        scorers = [_scorer(use.build(), reference) for use in options.metrics]
+        floors = [_plain(score) for scorer in scorers for score in scorer.scores(held_out)]
         bar.update(1)
-        unstructured = [_plain(metric.score(noise, half_b)) for metric in metrics]
+        unstructured = [_plain(score) for scorer in scorers for score in scorer.scores(noise)]
         bar.update(2)
         for done, one in enumerate(samples, start=3):
-            x = one.array("x")
-            for metric in metrics:
-                rows.append(
-                    {
-                        "method": one.draw.method,
-                        "steps": one.draw.steps,
-                        "seed": one.draw.seed,
-                        "evaluations": float(one.array("evaluations").mean()),
-                        **_plain(metric.score(x[:count], half_b)),
-                    }
-                )
+            x = one.array("x")[:count]
+            about = {
+                "method": one.draw.method,
+                "steps": one.draw.steps,
+                "seed": one.draw.seed,
+                "evaluations": float(one.array("evaluations").mean()),
+            }
+            rows += [{**about, **_plain(score)} for scorer in scorers for score in scorer.scores(x)]
             bar.update(done)
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(unstructured))
 
 
+@frozen(kw_only=True)
+class _OneByOne:
+    """A metric that reads the reference anew for each set of samples."""
+
+    metric: Metric
+    reference: Items
+
+    def scores(self, samples: Items) -> Sequence[Score]:
+        return (self.metric.score(samples, self.reference),)
+
+
+def _scorer(metric: Metric, reference: Items) -> Scorer:
+    if isinstance(metric, ReferenceMetric):
+        return metric.against(reference)
+    return _OneByOne(metric=metric, reference=reference)
+
+
 def _plain(score: Score) -> dict[str, Any]:
-    return {"metric": score.name, "value": score.value, "conditions": dict(score.conditions)}
+    return {
+        "metric": score.name,
+        "value": score.value,
+        "larger_is_better": score.larger_is_better,
+        "conditions": dict(score.conditions),
+    }

@@ -10,6 +10,7 @@ import numpy as np
 from attrs import field, frozen
 
 from mixvel_core.protocols import Score
+from mixvel_core.protocols.items import Items
 from mixvel_metrics.coverage import NEIGHBOURS, precision_recall
 from mixvel_metrics.features import BLOCK, FeatureSpace, features_of
 from mixvel_metrics.frechet_distance import squared_frechet
@@ -51,12 +52,12 @@ class Comparison:
 
     space: FeatureSpace
     names: Names
-    reference: np.ndarray
+    reference: Items
     further: tuple[Further, ...] = ()
     fitted: Gaussian | None = None
     stated: dict[str, str] = field(factory=dict)
 
-    def scores(self, samples: np.ndarray) -> Sequence[Score]:
+    def scores(self, samples: Items) -> Sequence[Score]:
         """The Frechet distance of ``samples`` (n, *data), then what else is asked for.
 
         Raises:
@@ -80,11 +81,11 @@ class Comparison:
     def _features(self) -> np.ndarray:
         return features_of(self.space, self.reference)
 
-    def _frechet(self, samples: np.ndarray, fitted: Gaussian) -> Score:
+    def _frechet(self, samples: Items, fitted: Gaussian) -> Score:
         value = squared_frechet(fitted, self.gaussian)
         return self._score(samples, self.names.frechet, value, quantity="squared distance")
 
-    def _further(self, samples: np.ndarray, features: np.ndarray) -> Sequence[Score]:
+    def _further(self, samples: Items, features: np.ndarray) -> Sequence[Score]:
         found = []
         if "kernel" in self.further:
             value = kernel_distance(features, self._features)
@@ -100,7 +101,7 @@ class Comparison:
         return found
 
     def _score(
-        self, samples: np.ndarray, name: str, value: float, *, quantity: str, larger_is_better: bool = False
+        self, samples: Items, name: str, value: float, *, quantity: str, larger_is_better: bool = False
     ) -> Score:
         stated = {
             **conditions(samples, self.reference, self.space.description),
@@ -110,7 +111,7 @@ class Comparison:
         return Score(name=name, value=value, conditions=stated, larger_is_better=larger_is_better)
 
 
-def fit(space: FeatureSpace, items: np.ndarray) -> Gaussian:
+def fit(space: FeatureSpace, items: Items) -> Gaussian:
     """The Gaussian with the mean and covariance of the features of items (n, *data), n >= 2, a block at a time."""
     moments = Moments(dimension=space.dimension)
     for start in range(0, len(items), BLOCK):

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.protocols.items import Items
 from mixvel_metrics.item_sets import flat
 from mixvel_metrics.random_conv import RandomConv
 
@@ -71,7 +72,7 @@ def feature_space(name: FeatureName, shape: tuple[int, ...]) -> FeatureSpace:
     return Pixels(dimension=int(np.prod(shape)))
 
 
-def features_of(space: FeatureSpace, items: np.ndarray) -> np.ndarray:
+def features_of(space: FeatureSpace, items: Items) -> np.ndarray:
     """All features of items (n, *data), a block at a time: (n, D) float32, half the memory of what ``of`` gives."""
     out = np.empty((len(items), space.dimension), np.float32)
     for start in range(0, len(items), BLOCK):

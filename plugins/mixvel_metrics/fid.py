@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Score
+from mixvel_core.protocols.items import Items
 from mixvel_metrics.comparison import Comparison, Further, Names
 from mixvel_metrics.features import BLOCK
 from mixvel_metrics.inception import Inception
@@ -30,7 +31,7 @@ class FID:
     further: tuple[Further, ...] = ()
     statistics: str | None = None
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
+    def score(self, samples: Items, reference: Items) -> Score:
         """The FID of ``samples`` (n, 3, H, W) against ``reference`` (m, 3, H, W), in [-1, 1].
 
         It falls as n and m grow, so it is comparable at equal n and m only.
@@ -41,7 +42,7 @@ class FID:
         """
         return self.against(reference).scores(samples)[0]
 
-    def against(self, reference: np.ndarray) -> _Numbered:
+    def against(self, reference: Items) -> _Numbered:
         """All scores against ``reference``, whose features are computed once."""
         shape = reference.shape[1:]
         if len(shape) != 3 or shape[0] != 3:
@@ -76,12 +77,12 @@ class _Numbered:
 
     comparison: Comparison
 
-    def scores(self, samples: np.ndarray) -> Sequence[Score]:
+    def scores(self, samples: Items) -> Sequence[Score]:
         """See ``Comparison.scores``."""
         return [evolve(score, name=f"{score.name}-{len(samples)}") for score in self.comparison.scores(samples)]
 
 
-def digest(items: np.ndarray) -> str:
+def digest(items: Items) -> str:
     """A digest of items in their order, read a block at a time."""
     found = hashlib.blake2b(f"{items.shape}".encode(), digest_size=16)
     for start in range(0, len(items), BLOCK):
@@ -89,6 +90,6 @@ def digest(items: np.ndarray) -> str:
     return found.hexdigest()
 
 
-def _reference_conditions(reference: np.ndarray, inception: Inception) -> dict[str, str]:
+def _reference_conditions(reference: Items, inception: Inception) -> dict[str, str]:
     stated = conditions(reference, reference, inception.description)
     return {name: stated[name] for name in ("reference", "shape", "features")}

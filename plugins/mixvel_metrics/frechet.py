@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from attrs import frozen
 
 from mixvel_core.protocols import Score
+from mixvel_core.protocols.items import Items
 from mixvel_metrics.comparison import Comparison, Further, Names
 from mixvel_metrics.features import FeatureName, feature_space
 
@@ -20,7 +20,7 @@ class Frechet:
     features: FeatureName = "pixels"
     further: tuple[Further, ...] = ()
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
+    def score(self, samples: Items, reference: Items) -> Score:
         """||mu_1 - mu_2||^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)), ``samples`` (n, *data), ``reference`` (m, *data).
 
         With few items it is biased upwards, so it is comparable at equal n and m only.
@@ -30,7 +30,7 @@ class Frechet:
         """
         return self.against(reference).scores(samples)[0]
 
-    def against(self, reference: np.ndarray) -> Comparison:
+    def against(self, reference: Items) -> Comparison:
         """All scores, with the features of ``reference`` (m, *data) computed once."""
         return Comparison(
             space=feature_space(self.features, reference.shape[1:]),

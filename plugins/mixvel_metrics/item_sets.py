@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mixvel_core.errors import DataError, SamplingError
+from mixvel_core.protocols.items import Items
 
 BLOCK = 1 << 22
 """Values looked at together."""
 
 
-def check_sets(metric: str, samples: np.ndarray, reference: np.ndarray, least: int = 1) -> None:
+def check_sets(metric: str, samples: Items, reference: Items, least: int = 1) -> None:
     """Refuses two sets that have no distance.
 
     Args:
@@ -41,12 +44,12 @@ def check_sets(metric: str, samples: np.ndarray, reference: np.ndarray, least: i
         )
 
 
-def flat(items: np.ndarray) -> np.ndarray:
-    """Items as vectors: (n, D), float64."""
-    return items.reshape(len(items), -1).astype(np.float64)
+def flat(items: Items) -> np.ndarray:
+    """Items as vectors, all of them in memory: (n, D), float64."""
+    return items[:].reshape(len(items), -1).astype(np.float64)
 
 
-def conditions(samples: np.ndarray, reference: np.ndarray, features: str) -> dict[str, str]:
+def conditions(samples: Items, reference: Items, features: str) -> dict[str, str]:
     """What every score states: both counts, the shape of an item, and the space it was measured in."""
     return {
         "samples": str(len(samples)),
@@ -56,7 +59,7 @@ def conditions(samples: np.ndarray, reference: np.ndarray, features: str) -> dic
     }
 
 
-def _not_finite(items: np.ndarray) -> int:
-    rows = max(1, BLOCK * len(items) // max(1, items.size))
+def _not_finite(items: Items) -> int:
+    rows = max(1, BLOCK // max(1, math.prod(items.shape[1:])))
     blocks = (items[start : start + rows] for start in range(0, len(items), rows))
     return sum(int((~np.isfinite(block.reshape(len(block), -1)).all(axis=1)).sum()) for block in blocks)

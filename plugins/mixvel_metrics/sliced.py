@@ -7,6 +7,7 @@ import torch
 from attrs import frozen
 
 from mixvel_core.protocols import Score
+from mixvel_core.protocols.items import Items
 from mixvel_core.randomness import key, normal
 from mixvel_metrics.item_sets import check_sets, conditions, flat
 
@@ -23,7 +24,7 @@ class SlicedWasserstein2:
     projections: int = 256
     seed: int = 0
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
+    def score(self, samples: Items, reference: Items) -> Score:
         """sqrt(mean over directions of W_2^2 of the shadows), ``samples`` (n, *data), ``reference`` (m, *data).
 
         Over all directions it is at most the exact W_2 divided by sqrt(D); in one dimension it is the exact W_2.

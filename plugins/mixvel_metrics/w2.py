@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.protocols import Score
+from mixvel_core.protocols.items import Items
 from mixvel_metrics.item_sets import check_sets, conditions, flat
 
 NAME = "w2"
@@ -22,7 +23,7 @@ class Wasserstein2:
 
     max_count: int = 2000
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
+    def score(self, samples: Items, reference: Items) -> Score:
         """sqrt(min over couplings of E ||x - y||^2), from ``samples`` (n, *data) to ``reference`` (m, *data).
 
         It depends on n and m: two independent sets of one law are not at distance zero.

@@ -15,7 +15,7 @@ from mixvel_core.stages.evaluate import Scores
 class Cell:
     """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
 
-    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is smaller, to
+    ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is better, to
     the four digits that are shown: exact methods that agree but for rounding are equally good.
     """
 
@@ -39,7 +39,7 @@ class ScoreTable:
     """Scores that can be compared: one metric, one set of conditions.
 
     ``floor``: real items against real items, ``noise``: pure noise against real items, in these same conditions; None
-    where that was not measured.
+    where that was not measured. ``larger_is_better``: of this metric.
     """
 
     metric: str
@@ -48,6 +48,7 @@ class ScoreTable:
     rows: tuple[Row, ...]
     floor: float | None
     noise: float | None
+    larger_is_better: bool
 
 
 Measured = tuple[str, tuple[tuple[str, str], ...]]
@@ -72,7 +73,10 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 
 def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequence[int]) -> ScoreTable:
     found = [row for row in scores.rows if _measured(row) == kind]
-    columns = [_column([[r for r in found if (r["method"], r["steps"]) == (m, n)] for m in methods]) for n in steps]
+    larger = any(row.get("larger_is_better") for row in found)
+    columns = [
+        _column([[r for r in found if (r["method"], r["steps"]) == (m, n)] for m in methods], larger) for n in steps
+    ]
     rows = (
         Row(method=method, cells=tuple(column[i] for column in columns))
         for i, method in enumerate(methods)
@@ -85,15 +89,17 @@ def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequen
         rows=tuple(rows),
         floor=_reference(kind, scores.floors),
         noise=_reference(kind, scores.noise),
+        larger_is_better=larger,
     )
 
 
-def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]]) -> list[Cell | None]:
+def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bool) -> list[Cell | None]:
     """The cells of one column, from the score rows of each method."""
     values = [{int(row["seed"]): float(row["value"]) for row in rows} for rows in rows_of]
     means = [fmean(v.values()) if v else None for v in values]
     # min() of a list that holds a nan depends on the order; a nan is the best of nothing.
-    least = min((mean for mean in means if mean is not None and mean == mean), default=None)
+    known = [mean for mean in means if mean is not None and mean == mean]
+    best = (max if larger_is_better else min)(known, default=None)
     return [
         None
         if mean is None
@@ -102,7 +108,7 @@ def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]]) -> list[Cell | None]
             mean=mean,
             spread=stdev(v.values()) if len(v) > 1 else None,
             evaluations=fmean(row["evaluations"] for row in rows),
-            best=least is not None and f"{mean:.4g}" == f"{least:.4g}",
+            best=best is not None and f"{mean:.4g}" == f"{best:.4g}",
         )
         for v, mean, rows in zip(values, means, rows_of, strict=True)
     ]
