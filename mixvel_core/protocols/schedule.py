@@ -45,8 +45,8 @@ class NoiseSchedule(Protocol):
 class Suprema:
     """The largest absolute values that derivatives of a schedule take on intervals of time; shape of the intervals.
 
-    ``d_alpha``, ``dd_alpha``: of the first and second derivative of alpha. ``d_sigma``, ``dd_sigma``: the same of sigma;
-    None where the schedule is variance preserving, whose sigma alpha determines. Infinite where there is no bound.
+    ``d_alpha``, ``dd_alpha``: of the first and second derivative of alpha. ``d_sigma``, ``dd_sigma``: of sigma; None
+    where the schedule is variance preserving, whose sigma alpha determines. Infinite where there is no bound.
     """
 
     d_alpha: Tensor

@@ -7,7 +7,7 @@ import math
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.protocols import SchedulePoint
+from mixvel_core.protocols import SchedulePoint, Suprema
 
 QUARTER = 0.5 * math.pi
 
@@ -27,3 +27,17 @@ class Cosine:
             d_sigma=QUARTER * alpha,
             dd_alpha=-(QUARTER**2) * alpha,
         )
+
+    def suprema(self, low: Tensor, high: Tensor) -> Suprema:
+        """Sines of t are largest at the later end, cosines at the earlier one."""
+        early, late = self.at(low), self.at(high)
+        return Suprema(
+            d_alpha=QUARTER * late.sigma,
+            dd_alpha=QUARTER**2 * early.alpha,
+            d_sigma=QUARTER * early.alpha,
+            dd_sigma=QUARTER**2 * late.sigma,
+        )
+
+    def time_of(self, angle: Tensor) -> Tensor:
+        """The time of atan(sigma/alpha), which is pi t/2."""
+        return angle / QUARTER

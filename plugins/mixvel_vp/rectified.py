@@ -6,7 +6,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.protocols import SchedulePoint
+from mixvel_core.protocols import SchedulePoint, Suprema
 
 
 @frozen(kw_only=True)
@@ -22,3 +22,12 @@ class Rectified:
             d_sigma=torch.ones_like(t),
             dd_alpha=torch.zeros_like(t),
         )
+
+    def suprema(self, low: Tensor, high: Tensor) -> Suprema:
+        """The slopes are constant."""
+        one, zero = torch.ones_like(low), torch.zeros_like(low)
+        return Suprema(d_alpha=one, dd_alpha=zero, d_sigma=one, dd_sigma=zero)
+
+    def time_of(self, angle: Tensor) -> Tensor:
+        """The time of atan(sigma/alpha) = atan(t / (1 - t))."""
+        return angle.sin() / (angle.sin() + angle.cos())

@@ -7,7 +7,7 @@ schedule equals the table at every one of its own T times, and it has the two de
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.protocols import SchedulePoint
+from mixvel_core.protocols import SchedulePoint, Suprema
 from mixvel_vp.preserving import from_log_alpha
 
 
@@ -40,6 +40,42 @@ class Table:
         u = t - left.to(t.dtype) / count
         log_alpha = ((c3 * u + c2) * u + c1) * u + c0
         return from_log_alpha(log_alpha.clamp_max(0.0), (3.0 * c3 * u + 2.0 * c2) * u + c1, 6.0 * c3 * u + 2.0 * c2)
+
+    def suprema(self, low: Tensor, high: Tensor) -> Suprema:
+        """From the ranges of f = alpha'/alpha and f', exact for a quadratic and a line on each piece.
+
+        alpha' = alpha f and alpha'' = alpha (f' + f^2), and alpha <= alpha(low).
+        """
+        count = len(self.c0)
+        knots = torch.arange(count, dtype=torch.float64) / count
+        c3, c2 = torch.tensor(self.c3, dtype=torch.float64), torch.tensor(self.c2, dtype=torch.float64)
+        # f turns where f' = 6 c3 u + 2 c2 = 0; a piece that is straight, or turns outside itself, adds its own knot.
+        u = -c2 / (3.0 * c3)
+        turns = knots + torch.where((u > 0) & (u < 1 / count), u, 0.0)
+        f_low, f_high = _range_of(lambda t: self._rates(t)[0], low, high, turns)
+        g_low, g_high = _range_of(lambda t: self._rates(t)[1], low, high, knots)
+        alpha = self.at(low).alpha
+        square_low = torch.where(f_low * f_high <= 0, 0.0, torch.minimum(f_low**2, f_high**2))
+        square_high = torch.maximum(f_low**2, f_high**2)
+        return Suprema(
+            d_alpha=alpha * square_high.sqrt(),
+            dd_alpha=alpha * torch.maximum((g_low + square_low).abs(), (g_high + square_high).abs()),
+        )
+
+    def _rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """f and f' at t: a point's alpha'/alpha, and alpha''/alpha less its square."""
+        p = self.at(t)
+        f = p.d_alpha / p.alpha
+        return f, p.dd_alpha / p.alpha - f**2
+
+
+def _range_of(value: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
+    """Least and largest value on each [low, high] of a function that is monotone between the times ``turns``."""
+    seen = value(turns)
+    inside = (turns > low[..., None]) & (turns < high[..., None])
+    ends = torch.stack([value(low), value(high)])
+    least = torch.where(inside, seen, torch.inf).amin(-1).minimum(ends.amin(0))
+    return least, torch.where(inside, seen, -torch.inf).amax(-1).maximum(ends.amax(0))
 
 
 def from_betas(betas: Sequence[float]) -> Table:

@@ -1,0 +1,167 @@
+"""The whole list of constants and bounds of one problem, the paper's beside ours."""
+
+from __future__ import annotations
+
+from attrs import evolve, frozen
+from torch import Tensor
+
+from mixvel_core.theory.assumptions import Finding, check_schedule
+from mixvel_core.theory.bound import Bound, log10
+from mixvel_core.theory.growth import Affine, dm_paper, dm_sharp, ds
+from mixvel_core.theory.lipschitz import L_s_paper, L_s_uniform_sharp, L_v_integral_paper, L_v_integral_sharp
+from mixvel_core.theory.logs import LN10, ln
+from mixvel_core.theory.paper import PaperConstants, paper_constants
+from mixvel_core.theory.problem import Problem
+from mixvel_core.theory.rates import rates_everywhere
+from mixvel_core.theory.schedule_constants import schedule_constants
+from mixvel_core.theory.sharp import SharpConstants, sharp_constants
+from mixvel_core.theory.vacuous import is_vacuous
+from mixvel_core.theory.wasserstein import log_mismatch_paper, log_mismatch_sharp, log_stopping, log_total
+
+BUILT_ON = frozenset({"variance-preserving", "alpha-at-zero", "bounded-derivatives"})
+"""Conditions without which the paper's figures are left out."""
+
+
+@frozen(kw_only=True)
+class BoundTable:
+    """``bounds``: in the order of the derivation. ``findings``: the conditions that fail; warnings, not errors."""
+
+    problem: Problem
+    bounds: tuple[Bound, ...]
+    findings: tuple[Finding, ...]
+
+    def __getitem__(self, name: str) -> Bound:
+        """The bound of that name."""
+        return next(bound for bound in self.bounds if bound.name == name)
+
+
+def bounds_of(problem: Problem) -> BoundTable:
+    """Every constant and bound; milliseconds."""
+    constants = schedule_constants(problem.schedule)
+    findings = check_schedule(problem.schedule, constants.C1, constants.C2)
+    applies = not any(finding.condition in BUILT_ON for finding in findings)
+    over_start = evolve(problem, norm_x1=None)
+    paper = paper_constants(problem) if applies else None
+    bounds = (
+        *_constants(problem, paper, sharp_constants(problem)),
+        *_distances(over_start, paper_constants(over_start) if applies else None, sharp_constants(over_start)),
+    )
+    return BoundTable(problem=problem, bounds=bounds, findings=findings)
+
+
+def _constants(problem: Problem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
+    """Everything up to the mean square, from the problem's own starting point."""
+    schedule, delta, R, T = problem.schedule, problem.delta, problem.R, problem.T
+    over, constants = rates_everywhere(schedule, delta), schedule_constants(schedule)
+    on, once = "sup on [delta, 1]", f"N = {problem.steps}"
+    m_paper, m_sharp = dm_paper(over, R), dm_sharp(over, R)
+    s_paper, s_sharp = ds(over, R, m_paper), ds(over, R, m_sharp)
+    rows = [
+        _row("C1", "sup of abs(alpha'), Assumption 3", "sup on [0, 1]", constants.C1, constants.C1),
+        _row("C2", "sup of abs(alpha''), Assumption 3", "sup on [0, 1]", constants.C2, constants.C2),
+        _row(
+            "L_s",
+            "Lipschitz constant of the score",
+            on,
+            _top(L_s_paper(over, R)),
+            L_s_uniform_sharp(schedule, delta, R),
+        ),
+        _row("L_v", "Lipschitz constant of the velocity, Theorem 3", on, paper and paper.L, sharp.L),
+        _row(
+            "int L_v",
+            "its integral over time",
+            "[delta, 1]",
+            paper and paper.L * T,
+            min(L_v_integral_sharp(schedule, delta, R), L_v_integral_paper(schedule, delta, R)),
+        ),
+        _row("C_v", "growth of the velocity, Proposition 4", on, paper and paper.C_v, sharp.C_v),
+        *_affine("m", "change of the denoiser in time, Lemma 1", on, m_paper, m_sharp),
+        *_affine("s", "change of the score in time, Proposition 3", on, s_paper, s_sharp),
+        _row("A_v", "change of the velocity in time, Proposition 5", on, paper and paper.A_max, sharp.A_max),
+        _row("B_v", "change of the velocity in time, Proposition 5", on, paper and paper.B_max, sharp.B_max),
+        _row("sup norm(x_t)", "size of a trajectory, Theorem 4", on, paper and problem.rho, sharp.reach),
+        _row("C_NN", "velocity error in units of eps, Lemma 2", on, paper and paper.C_NN, sharp.C_NN),
+        _logs("M", "growth of the sampler's second moment; ours needs none", on, paper and paper.log_m, None),
+        _logs("C_sig", "noise of drawing an expert, Lemma 8", on, paper and paper.log_c_sig, ln(sharp.C_sig)),
+        _row("C_tr", "truncation of an Euler step, Lemma 7", on, paper and paper.C_tr, sharp.C_tr),
+        _logs(
+            "exp(lambda T)", "growth of a mean square over all steps", once, paper and paper.lam * T, sharp.log_growth
+        ),
+    ]
+    start = "over x_1 ~ N(0, I)" if problem.norm_x1 is None else f"norm(x_1) = {problem.norm_x1:g}"
+    rows.append(
+        _logs(
+            "E norm(e_N)^2",
+            "mean square at the last step, Theorem 2 without network errors, Theorem 6 with",
+            f"{once}, {start}",
+            paper and paper.log_mean_square,
+            2.0 * sharp.log_roots[-1],
+        )
+    )
+    return [_held(row) for row in rows]
+
+
+def _distances(problem: Problem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
+    """W_2 and its parts, over x_1 ~ N(0, I)."""
+    once = f"N = {problem.steps}"
+    stopping = log_stopping(problem)
+    mismatch = paper and log_mismatch_paper(problem, paper.L), log_mismatch_sharp(problem)
+    sampling = paper and 0.5 * paper.log_mean_square, sharp.log_roots[-1]
+    total = (
+        None
+        if paper is None or mismatch[0] is None or sampling[0] is None
+        else log_total(stopping, mismatch[0], sampling[0]),
+        log_total(stopping, mismatch[1], sampling[1]),
+    )
+    rows = [
+        _logs("W_2 stopping", "W_2(p_0, p_delta), Theorem 7", "delta", paper and stopping, stopping),
+        _logs("W_2 prior", "mismatch of the start where alpha(1) is not 0", "[delta, 1]", *mismatch),
+        _logs("W_2 sampling", "W_2(p_delta, p^) from the same start, Theorem 8 (iid, Euler)", once, *sampling),
+        _logs("W_2 total", "W_2(p_0, p^): the sum of the three", once, *total),
+    ]
+    diameter = 2.0 * problem.R if problem.diameter is None else problem.diameter
+    return [_compared(_held(row), diameter) for row in rows]
+
+
+def _row(name: str, title: str, where: str, paper: float | None, sharp: float) -> Bound:
+    return Bound(
+        name=name,
+        title=title,
+        where=where,
+        paper_log10=None if paper is None else log10(paper),
+        sharp_log10=log10(sharp),
+    )
+
+
+def _logs(name: str, title: str, where: str, paper: float | None, sharp: float | None) -> Bound:
+    """From natural logarithms."""
+    return Bound(
+        name=name,
+        title=title,
+        where=where,
+        paper_log10=None if paper is None else paper / LN10,
+        sharp_log10=None if sharp is None else sharp / LN10,
+    )
+
+
+def _affine(what: str, title: str, where: str, paper: Affine, sharp: Affine) -> list[Bound]:
+    return [
+        _row(f"A_{what}", title, where, _top(paper.A), _top(sharp.A)),
+        _row(f"B_{what}", title, where, _top(paper.B), _top(sharp.B)),
+    ]
+
+
+def _top(values: Tensor) -> float:
+    return float(values.amax())
+
+
+def _held(row: Bound) -> Bound:
+    """Of two true bounds the smaller is one too; intervals can put ours a trace above the paper's where both are equal."""
+    if row.paper_log10 is None or row.sharp_log10 is None:
+        return row
+    return evolve(row, sharp_log10=min(row.sharp_log10, row.paper_log10))
+
+
+def _compared(row: Bound, diameter: float) -> Bound:
+    paper, sharp = (None if b is None else is_vacuous(b, diameter) for b in (row.paper_log10, row.sharp_log10))
+    return evolve(row, paper_vacuous=paper, vacuous=sharp)
