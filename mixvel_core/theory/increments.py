@@ -1,0 +1,97 @@
+"""Where the error of a trajectory comes from: every step's increment in four parts (the paper's eq. 22, 201).
+
+With x_n sampled, y_n on the exact flow from the same noise, and e_n = x_n - y_n, the increment e_{n+1} - e_n is the sum of
+
+- drift: what the exact step does to x_n less what it does to y_n; it hands on, damps or amplifies the error that is there;
+- truncation: where the exact step takes y_n, less y_{n+1}: the integrator's own defect;
+- selection: the step with the selected experts less that with their whole mixture, both from x_n. For experts drawn
+  from the posterior its mean is zero: the martingale part;
+- network: the step with the approximate whole mixture less that with the exact one, both from x_n.
+
+For Euler these are the paper's: drift is h (v(y_n) - v(x_n)), and so on. As differences of steps they exist for every
+integrator; one with a memory has a memory of each of the four fields it walks through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.protocols import Field, Integrator
+
+PARTS = ("drift", "truncation", "selection", "network")
+
+
+@frozen(kw_only=True, eq=False)
+class Increment:
+    """One step from time ``t`` to ``s``: ``before`` is e_n, ``after`` e_{n+1}, ``x`` the sampled x_n, and the four
+    parts of after - before; all (B, *data)."""
+
+    t: float
+    s: float
+    x: Tensor
+    before: Tensor
+    after: Tensor
+    drift: Tensor
+    truncation: Tensor
+    selection: Tensor
+    network: Tensor
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """In the order of ``PARTS``."""
+        return self.drift, self.truncation, self.selection, self.network
+
+
+@torch.no_grad()
+def increments(
+    *,
+    integrator: Integrator,
+    times: Sequence[float],
+    path: Tensor,
+    selected: Field,
+    whole: Field,
+    exact: Field,
+) -> Iterator[Increment]:
+    """The steps of trajectories that start where the exact flow does.
+
+    Args:
+        integrator: of all four fields.
+        times: N + 1 of them, falling.
+        path: the exact flow at these times, (N + 1, B, *data).
+        selected: the field that is sampled: router, selector and experts.
+        whole: the whole mixture that selection stands for; asked at the same points. The same object as ``exact``
+            where nothing is approximated: then the network part is zero.
+        exact: the field whose flow ``path`` is.
+
+    Yields:
+        N increments, from noise to data.
+    """
+    x = path[0]
+    memory: list[Any] = [None] * 4
+    for n, (t, s) in enumerate(pairwise(times)):
+        y, y_next = path[n], path[n + 1]
+        by_selected, memory[0] = integrator.step(selected, x, t, s, memory[0])
+        by_exact, memory[1] = integrator.step(exact, x, t, s, memory[1])
+        if whole is exact:
+            by_whole = by_exact
+        else:
+            by_whole, memory[2] = integrator.step(whole, x, t, s, memory[2])
+        along, memory[3] = integrator.step(exact, y, t, s, memory[3])
+        yield Increment(
+            t=t,
+            s=s,
+            x=x,
+            before=x - y,
+            after=by_selected - y_next,
+            drift=(by_exact - x) - (along - y),
+            truncation=along - y_next,
+            selection=by_selected - by_whole,
+            network=by_whole - by_exact,
+        )
+        x = by_selected
