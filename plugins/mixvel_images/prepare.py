@@ -1,0 +1,186 @@
+"""prepare: images to a store, in threads, block by block; killed, it goes on with the blocks that are left.
+
+Threads do, because Pillow decodes and scales without the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from attrs import asdict
+from PIL import Image
+
+from mixvel_core.errors import DataError
+from mixvel_core.protocols import Progress
+from mixvel_images.blocks import Block, Workbench, checksum_of
+from mixvel_images.collection import Collector, Pictures
+from mixvel_images.finish import finish
+from mixvel_images.pixels import Form, formed
+from mixvel_images.store import Store
+
+FORMAT = 1
+"""Counts up when a store of the same inputs would hold other values."""
+_MOST_THREADS = 16
+
+
+def store_of(collector: Collector, form: Form, home: Path) -> Store:
+    """The store of these inputs in this form, finished or not. Raises DataError where the inputs are absent."""
+    return Store(folder=home / f"{collector.name}-{_digest(collector.identity(), form)[:16]}")
+
+
+def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> Store:
+    """The finished store, made where it is not there yet. Images that cannot be read are named in its record.
+
+    Args:
+        collector: the inputs.
+        form: what every image is brought to.
+        home: the folder of stores.
+        progress: a bar of images.
+
+    Raises:
+        DataError: no inputs, images of several sizes and no resolution, not one readable image, or a full disk.
+    """
+    store = store_of(collector, form, home)
+    if not store.is_there:
+        with _alone(store.folder, progress):
+            # Another process may have made it while this one waited.
+            if not store.is_there:
+                _make(collector, form, store, progress)
+    return store
+
+
+def _make(collector: Collector, form: Form, store: Store, progress: Progress) -> None:
+    collection = collector.collect()
+    count = len(collection.pictures.names)
+    with _warnings_of_pillow():
+        shape = _shape(collection.pictures, form)
+        _need_space(store.folder.parent, count * int(np.prod(shape)))
+        bench = Workbench(store.folder.with_name(f"{store.folder.name}.unfinished"), count, shape)
+        with progress.task(f"prepare {collector.name}", count, "images") as bar:
+            behind = sum(block.stop - block.start for block in bench.done.values())
+            bar.update(behind)
+            for block, items in _formed_blocks(bench, collection.pictures, form):
+                bench.put(block, items)
+                behind += block.stop - block.start
+                bar.update(behind)
+    finish(bench, collection, form, store)
+    progress.line(f"prepare {collector.name}: {store.folder}")
+
+
+def _shape(pictures: Pictures, form: Form) -> tuple[int, int, int]:
+    """(3, H, W) of every image. Raises DataError where none can be read."""
+    if form.resolution is not None:
+        return 3, form.resolution, form.resolution
+    for i in range(len(pictures.names)):
+        try:
+            _, height, width = formed(pictures.open(i), form).pixels.shape
+        except Exception:  # any reason: it is named when its block is made
+            continue
+        return 3, height, width
+    raise DataError(
+        f"{pictures.names[0]}: cannot be read, nor can any of the {len(pictures.names)} images; are they images?"
+    )
+
+
+def _formed_blocks(bench: Workbench, pictures: Pictures, form: Form) -> Iterator[tuple[Block, np.ndarray]]:
+    """The blocks that are left, in order; a few are made ahead of the one that is waited for."""
+    left = deque(bounds for bounds in bench.bounds if bounds[0] not in bench.done)
+    workers = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    shape = bench.items.shape[1:]
+    running: deque[Future[tuple[Block, np.ndarray]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
+        try:
+            while left or running:
+                while left and len(running) < 2 * workers:
+                    running.append(pool.submit(_form_block, pictures, form, shape, *left.popleft()))
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _form_block(
+    pictures: Pictures, form: Form, shape: tuple[int, ...], start: int, stop: int
+) -> tuple[Block, np.ndarray]:
+    items = np.zeros((stop - start, *shape), np.uint8)
+    failed = []
+    cropped = enlarged = 0
+    for i in range(start, stop):
+        try:
+            made = formed(pictures.open(i), form)
+        except Exception as error:  # decoders of broken files raise anything; what it is, is said to the user
+            failed.append((i, " ".join(str(error).split()) or type(error).__name__))
+            continue
+        if made.pixels.shape != shape:
+            raise DataError(
+                f"{pictures.names[i]}: has {_size(made.pixels.shape)} pixels, and the first image {_size(shape)}; "
+                "set `resolution` to bring all to one size"
+            )
+        items[i - start] = made.pixels
+        cropped += made.cropped
+        enlarged += made.enlarged
+    block = Block(
+        start=start,
+        stop=stop,
+        failed=tuple(failed),
+        cropped=cropped,
+        enlarged=enlarged,
+        checksum=checksum_of(items),
+    )
+    return block, items
+
+
+@contextmanager
+def _warnings_of_pillow() -> Iterator[None]:
+    """An image that would unpack to far too many pixels is an error; what else Pillow remarks is of no use here.
+
+    Filters hold for all threads, so they are set around them and not within.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+@contextmanager
+def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+    """One process at a time makes a store; the kernel lets go of it however it ends."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f".{folder.name}.lock")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.line(f"{folder}: another process prepares it; waiting")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+        # Only where it was made: then whoever still waits, or comes, finds it there.
+        path.unlink(missing_ok=True)
+
+
+def _need_space(home: Path, size: int) -> None:
+    free = shutil.disk_usage(home).free
+    if free < size:
+        raise DataError(
+            f"{home}: the prepared images take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
+            "free some space, or set MIXVEL_DATA or `store` to another folder"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]} x {shape[1]}"
+
+
+def _digest(identity: Mapping[str, object], form: Form) -> str:
+    text = json.dumps({"format": FORMAT, "inputs": dict(identity), "form": asdict(form)}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
