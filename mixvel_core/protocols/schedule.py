@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from attrs import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
@@ -78,12 +80,12 @@ class BoundedSchedule(Protocol):
 
 @runtime_checkable
 class InvertibleSchedule(Protocol):
-    """A schedule that knows its times by their noise in closed form; others are searched (``mixvel_core.field.clock``)."""
+    """A schedule that knows its times by their noise; others are searched (``mixvel_core.field.clock``)."""
 
     def at(self, t: Tensor) -> SchedulePoint: ...
 
     def time_of(self, angle: Tensor) -> Tensor:
-        """The time at which atan(sigma/alpha) is ``angle``, in [0, pi/2]; beyond the schedule's last angle any t >= 1."""
+        """The time at which atan(sigma/alpha) is ``angle``, in [0, pi/2]; any t >= 1 beyond the last angle."""
         ...
 
 

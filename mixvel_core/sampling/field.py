@@ -12,6 +12,7 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Prior, Router, Selector
 from mixvel_core.sampling.dispatch import evaluate, first_not_finite
+from mixvel_core.sampling.reclocked import reclocked
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 
@@ -93,14 +94,12 @@ def start_field(
 ) -> RoutedField:
     """The field of trajectories that start at x, (B, *data), and time t.
 
+    Experts of another schedule are asked at their own times of equal signal-to-noise ratio (``reclocked``).
     ``weights`` is what is done to the router's weights; ``autocast`` lets networks compute in bfloat16.
     """
-    for k, expert in enumerate(experts):
-        if expert.schedule != schedule:
-            raise SamplingError(f"expert {k} reads time by {expert.schedule}, the sampler by {schedule}")
     return RoutedField(
         schedule=schedule,
-        experts=experts,
+        experts=[reclocked(expert, schedule) for expert in experts],
         router=router,
         selector=selector,
         weights=weights,

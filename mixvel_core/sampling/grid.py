@@ -1,4 +1,4 @@
-"""Time grids: N + 1 times from 1 down to delta."""
+"""Time grids: N + 1 times from 1 down to delta, or the steps that a schedule itself came with."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
-from mixvel_core.protocols import NoiseSchedule
+from mixvel_core.field.clock import time_of
+from mixvel_core.protocols import NoiseSchedule, SteppedSchedule
 
-Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras"]
+Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "native"]
 
 RHO = 7.0
 """Exponent of the Karras grid (Karras et al. 2022, table 1)."""
@@ -26,18 +27,21 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
 
     Args:
         grid: ``uniform`` in t; ``quadratic``: uniform in sqrt(t), denser near data; ``logsnr``: uniform in
-            lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7).
-        schedule: gives lambda to ``logsnr`` and ``karras``.
+            lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7); ``native``: the schedule's own.
+        schedule: gives lambda to ``logsnr`` and ``karras``, and its steps to ``native``.
         steps: N >= 1.
-        delta: the last time, 0 <= delta < 1.
+        delta: the last time, 0 <= delta < 1; 0 for ``native``.
 
     Returns:
-        N + 1 strictly decreasing times; the first is 1, the last is delta.
+        N + 1 strictly decreasing times; the first is 1, the last is delta. Those of ``native`` begin and end where
+        the schedule's own sampler does, with pure noise at the first of them.
     """
     if steps < 1:
         raise UsageError(f"steps must be at least 1, not {steps}")
     if not 0.0 <= delta < 1.0:
         raise UsageError(f"delta must be at least 0 and below 1, not {delta!r}")
+    if grid == "native":
+        return _native(schedule, steps, delta)
     u = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
     match grid:
         case "uniform":
@@ -46,12 +50,12 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
             times = (1.0 + u * (delta**0.5 - 1.0)) ** 2
         case "logsnr":
             first, last = _bounds(schedule, delta)
-            times = _time_of(schedule, first + u * (last - first), delta)
+            times = _time_of(schedule, first + u * (last - first))
         case "karras":
             first, last = ((-b / RHO).exp() for b in _bounds(schedule, delta))
-            times = _time_of(schedule, -RHO * (first + u * (last - first)).log(), delta)
+            times = _time_of(schedule, -RHO * (first + u * (last - first)).log())
         case _:
-            raise UsageError(f"unknown time grid {grid!r}; there are uniform, logsnr, quadratic, karras")
+            raise UsageError(f"unknown time grid {grid!r}; there are uniform, logsnr, quadratic, karras, native")
     times[0], times[-1] = 1.0, delta
     return [float(t) for t in times]
 
@@ -66,11 +70,16 @@ def _bounds(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:
     return ends[0], ends[1]
 
 
-def _time_of(schedule: NoiseSchedule, log_snr: Tensor, delta: float) -> Tensor:
-    """The times of given lambda, by bisection: lambda falls strictly, and 60 halvings reach float64's end."""
-    low, high = torch.full_like(log_snr, delta), torch.ones_like(log_snr)
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        beyond = _log_snr(schedule, middle) > log_snr
-        low, high = torch.where(beyond, middle, low), torch.where(beyond, high, middle)
-    return 0.5 * (low + high)
+def _time_of(schedule: NoiseSchedule, log_snr: Tensor) -> Tensor:
+    return time_of(schedule, (-log_snr).exp().atan())
+
+
+def _native(schedule: NoiseSchedule, steps: int, delta: float) -> list[float]:
+    if not isinstance(schedule, SteppedSchedule):
+        raise UsageError(
+            f"grid native: the schedule {type(schedule).__name__} has no steps of its own; take another grid, or the "
+            "schedule ddpm-table or diffusers"
+        )
+    if delta != 0.0:
+        raise UsageError(f"grid native ends where the schedule's own steps end; set delta to 0, not {delta!r}")
+    return list(schedule.times(steps))

@@ -33,8 +33,9 @@ class Samples:
 class Sampler:
     """Everything that makes a trajectory: ``steps`` N on ``grid`` from t = 1 to ``delta``.
 
-    ``experts``: K of them, in any sequence; one that loads on demand is only loaded when it is selected. ``weights``:
-    what is done to the router's weights. ``autocast``: let networks compute in bfloat16.
+    ``experts``: K of them, in any sequence, each of this schedule or its own; one that loads on demand is only loaded
+    when it is selected. ``weights``: what is done to the router's weights. ``autocast``: let networks compute in
+    bfloat16.
     """
 
     schedule: NoiseSchedule
@@ -90,7 +91,7 @@ class Sampler:
     def trajectory(
         self, x: Tensor, draws: SampleDraws, on_step: Callable[[int], None] | None = None
     ) -> tuple[Tensor, RoutedField]:
-        """The ends of the trajectories that start at x, (B, *data), at t = 1, and the field they went through."""
+        """The ends of trajectories that start at x, (B, *data), at the first time, and the field they went through."""
         times = time_grid(self.grid, self.schedule, self.steps, self.delta)
         field = start_field(
             schedule=self.schedule,

@@ -246,8 +246,10 @@ class Loaded:
 
     def _load(self, part: StoredExpert) -> Expert:
         from mixvel_core.protocols import NetworkExpert
+        from mixvel_core.sampling.reclocked import reclocked
 
         expert = part.load(self.device)
         if isinstance(expert, NetworkExpert) and (self.options.channels_last or self.options.compile):
-            return expert.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
-        return expert
+            expert = expert.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
+        # Here and not by the sampler: an expert that is not loaded yet could not say what its schedule is.
+        return reclocked(expert, self.schedule)

@@ -9,13 +9,15 @@ from mixvel_core.field.conversions import expand
 from mixvel_core.field.posterior import PosteriorEngine, widened
 from mixvel_core.protocols import Moments, NoiseSchedule
 
+_NARROWEST = 1e-100
+"""A width that has a logarithm, for t = 0."""
+
 
 @frozen(kw_only=True, eq=False)
 class EmpiricalExpert:
     """The expert of ``items`` (n, *data), each blurred by ``bandwidth`` b >= 0.
 
-    With b = 0 its flow ends on the items themselves. The factor that all experts of a data set share (the same b
-    and D) is left out of the density.
+    With b = 0 its flow ends on the items themselves.
     """
 
     schedule: NoiseSchedule
@@ -42,6 +44,8 @@ class EmpiricalExpert:
         return found + alpha * self.bandwidth**2 / s**2 * (x - alpha * found)
 
     def log_density(self, x: Tensor, t: Tensor) -> Tensor:
-        """log p_t(x) without the factor (2 pi (alpha^2 b^2 + sigma^2))^(-D/2), (B,)."""
+        """log p_t(x) without the factor (2 pi)^(-D/2), (B,) float64: in many dimensions it is large."""
         p = widened(self.schedule.at(t.double()), self.bandwidth)
-        return self._engine.at(x, p, means=False).log_density[:, 0].to(x.dtype)
+        kernels = self._engine.at(x, p, means=False).log_density[:, 0]
+        # Shared by experts of one schedule and width, but not by all that may stand in a mixture.
+        return kernels - x[0:1].numel() * p.sigma.clamp_min(_NARROWEST).log()

@@ -49,6 +49,7 @@ class Linear:
     def time_of(self, angle: Tensor) -> Tensor:
         """The time of atan(sigma/alpha): the root of a quadratic in t, for alpha = cos(angle)."""
         a, b = 0.25 * (self.beta_max - self.beta_min), 0.5 * self.beta_min
-        # log1p keeps the digits of the logarithm of a cosine near 1.
-        fallen = (-0.5 * torch.log1p(-(angle.sin() ** 2))).clamp_max(_NOTHING_LEFT)
+        # -log cos(angle); near 1 the sine has more digits of a cosine than the cosine.
+        near = -0.5 * torch.log1p(-(angle.sin() ** 2))
+        fallen = torch.where(angle < 1.0, near, -angle.cos().clamp_min(0.0).log()).clamp_max(_NOTHING_LEFT)
         return 2.0 * fallen / (b + (b**2 + 4.0 * a * fallen).clamp_min(0.0).sqrt())

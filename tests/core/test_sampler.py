@@ -26,7 +26,6 @@ from mixvel_selectors.nucleus import Nucleus
 from mixvel_selectors.sum_up import SumUp
 from mixvel_selectors.top import TopK
 from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
 
 SELECTORS: dict[str, Selector] = {
     "mixture": Mixture(),
@@ -177,5 +176,3 @@ def test_bad_requests_are_refused_in_words(problem: Exact) -> None:
             sampler.sample(count=2, shape=(3,))
     with pytest.raises(UsageError, match="count and batch"):
         problem.sampler(Mixture(), DDIM(), 4, 0.05).sample(count=0, shape=(3,))
-    with pytest.raises(SamplingError, match="expert 0 reads time by"):
-        evolve(problem.sampler(Mixture(), DDIM(), 4, 0.05), schedule=Linear()).sample(count=2, shape=(3,))

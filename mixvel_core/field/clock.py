@@ -1,0 +1,44 @@
+"""Clocks: the time at which a schedule has a given signal-to-noise ratio.
+
+Times are told by the angle atan(sigma/alpha), which grows from 0 (data) to pi/2 (noise) along every schedule and is
+finite where the ratio itself is not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mixvel_core.protocols import InvertibleSchedule, NoiseSchedule
+
+_PARTS = 32
+_ROUNDS = 11
+"""32^11 = 2^55: as fine as float64. Many parts a round, because a call of a schedule costs more than its arithmetic."""
+
+
+def angle_at(schedule: NoiseSchedule, t: Tensor) -> Tensor:
+    """atan(sigma/alpha) at times t of any shape, float64."""
+    p = schedule.at(t.double())
+    return torch.atan2(p.sigma, p.alpha)
+
+
+def time_of(schedule: NoiseSchedule, angle: Tensor) -> Tensor:
+    """The times at which ``angle_at`` is ``angle``.
+
+    Args:
+        schedule: whose times are asked for; asked itself where it knows (``InvertibleSchedule``), else searched.
+        angle: in [0, pi/2], any shape, float64.
+
+    Returns:
+        t in [0, 1], the shape of ``angle``; 0 or 1 where the schedule has nothing as clean or as noisy.
+    """
+    if isinstance(schedule, InvertibleSchedule):
+        return schedule.time_of(angle).clamp(0.0, 1.0)
+    low, width = torch.zeros_like(angle), 1.0
+    parts = torch.arange(_PARTS, dtype=angle.dtype, device=angle.device)
+    for _ in range(_ROUNDS):
+        width /= _PARTS
+        reached = angle_at(schedule, low[..., None] + width * parts) <= angle[..., None]
+        # The angle grows with t: the last part that begins below it holds the time.
+        low = low + width * (reached.sum(-1) - 1).clamp_min(0)
+    return torch.where(angle >= angle_at(schedule, torch.ones_like(angle)), 1.0, low)
