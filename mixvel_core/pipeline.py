@@ -1,7 +1,8 @@
 """The pipeline: the one place that knows the order of the stages.
 
 partition -> experts -> monolith -> routers -> sample -> evaluate -> report. Each stage makes only what is not
-there yet, so running a recipe again goes on where it was, or changes nothing.
+there yet, so running a recipe again goes on where it was, or changes nothing. An assembled run begins with experts: its
+shards are with their owners.
 """
 
 from __future__ import annotations
@@ -66,16 +67,25 @@ class Run:
         report(self.recipe, shards, samples, scores, self.folder, self.progress)
 
     def train(self, makers: ModelStages, stage: str, only: int | None = None) -> None:
-        """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own."""
+        """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own.
+
+        Routers that learn from the experts come in a second launch, after the samples that they learn from; for their
+        sake the stage ``routers`` makes the experts too.
+        """
+        routers = [] if stage in ("experts", "monolith") else list(makers.routers.values())
+        late = [one for one in routers if one.drawn is not None and not one.is_done()]
         pending = []
-        if stage not in ("monolith", "routers"):
+        if stage not in ("monolith", "routers") or late:
             wanted = makers.experts if only is None else [makers.experts[only]]
             pending += [model for one in wanted for model in one.pending()]
         if stage not in ("experts", "routers") and makers.monolith is not None:
             pending += makers.monolith.pending()
-        if stage not in ("experts", "monolith"):
-            pending += [model for one in makers.routers.values() for model in one.pending()]
+        pending += [model for one in routers if one.drawn is None for model in one.pending()]
         make(pending, self.recipe.launcher, self.progress)
+        for one in late:
+            if one.drawn is not None:
+                one.drawn.make(self.progress)
+        make([model for one in late for model in one.pending()], self.recipe.launcher, self.progress)
 
 
 def run(

@@ -9,8 +9,9 @@ from attrs import frozen
 
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
+from mixvel_core.stages.drawn import drawn_options
 from mixvel_core.stages.folder import check_folder
-from mixvel_core.stages.models import model_stages
+from mixvel_core.stages.models import ModelStages, model_stages
 from mixvel_core.stages.partition import partition_unit, stored_shards
 from mixvel_core.stages.rehearsal import rehearse
 from mixvel_core.stages.sample import draws_of
@@ -58,17 +59,20 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
 def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
     stored = None if fresh else stored_shards(partition_unit(recipe, folder))
     counts = [part.count for part in (stored or rehearse(recipe)).parts]
-    yield Row(stage="data", what=recipe.data.name, size=f"{sum(counts)} items", state="")
+    source = recipe.data.name if recipe.data is not None else "with their owners"
+    yield Row(stage="data", what=source, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
-    yield Row(stage="partition", what=recipe.partition.name, size=size, state=_state(int(stored is not None), 1))
+    partitioner = recipe.partition.name if recipe.partition is not None else "assembled"
+    yield Row(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
     makers = model_stages(recipe, folder, stored) if stored else None
     done = sum(stage.unit.is_done() for stage in makers.experts) if makers else 0
     yield _models("experts", recipe.expert, done, len(counts))
     if recipe.monolith is not None:
         made = makers is not None and makers.monolith is not None and makers.monolith.unit.is_done()
         yield _models("monolith", recipe.monolith, int(made), 1)
+    yield from _drawn(recipe, makers)
     for name, use in recipe.routers.items():
-        made = makers is not None and makers.routers[name].unit.is_done()
+        made = makers is not None and makers.routers[name].is_done()
         yield _models(f"router {name}", use, int(made), 1)
     draws = list(draws_of(recipe.sample, list(recipe.routers)))
     records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
@@ -81,6 +85,21 @@ def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
     yield Row(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
     reported = stored is not None and (folder / "report" / "index.html").exists()
     yield Row(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
+
+
+def _drawn(recipe: Recipe, makers: ModelStages | None) -> Iterator[Row]:
+    """The samples of experts that routers learn from, once for all routers that ask for the same ones."""
+    asked = {name: options for name, use in recipe.routers.items() if (options := drawn_options(use)) is not None}
+    for options in dict.fromkeys(asked.values()):
+        router = next(name for name, one in asked.items() if one == options)
+        stage = makers.routers[router].drawn if makers else None
+        size = f"{options.count} samples, {options.steps} steps"
+        yield Row(
+            stage="draw",
+            what=options.integrator,
+            size=size,
+            state=_state(int(stage is not None and stage.is_done()), 1),
+        )
 
 
 def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int) -> Row:

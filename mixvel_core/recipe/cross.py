@@ -32,6 +32,7 @@ def cross_problems(value: Any) -> Iterator[Problem]:
             yield from _monolith_method(path, method, recipe)
         else:
             yield from _routed_method(path, method, routers)
+    yield from _away(recipe)
     study = _section(recipe, "study")
     if study is not None:
         yield from _routed_method(("study",), study, routers)
@@ -52,6 +53,19 @@ def _routed_method(path: KeyPath, method: dict[str, Any], routers: dict[str, Any
     elif routers is not None and isinstance(router, str) and router not in routers:
         unknown = f"no router is called {shortened(router)!r}{did_you_mean(router, routers)}"
         yield Problem(path=(*path, "router"), message=f"{unknown}  (routers: {', '.join(routers)})")
+
+
+def _away(recipe: dict[str, Any]) -> Iterator[Problem]:
+    """A recipe without data has no use for what is made from them."""
+    if "data" not in recipe or "partition" not in recipe:
+        return
+    if recipe["data"] is None:
+        for key in ("partition", "monolith"):
+            if recipe.get(key) is not None:
+                message = "needs the data of all shards together, and `data` is null; set it to null too"
+                yield Problem(path=(key,), message=message)
+    elif recipe["partition"] is None:
+        yield Problem(path=("partition",), message="is null, but there are `data` to split; name a partitioner")
 
 
 def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[Problem]:

@@ -64,7 +64,7 @@ def evaluate(
 def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateOptions, progress: Progress) -> Scores:
     real = real_items(options, shards.parts)
     if real is None:
-        progress.line("evaluate: nothing to compare with, the data are with their owners; `evaluate.data` may name some")
+        progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
     if len(real) < 2:
         raise DataError(f"{len(real)} item in all: too few to compare samples with; take more data")

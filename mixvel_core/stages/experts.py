@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
-from mixvel_core.errors import ArtifactError
+from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.files import read_json, write_json
 from mixvel_core.protocols import Expert, ExpertConfig, Job, Moments, Shard
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.use import ExpertUse, ScheduleUse
 from mixvel_core.stages.pending import Pending
+from mixvel_core.stages.shards import AwayShard
 from mixvel_core.stages.unit import Unit, key_of
 
 if TYPE_CHECKING:
@@ -113,9 +114,14 @@ class ExpertStage:
         return Experts(keys=(self.unit.digest(),), parts=(stored,))
 
     def pending(self) -> list[Pending]:
-        """The expert, if it is not there yet."""
+        """The expert, if it is not there yet. Raises DataError where its shard is not here to train it on."""
         if self.unit.is_done():
             return []
+        if isinstance(self.shard, AwayShard):
+            raise DataError(
+                f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
+                "`mixvel assemble` makes a whole run in another --out"
+            )
         self.unit.begin()
         from mixvel_core.randomness import key
 
@@ -132,11 +138,12 @@ class ExpertStage:
             )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(family.tensors(self.shard, trained.get("")))
+            self.store(family.tensors(self.shard, trained.get("")))
 
         return [Pending(name=self.name, jobs=jobs, finish=finish)]
 
-    def _store(self, tensors: Mapping[str, Tensor]) -> None:
+    def store(self, tensors: Mapping[str, Tensor]) -> None:
+        """Writes the expert's folder: what ``load`` of its family needs, by name."""
         from mixvel_core.training.sealed import write_sealed
 
         shard = self.shard

@@ -8,6 +8,8 @@ from pathlib import Path
 from attrs import frozen
 
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.use import RouterUse
+from mixvel_core.stages.drawn import DrawnStage, drawn_folder, drawn_options
 from mixvel_core.stages.experts import Experts, ExpertStage
 from mixvel_core.stages.routers import RouterStage
 from mixvel_core.stages.sample import Models
@@ -44,7 +46,7 @@ class ModelStages:
                 return f"expert {k}"
         if self.monolith is not None and not self.monolith.unit.is_done():
             return "the monolith"
-        return next((f"router {name}" for name, stage in self.routers.items() if not stage.unit.is_done()), None)
+        return next((f"router {name}" for name, stage in self.routers.items() if not stage.is_done()), None)
 
 
 def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
@@ -83,7 +85,21 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             seed=recipe.seed,
             folder=(folder / "routers" / name).absolute(),
             tensorboard=events,
+            drawn=_drawn(recipe, family, experts, folder),
         )
         for name, family in recipe.routers.items()
     }
     return ModelStages(recipe=recipe, experts=experts, monolith=monolith, routers=routers)
+
+
+def _drawn(recipe: Recipe, router: RouterUse, experts: tuple[ExpertStage, ...], folder: Path) -> DrawnStage | None:
+    options = drawn_options(router)
+    if options is None:
+        return None
+    return DrawnStage(
+        experts=experts,
+        options=options,
+        seed=recipe.seed,
+        folder=drawn_folder(folder, options).absolute(),
+        sample=recipe.sample,
+    )

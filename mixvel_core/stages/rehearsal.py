@@ -5,15 +5,18 @@ A metric that cannot read the items would otherwise say so when all the training
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from attrs import field, frozen
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ExpertFamily, NoiseSchedule, Shard
+from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Shard
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.use import MetricUse
+from mixvel_core.stages.drawn import drawn_options
+from mixvel_core.stages.real import real_items
 from mixvel_core.stages.shards import WholeShard
 from mixvel_core.stages.split import Split, split
 
@@ -28,6 +31,8 @@ def rehearse(recipe: Recipe) -> Split:
         DataError: no data, or no partition of them.
         RecipeError: plugins cannot work with these data; a line for each problem.
     """
+    if recipe.data is None or recipe.partition is None:
+        raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
     made = split(recipe.data, recipe.partition, recipe.seed)
     schedule = recipe.schedule.build()
     problems = _Problems()
@@ -38,21 +43,50 @@ def rehearse(recipe: Recipe) -> Split:
     with problems.noted():
         if recipe.monolith is not None:
             _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
+    _try_the_rest(recipe, made.parts, problems)
+    return made
+
+
+def rehearse_away(recipe: Recipe, parts: Sequence[Shard]) -> None:
+    """The same of a recipe whose shards stay with their owners, and whose experts are there already.
+
+    Raises RecipeError: plugins cannot do without the items; a line for each problem.
+    """
+    problems = _Problems()
+    schedule = recipe.schedule.build()
+    for name, router in recipe.routers.items():
+        if drawn_options(router) is None and router.build().tasks(parts, schedule):
+            problems.lines.append(
+                f"routers.{name}  learns from data, which stay with their owners; set routers.{name}.train_on: experts"
+            )
+    _try_the_rest(recipe, parts, problems)
+
+
+def _try_the_rest(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
+    """Routers and metrics. Raises RecipeError with everything that was noted."""
+    schedule = recipe.schedule.build()
     for router in recipe.routers.values():
         with problems.noted():
             family = router.build()
-            if not family.tasks(made.parts, schedule):
-                family.tensors(made.parts, {})
-    for metric in recipe.evaluate.metrics:
-        with problems.noted():
-            count = min(recipe.sample.count, len(made.data.items) // 2, _FEW)
-            if count == 0:
-                raise DataError("one item in all: too few to compare samples with; take more data")
-            few = to_float(made.data.items[: 2 * count])
-            metric.build().score(few[:count], few[count:])
+            if not family.tasks(parts, schedule):
+                family.tensors(parts, {})
+    items: Items | None = None
+    with problems.noted():
+        items = real_items(recipe.evaluate, parts)
+    if items is not None:
+        for metric in recipe.evaluate.metrics:
+            with problems.noted():
+                _try_metric(metric, items, recipe.sample.count)
     if problems.lines:
         raise RecipeError(*dict.fromkeys(problems.lines))
-    return made
+
+
+def _try_metric(use: MetricUse, items: Items, samples: int) -> None:
+    count = min(samples, len(items) // 2, _FEW)
+    if count == 0:
+        raise DataError("one item in all: too few to compare samples with; take more data")
+    few = to_float(items[: 2 * count])
+    use.build().score(few[:count], few[count:])
 
 
 def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:

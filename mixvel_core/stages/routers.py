@@ -13,6 +13,7 @@ from mixvel_core.files import read_json, write_json
 from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.use import RouterUse, ScheduleUse
+from mixvel_core.stages.drawn import DrawnStage
 from mixvel_core.stages.pending import Pending
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.unit import Unit, key_of
@@ -53,7 +54,8 @@ class StoredRouter:
 class RouterStage:
     """How a router is made; its networks are jobs called ``router-NAME`` or ``router-NAME-PART``.
 
-    ``seed``: the recipe's root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
+    ``drawn``: makes the samples that it learns from in place of the shards' items, if it does. ``seed``: the recipe's
+    root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
     """
 
     shards: Shards
@@ -63,11 +65,21 @@ class RouterStage:
     seed: int
     folder: Path
     tensorboard: Path
+    drawn: DrawnStage | None = None
+
+    def is_done(self) -> bool:
+        """Whether the router is made, and what it learned from still there."""
+        return (self.drawn is None or self.drawn.is_done()) and self.unit.is_done()
+
+    @property
+    def lessons(self) -> Shards:
+        """What the router learns from: the shards, or the samples that stand for them, which must be drawn."""
+        return self.shards if self.drawn is None else self.drawn.shards
 
     @property
     def unit(self) -> Unit:
         """The unit of the router."""
-        key = key_of(shards=self.shards.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
+        key = key_of(shards=self.lessons.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
         return Unit(folder=self.folder, key=key)
 
     @property
@@ -83,7 +95,8 @@ class RouterStage:
         from mixvel_core.randomness import key
 
         family = self.family.build()
-        tasks = family.tasks(self.shards.parts, self.schedule.build())
+        lessons = self.lessons.parts
+        tasks = family.tasks(lessons, self.schedule.build())
         jobs = {}
         for part, task in tasks.items():
             job = f"router-{self.name}" if len(tasks) == 1 else f"router-{self.name}-{part}"
@@ -96,7 +109,7 @@ class RouterStage:
             )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(family.tensors(self.shards.parts, trained))
+            self._store(family.tensors(lessons, trained))
 
         return [Pending(name=f"router-{self.name}", jobs=jobs, finish=finish)]
 

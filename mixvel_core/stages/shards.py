@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ class Shards:
     @property
     def are_here(self) -> bool:
         """Whether items can be read; in an assembled run they stay with their owners."""
-        return not any(isinstance(part, AwayShard) for part in self.parts)
+        return are_here(self.parts)
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -116,6 +117,11 @@ class Shards:
     def shape(self) -> tuple[int, ...]:
         """``*data``."""
         return self.parts[0].shape
+
+
+def are_here(parts: Sequence[Shard]) -> bool:
+    """Whether the items of all these shards can be read."""
+    return not any(isinstance(part, AwayShard) for part in parts)
 
 
 def open_shards(folder: Path, key: str) -> Shards:

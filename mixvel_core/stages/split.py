@@ -70,7 +70,17 @@ def split(data: DataUse, partitioner: PartitionerUse, seed: int) -> Split:
         DataError: no data, or a shard without items.
     """
     loaded = data.build().load()
-    shard_of = _checked(partitioner.build().assign(loaded, seed), loaded)
+    return _cut(loaded, partitioner.build().assign(loaded, seed))
+
+
+def uncut(data: DataUse) -> Split:
+    """All items as one shard: what one owner holds. Raises DataError where there are none."""
+    loaded = data.build().load()
+    return _cut(loaded, np.zeros(len(loaded.items), np.int64))
+
+
+def _cut(loaded: Data, assigned: np.ndarray) -> Split:
+    shard_of = _checked(assigned, loaded)
     shards = range(int(shard_of.max()) + 1)
     laws = _laws(loaded, shard_of)
     parts = []

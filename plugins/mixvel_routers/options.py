@@ -9,6 +9,7 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from mixvel_core.plugin.options import Check, above, at_least, between, option
+from mixvel_core.training.drawn import DrawnOptions, TrainedOn
 from mixvel_core.training.options import TrainOptions
 from mixvel_unet.options import Architecture
 
@@ -27,6 +28,10 @@ class ClassifierOptions(Architecture):
     width: int = option(default=128, check=at_least(1), doc="units of each hidden layer, for vectors")
     depth: int = option(default=3, check=at_least(1), doc="hidden layers, for vectors")
     train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
+    train_on: TrainedOn = option(
+        default="data", doc="data: the items of the shards; experts: samples of the experts, so that no item is needed"
+    )
+    drawn: DrawnOptions = option(factory=DrawnOptions, doc="how those samples are drawn; no effect with `data`")
 
 
 @frozen(kw_only=True)

@@ -23,12 +23,12 @@ LEAST_ALPHA = 1e-3
 class UNetExpert:
     """m(x, t) from a network (V4, inverted).
 
-    ``network``: (x, t) -> prediction, (B, *data). ``moments``: of the shard. ``clip``: whether
-    m is kept within [-1, 1]. Gradients with respect to x pass; callers who want none say so.
+    ``network``: (x, t) -> prediction, (B, *data). ``moments``: of the shard, None if they are not shared. ``clip``:
+    whether m is kept within [-1, 1]. Gradients with respect to x pass; callers who want none say so.
     """
 
     schedule: NoiseSchedule
-    moments: Moments
+    moments: Moments | None
     network: Callable[[Tensor, Tensor], Tensor]
     prediction: Prediction
     clip: bool
@@ -45,7 +45,7 @@ class UNetExpert:
         # Laid out as the weights are: a network given the other layout would convert at every layer.
         output = self.network(x.contiguous(memory_format=torch.channels_last) if self.channels_last else x, t)
         m = denoiser(self.prediction, output, x, p)
-        if self.prediction == "eps":
+        if self.prediction == "eps" and self.moments is not None:
             m = torch.where(p.alpha < LEAST_ALPHA, self.moments.mean.to(x.dtype), m)
         return m.clamp(-1.0, 1.0) if self.clip else m
 

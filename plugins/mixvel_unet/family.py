@@ -9,7 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.errors import ArtifactError
+from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import ExpertConfig, Items, Moments, NoiseSchedule, Shard
 from mixvel_core.training.weights import check_same, load_weights
@@ -40,19 +40,31 @@ class UNetFamily:
         shared = {"mean": moments.mean, "variance": moments.variance}
         return {_NETWORK + name: value for name, value in trained.items()} | shared
 
+    def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights alone. Raises RecipeError for eps-prediction, which needs the mean where alpha is next to 0."""
+        if self.options.prediction == "eps":
+            raise RecipeError("expert unet: prediction eps needs the mean of the shard; share it, or predict v or x0")
+        return {name: value for name, value in tensors.items() if name.startswith(_NETWORK)}
+
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
-        """The expert, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
+        """The expert, on the device of ``tensors``. Raises ArtifactError where they do not fit the options.
+
+        Without mean and variance its moments are None.
+        """
         where = f"expert {config.index}"
         weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
         rest = {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
-        check_same(rest, {name: torch.empty(config.shape) for name in ("mean", "variance")}, where)
+        moments = None
+        if rest or self.options.prediction == "eps":
+            check_same(rest, {name: torch.empty(config.shape) for name in ("mean", "variance")}, where)
+            moments = Moments(mean=rest["mean"], variance=rest["variance"])
         # The seed is of no matter: every weight is replaced.
         network = make_unet(self.options, config.shape, config.shape[0], 0, where)
         load_weights(network, weights, where)
         return UNetExpert(
             schedule=schedule,
-            moments=Moments(mean=rest["mean"], variance=rest["variance"]),
-            network=network.to(rest["mean"].device).eval().requires_grad_(False),
+            moments=moments,
+            network=network.to(next(iter(tensors.values())).device).eval().requires_grad_(False),
             prediction=self.options.prediction,
             clip=self.options.clip,
         )

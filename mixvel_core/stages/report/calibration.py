@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mixvel_core.recipe.use import RouterUse
 from mixvel_core.stages.calibrate import RouterCalibrations, calibrate
 from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.report.figures import colour, legend_of, literal, svg
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.section import Section
+from mixvel_core.stages.report.wording import learned_from
 
 MEASURES = {
     "total_variation": "total variation",
@@ -25,9 +27,10 @@ POINTS = {"noised": "noised items", "flow": "the exact flow"}
 
 @frozen(kw_only=True)
 class CalibrationRow:
-    """A router on one kind of points, its measures averaged over all times."""
+    """A router on one kind of points, its measures averaged over all times. ``learned_from``: in words, if it did."""
 
     router: str
+    learned_from: str
     points: str
     values: tuple[float, ...]
 
@@ -54,7 +57,10 @@ def calibration(inputs: Inputs) -> Section | None:
         stage="routers",
         template="calibration.html.jinja",
         content=CalibrationContent(
-            chart=_chart(found, names), measures=tuple(MEASURES.values()), rows=_rows(found, names), steps=found.steps
+            chart=_chart(found, names),
+            measures=tuple(MEASURES.values()),
+            rows=_rows(found, inputs.recipe.routers),
+            steps=found.steps,
         ),
     )
 
@@ -62,11 +68,11 @@ def calibration(inputs: Inputs) -> Section | None:
 def measured(inputs: Inputs) -> RouterCalibrations:
     """The routers whose folders are there, against the posterior of the items.
 
-    Nothing with a single expert, about which there is nothing to be wrong.
+    Nothing with a single expert, about which there is nothing to be wrong; nothing where the items are not here.
     """
     stages = model_stages(inputs.recipe, inputs.folder, inputs.shards).routers
-    routers = {name: stage.artifact for name, stage in stages.items() if stage.unit.is_done()}
-    if len(inputs.shards.parts) < 2:
+    routers = {name: stage.artifact for name, stage in stages.items() if stage.is_done()}
+    if len(inputs.shards.parts) < 2 or not inputs.shards.are_here:
         routers = {}
     return calibrate(routers, inputs.recipe.schedule, inputs.shards, inputs.recipe.seed, inputs.folder)
 
@@ -76,14 +82,14 @@ def values_of(row: dict[str, Any]) -> tuple[float, ...]:
     return row["total_variation"], row["calibration_error"], max(0.0, row["cross_entropy"] - row["entropy"])
 
 
-def _rows(found: RouterCalibrations, names: Sequence[str]) -> tuple[CalibrationRow, ...]:
+def _rows(found: RouterCalibrations, routers: Mapping[str, RouterUse]) -> tuple[CalibrationRow, ...]:
     made = []
-    for name in names:
+    for name, use in routers.items():
         for points, words in POINTS.items():
             mine = [values_of(r) for r in found.rows if (r["router"], r["points"]) == (name, points)]
             if mine:
                 values = tuple(sum(column) / len(mine) for column in zip(*mine, strict=True))
-                made.append(CalibrationRow(router=name, points=words, values=values))
+                made.append(CalibrationRow(router=name, learned_from=learned_from(use), points=words, values=values))
     return tuple(made)
 
 

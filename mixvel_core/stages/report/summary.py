@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from mixvel_core.recipe.use import RouterUse
 from mixvel_core.stages.report.inputs import Inputs
-from mixvel_core.stages.report.wording import amount, brief, shape_text
+from mixvel_core.stages.report.wording import amount, brief, learned_from, shape_text
+
+AWAY = "with their owners; what they share of them is here"
 
 
 def headline(inputs: Inputs) -> str:
@@ -21,10 +24,13 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     """What was used for what, in the order of the work."""
     recipe, sample = inputs.recipe, inputs.recipe.sample
     source = inputs.shards.about.get("provenance", {}).get("source")
-    routers = "; ".join(f"{name}: {brief(use)}" for name, use in recipe.routers.items())
+    routers = "; ".join(f"{name}: {brief(use)}{_learned_from(use)}" for name, use in recipe.routers.items())
     return (
-        ("data", f"{brief(recipe.data)}, {source}" if source else brief(recipe.data)),
-        ("partition", f"{brief(recipe.partition)}, {len(inputs.shards.parts)} shards"),
+        ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else AWAY, source)))),
+        (
+            "partition",
+            f"{brief(recipe.partition) if recipe.partition else 'as owned'}, {len(inputs.shards.parts)} shards",
+        ),
         ("schedule", brief(recipe.schedule)),
         ("experts", brief(recipe.expert)),
         ("monolith", brief(recipe.monolith) if recipe.monolith else "none"),
@@ -35,6 +41,12 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
         ),
         ("evaluate", ", ".join(brief(use) for use in recipe.evaluate.metrics)),
     )
+
+
+def _learned_from(use: RouterUse) -> str:
+    """Behind the name of a router that is trained: on what."""
+    where = learned_from(use)
+    return f", trained on {where}" if where else ""
 
 
 def _listed(values: tuple[int, ...]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mixvel_core.recipe.told import told
-from mixvel_core.recipe.use import Use
+from mixvel_core.recipe.use import RouterUse, Use
+from mixvel_core.stages.drawn import drawn_options
 from mixvel_core.stages.sample import Draw
 
 
@@ -33,6 +34,14 @@ def brief(use: Use[Any]) -> str:
     """A plugin with the options that are not its defaults, ``topk (k=2)``; groups of options are left to the recipe."""
     options = told(use)
     return f"{use.name} ({', '.join(options)})" if options else use.name
+
+
+def learned_from(use: RouterUse) -> str:
+    """What a router's networks were trained on; nothing for a router without any."""
+    drawn = drawn_options(use)
+    if drawn is not None:
+        return f"{amount(drawn.count)} samples of the experts ({drawn.integrator}, {drawn.steps} steps)"
+    return "the items of the shards" if hasattr(use.options, "train_on") else ""
 
 
 def method_text(draw: Draw) -> str:

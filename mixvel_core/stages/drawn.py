@@ -1,0 +1,156 @@
+"""Samples of the experts in place of their shards: what a router learns from where no item may leave its owner.
+
+Expert k is sampled alone, n_k times, n_k in proportion to pi_k: every sample then counts the same, as every item of
+a data set does, and the posterior of all samples has the prior pi (D2). It is the posterior of what the experts say
+their shards are, which is the mixture that is sampled in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import evolve, frozen
+
+from mixvel_core.errors import SamplingError
+from mixvel_core.field.scale import to_uint8
+from mixvel_core.files import replacing, write_json
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.build import build
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import SampleOptions
+from mixvel_core.recipe.use import RouterUse
+from mixvel_core.stages.experts import ExpertStage
+from mixvel_core.stages.shards import Shards, StoredShard
+from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.training.drawn import DrawnOptions
+
+
+def drawn_options(router: RouterUse) -> DrawnOptions | None:
+    """How the samples that a router learns from are drawn; None where it learns from data, or not at all."""
+    options = router.options
+    drawn = getattr(options, "drawn", None)
+    wanted = getattr(options, "train_on", "data") == "experts"
+    return drawn if wanted and isinstance(drawn, DrawnOptions) else None
+
+
+def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
+    """``total`` shared out in proportion to ``fractions`` by the largest remainders; everyone has one at least."""
+    pi = np.asarray(fractions, np.float64)
+    exact = total * pi / pi.sum()
+    counts = np.floor(exact).astype(np.int64)
+    order = np.argsort(-(exact - counts), kind="stable")
+    counts[order[: total - int(counts.sum())]] += 1
+    return [int(count) for count in np.maximum(counts, 1)]
+
+
+@frozen(kw_only=True)
+class DrawnStage:
+    """How samples of all experts are made, each expert's a unit of its own.
+
+    ``experts``: their stages. ``seed``: the recipe's root seed. ``folder``: where the samples go. ``sample``: for the
+    batch and the threads, which change no sample.
+    """
+
+    experts: tuple[ExpertStage, ...]
+    options: DrawnOptions
+    seed: int
+    folder: Path
+    sample: SampleOptions
+
+    def is_done(self) -> bool:
+        """Whether every expert's samples are there."""
+        return all(stage.unit.is_done() and self._unit(stage, n).is_done() for stage, n in self._shares())
+
+    @property
+    def shards(self) -> Shards:
+        """The samples as shards, once they are made: with the fractions of the shards that they stand for."""
+        units = [self._unit(stage, count) for stage, count in self._shares()]
+        parts = tuple(
+            StoredShard(
+                folder=unit.folder,
+                index=stage.shard.index,
+                count=count,
+                fraction=stage.shard.fraction,
+                shape=stage.shard.shape,
+            )
+            for unit, (stage, count) in zip(units, self._shares(), strict=True)
+        )
+        return Shards(key=key_of(drawn=[unit.digest() for unit in units]), parts=parts, about={"provenance": {}})
+
+    def make(self, progress: Progress) -> None:
+        """Draws what is not there yet. The experts must be made.
+
+        Raises SamplingError where an expert's samples are not finite.
+        """
+        for stage, count in self._shares():
+            unit = self._unit(stage, count)
+            if not unit.is_done():
+                unit.clear()
+                self._keep(unit, stage, self._draw(stage, count, progress))
+
+    def _shares(self) -> list[tuple[ExpertStage, int]]:
+        counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
+        return list(zip(self.experts, counts, strict=True))
+
+    def _unit(self, stage: ExpertStage, count: int) -> Unit:
+        key = key_of(
+            expert=stage.unit.digest(),
+            drawn=plain(evolve(self.options, count=count)),
+            seed=self.seed,
+            index=stage.shard.index,
+        )
+        return Unit(folder=self.folder / str(stage.shard.index), key=key)
+
+    def _draw(self, stage: ExpertStage, count: int, progress: Progress) -> np.ndarray:
+        from mixvel_core.device import best_device, threads
+        from mixvel_core.randomness import key
+        from mixvel_core.sampling.alone import Alone
+        from mixvel_core.sampling.sampler import Sampler
+
+        device = best_device()
+        [stored] = stage.artifact.parts
+        sampler = Sampler(
+            schedule=stage.schedule.build(),
+            experts=(stored.load(device),),
+            router=Alone(),
+            selector=build("selector", "mixture"),
+            integrator=build("integrator", self.options.integrator),
+            steps=self.options.steps,
+            grid=self.options.grid,
+            delta=self.options.delta,
+        )
+        label = f"draw {stage.name}"
+        with threads(self.sample.threads), progress.task(label, count * self.options.steps, "image steps") as bar:
+            samples = sampler.sample(
+                count=count,
+                shape=stage.shard.shape,
+                seed=key(self.seed, "drawn", stage.shard.index),
+                batch=self.sample.batch,
+                device=device,
+                on_step=bar.update,
+            )
+        x: np.ndarray = samples.x.float().cpu().numpy()
+        if not np.isfinite(x).all():
+            raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
+        return x
+
+    def _keep(self, unit: Unit, stage: ExpertStage, x: np.ndarray) -> None:
+        path = unit.folder / "items.npy"
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, to_uint8(x) if self.options.store == "uint8" else x, allow_pickle=False)
+        about: dict[str, Any] = {
+            "count": len(x),
+            "fraction": stage.shard.fraction,
+            "shape": list(stage.shard.shape),
+            "drawn": plain(self.options),
+        }
+        write_json(unit.folder / "shard.json", about)
+        unit.close([path.name, "shard.json"])
+
+
+def drawn_folder(run: Path, options: DrawnOptions) -> Path:
+    """Where the samples lie in a run folder: routers that ask for the same ones share them."""
+    return run / "drawn" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"
