@@ -148,6 +148,34 @@ class StudyOptions:
 
 
 @frozen(kw_only=True)
+class TheoryOptions:
+    """What `mixvel theory` measures: where the error of every selector with every integrator comes from."""
+
+    selectors: tuple[SelectorUse, ...] | None = option(
+        default=None, check=NOT_EMPTY, doc="the selectors; absent: iid, sum-up and cached"
+    )
+    integrators: tuple[IntegratorUse, ...] | None = option(
+        default=None, check=NOT_EMPTY, doc="the integrators; absent: euler, the paper's"
+    )
+    steps: tuple[int, ...] = option(
+        default=(10, 20, 40, 80),
+        check=each(at_least(1)),
+        doc="step counts, on the uniform grid; two or more for slopes",
+    )
+    count: int = option(default=64, check=at_least(2), doc="trajectories")
+    seed: int = option(default=0, check=at_least(0), doc="seed of the noise they start from, of points and bootstrap")
+    radius: float | None = option(
+        default=None, check=above(0), doc="R: no data point is longer; absent: the longest item of the data set"
+    )
+    tolerance: float | None = option(
+        default=None,
+        check=above(0),
+        doc="relative and absolute tolerance of the reference; absent: 1e-8, of an empirical law 1e-6",
+    )
+    router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
+
+
+@frozen(kw_only=True)
 class ReportOptions:
     """What the report shows."""
 
@@ -173,5 +201,6 @@ class Recipe:
     sample: SampleOptions = option(doc="what is sampled")
     evaluate: EvaluateOptions = option(doc="how it is scored")
     study: StudyOptions | None = option(default=None, doc="what `mixvel study` measures; absent: its defaults")
+    theory: TheoryOptions | None = option(default=None, doc="what `mixvel theory` measures; absent: its defaults")
     report: ReportOptions = option(factory=ReportOptions, doc="what the report shows")
     launcher: LauncherUse = option(doc="where training runs")

@@ -1,8 +1,9 @@
 """Where the error of a trajectory comes from: every step's increment in four parts (the paper's eq. 22, 201).
 
-With x_n sampled, y_n on the exact flow from the same noise, and e_n = x_n - y_n, the increment e_{n+1} - e_n is the sum of
+With x_n sampled, y_n on the exact flow from the same noise, and e_n = x_n - y_n, the increment e_{n+1} - e_n is the sum
+of
 
-- drift: what the exact step does to x_n less what it does to y_n; it hands on, damps or amplifies the error that is there;
+- drift: what the exact step does to x_n less what it does to y_n; it damps or amplifies the error that is there;
 - truncation: where the exact step takes y_n, less y_{n+1}: the integrator's own defect;
 - selection: the step with the selected experts less that with their whole mixture, both from x_n. For experts drawn
   from the posterior its mean is zero: the martingale part;

@@ -37,7 +37,7 @@ def local_lipschitz(
     for _ in range(iterations):
         w = _pushed(field, x, u)
         if not symmetric:
-            _, back = torch.func.vjp(field, x)
+            back = torch.func.vjp(field, x)[1]
             u_next = back(w.detach())[0]
         else:
             u_next = w

@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recipe", "sampling", "training", "reference", "theory", "pictures"),
     ("stages",),
     ("pipeline", "plan", "finished"),
-    ("study", "testing", "scaffold"),
+    ("study", "certificate", "testing", "scaffold"),
     ("cli",),
 )
 """The rooms of mixvel_core, lowest first: each may import its own layer and those below."""

@@ -29,7 +29,8 @@ class Spoilt:
         return self.expert.schedule
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.expert.denoise(x, t) + self.by / x.shape[1] ** 0.5
+        m: Tensor = self.expert.denoise(x, t)
+        return m + self.by / x.shape[1] ** 0.5
 
 
 @frozen(kw_only=True)

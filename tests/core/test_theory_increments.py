@@ -30,8 +30,8 @@ from mixvel_selectors.sum_up import SumUp
 from mixvel_vp.cosine import Cosine
 
 DELTA = 0.05
-SELECTORS = {"mixture": Mixture(), "iid": Iid(), "sum-up": SumUp(), "cached": Cached()}
-INTEGRATORS = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
+SELECTORS: dict[str, Selector] = {"mixture": Mixture(), "iid": Iid(), "sum-up": SumUp(), "cached": Cached()}
+INTEGRATORS: dict[str, Integrator] = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
 
 
 class Off:

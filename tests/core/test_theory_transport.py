@@ -15,7 +15,7 @@ def normals(n: int, seed: int, dimension: int = 2) -> np.ndarray:
 
 def test_a_translation_is_carried_along() -> None:
     x = normals(50, 0)
-    found = transport(x, x[::-1] + [3.0, 4.0])
+    found = transport(x, x[::-1] + np.array([3.0, 4.0]))
     assert found.value == pytest.approx(5.0, rel=1e-12)
     assert (found.kind, found.n) == ("exact", (50, 50))
     assert found.low <= 5.0 <= found.high
