@@ -3,7 +3,7 @@
 One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
 """
 
-from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard
+from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard, Streaming
 from mixvel_core.protocols.expert import (
     DensityExpert,
     DiscreetFamily,
@@ -12,6 +12,7 @@ from mixvel_core.protocols.expert import (
     ExpertFamily,
     Moments,
     NetworkExpert,
+    PretrainedFamily,
 )
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.items import Items
@@ -55,6 +56,7 @@ __all__ = [
     "NoiseSchedule",
     "Objective",
     "Partitioner",
+    "PretrainedFamily",
     "Prior",
     "Progress",
     "ProgressTask",
@@ -68,6 +70,7 @@ __all__ = [
     "Selector",
     "Shard",
     "SteppedSchedule",
+    "Streaming",
     "Suprema",
     "TrainTask",
 ]

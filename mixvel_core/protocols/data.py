@@ -27,12 +27,26 @@ class GaussianLaw:
 
 
 @frozen(kw_only=True)
+class Streaming:
+    """Shards are to be kept as Parquet and read as a stream, because they are larger than a disk or a memory.
+
+    ``store``: the URI below which they go; the run folder if None. ``window``: row groups that are shuffled together,
+    and are in memory together. ``row_group``: items in a row group; about 4 MiB of them if None.
+    """
+
+    store: str | None = None
+    window: int = 8
+    row_group: int | None = None
+
+
+@frozen(kw_only=True)
 class Data:
     """A data set: images or vectors, with what is known of each item.
 
     ``items``: (n, *data), uint8 or float32 in [-1, 1]; may be larger than memory. ``labels``: (n,) int64.
     ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report.
     ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
+    ``streaming``: how shards are to be streamed; None: they are memory-mapped files in the run folder.
     """
 
     items: Items
@@ -40,6 +54,7 @@ class Data:
     attributes: Mapping[str, np.ndarray] = field(factory=dict)
     provenance: Mapping[str, str] = field(factory=dict)
     law: GaussianLaw | None = None
+    streaming: Streaming | None = None
 
 
 class DataSource(Protocol):

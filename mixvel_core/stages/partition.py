@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from mixvel_core.files import replacing, write_json
 from mixvel_core.protocols import GaussianLaw, Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.stages.keeping import Store, Writer, store_of
 from mixvel_core.stages.shards import LAW, Shards, open_shards
 from mixvel_core.stages.split import Part, Split
 from mixvel_core.stages.unit import Unit, key_of
@@ -39,8 +39,9 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
         progress: a bar over items that are many blocks; told how many went into how many shards.
     """
     unit.clear()
-    _write_items(split, unit.folder, progress)
-    files = [file for part in split.parts for file in _write_facts(part, unit.folder)]
+    stores = {part.index: store_of(part, unit) for part in split.parts}
+    _write_items(split, stores, progress)
+    files = [file for part in split.parts for file in (*stores[part.index].files, *_write_facts(part, unit.folder))]
     about = {
         "shards": len(split.parts),
         "count": len(split.data.items),
@@ -53,39 +54,26 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
     return open_shards(unit.folder, unit.digest())
 
 
-def _write_items(split: Split, folder: Path, progress: Progress) -> None:
+def _write_items(split: Split, stores: Mapping[int, Store], progress: Progress) -> None:
     """The items of all shards, in one pass over the data: a block of them is all that is ever in memory."""
     items, shard_of = split.data.items, split.shard_of
     blocks = list(spans(items))
     bar = progress.task("partition", len(items), "items") if len(blocks) > 1 else nullcontext()
     with ExitStack() as open_files, bar as shown:
-        files = {part.index: open_files.enter_context(_items_file(part, folder)) for part in split.parts}
+        writers = {k: open_files.enter_context(store.writer()) for k, store in stores.items()}
         for first, last in blocks:
-            _distribute(items[first:last], shard_of[first:last], files)
+            _distribute(items[first:last], shard_of[first:last], writers)
             if shown is not None:
                 shown.update(last)
 
 
-def _distribute(block: np.ndarray, shard_of: np.ndarray, files: Mapping[int, IO[bytes]]) -> None:
+def _distribute(block: np.ndarray, shard_of: np.ndarray, writers: Mapping[int, Writer]) -> None:
     for k in np.unique(shard_of).tolist():
-        files[k].write(block[shard_of == k].tobytes())
-
-
-@contextmanager
-def _items_file(part: Part, folder: Path) -> Iterator[IO[bytes]]:
-    """A .npy file of the shard's items that are yet to be written to it, in the order of rows."""
-    about = {
-        "descr": np.lib.format.dtype_to_descr(part.items.dtype),
-        "fortran_order": False,
-        "shape": (part.count, *part.shape),
-    }
-    with replacing(folder / str(part.index) / "items.npy") as temporary, temporary.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, about)
-        yield file
+        writers[k].write(block[shard_of == k])
 
 
 def _write_facts(part: Part, folder: Path) -> list[str]:
-    """What is known of one shard; its files, the items among them, by name below ``folder``."""
+    """What is known of one shard; the files of it, by name below ``folder``."""
     place = folder / str(part.index)
     facts = {
         "count": part.count,
@@ -94,7 +82,7 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
         "labels": _histogram(part.labels),
     }
     write_json(place / "shard.json", facts)
-    files = [f"{part.index}/items.npy", f"{part.index}/shard.json"]
+    files = [f"{part.index}/shard.json"]
     if part.law is not None:
         _save_law(place / "law.npz", part.law)
         files.append(f"{part.index}/law.npz")

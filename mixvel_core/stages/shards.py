@@ -13,13 +13,15 @@ from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.field.gathered import joined
 from mixvel_core.files import read_json
 from mixvel_core.protocols import GaussianLaw, Items, Shard
+from mixvel_core.store.manifest import STREAM, read_stream
 
 LAW = ("weights", "means", "covariances")
 
 
 @frozen(kw_only=True)
 class StoredShard:
-    """One shard: ``items.npy`` (memory-mapped when read), ``shard.json`` and, for exact data, ``law.npz``."""
+    """One shard: ``items.npy`` (memory-mapped when read) or ``stream.json`` (which lists Parquet files), ``shard.json``
+    and, for exact data, ``law.npz``."""
 
     folder: Path
     index: int
@@ -28,8 +30,10 @@ class StoredShard:
     shape: tuple[int, ...]
 
     @property
-    def items(self) -> np.ndarray:
+    def items(self) -> Items:
         """The items, (count, *data)."""
+        if (self.folder / STREAM).exists():
+            return read_stream(self.folder)
         return _read_array(self.folder / "items.npy")
 
     @property

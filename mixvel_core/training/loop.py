@@ -6,6 +6,8 @@ the initial weights. Interrupted and resumed, a training on the CPU ends bit for
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import torch
 
 from mixvel_core.protocols.launcher import Job
@@ -51,7 +53,8 @@ def train(job: Job, *, device: torch.device, progress: Progress, world: World = 
     same = identity(job.seed, batches.count, job.task.options)
     checkpoints = Checkpoints(folder=job.folder / "state", keep=job.task.options.keep, identity=same)
     checkpoints.resume(state, progress, world)
-    _run(job, objective, state, batches, checkpoints, progress, world)
+    with closing(batches):
+        _run(job, objective, state, batches, checkpoints, progress, world)
     if world.leads:
         write_trained(job.folder, state.average.tensors, same)
 

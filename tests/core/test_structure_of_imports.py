@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plugin", "field", "store"),
     ("recipe", "sampling", "training", "reference", "theory", "pictures"),
     ("stages",),
-    ("pipeline", "plan", "finished"),
+    ("pipeline", "plan", "finished", "silo", "assembly"),
     ("study", "certificate", "testing", "scaffold"),
     ("cli",),
 )

@@ -1,0 +1,183 @@
+"""How a column of a Parquet file holds items, and how its values become arrays."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import DataError
+
+
+class Column(Protocol):
+    """A column of items. Picklable: workers decode what they read."""
+
+    @property
+    def name(self) -> str:
+        """Of the column."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or float32."""
+        ...
+
+    def decode(self, values: Any) -> np.ndarray:
+        """Values of the column, a pyarrow Array of n, as items (n, *data); DataError where they are no such items."""
+        ...
+
+
+@frozen(kw_only=True)
+class RawColumn:
+    """Each value is the bytes of an item in C order, all of one size; the native type of mixvel's own stores.
+
+    ``stored``: the shape in the file, of which ``axes`` makes ``*data``; the shape itself where they are None.
+    """
+
+    name: str
+    stored: tuple[int, ...]
+    kind: str
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or little-endian float32."""
+        return np.dtype(self.kind)
+
+    def decode(self, values: Any) -> np.ndarray:
+        """Items (n, *data); a view of the values' memory where they have one size."""
+        import pyarrow as pa
+
+        refuse_missing(values, self.name)
+        size = math.prod(self.stored) * self.dtype.itemsize
+        if not pa.types.is_fixed_size_binary(values.type):
+            values = self._fixed(values, size)
+        elif values.type.byte_width != size:
+            raise DataError(
+                f"column {self.name!r}: values have {values.type.byte_width} bytes, {self.stored} takes {size}"
+            )
+        raw = np.frombuffer(values.buffers()[1], np.uint8, len(values) * size, values.offset * size)
+        return turned(raw.view(self.dtype).reshape(len(values), *self.stored), self.axes)
+
+    def _fixed(self, values: Any, size: int) -> Any:
+        import pyarrow as pa
+
+        try:
+            return values.cast(pa.binary(size))
+        except pa.ArrowInvalid:
+            raise DataError(
+                f"column {self.name!r}: not every value has the {size} bytes of {self.stored} {self.dtype}; "
+                "change `shape` or `type`"
+            ) from None
+
+
+@frozen(kw_only=True)
+class ListColumn:
+    """Each value is a list of numbers, nested or not, uint8 or floating point in [-1, 1]; else like RawColumn."""
+
+    name: str
+    stored: tuple[int, ...]
+    kind: str
+    axes: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or float32."""
+        return np.dtype(self.kind)
+
+    def decode(self, values: Any) -> np.ndarray:
+        """Items (n, *data)."""
+        refuse_missing(values, self.name)
+        flat = values
+        while hasattr(flat, "flatten") and hasattr(flat.type, "value_type"):
+            flat = flat.flatten()
+        numbers = flat.to_numpy(zero_copy_only=False)
+        if flat.null_count or numbers.size != len(values) * math.prod(self.stored):
+            raise DataError(f"column {self.name!r}: not every value is {self.stored}; make all items alike")
+        items = numbers.astype(self.dtype, copy=False).reshape(len(values), *self.stored)
+        if self.dtype.kind == "f" and not (np.abs(items) <= 1).all():
+            raise DataError(f"column {self.name!r}: has values outside of -1 to 1; scale floats or store uint8")
+        return turned(items, self.axes)
+
+
+@frozen(kw_only=True)
+class PictureColumn:
+    """Each value is a PNG, a JPEG or another file that Pillow reads: bytes, or Hugging Face's struct of bytes and path.
+
+    ``shape``: (C, H, W), C 1 for grey and 3 for colour; pictures of other modes are converted, other sizes refused.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8."""
+        return np.dtype(np.uint8)
+
+    def decode(self, values: Any) -> np.ndarray:
+        """Items (n, C, H, W)."""
+        found = np.empty((len(values), *self.shape), np.uint8)
+        for i, value in enumerate(picture_bytes(values, self.name)):
+            picture = pixels(value, self.shape[0], f"column {self.name!r}")
+            if picture.shape != self.shape:
+                raise DataError(
+                    f"column {self.name!r}: a picture of {picture.shape[2]}x{picture.shape[1]} pixels among those of "
+                    f"{self.shape[2]}x{self.shape[1]}; make all pictures of one size"
+                )
+            found[i] = picture
+        return found
+
+
+def picture_bytes(values: Any, name: str) -> list[bytes]:
+    """The files in a column of pictures. Raises DataError where one is missing."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(values.type):
+        refuse_missing(values, name)
+        values = values.field("bytes")
+    refuse_missing(values, name)
+    files: list[bytes] = values.to_pylist()
+    return files
+
+
+def pixels(file: bytes, channels: int | None, where: str) -> np.ndarray:
+    """The pixels of a picture, (C, H, W) uint8; ``channels`` 1 or 3, its own number if None. Raises DataError."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(file)) as picture:
+            grey = picture.mode in ("1", "L") if channels is None else channels == 1
+            array = np.asarray(picture.convert("L" if grey else "RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{where}: a picture cannot be read ({' '.join(str(error).split())})") from None
+    return array[None] if grey else np.moveaxis(array, -1, 0)
+
+
+def turned(items: np.ndarray, axes: tuple[int, ...] | None) -> np.ndarray:
+    """Items (n, *stored) with the axes of each in another order."""
+    return items if axes is None else items.transpose(0, *(a + 1 for a in axes))
+
+
+def refuse_missing(values: Any, name: str) -> None:
+    """Raises DataError where a value of the column is null."""
+    if values.null_count:
+        raise DataError(f"column {name!r}: {values.null_count} of {len(values)} values are missing; leave them out")

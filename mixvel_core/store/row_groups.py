@@ -1,0 +1,59 @@
+"""Row groups: the pieces in which Parquet files are read, in any order and each for itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import DataError
+from mixvel_core.store.columns import Column
+from mixvel_core.store.places import opened
+
+
+@frozen(kw_only=True)
+class RowGroup:
+    """``rows`` items: number ``index`` of the row groups of the file at ``uri``."""
+
+    uri: str
+    index: int
+    rows: int
+
+
+def groups_of(uri: str) -> list[RowGroup]:
+    """The row groups of a file, which are known from its end alone. Raises DataError."""
+    with opened(uri) as file:
+        about = file.metadata
+        return [RowGroup(uri=uri, index=i, rows=about.row_group(i).num_rows) for i in range(about.num_row_groups)]
+
+
+def read_values(group: RowGroup, name: str) -> Any:
+    """One column of a row group, as one pyarrow Array, and nothing else of the file. Raises DataError."""
+    with opened(group.uri) as file:
+        if group.index >= file.metadata.num_row_groups:
+            raise DataError(f"{group.uri}: has no row group {group.index}; it was replaced, make the shards again")
+        if name not in file.schema_arrow.names:
+            held = ", ".join(file.schema_arrow.names)
+            raise DataError(f"{group.uri}: has no column {name!r} (it holds {held}); name one of these")
+        # One column is one task: threads would only be in the way of those that read other groups.
+        values = file.read_row_group(group.index, columns=[name], use_threads=False).column(name).combine_chunks()
+    if len(values) != group.rows:
+        raise DataError(
+            f"{group.uri}: row group {group.index} has {len(values)} rows, not {group.rows}; it was replaced"
+        )
+    return values
+
+
+def read_items(group: RowGroup, column: Column) -> np.ndarray:
+    """The items of a row group, (rows, *data); may be read-only memory. Raises DataError, naming the file."""
+    values = read_values(group, column.name)
+    return decoded(values, column, group.uri)
+
+
+def decoded(values: Any, column: Column, where: str) -> np.ndarray:
+    """Values as items; what is wrong with them is said of ``where``."""
+    try:
+        return column.decode(values)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
