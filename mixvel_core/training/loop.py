@@ -19,7 +19,9 @@ from mixvel_core.training.checkpoint import Checkpoints, identity
 from mixvel_core.training.interrupt import whole
 from mixvel_core.training.record import Record
 from mixvel_core.training.result import is_trained, trained_path, write_trained
+from mixvel_core.training.speed import Speed
 from mixvel_core.training.state import TrainState
+from mixvel_core.training.step import Step, called, placed
 from mixvel_core.training.watch import Watch
 from mixvel_core.training.world import World
 
@@ -49,7 +51,7 @@ def train(job: Job, *, device: torch.device, progress: Progress, world: World = 
         progress.line(f"{trained_path(job.folder)}: damaged; made again")
     batches = Batches(job, device, world)
     objective = job.task.objective(key(job.seed, "weights"))
-    state = TrainState(objective.network.to(device).train(), job.task.options)
+    state = TrainState(placed(objective.network, job.task.options, device), job.task.options)
     same = identity(job.seed, batches.count, job.task.options)
     checkpoints = Checkpoints(folder=job.folder / "state", keep=job.task.options.keep, identity=same)
     checkpoints.resume(state, progress, world)
@@ -70,7 +72,9 @@ def _run(
 ) -> None:
     """The steps that are left."""
     options = job.task.options
-    network = world.wrap(state.network)
+    network = called(state.network, options, world)
+    step = Step(objective=objective, network=network, state=state, options=options)
+    speed = Speed(batch=options.batch)
     watch = Watch(job.name, batches.device)
     note = ""
     with Record(job, state.step, world) as record, progress.task(job.name, options.steps, "steps") as bar:
@@ -79,13 +83,15 @@ def _run(
             while state.step < options.steps:
                 # Also the records are part of a step: an interruption between them would leave a gap.
                 with whole():
-                    losses = objective.losses(network, batches.at(state.step))
-                    norm = state.update(losses["loss"])
+                    losses, norm = step.take(batches.at(state.step))
+                    speed.stepped()
                     watch.see(state.step, losses["loss"], norm)
                     last = state.step == options.steps
                     if last or state.step == 1 or state.step % options.log_every == 0:
                         watch.check(world)
                         note = record.write(state.step, losses)
+                        speed.waited()
+                        note = "  ".join(filter(None, (note, speed.note)))
                     if last or state.step % options.checkpoint_every == 0:
                         watch.check(world)
                         if world.leads:
@@ -95,3 +101,5 @@ def _run(
             if world.leads and watch.fine:
                 checkpoints.save(state)
             raise
+    if world.leads:
+        speed.write(job.folder, batches.device, world)

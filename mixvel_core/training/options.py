@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import frozen
 
 from mixvel_core.plugin.options import above, at_least, between, from_up_to, inside, option
@@ -22,6 +24,16 @@ class TrainOptions:
         default=1e-3, check=inside(0, 1), doc="smallest training time; t is drawn uniformly from here to latest_t"
     )
     latest_t: float = option(default=1.0, check=between(0, 1), doc="largest training time, above earliest_t")
+    precision: Literal["float32", "bfloat16"] = option(
+        default="float32", doc="what networks compute in; weights, gradients and averages stay in float32"
+    )
+    microbatch: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="rows of a worker's batch computed at a time, their gradients added up; absent: all. Saves memory",
+    )
+    channels_last: bool = option(default=False, doc="lay out networks channels last; faster on recent GPUs")
+    compile: bool = option(default=False, doc="compile the network; takes minutes, pays on GPUs and for many steps")
     checkpoint_every: int = option(default=250, check=at_least(1), doc="steps between checkpoints")
     keep: int = option(default=2, check=at_least(1), doc="checkpoints kept")
     log_every: int = option(default=20, check=at_least(1), doc="steps between two recorded losses")

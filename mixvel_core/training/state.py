@@ -41,13 +41,16 @@ class TrainState:
         self.average = Average(network)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self._options = options
-        # The rate is set before each step. foreach: a few calls for all tensors, the same on every device.
-        self._adam = torch.optim.Adam(self.parameters, lr=options.learning_rate, foreach=True)
+        # The rate is set before each step. Fused: one kernel for all tensors; on a CPU it gains nothing on foreach.
+        fused = all(p.is_cuda for p in self.parameters)
+        self._adam = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=fused, foreach=not fused)
 
-    def update(self, loss: Tensor) -> Tensor:
-        """One optimizer step down the gradient of ``loss``; returns the gradient's norm before clipping."""
+    def begin(self) -> None:
+        """Forgets the gradient of the step before."""
         self._adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+
+    def update(self) -> Tensor:
+        """One optimizer step down the gradient that lies in the network; returns its norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self._options.clip)
         for group in self._adam.param_groups:
             group["lr"] = learning_rate(self.step, self._options)

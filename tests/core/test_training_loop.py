@@ -21,7 +21,10 @@ from mixvel_core.training.result import is_trained, read_trained, trained_path
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    """All but the timing, which is never the same."""
+    found = {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    found.pop("speed.json", None)
+    return found
 
 
 def _checkpoints(folder: Path) -> list[int]:

@@ -30,8 +30,13 @@ def _loss(network: nn.Module, x: Tensor) -> Tensor:
 
 
 def _step(state: TrainState) -> None:
-    x = _inputs(state.step)
-    state.update(_loss(state.network, x))
+    _down(state, _loss(state.network, _inputs(state.step)))
+
+
+def _down(state: TrainState, loss: Tensor) -> None:
+    state.begin()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+    state.update()
 
 
 def test_average_of_constant_weights_is_the_weights() -> None:
@@ -102,7 +107,7 @@ def test_parameters_without_a_gradient_are_kept_too() -> None:
 
     state = fresh()
     assert isinstance(state.network, nn.ModuleList)
-    state.update(state.network[0](torch.ones(1, 2)).sum())
+    _down(state, state.network[0](torch.ones(1, 2)).sum())
     again = fresh()
     again.restore(state.tensors(), 1, "file")
     assert again.tensors().keys() == state.tensors().keys()

@@ -1,0 +1,79 @@
+"""Step: the losses of a batch and one step down their gradient, in parts where the whole does not fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from attrs import evolve, frozen
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mixvel_core.protocols.training import Batch, Objective
+from mixvel_core.training.options import TrainOptions
+from mixvel_core.training.state import TrainState
+from mixvel_core.training.world import World
+
+
+@frozen(kw_only=True, eq=False)
+class Step:
+    """``network`` is what the objective calls: the module of ``state``, or a wrapper of it."""
+
+    objective: Objective
+    network: nn.Module
+    state: TrainState
+    options: TrainOptions
+
+    def take(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """The mean losses over the batch, detached, and the norm of the gradient before clipping."""
+        totals: dict[str, Tensor] = {}
+        parts = list(_parts(batch, self.options.microbatch))
+        self.state.begin()
+        for i, part in enumerate(parts):
+            share = len(part.x_0) / len(batch.x_0)
+            # Workers exchange gradients once a step, not once a part.
+            with self._alone() if i + 1 < len(parts) else nullcontext():
+                losses = self._losses(part)
+                (losses["loss"] * share if share < 1 else losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+            for name, value in losses.items():
+                mine = value.detach() * share if share < 1 else value.detach()
+                totals[name] = totals[name] + mine if name in totals else mine
+        return totals, self.state.update()
+
+    def _losses(self, batch: Batch) -> Mapping[str, Tensor]:
+        reduced = self.options.precision == "bfloat16"
+        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=reduced):
+            return self.objective.losses(self.network, batch)
+
+    def _alone(self) -> AbstractContextManager[object]:
+        # torch.compile keeps what it wraps under this name.
+        inner = getattr(self.network, "_orig_mod", self.network)
+        return inner.no_sync() if isinstance(inner, DistributedDataParallel) else nullcontext()
+
+
+def placed(network: nn.Module, options: TrainOptions, device: torch.device) -> nn.Module:
+    """The network on its device, in its layout, ready to be trained."""
+    # Channels last is for images; nothing but four-dimensional weights has such a layout.
+    layout = torch.channels_last if options.channels_last else torch.preserve_format
+    moved: nn.Module = network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # torch's types know 4-D layouts alone
+    return moved.train()
+
+
+def called(network: nn.Module, options: TrainOptions, world: World) -> nn.Module:
+    """What the objective calls in place of ``network``: averaging over workers, compiled if asked for."""
+    wrapped = world.wrap(network)
+    if not options.compile:
+        return wrapped
+    compiled: nn.Module = torch.compile(wrapped)  # type: ignore[assignment]  # a module gives a module
+    return compiled
+
+
+def _parts(batch: Batch, size: int | None) -> Iterator[Batch]:
+    rows = len(batch.x_0)
+    if size is None or size >= rows:
+        yield batch
+        return
+    for start in range(0, rows, size):
+        part = slice(start, start + size)
+        yield evolve(batch, x_0=batch.x_0[part], shard=batch.shard[part], t=batch.t[part], eps=batch.eps[part])
