@@ -53,3 +53,15 @@ class TrainingError(MixvelError):
 
 class SamplingError(MixvelError):
     """An expert, router or selector returned something that cannot be used."""
+
+
+class ConformanceError(MixvelError):
+    """A component breaks a promise of its protocol: ``what`` it does, and how to ``fix`` it."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, fix)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"

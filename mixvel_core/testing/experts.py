@@ -1,0 +1,183 @@
+"""What an ExpertFamily, and the experts it makes, promise."""
+
+from __future__ import annotations
+
+import torch
+
+from mixvel_core.field.conversions import point_for, score
+from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import DensityExpert, ExpertFamily
+from mixvel_core.testing.check import require
+from mixvel_core.testing.compare import gap, near, require_finite, require_like, same_rows, untouched
+from mixvel_core.testing.families import (
+    check_same_answers,
+    check_task,
+    fresh_noise,
+    made_experts,
+    probes,
+    reloaded_expert,
+)
+
+_TIMES = (1.0, 0.9, 0.5, 0.1, 0.01)
+
+
+def training(family: ExpertFamily) -> None:
+    """What is trained can be sent to a worker, starts from its seed and has a loss."""
+    for made in made_experts(family):
+        shard = made.problem.shards[0]
+        task = family.task(shard, made.problem.schedule)
+        if task is None:
+            continue
+        check_task("the task", task)
+        require(
+            len(task.items) == shard.count and bool((task.items[:] == shard.items[:]).all()),
+            f"the task trains on {len(task.items)} items, its shard has {shard.count}, and they are not the same",
+            "train an expert on its own shard, as it is, and on nothing else",
+        )
+
+
+def answers(family: ExpertFamily) -> None:
+    """denoise gives a tensor of the shape, dtype and device of x."""
+    for made in made_experts(family):
+        for dtype in (torch.float32, torch.float64):
+            x, t = probes(made.problem, _TIMES, dtype)
+            fix = "compute in any type you like, and return m.to(x.dtype), reshaped like x"
+            require_like(f"m for {made.problem.name}", made.expert.denoise(x, t), x, fix)
+
+
+def schedule(family: ExpertFamily) -> None:
+    """The expert reads time by the schedule that it was loaded with."""
+    for made in made_experts(family):
+        require(
+            made.expert.schedule == made.problem.schedule,
+            f"the expert's schedule is {made.expert.schedule}, it was loaded with {made.problem.schedule}",
+            "keep the schedule that `load` is given; the sampler refuses experts of another one",
+        )
+
+
+def arguments(family: ExpertFamily) -> None:
+    """x and t are left alone."""
+    for made in made_experts(family):
+        x, t = probes(made.problem, _TIMES)
+        with untouched(x=x, t=t):
+            made.expert.denoise(x, t)
+
+
+def rows(family: ExpertFamily) -> None:
+    """Points of a batch are answered independently of each other, in any order."""
+    for made in made_experts(family):
+        x, t = probes(made.problem, _TIMES)
+        same_rows("m", lambda i, made=made, x=x, t=t: made.expert.denoise(x[i], t[i]), len(x))  # type: ignore[misc]  # mypy infers no lambda with defaults
+
+
+def ends(family: ExpertFamily) -> None:
+    """Answers are finite everywhere from t = 1 to t = 0."""
+    for made in made_experts(family):
+        for time in (1.0, 0.999, 0.5, 1e-3, 0.0):
+            x, t = probes(made.problem, (time,) * 4)
+            what = f"m at t = {time:g} for {made.problem.name}"
+            require_finite(what, made.expert.denoise(x, t), "take the limit where alpha or sigma is zero")
+
+
+def known_limits(family: ExpertFamily) -> None:
+    """An expert in closed form answers x at t = 0, and its shard's mean where alpha = 0."""
+    for made in made_experts(family):
+        if not made.exact:
+            continue
+        x = torch.from_numpy(to_float(made.problem.shards[0].items[:4])).double()
+        at_data = gap(made.expert.denoise(x, x.new_zeros(len(x))), x)
+        require(
+            at_data < 1e-2,
+            f"at t = 0 the denoiser of clean data is off by {at_data:.2g}",
+            "without noise nothing is left to remove: m(x, 0) = x; is t read the right way round?",
+        )
+        if made.expert.moments is not None:
+            noise = fresh_noise(made.problem, 4).double()
+            found = made.expert.denoise(noise, noise.new_ones(len(noise)))
+            at_noise = gap(found, made.expert.moments.mean.to(noise).expand_as(noise))
+            require(
+                at_noise < 1e-4,
+                f"at t = 1, where alpha = 0, the denoiser is off the shard's mean by {at_noise:.2g}",
+                "where there is only noise m is the mean; is t read the right way round?",
+            )
+
+
+def density(family: ExpertFamily) -> None:
+    """A density belongs to its denoiser: its gradient is the score (V3), and rows are right."""
+    for made in made_experts(family):
+        expert = made.expert
+        if not isinstance(expert, DensityExpert) or len(made.problem.shape) != 1:
+            continue
+        x, t = probes(made.problem, (0.9, 0.6, 0.3), torch.float64)
+        found = expert.log_density(x, t)
+        require_like("log_density", found, t, "return a number for each point, (B,), in the dtype of x")
+        h = 1e-4
+        units = h * torch.eye(x.shape[1], dtype=x.dtype)
+        gradient = torch.stack(
+            [(expert.log_density(x + u, t) - expert.log_density(x - u, t)) / (2 * h) for u in units], dim=1
+        )
+        wanted = score(expert.denoise(x, t), x, point_for(made.problem.schedule, t, x))
+        require(
+            gap(gradient, wanted) < 1e-4,
+            f"the gradient of log_density is off the score of the denoiser by {gap(gradient, wanted):.2g}",
+            "log_density and denoise must speak of the same law at the same time: (alpha m - x)/sigma^2 is the score",
+        )
+
+
+def moments(family: ExpertFamily) -> None:
+    """Moments, where shared, have the items' shape, are not negative, and fit the shard."""
+    for made in made_experts(family):
+        shared = made.expert.moments
+        if shared is None:
+            continue
+        items = torch.from_numpy(to_float(made.problem.shards[0].items[:])).double()
+        fix = "share mean and variance of each coordinate over the shard's items, in the scale that `to_float` gives"
+        for name, value in (("mean", shared.mean), ("variance", shared.variance)):
+            require(
+                value.shape == items.shape[1:] and value.is_floating_point(),
+                f"the {name} is {value.dtype} {tuple(value.shape)}, an item {tuple(items.shape[1:])}",
+                fix,
+            )
+            require_finite(f"the {name}", value, fix)
+        least = float(shared.variance.min())
+        require(least >= 0, f"a variance is negative: {least:.3g}", fix)
+        spread = items.var(0).sqrt() + 1e-3
+        off = float(((shared.mean.double() - items.mean(0)).abs() / spread).max())
+        require(off < 2.0, f"the mean is {off:.2g} standard deviations off that of the shard's items", fix)
+        widest = float((shared.variance.double().sqrt() / (spread + 0.1)).max())
+        require(widest < 3.0, f"a standard deviation is {widest:.2g} times that of the shard's items", fix)
+
+
+def repeatable(family: ExpertFamily) -> None:
+    """The same question gets the same answer."""
+    for made in made_experts(family):
+        x, t = probes(made.problem, _TIMES)
+        first, second = made.expert.denoise(x, t), made.expert.denoise(x, t)
+        require(
+            near(second, first),
+            f"the second answer to one question differs from the first by {gap(second, first):.2g}",
+            "put networks in eval mode, draw nothing at random, and keep nothing between calls",
+        )
+
+
+def round_trip(family: ExpertFamily) -> None:
+    """An expert loaded from its stored tensors answers as before."""
+    for made in made_experts(family):
+        x, t = probes(made.problem, _TIMES)
+        again = reloaded_expert(family, made)
+        check_same_answers("an expert", made.expert.denoise(x, t), again.denoise(x, t))
+
+
+CHECKS = (
+    training,
+    answers,
+    schedule,
+    arguments,
+    rows,
+    ends,
+    known_limits,
+    density,
+    moments,
+    repeatable,
+    round_trip,
+)

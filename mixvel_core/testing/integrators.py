@@ -1,0 +1,214 @@
+"""What an Integrator promises."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+
+from mixvel_core.protocols import Draws, Evaluations, Integrator, NoiseSchedule, Prior
+from mixvel_core.sampling.alone import Alone
+from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.field import start_field
+from mixvel_core.testing.check import require
+from mixvel_core.testing.compare import gap, near, require_finite, require_like, same_rows, untouched
+from mixvel_core.testing.flows import START, TwoGaussians, Watched, follow, grid
+
+
+def declared(integrator: Integrator) -> None:
+    """order and evaluations are whole numbers, at least 1."""
+    for name, value in (("order", integrator.order), ("evaluations", integrator.evaluations)):
+        require(
+            isinstance(value, int) and value >= 1,
+            f"{name} is {value!r}",
+            "declare it as a whole number of at least 1",
+        )
+
+
+def answers(integrator: Integrator) -> None:
+    """A step gives points of the shape, dtype and device of x."""
+    flow = TwoGaussians()
+    for dtype in (torch.float32, torch.float64):
+        x = flow.start(dtype=dtype)
+        history: Any = None
+        for t, s in pairwise((1.0, 0.8, 0.5)):
+            found, history = integrator.step(flow, x, t, s, history)
+            fix = "schedules at a time (`at_time`) multiply any type; do not move x to another one"
+            x = require_like(f"x at s = {s:g}", found, x, fix)
+
+
+def arguments(integrator: Integrator) -> None:
+    """x is left alone, also what the field was asked with."""
+    flow = TwoGaussians()
+    x, history = flow.start(), None
+    for t, s in pairwise((1.0, 0.8, 0.5)):
+        with untouched(x=x):
+            following, history = integrator.step(flow, x, t, s, history)
+        x = following
+
+
+def evaluations(integrator: Integrator) -> None:
+    """A step costs exactly the declared evaluations (at most as many where it ends at clean data)."""
+    watched = Watched(field=TwoGaussians())
+    x: Tensor = TwoGaussians().start()
+    history: Any = None
+    for t, s in pairwise((1.0, 0.8, 0.5, 0.2, 0.0)):
+        before = len(watched.times)
+        x, history = integrator.step(watched, x, t, s, history)
+        made = len(watched.times) - before
+        fine = made == integrator.evaluations or (s == 0.0 and 1 <= made < integrator.evaluations)
+        require(
+            fine,
+            f"the step from t = {t:g} to {s:g} made {made} evaluations of the field, {integrator.evaluations} declared",
+            f"declare evaluations = {made}, or keep an answer instead of asking again",
+        )
+
+
+def times(integrator: Integrator) -> None:
+    """The field is asked at times between t and s that never increase: routers may carry a state along them."""
+    watched = Watched(field=TwoGaussians())
+    x, history = TwoGaussians().start(), None
+    for t, s in pairwise((1.0, 0.8, 0.5, 0.2)):
+        before = len(watched.times)
+        x, history = integrator.step(watched, x, t, s, history)
+        asked = watched.times[before:]
+        require(
+            all(s - 1e-12 <= time <= t + 1e-12 for time in asked),
+            f"the step from t = {t:g} to {s:g} asked the field at {', '.join(f'{time:g}' for time in asked)}",
+            "stay between t and s; time runs from 1 down to 0, so s < t and s - t is negative",
+        )
+        require(
+            all(a >= b for a, b in pairwise(asked)),
+            f"the step from t = {t:g} to {s:g} went back in time: {', '.join(f'{time:g}' for time in asked)}",
+            "order the stages from t to s: a router cannot follow one that goes back",
+        )
+
+
+def order(integrator: Integrator) -> None:
+    """The global error falls with the declared power of the step."""
+    flow = TwoGaussians()
+    x = flow.start()
+    exact = flow.exact(x)
+    steps = (40, 80, 160)
+    errors = [float((follow(integrator, flow, x, grid(n)) - exact).norm(dim=1).max()) for n in steps]
+    listed = ", ".join(f"{error:.2g} with {n}" for error, n in zip(errors, steps, strict=True))
+    require(
+        errors[0] < 0.5,
+        f"40 steps end {errors[0]:.2g} away from where the flow ends",
+        "check the sign of s - t, and that the velocity (V1) is taken at the time of its point",
+    )
+    if errors[-1] < 1e-11:
+        return  # exact up to rounding: no order can be seen, and none is missing
+    measured = math.log2(errors[1] / errors[2])
+    require(
+        measured > integrator.order - 0.25,
+        f"measured order {measured:.2f}, declared {integrator.order} (errors {listed} steps)",
+        "a stage at the wrong time or point costs an order; otherwise declare the order that it has",
+    )
+    require(
+        measured < integrator.order + 0.5,
+        f"measured order {measured:.2f}, only {integrator.order} declared (errors {listed} steps)",
+        "declare the order that it has",
+    )
+
+
+def to_the_end(integrator: Integrator) -> None:
+    """A last step may end at t = 0, clean data."""
+    flow = TwoGaussians()
+    x = follow(integrator, flow, flow.start(), [1.0, 0.6, 0.2, 0.0])
+    require_finite("x at s = 0", x, "sigma(0) = 0: do not ask for the velocity there, and divide by sigma_t instead")
+
+
+def rows(integrator: Integrator) -> None:
+    """Points move independently of each other."""
+    flow = TwoGaussians()
+    x = flow.start()
+    same_rows("x", lambda i: follow(integrator, flow, x[i], grid(6)), len(x))
+
+
+def histories(integrator: Integrator) -> None:
+    """Two trajectories of one integrator do not meet: all that is carried along is in the history."""
+    flow = TwoGaussians()
+    x, times = flow.start(), grid(6)
+    alone = follow(integrator, flow, x, times)
+    other = -0.7 * x
+    mine: Any = None
+    theirs: Any = None
+    for t, s in pairwise(times):
+        x, mine = integrator.step(flow, x, t, s, mine)
+        other, theirs = integrator.step(flow, other, t, s, theirs)
+    require(
+        near(x, alone),
+        f"another trajectory of the same integrator moves the end by {gap(x, alone):.2g}",
+        "return what the next step needs as its history; keep nothing in the integrator",
+    )
+
+
+def single(integrator: Integrator) -> None:
+    """Through a mixture of one expert the step is that of the expert alone, bit for bit, at the declared cost."""
+    flow = TwoGaussians()
+    x, times = flow.start(), grid(5)
+    routed = start_field(
+        schedule=flow.schedule,
+        experts=[_AsExpert(flow=flow)],
+        router=Alone(),
+        selector=_Everyone(),
+        x=x,
+        t=START,
+        draws=SampleDraws(seed=0, index=torch.arange(len(x))),
+    )
+    ended, plain = follow(integrator, routed, x, times), follow(integrator, flow, x, times)
+    require(
+        torch.equal(ended, plain),
+        f"through a mixture of one expert the end moves by {gap(ended, plain):.2g}",
+        "ask a field for `denoise` and `schedule` only, and let nothing depend on what kind of field it is",
+    )
+    paid = int(routed.evaluations.max())
+    require(
+        paid == 5 * integrator.evaluations,
+        f"5 steps cost {paid} evaluations a sample, {5 * integrator.evaluations} declared",
+        "let a step make exactly the evaluations it declares",
+    )
+
+
+@frozen(kw_only=True)
+class _AsExpert:
+    flow: TwoGaussians
+    moments: None = None
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return self.flow.schedule
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.flow.denoise(x, float(t[0]))
+
+
+@frozen(kw_only=True)
+class _Everyone:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
+        """No state."""
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
+        return torch.ones_like(a, dtype=torch.bool), None
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
+        return answers.m, None
+
+
+CHECKS = (
+    declared,
+    answers,
+    arguments,
+    evaluations,
+    times,
+    order,
+    to_the_end,
+    rows,
+    histories,
+    single,
+)

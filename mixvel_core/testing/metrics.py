@@ -1,0 +1,138 @@
+"""What a Metric promises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mixvel_core.errors import MixvelError
+from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import Metric, ReferenceMetric, Score
+from mixvel_core.testing.check import require
+from mixvel_core.testing.problems import images, vectors
+
+
+def scores(metric: Metric) -> None:
+    """A score has a name and a finite value."""
+    for samples, reference in _sets(metric):
+        for score in _scores(metric, samples, reference):
+            require(isinstance(score.name, str) and score.name != "", "a score has no name", "name what is measured")
+            require(
+                isinstance(score.value, float) and math.isfinite(score.value),
+                f"{score.name} of two ordinary sets is {score.value!r}",
+                "return a finite Python float; roots of rounded zeros and logarithms of zero are the usual reason",
+            )
+
+
+def best(metric: Metric) -> None:
+    """No samples score better than the reference itself, and what is far off scores worse."""
+    for samples, reference in _sets(metric):
+        far = (-np.sign(reference) * 0.9).astype(np.float32)
+        ideal = _scores(metric, reference, reference)
+        for name, others in (("other samples", samples), ("samples turned inside out", far)):
+            for top, found in zip(ideal, _scores(metric, others, reference), strict=True):
+                better = found.value > top.value if top.larger_is_better else found.value < top.value
+                require(
+                    not better,
+                    f"{name} score {found.value:.6g} in {found.name}, the reference itself only {top.value:.6g}",
+                    "a distance is least between equal sets; say larger_is_better=True of a score that rises",
+                )
+        worst = _scores(metric, far, reference)
+        require(
+            any(found.value != top.value for top, found in zip(ideal, worst, strict=True)),
+            f"samples turned inside out score the same as the reference itself: {worst[0].value:.6g}",
+            "let the score depend on the samples",
+        )
+
+
+def conditions(metric: Metric) -> None:
+    """Conditions say in text what a score can be compared under, the numbers of items among it."""
+    for samples, reference in _sets(metric):
+        for score in _scores(metric, samples, reference):
+            said = score.conditions
+            fix = "conditions={'samples': str(n), 'reference': str(m), 'features': ...}: names and texts"
+            texts = isinstance(said, Mapping) and all(
+                isinstance(name, str) and isinstance(text, str) for name, text in said.items()
+            )
+            require(texts and len(said) > 0, f"the conditions of {score.name} are {said!r}", fix)
+        half = len(samples) // 2
+        for one, other in zip(
+            _scores(metric, samples, reference), _scores(metric, samples[:half], reference), strict=True
+        ):
+            require(
+                one.conditions != other.conditions,
+                f"{one.name} states the same conditions for {len(samples)} samples and for {half}",
+                "state the number of samples: scores at other numbers are not comparable",
+            )
+
+
+def repeatable(metric: Metric) -> None:
+    """The same sets get the same score."""
+    for samples, reference in _sets(metric):
+        for one, other in zip(
+            _scores(metric, samples, reference), _scores(metric, samples, reference), strict=True
+        ):
+            require(
+                one == other,
+                f"{one.name} is {one.value!r} and then {other.value!r} for the same sets",
+                "draw projections and subsets from a fixed seed that the conditions state",
+            )
+
+
+def not_finite(metric: Metric) -> None:
+    """Samples with NaN or infinity are refused by an error of mixvel_core.errors, not scored."""
+    for samples, reference in _sets(metric):
+        for bad in (np.nan, np.inf):
+            spoilt = samples.copy()
+            spoilt[1].flat[0] = bad
+            try:
+                found = _scores(metric, spoilt, reference)
+            except MixvelError:
+                continue
+            require(
+                False,
+                f"samples holding {bad} get {found[0].name} = {found[0].value}",
+                "raise SamplingError naming the metric: `if not np.isfinite(samples).all(): ...`",
+            )
+
+
+def arguments(metric: Metric) -> None:
+    """Samples and reference are left alone."""
+    for samples, reference in _sets(metric):
+        before = samples.copy(), reference.copy()
+        _scores(metric, samples, reference)
+        same = bool((before[0] == samples).all() and (before[1] == reference).all())
+        require(same, "samples or reference were edited in place", "copy what you want to change")
+
+
+def _scores(metric: Metric, samples: np.ndarray, reference: np.ndarray) -> Sequence[Score]:
+    if isinstance(metric, ReferenceMetric):
+        return metric.against(reference).scores(samples)
+    return [metric.score(samples, reference)]
+
+
+def _sets(metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Samples and reference of one law, for every kind of item that the metric can read."""
+    found, refusals = [], []
+    for problem in (vectors(), images(), images(3, 32)):
+        if found and len(problem.shape) == 3 and problem.shape[1] > 8:
+            break  # for metrics of one size only: features of thousands of dimensions take minutes
+        items = np.concatenate([to_float(shard.items[:]) for shard in problem.shards])
+        reference, samples = items[0::2], (items[1::2] * 0.9).astype(np.float32)
+        try:
+            _scores(metric, samples.copy(), reference.copy())
+        except MixvelError as error:
+            refusals.append(f"{problem.name}: {str(error).splitlines()[0]}")
+        else:
+            found.append((samples, reference))
+    require(
+        bool(found),
+        f"example() reads none of the kit's items ({' | '.join(refusals)})",
+        "let example() compare twenty vectors, grey images of 8x8 pixels, or colour images of 32x32",
+    )
+    return found
+
+
+CHECKS = (scores, best, conditions, repeatable, not_finite, arguments)

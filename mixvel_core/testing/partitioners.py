@@ -1,0 +1,114 @@
+"""What a Partitioner promises."""
+
+from __future__ import annotations
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.errors import ConformanceError, MixvelError
+from mixvel_core.protocols import Data, Partitioner
+from mixvel_core.testing.check import require
+from mixvel_core.testing.problems import Problem, images, vectors
+
+
+@frozen(kw_only=True, eq=False)
+class Assigned:
+    """A data set and the shards of its items."""
+
+    name: str
+    data: Data
+    shards: np.ndarray
+
+
+def shape(partitioner: Partitioner) -> None:
+    """assign gives every item one shard: (n,) int64."""
+    for made in _assigned(partitioner):
+        n = len(made.data.items)
+        require(
+            isinstance(made.shards, np.ndarray) and made.shards.shape == (n,),
+            f"{n} items are given shards of shape {getattr(made.shards, 'shape', type(made.shards).__name__)}",
+            "return one shard for each item, in the order of the items",
+        )
+        require(made.shards.dtype == np.int64, f"shards are {made.shards.dtype}", "shards.astype(np.int64)")
+
+
+def shards(partitioner: Partitioner) -> None:
+    """Shards are numbered 0..K-1, and none is empty."""
+    for made in _assigned(partitioner):
+        least = int(made.shards.min())
+        require(least >= 0, f"an item is in shard {least}", "number shards from 0; every item belongs to one")
+        counts = np.bincount(made.shards.astype(np.int64))
+        empty = np.flatnonzero(counts == 0)
+        require(
+            len(empty) == 0,
+            f"shard {int(empty[0]) if len(empty) else 0} of {len(counts)} is empty",
+            "number the shards without gaps, and raise DataError where fewer items than shards are left",
+        )
+
+
+def repeatable(partitioner: Partitioner) -> None:
+    """The same data and seed give the same shards, whatever other generators do."""
+    before = np.random.get_state()
+    try:
+        np.random.seed(1)
+        first = _assigned(partitioner)
+        np.random.seed(2)
+        second = _assigned(partitioner)
+    finally:
+        np.random.set_state(before)
+    for one, other in zip(first, second, strict=True):
+        moved = int((one.shards != other.shards).sum()) if one.shards.shape == other.shards.shape else len(one.shards)
+        require(
+            moved == 0,
+            f"the same seed puts {moved} of {len(one.shards)} items elsewhere the second time",
+            "draw from np.random.default_rng(seed) or mixvel_core.randomness alone",
+        )
+
+
+def arguments(partitioner: Partitioner) -> None:
+    """The data are left alone; they may be a file that cannot be written."""
+    for name, data in _data_sets():
+        items, labels = np.array(data.items[:]), np.array(data.labels)
+        try:
+            partitioner.assign(data, 0)
+        except MixvelError:
+            continue
+        except ValueError as error:
+            if "read-only" not in str(error):
+                raise
+            raise ConformanceError(
+                f"{name}: it writes into the data ({error})", "copy what you want to change: np.array(data.items[:])"
+            ) from None
+        same = bool((items == data.items[:]).all() and (labels == data.labels).all())
+        require(same, f"{name}: items or labels were edited in place", "copy what you want to change")
+
+
+def _assigned(partitioner: Partitioner) -> list[Assigned]:
+    found, refusals = [], []
+    for name, data in _data_sets():
+        try:
+            found.append(Assigned(name=name, data=data, shards=partitioner.assign(data, 7)))
+        except MixvelError as error:
+            refusals.append(f"{name}: {str(error).splitlines()[0]}")
+    require(
+        bool(found),
+        f"example() can split none of the kit's data ({' | '.join(refusals)})",
+        "let example() split images or vectors with labels 0 to 3 and an attribute `group` of two values",
+    )
+    return found
+
+
+def _data_sets() -> list[tuple[str, Data]]:
+    return [(problem.name, _data_of(problem)) for problem in (vectors(), images())]
+
+
+def _data_of(problem: Problem) -> Data:
+    items = np.concatenate([shard.items[:] for shard in problem.shards])
+    labels = np.arange(len(items), dtype=np.int64) % 4
+    groups = np.arange(len(items), dtype=np.int64) % 2
+    for array in (items, labels, groups):
+        array.setflags(write=False)
+    return Data(items=items, labels=labels, attributes={"group": groups}, provenance={"source": problem.name})
+
+
+CHECKS = (shape, shards, repeatable, arguments)

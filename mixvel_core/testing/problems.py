@@ -1,0 +1,158 @@
+"""Small problems with known answers, for the checks: schedules, shards in memory, and points to ask at."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from mixvel_core.field.conversions import add_noise, point_for
+from mixvel_core.field.scale import to_float
+from mixvel_core.protocols import GaussianLaw, Items, NoiseSchedule, SchedulePoint
+from mixvel_core.randomness import key, normal
+
+_QUARTER = 0.5 * math.pi
+
+
+@frozen(kw_only=True)
+class Circle:
+    """alpha = cos(pi t/2), sigma = sin(pi t/2): variance preserving, and smooth at both ends."""
+
+    def at(self, t: Tensor) -> SchedulePoint:
+        """Closed forms at t."""
+        alpha, sigma = (_QUARTER * (1.0 - t)).sin(), (_QUARTER * t).sin()
+        return SchedulePoint(
+            alpha=alpha,
+            sigma=sigma,
+            d_alpha=-_QUARTER * sigma,
+            d_sigma=_QUARTER * alpha,
+            dd_alpha=-(_QUARTER**2) * alpha,
+        )
+
+
+@frozen(kw_only=True)
+class Straight:
+    """alpha = 1 - t, sigma = t: not variance preserving, which formulas for VP alone do not survive."""
+
+    def at(self, t: Tensor) -> SchedulePoint:
+        """Closed forms at t."""
+        one = torch.ones_like(t)
+        return SchedulePoint(alpha=1.0 - t, sigma=t.clone(), d_alpha=-one, d_sigma=one, dd_alpha=torch.zeros_like(t))
+
+
+@frozen(kw_only=True, eq=False)
+class Rows:
+    """Items that can do what items must, and nothing else that arrays can."""
+
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, *data)."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type of the numbers."""
+        found: np.dtype[np.generic] = self.array.dtype
+        return found
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
+        # A copy: what a component does to it is its own business.
+        return np.array(self.array[rows])
+
+
+@frozen(kw_only=True, eq=False)
+class MemoryShard:
+    """A shard whose items lie in memory."""
+
+    items: Items
+    index: int
+    fraction: float
+    law: GaussianLaw | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return tuple(self.items.shape[1:])
+
+
+@frozen(kw_only=True, eq=False)
+class Problem:
+    """A data set in K shards under a schedule. ``name``: for messages."""
+
+    name: str
+    shards: tuple[MemoryShard, ...]
+    schedule: NoiseSchedule = field(factory=Circle)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.shards[0].shape
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """pi, (K,)."""
+        return tuple(shard.fraction for shard in self.shards)
+
+    def clean(self, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Some items, in turn from every shard, (count, *data)."""
+        chosen = [to_float(self.shards[i % len(self.shards)].items[i : i + 1]) for i in range(count)]
+        return torch.from_numpy(np.concatenate(chosen)).to(dtype)
+
+    def noisy(self, t: Tensor) -> Tensor:
+        """x_t for each of the times, (B, *data), in their type; the same for the same place in the batch."""
+        x_0 = self.clean(len(t), t.dtype)
+        eps = normal(key(0, "conformance"), torch.arange(len(t)), self.shape, t.dtype)
+        return add_noise(x_0, eps, point_for(self.schedule, t, x_0))
+
+    def first(self, count: int) -> Problem:
+        """The same problem with its first shards alone."""
+        parts = self.shards[:count]
+        total = sum(part.fraction for part in parts)
+        alone = [
+            MemoryShard(items=p.items, index=p.index, fraction=p.fraction / total, law=p.law) for p in parts
+        ]
+        return Problem(name=f"{count} of the shards of {self.name}", shards=tuple(alone), schedule=self.schedule)
+
+
+PI = (0.5, 0.3, 0.2)
+"""Fractions of the shards."""
+
+
+def vectors() -> Problem:
+    """Three shards of vectors in the plane, float32, each drawn from one Gaussian whose law is known."""
+    rng = np.random.default_rng(5)
+    means = np.array([[-0.6, 0.1], [0.5, 0.5], [0.2, -0.6]])
+    shards = []
+    for k, (mean, pi) in enumerate(zip(means, PI, strict=True)):
+        root = rng.uniform(-0.1, 0.1, (2, 2)) + 0.15 * np.eye(2)
+        law = GaussianLaw(weights=np.ones(1), means=mean[None], covariances=(root @ root.T)[None])
+        items = (mean + rng.standard_normal((int(40 * pi), 2)) @ root.T).clip(-1, 1).astype(np.float32)
+        shards.append(MemoryShard(items=Rows(array=items), index=k, fraction=pi, law=law))
+    return Problem(name="vectors in two dimensions", shards=tuple(shards))
+
+
+def images(channels: int = 1, side: int = 8) -> Problem:
+    """Three shards of bytes: bright at the top, at the left, everywhere; noise on all. No law is known."""
+    rng = np.random.default_rng(6)
+    ramp = np.linspace(60.0, 200.0, side)
+    patterns = (np.tile(ramp[:, None], side), np.tile(ramp, (side, 1)), np.full((side, side), 170.0))
+    shards = []
+    for k, (pattern, pi) in enumerate(zip(patterns, PI, strict=True)):
+        noise = rng.uniform(-40, 40, (int(40 * pi), channels, side, side))
+        items = Rows(array=(pattern + noise).clip(0, 255).astype(np.uint8))
+        shards.append(MemoryShard(items=items, index=k, fraction=pi))
+    name = f"bytes of shape {channels}x{side}x{side}"
+    return Problem(name=name, shards=tuple(shards), schedule=Straight())

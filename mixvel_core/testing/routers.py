@@ -1,0 +1,166 @@
+"""What a RouterFamily, and the routers it makes, promise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixvel_core.protocols import Router, RouterFamily
+from mixvel_core.testing.check import require
+from mixvel_core.testing.compare import gap, looks, near, require_finite, same_rows, untouched
+from mixvel_core.testing.families import (
+    MadeRouter,
+    check_same_answers,
+    check_task,
+    made_routers,
+    make_router,
+    reloaded_router,
+)
+
+_TIMES = (1.0, 0.85, 0.6, 0.35, 0.1, 0.01, 0.0)
+_B = 4
+
+
+def training(family: RouterFamily) -> None:
+    """What is trained can be sent to a worker, starts from its seed and has a loss."""
+    for made in made_routers(family):
+        for name, task in family.tasks(made.problem.shards, made.problem.schedule).items():
+            check_task(f"task {name}", task)
+
+
+def simplex(family: RouterFamily) -> None:
+    """Weights are (B, K), not negative, of sum 1 and finite, all the way from t = 1 to t = 0."""
+    for made in made_routers(family):
+        for problem_router in (made, _single(family, made)):
+            K = len(problem_router.config.fractions)
+            for time, a in zip(_TIMES, _along(problem_router), strict=True):
+                _require_simplex(a, K, time)
+
+
+def state(family: RouterFamily) -> None:
+    """A second call at the same t replaces the first: asked again and again, the answer settles at once."""
+    for made in made_routers(family):
+        x = _points(made)
+        carried: Any = made.router.start(x[0], _times(1.0))
+        for time, points in zip(_TIMES, x, strict=True):
+            t = _times(time)
+            _, carried = made.router.weights(points, t, carried)
+            second, carried = made.router.weights(points, t, carried)
+            third, carried = made.router.weights(points, t, carried)
+            require(
+                near(third, second),
+                f"a call at the same x and t = {time:g} does not replace the one before: the weights went on by "
+                f"{gap(third, second):.2g}",
+                "keep in the state the time it belongs to, and where the step began; at the same t start from there",
+            )
+
+
+def trajectories(family: RouterFamily) -> None:
+    """Two trajectories of one router do not meet: all that is carried along is in the state."""
+    for made in made_routers(family):
+        alone = _along(made)
+        x = _points(made)
+        other = x.flip(1) * 0.5
+        mine: Any = made.router.start(x[0], _times(1.0))
+        theirs: Any = made.router.start(other[0], _times(1.0))
+        for i, time in enumerate(_TIMES):
+            a, mine = made.router.weights(x[i], _times(time), mine)
+            _, theirs = made.router.weights(other[i], _times(time), theirs)
+            require(
+                near(a, alone[i]),
+                f"at t = {time:g} another trajectory of the same router changes the weights by {gap(a, alone[i]):.2g}",
+                "keep what belongs to a trajectory in the state that is passed along, not in the router",
+            )
+
+
+def rows(family: RouterFamily) -> None:
+    """Points of a batch get their weights independently of each other, in any order."""
+    for made in made_routers(family):
+        same_rows("a", lambda i, made=made: torch.cat(_along(made, i), dim=1), _B)  # type: ignore[misc]  # mypy infers no lambda with defaults
+
+
+def own_times(family: RouterFamily) -> None:
+    """Points of a batch may be at times of their own."""
+    for made in made_routers(family):
+        x = _points(made)[1]
+        t = torch.linspace(0.9, 0.2, _B)
+        found, _ = made.router.weights(x, t, made.router.start(x, _times(1.0)))
+        for i in range(_B):
+            one = x[i : i + 1]
+            wanted, _ = made.router.weights(one, t[i : i + 1], made.router.start(one, _times(1.0)[:1]))
+            require(
+                near(found[i : i + 1], wanted),
+                f"the weights of a point at t = {float(t[i]):.2g} change when others of its batch are at other times",
+                "use every entry of t for its own row; t[0] and t.mean() are not the batch's time",
+            )
+
+
+def arguments(family: RouterFamily) -> None:
+    """x and t are left alone."""
+    for made in made_routers(family):
+        x, t = _points(made)[2], _times(0.6)
+        with untouched(x=x, t=t):
+            carried = made.router.start(x, t)
+            made.router.weights(x, t, carried)
+
+
+def round_trip(family: RouterFamily) -> None:
+    """A router loaded from its stored tensors answers as before."""
+    for made in made_routers(family):
+        again = _along(made, router=reloaded_router(family, made))
+        for one, other in zip(_along(made), again, strict=True):
+            check_same_answers("a router", one, other)
+
+
+def _require_simplex(a: Tensor, K: int, time: float) -> None:
+    where = f"at t = {time:g}"
+    require(
+        isinstance(a, Tensor) and a.shape == (_B, K) and a.is_floating_point(),
+        f"the weights {where} are {looks(a)} for {_B} points and {K} experts",
+        f"return floating-point weights of shape (B, K): K is len(config.fractions), {K} here",
+    )
+    require_finite(f"the weights {where}", a, "add logarithms of densities and take a softmax: densities underflow")
+    require(
+        float(a.min()) >= 0,
+        f"a weight {where} is negative: {float(a.min()):.3g}",
+        "clamp, or project to the simplex",
+    )
+    total = a.double().sum(1)
+    worst = float(total[(total - 1).abs().argmax()])
+    require(
+        abs(worst - 1) < 1e-4,
+        f"the weights of a point {where} sum to {worst:.6g}, not to 1",
+        "divide each row by its sum",
+    )
+
+
+def _single(family: RouterFamily, made: MadeRouter) -> MadeRouter:
+    """The router of the first shard alone."""
+    return make_router(family, made.problem.first(1))
+
+
+def _points(made: MadeRouter) -> Tensor:
+    """Points along trajectories, (N, B, *data): the same items and noise at every time."""
+    return torch.stack([made.problem.noisy(_times(time)) for time in _TIMES])
+
+
+def _times(time: float) -> Tensor:
+    return torch.full((_B,), time)
+
+
+def _along(made: MadeRouter, index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
+    """The weights along trajectories, the rows ``index`` of them."""
+    asked = made.router if router is None else router
+    chosen = torch.arange(_B) if index is None else index
+    x, t = _points(made)[:, chosen], torch.ones(len(chosen))
+    carried: Any = asked.start(x[0], t)
+    found = []
+    for time, points in zip(_TIMES, x, strict=True):
+        a, carried = asked.weights(points, time * t, carried)
+        found.append(a)
+    return found
+
+
+CHECKS = (training, simplex, state, trajectories, rows, own_times, arguments, round_trip)
