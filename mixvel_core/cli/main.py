@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mixvel_core.cli.assemble import assemble
 from mixvel_core.cli.check import check
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
 from mixvel_core.cli.run import run
 from mixvel_core.cli.sample import sample
 from mixvel_core.cli.study import study
+from mixvel_core.cli.train import train
 from mixvel_core.errors import MixvelError, RecipeError
 
 _STAGE_FAILED = 4
@@ -66,6 +68,8 @@ app.command()(run)
 app.command()(check)
 app.command()(sample)
 app.command()(study)
+app.command()(train)
+app.command()(assemble)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")
 

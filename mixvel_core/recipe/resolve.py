@@ -21,7 +21,12 @@ def load_recipe(path: Path, overrides: Sequence[str], registry: Registry) -> Rec
     Raises RecipeError with a line for every problem, of the form ``FILE:LINE  key.path  what is wrong``
     (exit code 3 instead of 2 where all of them are plugins that cannot be had).
     """
-    return resolve(parse(_read(path), str(path)), overrides, registry)
+    return resolve(read_recipe(path), overrides, registry)
+
+
+def read_recipe(path: Path) -> Tree:
+    """The tree of a recipe file, not checked yet. Raises RecipeError where there is no such file."""
+    return parse(_read(path), str(path))
 
 
 def resolve(tree: Tree, overrides: Sequence[str], registry: Registry) -> Recipe:

@@ -43,7 +43,12 @@ def rehearse(recipe: Recipe) -> Split:
     with problems.noted():
         if recipe.monolith is not None:
             _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
-    _try_the_rest(recipe, made.parts, problems)
+    for router in recipe.routers.values():
+        with problems.noted():
+            family = router.build()
+            if not family.tasks(made.parts, schedule):
+                family.tensors(made.parts, {})
+    _try_metrics(recipe, made.parts, problems)
     return made
 
 
@@ -55,21 +60,19 @@ def rehearse_away(recipe: Recipe, parts: Sequence[Shard]) -> None:
     problems = _Problems()
     schedule = recipe.schedule.build()
     for name, router in recipe.routers.items():
-        if drawn_options(router) is None and router.build().tasks(parts, schedule):
-            problems.lines.append(
-                f"routers.{name}  learns from data, which stay with their owners; set routers.{name}.train_on: experts"
-            )
-    _try_the_rest(recipe, parts, problems)
-
-
-def _try_the_rest(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
-    """Routers and metrics. Raises RecipeError with everything that was noted."""
-    schedule = recipe.schedule.build()
-    for router in recipe.routers.values():
-        with problems.noted():
-            family = router.build()
+        family = router.build()
+        with problems.noted(f"routers.{name}  "):
             if not family.tasks(parts, schedule):
                 family.tensors(parts, {})
+            elif drawn_options(router) is None:
+                raise RecipeError(
+                    f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
+                )
+    _try_metrics(recipe, parts, problems)
+
+
+def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
+    """The last of all. Raises RecipeError with everything that was noted."""
     items: Items | None = None
     with problems.noted():
         items = real_items(recipe.evaluate, parts)
@@ -100,9 +103,9 @@ class _Problems:
     lines: list[str] = field(factory=list)
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """What a plugin says in the block is noted, and the next one is asked."""
+    def noted(self, where: str = "") -> Iterator[None]:
+        """What a plugin says in the block is noted, behind ``where``, and the next one is asked."""
         try:
             yield
         except MixvelError as error:
-            self.lines.extend(str(error).splitlines())
+            self.lines.extend(where + line for line in str(error).splitlines())

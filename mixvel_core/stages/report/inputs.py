@@ -10,6 +10,7 @@ from attrs import frozen
 from mixvel_core.pictures import is_image
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.evaluate import Scores
+from mixvel_core.stages.real import real_items
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards, StoredShard
 from mixvel_core.stages.studied import Study
@@ -50,6 +51,17 @@ class Inputs:
         """The samples of one row and column, for the seed that is shown."""
         wanted = (method, steps, self.first_seed)
         return next(s for s in self.samples if (s.draw.method, s.draw.steps, s.draw.seed) == wanted)
+
+
+def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
+    """``count`` real items at random to look at (all, if there are fewer); None where all are with their owners."""
+    if inputs.shards.are_here:
+        return at_random(inputs.shards, count, inputs.recipe.seed)
+    items = real_items(inputs.recipe.evaluate, inputs.shards.parts)
+    if items is None:
+        return None
+    chosen = np.random.default_rng(inputs.recipe.seed).choice(len(items), min(count, len(items)), replace=False)
+    return items[chosen]
 
 
 def spread_over(shard: StoredShard, count: int) -> np.ndarray:

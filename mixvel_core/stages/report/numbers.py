@@ -13,6 +13,7 @@ from mixvel_core.stages.report.origins import seeds, versions
 from mixvel_core.stages.report.shards import label_counts
 from mixvel_core.stages.report.tables import score_tables
 from mixvel_core.stages.report.timings import seconds
+from mixvel_core.stages.report.wording import learned_from
 
 
 def numbers(inputs: Inputs) -> dict[str, Any]:
@@ -22,6 +23,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
         "calibration": [dict(row) for row in measured(inputs).rows],
+        "routers": {name: {"learned_from": learned_from(use)} for name, use in inputs.recipe.routers.items()},
         "shards": [
             {"index": part.index, "count": part.count, "fraction": part.fraction, "labels": label_counts(part)}
             for part in inputs.shards.parts

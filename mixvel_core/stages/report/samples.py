@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mixvel_core.field.scale import to_float
 from mixvel_core.stages.report.figures import ACCENT, GREY, svg
 from mixvel_core.stages.report.images import Picture, picture, square
-from mixvel_core.stages.report.inputs import Inputs, at_random
+from mixvel_core.stages.report.inputs import Inputs, some_real
 from mixvel_core.stages.report.plane import Plane, plane_of
 from mixvel_core.stages.report.section import Section
 from mixvel_core.stages.report.wording import method_text
@@ -23,9 +23,10 @@ MOST_POINTS = 1000
 
 @frozen(kw_only=True)
 class ImagesContent:
-    """``rows``: of each method, a picture for each step count. ``count``: images in a picture."""
+    """``rows``: of each method, a picture for each step count. ``count``: images in a picture. ``real``: None where
+    there are no real items here."""
 
-    real: Picture
+    real: Picture | None
     steps: tuple[int, ...]
     rows: tuple[tuple[str, str, tuple[Picture, ...]], ...]
     count: int
@@ -34,9 +35,11 @@ class ImagesContent:
 
 @frozen(kw_only=True)
 class VectorsContent:
-    """``chart``: a panel for each method and step count. ``how``: each method's parts, for the text beside it."""
+    """``chart``: a panel for each method and step count. ``how``: each method's parts, for the text beside it.
+    ``real``: whether real items stand behind the samples."""
 
     chart: str
+    real: bool
     names: tuple[str, ...]
     how: Mapping[str, str]
     seed: int
@@ -61,8 +64,9 @@ def _images(inputs: Inputs) -> ImagesContent:
         shown = [inputs.shown(method, steps) for steps in inputs.steps]
         pictures = tuple(picture(one.array("x")[:count], columns) for one in shown)
         rows.append((method, method_text(shown[0].draw), pictures))
+    real = some_real(inputs, count)
     return ImagesContent(
-        real=picture(to_float(at_random(inputs.shards, count, inputs.recipe.seed)), columns),
+        real=picture(to_float(real), columns) if real is not None else None,
         steps=inputs.steps,
         rows=tuple(rows),
         count=count,
@@ -71,13 +75,16 @@ def _images(inputs: Inputs) -> ImagesContent:
 
 
 def _vectors(inputs: Inputs) -> VectorsContent:
-    real = to_float(at_random(inputs.shards, MOST_POINTS, inputs.recipe.seed))
-    plane = plane_of(real)
+    items = some_real(inputs, MOST_POINTS)
     shown = {method: [inputs.shown(method, steps) for steps in inputs.steps] for method in inputs.methods}
+    # Without real items the samples of one method say where to look.
+    real = to_float(items) if items is not None else None
+    seen = real if real is not None else shown[inputs.methods[-1]][-1].array("x")[:MOST_POINTS]
+    plane = plane_of(seen)
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(inputs.methods), len(inputs.steps), squeeze=False, sharex=True, sharey=True)
-        window = _window(plane.of(real))
+        window = _window(plane.of(seen))
         for method, row in zip(inputs.methods, panels, strict=True):
             for one, axes in zip(shown[method], row, strict=True):
                 _cloud(axes, plane, real, one.array("x")[:MOST_POINTS])
@@ -90,6 +97,7 @@ def _vectors(inputs: Inputs) -> VectorsContent:
 
     return VectorsContent(
         chart=svg(draw, width=60 + 225 * len(inputs.steps), height=40 + 200 * len(inputs.methods)),
+        real=real is not None,
         names=plane.names,
         how={method: method_text(row[0].draw) for method, row in shown.items()},
         seed=inputs.first_seed,
@@ -103,12 +111,15 @@ def _window(real: np.ndarray) -> list[tuple[float, float]]:
     return list(zip((low - margin).tolist(), (high + margin).tolist(), strict=True))
 
 
-def _cloud(axes: Axes, plane: Plane, real: np.ndarray, found: np.ndarray) -> None:
-    behind, before = plane.of(real), plane.of(found)
-    if behind.shape[1] == 1:
-        axes.hist(behind[:, 0], bins=40, density=True, color=GREY, alpha=0.5)
+def _cloud(axes: Axes, plane: Plane, real: np.ndarray | None, found: np.ndarray) -> None:
+    before = plane.of(found)
+    if before.shape[1] == 1:
+        if real is not None:
+            axes.hist(plane.of(real)[:, 0], bins=40, density=True, color=GREY, alpha=0.5)
         axes.hist(before[:, 0], bins=40, density=True, histtype="step", color=ACCENT)
         return
     # As pixels: thousands of points as shapes would make the page slow.
-    axes.scatter(behind[:, 0], behind[:, 1], s=5, color=GREY, alpha=0.45, linewidths=0, rasterized=True)
+    if real is not None:
+        behind = plane.of(real)
+        axes.scatter(behind[:, 0], behind[:, 1], s=5, color=GREY, alpha=0.45, linewidths=0, rasterized=True)
     axes.scatter(before[:, 0], before[:, 1], s=5, color=ACCENT, alpha=0.6, linewidths=0, rasterized=True)

@@ -21,12 +21,12 @@ FAR = 2.0
 
 @frozen(kw_only=True)
 class ScoresContent:
-    """``how``: each method's router, selector and integrator. ``chart``: score against cost."""
+    """``how``: each method's router, selector and integrator. ``chart``: score against cost; None without scores."""
 
     tables: tuple[ScoreTable, ...]
     how: Mapping[str, str]
     seeds: int
-    chart: str
+    chart: str | None
 
 
 def scores(inputs: Inputs) -> Section:
@@ -41,7 +41,7 @@ def scores(inputs: Inputs) -> Section:
             tables=tables,
             how={one.draw.method: method_text(one.draw) for one in inputs.samples},
             seeds=len(inputs.recipe.sample.seeds),
-            chart=_chart(tables, inputs.methods),
+            chart=_chart(tables, inputs.methods) if tables else None,
         ),
     )
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mixvel_core.field.scale import to_float
 from mixvel_core.files import read_json
+from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.report.figures import colour, svg
 from mixvel_core.stages.report.images import Picture, picture
 from mixvel_core.stages.report.inputs import Inputs, at_random, spread_over
@@ -39,8 +40,10 @@ class ShardRow:
 
 @frozen(kw_only=True)
 class ShardsContent:
-    """``labels``: the columns of the table of labels, empty without labels. ``chart``: of vectors."""
+    """``labels``: the columns of the table of labels, empty without labels. ``chart``: of vectors. ``away``: whether
+    the items are with their owners."""
 
+    away: bool
     provenance: Mapping[str, str]
     labels: tuple[str, ...]
     rows: tuple[ShardRow, ...]
@@ -53,7 +56,7 @@ def shards(inputs: Inputs) -> Section:
     counts = [label_counts(part) for part in inputs.shards.parts]
     columns = _columns(counts)
     rows = tuple(
-        _row(part, tuple(_count(found, label, columns) for label in columns), inputs.are_images)
+        _row(inputs, part, tuple(_count(found, label, columns) for label in columns))
         for part, found in zip(inputs.shards.parts, counts, strict=True)
     )
     return Section(
@@ -62,11 +65,12 @@ def shards(inputs: Inputs) -> Section:
         stage="partition",
         template="shards.html.jinja",
         content=ShardsContent(
+            away=not inputs.shards.are_here,
             provenance=inputs.shards.about.get("provenance", {}),
             labels=columns,
             rows=rows,
             most_items=MOST_ITEMS,
-            chart=None if inputs.are_images else _chart(inputs),
+            chart=None if inputs.are_images or not inputs.shards.are_here else _chart(inputs),
         ),
     )
 
@@ -97,9 +101,14 @@ def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> in
     return found.get(label, 0)
 
 
-def _row(part: StoredShard, labels: tuple[int, ...], images: bool) -> ShardRow:
+def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...]) -> ShardRow:
     mean = items = None
-    if images:
+    if inputs.are_images and not inputs.shards.are_here:
+        shared = (
+            model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].artifact.parts[0].moments()
+        )
+        mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
+    elif inputs.are_images:
         mean = picture(to_float(spread_over(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
         items = picture(to_float(spread_over(part, SHOWN)), SHOWN)
     return ShardRow(index=part.index, count=part.count, fraction=part.fraction, labels=labels, mean=mean, items=items)
