@@ -16,6 +16,7 @@ from mixvel_core.cli.recipes import recipes_app
 from mixvel_core.cli.run import run
 from mixvel_core.cli.sample import sample
 from mixvel_core.cli.study import study
+from mixvel_core.cli.theory import theory
 from mixvel_core.cli.train import train
 from mixvel_core.errors import MixvelError, RecipeError
 
@@ -70,6 +71,7 @@ app.command()(sample)
 app.command()(study)
 app.command()(train)
 app.command()(assemble)
+app.command()(theory)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")
 

@@ -160,7 +160,7 @@ class TheoryOptions:
     steps: tuple[int, ...] = option(
         default=(10, 20, 40, 80),
         check=each(at_least(1)),
-        doc="step counts, on the uniform grid; two or more for slopes",
+        doc="step counts, on the uniform grid; slopes need two",
     )
     count: int = option(default=64, check=at_least(2), doc="trajectories")
     seed: int = option(default=0, check=at_least(0), doc="seed of the noise they start from, of points and bootstrap")
@@ -170,7 +170,7 @@ class TheoryOptions:
     tolerance: float | None = option(
         default=None,
         check=above(0),
-        doc="relative and absolute tolerance of the reference; absent: 1e-8, of an empirical law 1e-6",
+        doc="relative and absolute tolerance of the reference; absent: 1e-7, of an empirical law 1e-6",
     )
     router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
 

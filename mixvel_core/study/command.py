@@ -35,7 +35,7 @@ def study_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None
     with locked(folder):
         made = study(finished, load_registry(), out or folder, progress)
         if out is None or out.absolute() == folder.absolute():
-            _renew_report(folder, progress)
+            renew_report(folder, progress)
     return made
 
 
@@ -58,15 +58,15 @@ def study_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Study:
         run.train(makers, "sample")
         finished = Finished(folder=folder, recipe=recipe, shards=shards, models=makers.models)
         made = study(finished, load_registry(), folder, progress)
-        _renew_report(folder, progress)
+        renew_report(folder, progress)
     return made
 
 
-def _renew_report(folder: Path, progress: Progress) -> None:
-    """Has the study shown by the report. A run without one is left without: its samples would have to be drawn."""
+def renew_report(folder: Path, progress: Progress) -> None:
+    """Has what was measured since shown by the report. A run without one is left without: its samples would have to be drawn."""
     own = folder / "recipe.yaml"
     if not (folder / "report" / "done.json").exists():
-        progress.line(f"report: there is none to show the study; `mixvel run {own} --out {folder}` makes it")
+        progress.line(f"report: there is none to show what was measured; `mixvel run {own} --out {folder}` makes it")
         return
     # The run's own recipe, not an override of it: all but the report is done, and stays.
     run = Run(recipe=load_recipe(own, [], load_registry()), folder=folder, progress=progress)

@@ -50,11 +50,29 @@ class Increment:
 
 
 @torch.no_grad()
+def exact_steps(*, integrator: Integrator, times: Sequence[float], path: Tensor, exact: Field) -> list[Tensor]:
+    """Where one step takes each point of the exact flow: what all selectors are measured beside, so made once.
+
+    Args:
+        integrator: of the step.
+        times: N + 1 of them, falling.
+        path: the flow of ``exact`` at these times, (N + 1, B, *data).
+        exact: the field.
+    """
+    found, memory = [], None
+    for n, (t, s) in enumerate(pairwise(times)):
+        x, memory = integrator.step(exact, path[n], t, s, memory)
+        found.append(x)
+    return found
+
+
+@torch.no_grad()
 def increments(
     *,
     integrator: Integrator,
     times: Sequence[float],
     path: Tensor,
+    along: Sequence[Tensor],
     selected: Field,
     whole: Field,
     exact: Field,
@@ -65,6 +83,7 @@ def increments(
         integrator: of all four fields.
         times: N + 1 of them, falling.
         path: the exact flow at these times, (N + 1, B, *data).
+        along: where the integrator's exact steps take the path's points (``exact_steps``), N of (B, *data).
         selected: the field that is sampled: router, selector and experts.
         whole: the whole mixture that selection stands for; asked at the same points. The same object as ``exact``
             where nothing is approximated: then the network part is zero.
@@ -74,7 +93,7 @@ def increments(
         N increments, from noise to data.
     """
     x = path[0]
-    memory: list[Any] = [None] * 4
+    memory: list[Any] = [None] * 3
     for n, (t, s) in enumerate(pairwise(times)):
         y, y_next = path[n], path[n + 1]
         by_selected, memory[0] = integrator.step(selected, x, t, s, memory[0])
@@ -83,15 +102,14 @@ def increments(
             by_whole = by_exact
         else:
             by_whole, memory[2] = integrator.step(whole, x, t, s, memory[2])
-        along, memory[3] = integrator.step(exact, y, t, s, memory[3])
         yield Increment(
             t=t,
             s=s,
             x=x,
             before=x - y,
             after=by_selected - y_next,
-            drift=(by_exact - x) - (along - y),
-            truncation=along - y_next,
+            drift=(by_exact - x) - (along[n] - y),
+            truncation=along[n] - y_next,
             selection=by_selected - by_whole,
             network=by_whole - by_exact,
         )

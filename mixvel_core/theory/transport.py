@@ -42,7 +42,9 @@ def wasserstein_2(x: np.ndarray, y: np.ndarray) -> float:
     return _solved(x, y).value
 
 
-def transport(x: np.ndarray, y: np.ndarray, *, seed: int = 0, exact_up_to: int = EXACT_UP_TO) -> Transport:
+def transport(
+    x: np.ndarray, y: np.ndarray, *, paired: bool = False, seed: int = 0, exact_up_to: int = EXACT_UP_TO
+) -> Transport:
     """W_2 with an interval: exact while both sets are small enough, sliced beyond.
 
     The interval of the exact distance is that of the optimal potentials' means, W_2^2 = mean f(x_i) + mean g(y_j),
@@ -54,6 +56,7 @@ def transport(x: np.ndarray, y: np.ndarray, *, seed: int = 0, exact_up_to: int =
     Args:
         x: (n, *data).
         y: (m, *data).
+        paired: x_i and y_i come from the same noise and are resampled together; n = m.
         seed: of resampling and projections.
         exact_up_to: points a side.
     """
@@ -65,7 +68,8 @@ def transport(x: np.ndarray, y: np.ndarray, *, seed: int = 0, exact_up_to: int =
         again = squares[rng.integers(len(squares), size=(RESAMPLES, len(squares)))].mean(axis=1)
         return _told(float(np.sqrt(squares.mean())), again, "sliced", sizes)
     found = _solved(x, y)
-    moved = _mean_again(found.f, rng) + _mean_again(found.g, rng) - (found.f.mean() + found.g.mean())
+    together = _mean_again(found.f + found.g, rng) if paired else _mean_again(found.f, rng) + _mean_again(found.g, rng)
+    moved = together - (found.f.mean() + found.g.mean())
     return _told(found.value, found.value**2 + moved, "exact", sizes)
 
 

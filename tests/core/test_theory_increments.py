@@ -17,7 +17,7 @@ from mixvel_core.sampling.field import RoutedField, start_field
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.weights import AS_THEY_ARE
 from mixvel_core.theory.exact import ClosedForms, ExactField
-from mixvel_core.theory.increments import Increment, increments
+from mixvel_core.theory.increments import Increment, exact_steps, increments
 from mixvel_core.theory.whole import whole_mixture
 from mixvel_routed.ddim import DDIM
 from mixvel_routed.euler import Euler
@@ -85,6 +85,7 @@ def steps_of(
             integrator=integrator,
             times=times,
             path=path,
+            along=exact_steps(integrator=integrator, times=times, path=path, exact=field),
             selected=selected,
             whole=whole if shift else field,
             exact=field,

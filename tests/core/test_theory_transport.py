@@ -71,3 +71,13 @@ def test_quantiles_of_a_normal_law() -> None:
     """A fine grid of quantiles against a Gaussian twice as wide: W_2 = sigma - 1."""
     grid = norm.ppf((np.arange(2500) + 0.5) / 2500)[:, None]
     assert transport(grid, 2 * grid, seed=1).value == pytest.approx(1.0, rel=0.01)
+
+
+def test_pairs_are_resampled_together() -> None:
+    """What differs is known to a tenth, although either set alone fluctuates a hundred times as much."""
+    x = 10 * normals(200, 6, 3)
+    y = x + 0.1 * normals(200, 7, 3)
+    together, apart = transport(x, y, paired=True), transport(x, y)
+    assert together.value == apart.value == pytest.approx(0.1 * np.sqrt(3), rel=0.1)
+    assert together.high - together.low < 0.1 * together.value * 3
+    assert apart.high - apart.low > 10 * (together.high - together.low)
