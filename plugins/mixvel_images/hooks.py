@@ -92,6 +92,20 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+FACES = Path(__file__).with_name("example-faces.zip")
+"""Eight images of eight pixels a side, laid out as CelebAMask-HQ."""
+CLASSES = Path(__file__).with_name("example-classes.zip")
+"""The same in two folders."""
+CIFAR = Path(__file__).with_name("example-cifar.tar.gz")
+"""Batches of CIFAR-10's binary version with two plain images each."""
+
+
+def _example_store() -> str:
+    import tempfile
+
+    return str(Path(tempfile.gettempdir()) / "mixvel-examples")
+
+
 def _example() -> DataSource:
     return _procedural(ProceduralOptions(count=8, resolution=8))
 
@@ -105,7 +119,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             name="cifar10",
             options=CifarOptions,
             build=_cifar,
-            example=_example,
+            example=lambda: _cifar(CifarOptions(path=str(CIFAR), store=_example_store())),
             summary="CIFAR-10: 60000 images of 32x32 pixels in ten classes, from its published files",
         ),
         PluginDef(
@@ -113,7 +127,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             name="celebahq",
             options=CelebaOptions,
             build=_celeba,
-            example=_example,
+            example=lambda: _celeba(CelebaOptions(path=str(FACES), resolution=4, store=_example_store())),
             summary="CelebA-HQ: 30000 faces with forty attributes, from a folder or zip file, at any resolution",
         ),
         PluginDef(
@@ -121,7 +135,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             name="image-folder",
             options=FolderOptions,
             build=_folder,
-            example=_example,
+            example=lambda: _folder(FolderOptions(path=str(CLASSES), store=_example_store())),
             summary="images in a folder or zip file, labelled by the folders they lie in",
         ),
         PluginDef(
@@ -129,6 +143,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             name="hf",
             options=HubOptions,
             build=_hub,
+            # The package `datasets` is an extra: an example that needed it would fail where it is not installed.
             example=_example,
             summary="any Hugging Face data set of images, by name or from a folder",
         ),
