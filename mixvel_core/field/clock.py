@@ -7,9 +7,10 @@ finite where the ratio itself is not.
 from __future__ import annotations
 
 import torch
+from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.protocols import InvertibleSchedule, NoiseSchedule
+from mixvel_core.protocols import InvertibleSchedule, NoiseSchedule, SchedulePoint
 
 _PARTS = 32
 _ROUNDS = 11
@@ -42,3 +43,28 @@ def time_of(schedule: NoiseSchedule, angle: Tensor) -> Tensor:
         # The angle grows with t: the last part that begins below it holds the time.
         low = low + width * (reached.sum(-1) - 1).clamp_min(0)
     return torch.where(angle >= angle_at(schedule, torch.ones_like(angle)), 1.0, low)
+
+
+@frozen(kw_only=True, eq=False)
+class Meeting:
+    """Times of two schedules with equal signal-to-noise ratios: ``t`` of the other one, (B,), and their points there.
+
+    ``here``, ``there``: of the one and the other, (B,) float64.
+    """
+
+    t: Tensor
+    here: SchedulePoint
+    there: SchedulePoint
+
+    @property
+    def scale(self) -> Tensor:
+        """c of x' = c x, (B,) float64: (alpha', sigma') = c (alpha, sigma), whose length is zero for neither."""
+        p, q = self.here, self.there
+        return torch.hypot(q.alpha, q.sigma) / torch.hypot(p.alpha, p.sigma)
+
+
+def meeting(schedule: NoiseSchedule, other: NoiseSchedule, t: Tensor) -> Meeting:
+    """Where ``other`` is at times t, (B,), of ``schedule``; its times have the type of t."""
+    p = schedule.at(t.double())
+    then = time_of(other, torch.atan2(p.sigma, p.alpha)).to(t.dtype)
+    return Meeting(t=then, here=p, there=other.at(then.double()))

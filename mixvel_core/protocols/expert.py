@@ -118,3 +118,12 @@ class DiscreetFamily(Protocol):
         Raises RecipeError where these options do not work without.
         """
         ...
+
+
+@runtime_checkable
+class PretrainedFamily(Protocol):
+    """A family that trains nothing and whose experts may be networks all the same, with a network's precision."""
+
+    def is_network(self) -> bool:
+        """Whether any of its experts is one."""
+        ...

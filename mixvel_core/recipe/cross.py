@@ -21,7 +21,11 @@ def cross_problems(value: Any) -> Iterator[Problem]:
     routers = _section(recipe, "routers")
     methods = _section(recipe, "sample", "methods")
     yield from _names(recipe.get("name"), routers or {}, methods or {})
-    yield from _doubles(_section(recipe, "sample") or {})
+    sample = _section(recipe, "sample") or {}
+    yield from _doubles(sample)
+    if sample.get("grid") == "native" and sample.get("delta") != 0:
+        message = "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
+        yield Problem(path=("sample", "delta"), message=message)
     if methods == {}:
         yield Problem(path=("sample", "methods"), message="is empty; name at least one method")
     for name, method in (methods or {}).items():

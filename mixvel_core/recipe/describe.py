@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+from mixvel_core.plugin.use import Use
 from mixvel_core.recipe.problems import shortened
 
 _WORDS: dict[Any, str] = {
@@ -23,6 +24,8 @@ def describe_type(annotation: Any) -> str:
     """What a value of this type is, for example "a list of an integer each"."""
     if annotation in _WORDS:
         return _WORDS[annotation]
+    if isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind"):
+        return f"a {annotation.kind} (`use: NAME` and its options, or NAME alone)"
     arguments = get_args(annotation)
     match get_origin(annotation):
         case origin if origin is Literal:

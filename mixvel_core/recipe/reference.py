@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
+from mixvel_core.plugin.use import Use
 from mixvel_core.recipe.describe import describe_type
 from mixvel_core.recipe.sections import field_types
 
@@ -31,7 +32,7 @@ def option_rows(cls: type, above: str = "") -> Iterator[OptionRow]:
         annotation = types[field.name]
         if not field.init:
             continue
-        if isinstance(annotation, type) and attrs.has(annotation):
+        if isinstance(annotation, type) and attrs.has(annotation) and not issubclass(annotation, Use):
             yield from option_rows(annotation, f"{above}{field.alias}.")
             continue
         yield OptionRow(

@@ -12,7 +12,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from mixvel_core.field.clock import time_of
+from mixvel_core.field.clock import meeting
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import DensityExpert, Expert, Moments, NoiseSchedule, SchedulePoint
 
@@ -86,16 +86,11 @@ class Reclocked(Generic[ExpertT]):
         return (p.alpha / p.sigma / self._least_signal).clamp_max(1.0)
 
     def _place(self, x: Tensor, t: Tensor) -> _Place:
-        own = self.expert.schedule
-        p = self.schedule.at(t.double())
-        # In the type of the points, as experts are promised; the scale belongs to the time that they will see.
-        then = time_of(own, torch.atan2(p.sigma, p.alpha)).to(x.dtype)
-        q = own.at(then.double())
-        # The length of (alpha, sigma) is never zero, unlike either of them.
-        scale = torch.hypot(q.alpha, q.sigma) / torch.hypot(p.alpha, p.sigma)
+        met = meeting(self.schedule, self.expert.schedule, t)
+        p, q, scale = met.here, met.there, met.scale
         if self._least_signal > 0.0:
             scale = torch.where(self._signal_left(p) < 1.0, q.sigma / p.sigma, scale)
-        return _Place(x=expand(scale.to(x), x) * x, t=then, here=p, there=q, scale=scale)
+        return _Place(x=expand(scale.to(x), x) * x, t=met.t, here=p, there=q, scale=scale)
 
 
 @frozen(kw_only=True, eq=False)

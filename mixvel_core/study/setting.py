@@ -9,6 +9,7 @@ from attrs import frozen
 from mixvel_core.errors import UsageError
 from mixvel_core.finished import Finished
 from mixvel_core.plugin.registry import Registry
+from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.model import StudyOptions
 from mixvel_core.recipe.told import label
 from mixvel_core.recipe.use import IntegratorUse, SelectorUse
@@ -120,6 +121,8 @@ def _in_closed_form(finished: Finished, router: str) -> bool:
     if finished.recipe.routers[router].build().tasks(parts, schedule):
         return False
     family = finished.recipe.expert.build()
+    if isinstance(family, PretrainedFamily) and family.is_network():
+        return False
     return all(family.task(part, schedule) is None for part in parts)
 
 

@@ -16,13 +16,30 @@ def hold(schedule: NoiseSchedule, M: Tensor, x: Tensor, t: float, s: float) -> T
     return ratio * x + (then.alpha - ratio * now.alpha) * M
 
 
+def hold_within(schedule: NoiseSchedule, M: Tensor, x: Tensor, t: float, s: float, bound: float) -> Tensor:
+    """``hold`` with the clean part kept in [-bound, bound] and the noise part as it is: diffusers' ``clip_sample``.
+
+    Clipping M itself changes the noise too, which is then no longer what the network predicted.
+    """
+    now, then = at_time(schedule, t), at_time(schedule, s)
+    return then.alpha * M.clamp(-bound, bound) + then.sigma / now.sigma * (x - now.alpha * M)
+
+
 @frozen(kw_only=True)
 class DDIM:
-    """First order, one evaluation of the field a step; may end at clean data."""
+    """First order, one evaluation of the field a step; may end at clean data.
+
+    ``clip``: bound of the clean part of each step (``hold_within``); None for the plain formula.
+    """
+
+    clip: float | None = None
 
     order: int = 1
     evaluations: int = 1
 
     def step(self, field: Field, x: Tensor, t: float, s: float, history: None) -> tuple[Tensor, None]:
         """One step from t down to s."""
-        return hold(field.schedule, field.denoise(x, t), x, t, s), None
+        M = field.denoise(x, t)
+        if self.clip is None:
+            return hold(field.schedule, M, x, t, s), None
+        return hold_within(field.schedule, M, x, t, s, self.clip), None

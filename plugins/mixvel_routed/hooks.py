@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import frozen
+
 from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.options import above, option
 from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import Integrator
+
+
+@frozen(kw_only=True)
+class DDIMOptions:
+    """Options of ``ddim``."""
+
+    clip: float | None = option(
+        default=None,
+        check=above(0),
+        doc="bound of the clean part of each step, as diffusers' clip_sample; absent: none",
+    )
 
 
 def _euler(options: NoOptions) -> Integrator:
@@ -22,10 +36,10 @@ def _heun(options: NoOptions) -> Integrator:
     return Heun()
 
 
-def _ddim(options: NoOptions) -> Integrator:
+def _ddim(options: DDIMOptions) -> Integrator:
     from mixvel_routed.ddim import DDIM
 
-    return DDIM()
+    return DDIM(clip=options.clip)
 
 
 def _multistep(options: NoOptions) -> Integrator:
@@ -51,6 +65,13 @@ def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
     return (
         _definition("euler", _euler, "Euler on the velocity; order 1, one evaluation a step"),
         _definition("heun", _heun, "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
-        _definition("ddim", _ddim, "DDIM, exponential Euler; order 1, one evaluation a step"),
+        PluginDef(
+            kind="integrator",
+            name="ddim",
+            options=DDIMOptions,
+            build=_ddim,
+            example=lambda: _ddim(DDIMOptions()),
+            summary="DDIM, exponential Euler; order 1, one evaluation a step",
+        ),
         _definition("2m", _multistep, "second-order multistep on the denoiser; order 2, one evaluation a step"),
     )

@@ -16,7 +16,7 @@ from attrs import frozen
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from mixvel_core.errors import RecipeError
+from mixvel_core.errors import RecipeError, UsageError
 from mixvel_core.protocols import SchedulePoint, Suprema
 from mixvel_vp.preserving import from_log_alpha
 
@@ -40,6 +40,10 @@ class Table:
         u = t - left.to(t.dtype) / count
         log_alpha = ((c3 * u + c2) * u + c1) * u + c0
         return from_log_alpha(log_alpha.clamp_max(0.0), (3.0 * c3 * u + 2.0 * c2) * u + c1, 6.0 * c3 * u + 2.0 * c2)
+
+    def times(self, steps: int) -> list[float]:
+        """The times of DDIM's usual steps, ``leading``: entries i T//N of the table for i < N, and clean data."""
+        return leading_times(len(self.c0), steps)
 
     def suprema(self, low: Tensor, high: Tensor) -> Suprema:
         """From the ranges of f = alpha'/alpha and f', exact for a quadratic and a line on each piece.
@@ -70,12 +74,30 @@ class Table:
 
 
 def _range_of(value: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, turns: Tensor) -> tuple[Tensor, Tensor]:
-    """Least and largest value on each [low, high] of a function that is monotone between the times ``turns``."""
-    seen = value(turns)
-    inside = (turns > low[..., None]) & (turns < high[..., None])
+    """Least and largest value on each [low, high] of a function that is monotone between the rising times ``turns``."""
     ends = torch.stack([value(low), value(high)])
-    least = torch.where(inside, seen, torch.inf).amin(-1).minimum(ends.amin(0))
-    return least, torch.where(inside, seen, -torch.inf).amax(-1).maximum(ends.amax(0))
+    least, largest = ends.amin(0), ends.amax(0)
+    seen = value(turns)
+    first, after = torch.searchsorted(turns, low), torch.searchsorted(turns, high)
+    # The intervals are mostly as short as the pieces: a few turns in each, one of every interval at a time.
+    for step in range(int((after - first).amax())):
+        inside = first + step < after
+        one = seen[(first + step).clamp_max(len(turns) - 1)]
+        least = torch.where(inside, torch.minimum(least, one), least)
+        largest = torch.where(inside, torch.maximum(largest, one), largest)
+    return least, largest
+
+
+def leading_times(length: int, steps: int, offset: int = 0) -> list[float]:
+    """N + 1 falling times at entries i T//N + ``offset`` of a table of ``length`` T, i < N; the last is 0.
+
+    Entry j of a table, counted from 0, lies at t = (j + 1) / T: pure noise is taken for the first of these, as DDIM
+    does. Raises UsageError for more steps than entries.
+    """
+    if steps > length or (steps - 1) * (length // steps) + offset >= length:
+        raise UsageError(f"{steps} steps, but the table of the schedule has {length} entries; take fewer steps")
+    entries = [i * (length // steps) + offset for i in reversed(range(steps))]
+    return [*((entry + 1) / length for entry in entries), 0.0]
 
 
 def from_betas(betas: Sequence[float]) -> Table:

@@ -36,7 +36,7 @@ FOR_PLUGINS = ("types", "errors", "randomness", "files", "protocols", "plugin", 
 
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.reference"],
-    "diffusers": ["mixvel_unet.network"],
+    "diffusers": ["mixvel_foreign.unet2d", "mixvel_unet.network"],
     "ray": ["mixvel_ray.cluster", "mixvel_ray.fit"],
 }
 

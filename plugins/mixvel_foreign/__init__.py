@@ -1,0 +1,1 @@
+"""Experts from elsewhere: diffusers folders, a user's own modules, azula denoisers, Paris-style folders."""

@@ -1,0 +1,118 @@
+"""Experts that are UNet2DModels of diffusers: nothing is trained, and the run folder keeps its own copy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
+from mixvel_core.training.weights import load_weights
+from mixvel_foreign.called import Clocked
+from mixvel_foreign.edm import Arc, Preconditioned
+from mixvel_foreign.folder import Folder, open_folder
+from mixvel_foreign.kept import moments_in, parted, shared
+from mixvel_foreign.options import DiffusersOptions, place_of
+from mixvel_foreign.scheduler import Training, training_of
+from mixvel_foreign.tensor_files import read_checked
+from mixvel_foreign.told_time import ToldTime
+from mixvel_unet.expert import UNetExpert
+
+_CONFIG = "config"
+WHAT = "expert diffusers"
+
+
+@frozen(kw_only=True)
+class DiffusersFamily:
+    """The UNet2DModel of a folder, under the schedule of its own training."""
+
+    options: DiffusersOptions
+
+    def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
+        """Nothing to train. Raises DataError or RecipeError where the folder is absent or does not fit the shard."""
+        self._open(shard)
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """``network.*``, the folder's configurations as ``config``, and ``mean`` and ``variance`` of the shard."""
+        from mixvel_foreign.unet2d import as_bytes, make_unet2d, todays_name
+
+        folder = self._open(shard)
+        where = str(place_of(self.options.path, shard.index, WHAT))
+        # Without memory or time: only its names and shapes are asked for, before the weights are read.
+        with torch.device("meta"):
+            expected = make_unet2d(folder.model, where).state_dict()
+        weights = read_checked(folder.files, expected, todays_name)
+        config = as_bytes({"model": folder.model, "scheduler": folder.scheduler})
+        return shared(weights, shard) | {_CONFIG: config}
+
+    def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Without mean and variance."""
+        return {name: value for name, value in tensors.items() if name not in ("mean", "variance")}
+
+    def is_network(self) -> bool:
+        """Not a closed form."""
+        return True
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
+        """The expert, on the device of ``tensors``, with a schedule of its own."""
+        from mixvel_foreign.unet2d import Unconditional, from_bytes, make_unet2d
+
+        where = f"expert {config.index}"
+        weights, rest = parted(tensors)
+        about = from_bytes(rest[_CONFIG])
+        training = training_of(about["scheduler"], where)
+        unet = make_unet2d(about["model"], where)
+        load_weights(unet, weights, where)
+        network = Unconditional(unet, label=self._label(about["model"], config.index))
+        return UNetExpert(
+            schedule=training.schedule,
+            moments=moments_in(rest),
+            network=self._read(network, training).to(rest[_CONFIG].device).eval().requires_grad_(False),
+            prediction="x0" if training.style == "edm" else training.prediction,
+            clip=training.clip if self.options.clip is None else self.options.clip,
+        )
+
+    def _read(self, network: nn.Module, training: Training) -> nn.Module:
+        """The network as a function of (x, t)."""
+        if isinstance(training.schedule, Arc):
+            return Preconditioned(
+                network,
+                schedule=training.schedule,
+                sigma_data=training.sigma_data,
+                sigma_min=training.sigma_min,
+                velocity=training.prediction == "v",
+            )
+        told = ToldTime(
+            time="entries" if training.style == "table" else "scaled",
+            length=training.length,
+            rounded=self.options.timesteps == "rounded",
+        )
+        return Clocked(network, told=told)
+
+    def _open(self, shard: Shard) -> Folder:
+        path = place_of(self.options.path, shard.index, WHAT)
+        folder = open_folder(path, self.options.scheduler)
+        training_of(folder.scheduler, str(path))
+        self._label(folder.model, shard.index)
+        channels, size = folder.model.get("in_channels", 3), folder.model.get("sample_size")
+        side = tuple(size) if isinstance(size, list) else (size, size)
+        if len(shard.shape) != 3 or shard.shape[0] != channels or (size is not None and shard.shape[1:] != side):
+            wanted = f"{channels} x {side[0]} x {side[1]}" if size is not None else f"{channels} channels"
+            raise RecipeError(f"{WHAT}: {path} is for images of {wanted}, the data are {shard.shape}; resize the data")
+        return folder
+
+    def _label(self, model: Mapping[str, Any], index: int) -> int | None:
+        """The class it is asked for; None for a network without classes."""
+        classes = model.get("num_class_embeds")
+        if classes is None:
+            return None
+        label = index if self.options.label is None else self.options.label
+        if not 0 <= label < int(classes):
+            raise RecipeError(
+                f"{WHAT}: {self.options.path} has classes 0 to {int(classes) - 1}, and {label} is none; name a `label`"
+            )
+        return label

@@ -1,0 +1,126 @@
+"""Options of foreign experts; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from attrs import frozen
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.plugin.options import Check, at_least, option
+from mixvel_core.plugin.use import ExpertUse, ScheduleUse
+
+IMPORT_PATH = Check(
+    text="an import path `package.module:name`",
+    holds=lambda v: v.count(":") == 1 and all(p.isidentifier() for p in v.replace(":", ".").split(".")),
+)
+Argument: TypeAlias = bool | int | float | str
+"""What a recipe can hand to a factory."""
+
+CLIP = "keep the denoiser within [-1, 1], the range of images"
+WEIGHTS = "a safetensors file, or a folder of some; {k} is the shard's number; absent: as the factory made it"
+PARIS = "the folder that holds expert_0/, expert_1/, ... and router/"
+
+
+@frozen(kw_only=True)
+class FolderOptions:
+    """Options of the schedule ``diffusers``."""
+
+    path: Path = option(doc="a pipeline folder, a model folder beside its scheduler_config.json, or a scheduler folder")
+
+
+@frozen(kw_only=True)
+class DiffusersOptions:
+    """Options of the expert ``diffusers``."""
+
+    path: Path = option(doc="a folder with a UNet2DModel, alone or in a pipeline; {k} in it is the shard's number")
+    scheduler: Path | None = option(
+        default=None, doc="where scheduler_config.json is; absent: in the pipeline, or beside the model"
+    )
+    timesteps: Literal["continuous", "rounded"] = option(
+        default="continuous", doc="whether the network sees times between the entries of its table"
+    )
+    clip: bool | None = option(
+        default=None, doc="keep the denoiser within [-1, 1]; absent: as the scheduler's clip_sample says"
+    )
+    label: int | None = option(
+        default=None, check=at_least(0), doc="class given to a class-conditional network; absent: the shard's number"
+    )
+
+
+@frozen(kw_only=True)
+class Made:
+    """A network that a user's own code makes."""
+
+    module: str = option(check=IMPORT_PATH, doc="the factory of the network, `package.module:name`")
+    arguments: Mapping[str, Argument] = option(factory=dict, doc="arguments of the factory by name")
+
+
+@frozen(kw_only=True)
+class Timed(Made):
+    """One that is told of time in its own way."""
+
+    schedule: ScheduleUse | None = option(default=None, doc="the schedule it was trained under; absent: the recipe's")
+    time: Literal["unit", "scaled", "entries"] = option(
+        default="unit", doc="what it is told of t: t itself, T t, or T t - 1, the entry of a table counted from 0"
+    )
+    length: int = option(default=1000, check=at_least(1), doc="T of `scaled` and `entries`")
+    timesteps: Literal["continuous", "rounded"] = option(
+        default="continuous", doc="whether `scaled` and `entries` may lie between integers"
+    )
+
+
+@frozen(kw_only=True)
+class Predicting(Timed):
+    """One that predicts the clean point, the noise or a velocity."""
+
+    prediction: Literal["x0", "eps", "v", "flow"] = option(doc="what the network predicts")
+    clip: bool = option(default=False, doc=CLIP)
+
+
+@frozen(kw_only=True)
+class TorchModuleOptions(Predicting):
+    """Options of ``torch-module``."""
+
+    weights: Path | None = option(default=None, doc=WEIGHTS)
+
+
+@frozen(kw_only=True)
+class ParisOptions(Predicting):
+    """Options of the expert ``paris``."""
+
+    path: Path = option(doc=PARIS)
+
+
+@frozen(kw_only=True)
+class ParisRouterOptions(Timed):
+    """Options of the router ``paris``; the network answers with logits, (B, K)."""
+
+    path: Path = option(doc=PARIS)
+
+
+@frozen(kw_only=True)
+class AzulaOptions(Made):
+    """Options of ``azula``; schedule and prediction are the denoiser's own."""
+
+    weights: Path | None = option(default=None, doc=WEIGHTS)
+    clip: bool = option(default=False, doc=CLIP)
+
+
+@frozen(kw_only=True)
+class PerShardOptions:
+    """Options of ``per-shard``."""
+
+    experts: tuple[ExpertUse, ...] = option(
+        check=Check(text="a list, not empty", holds=lambda v: len(v) > 0),
+        doc="the expert of each shard, in their order",
+    )
+
+
+def place_of(path: Path, index: int, what: str) -> Path:
+    """``path`` with the shard's number for {k}. Raises RecipeError where there is none, for the whole data set."""
+    if "{k}" in str(path) and index < 0:
+        raise RecipeError(f"{what}: {path} is a path for each shard; name one folder for the monolith")
+    return Path(str(path).replace("{k}", str(index)))

@@ -1,0 +1,81 @@
+"""The router of a Paris-style folder: a classifier of noisy points, its network given by import path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+from torch import Tensor, nn
+
+from mixvel_core.errors import RecipeError, SamplingError
+from mixvel_core.field.clock import meeting
+from mixvel_core.field.conversions import expand
+from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
+from mixvel_core.training.weights import load_weights
+from mixvel_foreign.called import Called, Clocked
+from mixvel_foreign.imported import make
+from mixvel_foreign.options import ParisRouterOptions
+from mixvel_foreign.tensor_files import files_in, read_checked
+from mixvel_foreign.told_time import ToldTime
+
+WHAT = "router paris"
+
+
+@frozen(kw_only=True, eq=False)
+class ParisRouter:
+    """a = softmax of the ``network``'s logits at (x, t) of its ``own`` schedule, read by ``schedule``."""
+
+    network: Clocked
+    own: NoiseSchedule
+    schedule: NoiseSchedule
+    experts: int
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """No state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        """a(x, t), (B, K)."""
+        if self.own != self.schedule:
+            met = meeting(self.schedule, self.own, t)
+            x, t = expand(met.scale.to(x), x) * x, met.t
+        logits = self.network(x, t)
+        if logits.shape != (len(x), self.experts):
+            raise SamplingError(f"{WHAT}: logits of shape {tuple(logits.shape)} for {self.experts} experts")
+        return logits.softmax(1), None
+
+
+@frozen(kw_only=True)
+class ParisRouterFamily:
+    """``own``: the schedule it was trained under; None: the recipe's."""
+
+    options: ParisRouterOptions
+    own: NoiseSchedule | None
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
+        """Nothing to train."""
+        return {}
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The weights. Raises DataError where they are absent or another network's."""
+        return read_checked(files_in(self.options.path / "router"), self._make().state_dict())
+
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ParisRouter:
+        """The router, on the device of ``tensors``."""
+        network = self._make()
+        load_weights(network, tensors, WHAT)
+        device = next((value.device for value in tensors.values()), None)
+        called = Called(network.to(device).eval().requires_grad_(False), name=f"{WHAT}, {self.options.module},")
+        told = ToldTime(time=self.options.time, length=self.options.length, rounded=self.options.timesteps == "rounded")
+        return ParisRouter(
+            network=Clocked(called, told=told),
+            own=self.own or schedule,
+            schedule=schedule,
+            experts=len(config.fractions),
+        )
+
+    def _make(self) -> nn.Module:
+        network: Callable[[Tensor, Tensor], Any] = make(self.options.module, self.options.arguments, WHAT)
+        if not isinstance(network, nn.Module):
+            raise RecipeError(f"{WHAT}: {self.options.module} made no nn.Module, which the weights are for")
+        return network

@@ -1,0 +1,117 @@
+"""Strangers' weights: safetensors alone, looked at from outside before anything is read.
+
+A .bin is a pickle, and a pickle is a program. torch's restricted unpickler has had holes; we leave the decision to run
+one to its owner, and say how to convert it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from mixvel_core.errors import DataError
+
+_SHOWN = 3
+
+
+def read_json_of(path: Path) -> dict[str, Any]:
+    """The object in a stranger's JSON file. Raises DataError where it is absent or none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; download the whole folder, or name the right one") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}); download it again") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: holds no JSON object; download it again")
+    return found
+
+
+def model_files(folder: Path, stem: str, convert: str) -> list[Path]:
+    """The safetensors files of a model that is called ``stem``: one, or the parts that its index names.
+
+    ``convert``: what to do about weights that are there as a pickle only. Raises DataError where there are none.
+    """
+    whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        names = read_json_of(index).get("weight_map")
+        if not isinstance(names, dict) or not names:
+            raise DataError(f"{index}: names no files; download it again")
+        parts = sorted({str(name) for name in names.values()})
+        for name in parts:
+            # A name is a stranger's too: it may lead nowhere but to a file beside its index.
+            if Path(name).name != name or not name.endswith(".safetensors"):
+                raise DataError(f"{index}: {name!r} is not the name of a safetensors file in its folder")
+        return [folder / name for name in parts]
+    if (folder / f"{stem}.bin").is_file():
+        raise DataError(f"{folder}: holds its weights as a pickle, which is not read; if you trust it: {convert}")
+    raise DataError(f"{folder}: holds no {stem}.safetensors; download the whole folder, or name the right one")
+
+
+def files_in(place: Path) -> list[Path]:
+    """A safetensors file, or all of a folder. Raises DataError where there is none."""
+    files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+    if not files:
+        raise DataError(f"{place}: no safetensors file there; convert the weights with safetensors.torch.save_file")
+    return files
+
+
+def read_checked(
+    files: Sequence[Path], expected: Mapping[str, Tensor], rename: Callable[[str], str] = lambda name: name
+) -> dict[str, Tensor]:
+    """The tensors of a model, in the types of ``expected``.
+
+    Names and shapes are compared with those of ``expected`` (which may lie on torch's meta device) in the files'
+    headers; only then is anything read.
+
+    Args:
+        files: of the model, each with some of its tensors.
+        expected: the state of the network they are for.
+        rename: from a name in the files to the network's.
+
+    Raises:
+        DataError: a file is missing or damaged, or holds another network.
+    """
+    where = files[0] if len(files) == 1 else files[0].parent
+    try:
+        found: dict[str, tuple[Path, str, tuple[int, ...]]] = {}
+        for path in files:
+            with safe_open(str(path), framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118, no iterator
+                    if rename(name) in found:
+                        raise DataError(f"{where}: holds {name} twice; remove files that do not belong to the model")
+                    found[rename(name)] = (path, name, tuple(file.get_slice(name).get_shape()))
+        _check({name: shape for name, (_, _, shape) in found.items()}, expected, where)
+        tensors: dict[str, Tensor] = {}
+        for path in files:
+            with safe_open(str(path), framework="pt") as file:
+                for name, (home, original, _) in found.items():
+                    if home == path:
+                        tensors[name] = file.get_tensor(original).to(expected[name].dtype, copy=True)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{where}: cannot be read as safetensors ({error}); download it again") from None
+    if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
+        raise DataError(f"{where}: {bad} is not finite; download it again")
+    return tensors
+
+
+def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], where: Path) -> None:
+    missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    for names, what in ((missing, "lacks"), (unknown, "holds, beyond the network,")):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise DataError(f"{where}: {what} {', '.join(names[:_SHOWN])}{more}; is it of another network?")
+    for name, shape in found.items():
+        if shape != tuple(expected[name].shape):
+            raise DataError(
+                f"{where}: {name} has shape {shape} where the network has {tuple(expected[name].shape)}; "
+                "is it of another network?"
+            )

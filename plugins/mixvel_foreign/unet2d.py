@@ -1,0 +1,66 @@
+"""A UNet2DModel from its config.json, by diffusers, which takes seconds to import: import this late."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d import UNet2DModel
+from torch import Tensor, nn
+
+from mixvel_core.errors import DataError
+
+_RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Attention as diffusers called it until 0.12, the year of the public DDPM folders."""
+
+
+def make_unet2d(config: Mapping[str, Any], where: str) -> nn.Module:
+    """The network on torch's current default device, where the meta device costs nothing.
+
+    Raises DataError where the configuration is not of a UNet2DModel, or diffusers does not understand it.
+    """
+    if config.get("_class_name") != "UNet2DModel":
+        raise DataError(f"{where}: of a {config.get('_class_name')!r}; only UNet2DModel is read, else use torch-module")
+    try:
+        network: nn.Module = UNet2DModel.from_config(dict(config))
+    # Whatever a stranger's configuration makes diffusers stumble over.
+    except Exception as error:
+        raise DataError(f"{where}: diffusers cannot make this network ({type(error).__name__}: {error})") from None
+    return network
+
+
+def todays_name(name: str) -> str:
+    """A parameter's name in today's diffusers."""
+    parts = name.split(".")
+    if "attentions" in parts and len(parts) > 1 and parts[-2] in _RENAMED:
+        return ".".join([*parts[:-2], _RENAMED[parts[-2]], parts[-1]])
+    return name
+
+
+class Unconditional(nn.Module):
+    """A UNet2DModel as a function of points and what it is told of time, its class fixed if it has any."""
+
+    def __init__(self, unet: nn.Module, *, label: int | None) -> None:
+        super().__init__()
+        self.unet = unet
+        self.label = label
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """The prediction, (B, *data), in the type of x; a learned variance behind it is dropped."""
+        dtype = next(self.unet.parameters()).dtype
+        label = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
+        output: Tensor = self.unet(x.to(dtype), time.to(dtype), class_labels=label, return_dict=False)[0]
+        return output[:, : x.shape[1]].to(x.dtype)
+
+
+def as_bytes(value: Mapping[str, Any]) -> Tensor:
+    """JSON as a tensor, to lie among the weights it belongs to."""
+    return torch.frombuffer(bytearray(json.dumps(value, sort_keys=True).encode()), dtype=torch.uint8)
+
+
+def from_bytes(tensor: Tensor) -> dict[str, Any]:
+    """``as_bytes`` backwards."""
+    found: dict[str, Any] = json.loads(bytes(tensor.cpu().tolist()))
+    return found
