@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -41,6 +42,43 @@ class NumpyOptions:
 
 
 @frozen(kw_only=True)
+class ParquetOptions:
+    """Options of ``parquet``."""
+
+    path: str = option(doc="a Parquet file, a folder of them, or a glob: a path or a URI such as s3://bucket/folder")
+    column: str = option(
+        default="image",
+        doc="the column of items: PNG or JPEG files (bytes, or Hugging Face's struct of them), raw bytes, or lists",
+    )
+    label: str | None = option(default=None, doc="the column of labels, whole numbers or text; absent: none")
+    attributes: tuple[str, ...] = option(default=(), doc="further columns that partitioners may ask for")
+    shape: tuple[int, ...] | None = option(
+        default=None, check=each(at_least(1)), doc="shape of an item in a column of raw bytes or flat lists"
+    )
+    type: Literal["uint8", "float32"] = option(default="uint8", doc="type of the numbers in a column of raw bytes")
+    layout: Literal["channels-first", "channels-last"] = option(
+        default="channels-first", doc="order of axes in raw bytes and lists: (C, H, W) or (H, W, C)"
+    )
+    streaming: bool = option(
+        default=False, doc="keep shards as Parquet and train on them as a stream; for data larger than a disk"
+    )
+    store: str | None = option(
+        default=None, doc="with streaming, the folder or URI below which shards are kept; absent: the run folder"
+    )
+    window: int = option(
+        default=8, check=at_least(1), doc="with streaming, row groups that are shuffled together; they fit in memory"
+    )
+    row_group: int | None = option(
+        default=None, check=at_least(1), doc="with streaming, items in a row group of a shard; absent: about 4 MiB"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError for a store that nothing would be kept in."""
+        if self.store is not None and not self.streaming:
+            raise ValueError("store: is for streaming; add `streaming: true` or leave it out")
+
+
+@frozen(kw_only=True)
 class LabelsOptions:
     """Options of ``labels``."""
 
@@ -51,12 +89,39 @@ class LabelsOptions:
     )
 
 
+def _are_names(names: tuple[str, ...]) -> bool:
+    return len(names) > 0 and all(names) and len(set(names)) == len(names)
+
+
+NAMES = Check(text="a list of names, not empty and none of them twice", holds=_are_names)
+
+
+@frozen(kw_only=True)
+class AttributesOptions:
+    """Options of ``attributes``."""
+
+    attributes: tuple[str, ...] = option(
+        check=NAMES, doc="the attributes whose combinations are the shards, as in [Male, Smiling, Young]"
+    )
+    smallest: float = option(
+        default=0.01,
+        check=at_least(0),
+        doc="fewer items, or below 1 a smaller part of all, are rare: merged into the nearest combination",
+    )
+
+
 @frozen(kw_only=True)
 class KMeansOptions:
     """Options of ``kmeans``."""
 
     shards: int = option(check=at_least(1), doc="K, the number of clusters")
     pca: int | None = option(
-        default=None, check=at_least(1), doc="principal components to cluster by; absent: all pixels"
+        default=None, check=at_least(1), doc="principal components of `features` to cluster by; absent: all values"
+    )
+    features: str = option(
+        default="pixels", doc="what is clustered: pixels, dinov2, or what another network of timm, by name, sees"
+    )
+    weights: Path | None = option(
+        default=None, doc="a file of the network's weights; absent: those it was published with"
     )
     restarts: int = option(default=4, check=at_least(1), doc="starts of the search; the tightest clusters are kept")
