@@ -40,15 +40,21 @@ class Board:
                 case Moved(job, done, note) if job in self._open:
                     self._steps[job] = done
                     self._open[job].bar.update(done, note)
-                case Ended(job) if job in self._open:
-                    self._open.pop(job).own.close()
+                case Ended(job):
+                    self.end(job)
                 case Said(text):
                     self.progress.line(text)
-                case Failed(_, error):
+                case Failed(job, error):
+                    self.end(job)
                     raise error
                 case _:
                     # A report that was on its way when its job ended.
                     pass
+
+    def end(self, job: str) -> None:
+        """Takes the job's bar away, if it has one."""
+        if job in self._open:
+            self._open.pop(job).own.close()
 
     def _begin(self, event: Opened) -> None:
         if event.job in self._open:

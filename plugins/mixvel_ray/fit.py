@@ -64,7 +64,7 @@ class Fit:
 
     def _said(self, work: Work, error: Exception) -> MixvelError:
         """The failure in a line: our own error where one of the workers had one, else the first cause."""
-        causes = [cause_of(e) for _, e in sorted(getattr(error, "worker_failures", {}).items())] or [error]
+        causes = [cause_of(e) for _, e in sorted(getattr(error, "worker_failures", {}).items())] or [cause_of(error)]
         ours = [cause for cause in causes if isinstance(cause, MixvelError)]
         if ours:
             return ours[0]
@@ -76,10 +76,13 @@ class Fit:
         )
 
 
+_WRAPPED_IN = ("_base_exc", "controller_failure", "cause")
+
+
 def cause_of(error: BaseException) -> BaseException:
-    """What a worker raised, out of the wrappings that Ray puts around it."""
-    inner = getattr(error, "_base_exc", None) or getattr(error, "cause", None)
-    return cause_of(inner) if isinstance(inner, BaseException) and inner is not error else error
+    """What was raised first, out of the wrappings that Ray puts around it."""
+    inner = next((e for name in _WRAPPED_IN if isinstance(e := getattr(error, name, None), BaseException)), None)
+    return error if inner is None or inner is error else cause_of(inner)
 
 
 @define

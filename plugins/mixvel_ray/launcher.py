@@ -21,7 +21,7 @@ from mixvel_core.training.result import is_trained
 from mixvel_ray.board import Board
 from mixvel_ray.cluster import Cluster, cluster
 from mixvel_ray.fit import Fit
-from mixvel_ray.mailbox import Failed
+from mixvel_ray.mailbox import Ended, Failed
 from mixvel_ray.options import RayOptions
 from mixvel_ray.room import Room, room_of
 from mixvel_ray.work import Work
@@ -97,17 +97,19 @@ class _Launch:
     at_once: int
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> None:
-        todo, running = deque(jobs), set[Future[None]]()
+        todo, running = deque(jobs), dict[Future[None], str]()
         with ExitStack() as bars:
             board = Board(progress=progress, bars=bars)
             try:
                 while todo or running:
                     while todo and len(running) < self.at_once:
-                        running.add(_in_thread(self.train, todo.popleft()))
-                    done, running = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
+                        job = todo.popleft()
+                        running[_in_thread(self.train, job)] = job.name
+                    done, _ = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                     # What a job said comes before its end, and says more of a failure.
                     board.show(self.there.call(self.mailbox.take))
                     for future in done:
+                        board.end(running.pop(future))
                         future.result()
             except BaseException:
                 self._stop(board)
@@ -119,7 +121,9 @@ class _Launch:
         until = time.monotonic() + _SECONDS_TO_SAVE
         while board.under_way and time.monotonic() < until:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            board.show(event for event in self.there.call(self.mailbox.take) if not isinstance(event, Failed))
+            events = self.there.call(self.mailbox.take)
+            # The first failure is the one to be told.
+            board.show(Ended(event.job) if isinstance(event, Failed) else event for event in events)
 
 
 def _is_done(job: Job, progress: Progress) -> bool:

@@ -1,0 +1,104 @@
+"""Row groups read by Ray Data: by tasks all over the cluster, a few ahead of the worker that trains on them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray.data
+from attrs import frozen
+from ray.data.block import BlockMetadata
+from ray.data.datasource import Datasource, ReadTask
+
+from mixvel_core.errors import DataError, MixvelError
+from mixvel_core.store.columns import Column
+from mixvel_core.store.row_groups import RowGroup, decoded, read_values
+
+
+@frozen(kw_only=True)
+class RayDataReader:
+    """Reads with at most ``tasks`` tasks at a time for each training worker; see ``GroupReader`` for what it reads.
+
+    The tasks claim no CPU: a training holds all that it asked for, and they would wait for it to end.
+    """
+
+    tasks: int = 2
+
+    def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
+        """See ``GroupReader``."""
+        # It tells of the beginning and the end of every epoch.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        dataset = ray.data.read_datasource(
+            _RowGroups(groups, column),
+            override_num_blocks=len(groups),
+            concurrency=self.tasks,
+            num_cpus=0,
+        )
+        dataset.context.enable_progress_bars = False
+        # Whichever task is done first, the groups come in the order of the plan.
+        dataset.context.execution_options.preserve_order = True
+        try:
+            tables = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=max(1, ahead)))
+            yield from _in_groups(tables, groups, column)
+        except Exception as error:
+            raise _said(error) from None
+
+
+class _RowGroups(Datasource):
+    """A list of row groups as a source of Ray Data: a task for each."""
+
+    def __init__(self, groups: Sequence[RowGroup], column: Column) -> None:
+        super().__init__()
+        self._groups = groups
+        self._column = column
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Bytes of all items."""
+        return sum(self._bytes(group) for group in self._groups)
+
+    # Named and called by Ray, which may be told more in later versions than is of use here.
+    def get_read_tasks(self, parallelism: int, *more: Any, **named: Any) -> list[ReadTask]:
+        """A task for each group, in the order of the plan, however many are to run at once."""
+        return [
+            ReadTask(
+                partial(_read, group, self._column.name),
+                BlockMetadata(
+                    num_rows=group.rows, size_bytes=self._bytes(group), exec_stats=None, input_files=(group.uri,)
+                ),
+            )
+            for group in self._groups
+        ]
+
+    def _bytes(self, group: RowGroup) -> int:
+        return group.rows * int(np.prod(self._column.shape)) * self._column.dtype.itemsize
+
+
+def _read(group: RowGroup, name: str) -> list[pa.Table]:
+    return [pa.table({name: read_values(group, name)})]
+
+
+def _in_groups(tables: Iterator[pa.Table], groups: Sequence[RowGroup], column: Column) -> Iterator[np.ndarray]:
+    """The items of each group. Ray may cut blocks anew, but it keeps their rows in order."""
+    waiting = pa.table({})
+    for group in groups:
+        while waiting.num_rows < group.rows:
+            table = next(tables)
+            waiting = pa.concat_tables([waiting, table]) if waiting.num_rows else table
+        values = waiting.slice(0, group.rows).column(column.name).combine_chunks()
+        waiting = waiting.slice(group.rows)
+        yield decoded(values, column, group.uri)
+
+
+def _said(error: BaseException) -> BaseException:
+    """What a task said, out of the wrappings that Ray puts around it."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, MixvelError):
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    if inner is None:
+        return DataError(f"reading by Ray Data failed ({' '.join(str(error).split())[:300]}); run the recipe again")
+    # Ray's copy is of a class of its own, which is also the task's error.
+    return next((kind(*inner.args) for kind in type(inner).__mro__ if kind.__module__ == MixvelError.__module__), inner)

@@ -1,0 +1,89 @@
+"""Trainings to lose workers, nodes and drivers with: slow enough to be hit, and telling where they run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch.distributed as dist
+from attrs import frozen
+from torch import Tensor, nn
+from trainable import LevelObjective, LevelTask, short, vectors
+
+from mixvel_core.protocols import Batch, Job, Objective
+
+
+def rank() -> int:
+    """Of this worker; 0 where there is one alone."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@frozen(kw_only=True)
+class DrillObjective:
+    """A level's objective, disturbed as its task says."""
+
+    inner: LevelObjective
+    task: DrillTask
+
+    @property
+    def network(self) -> nn.Module:
+        """The level."""
+        return self.inner.network
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Those of the level, later."""
+        time.sleep(self.task.pause)
+        step = round(batch.progress * self.task.options.steps)
+        flag = self.task.killed_once
+        if flag is not None and step == 13 and rank() == dist.get_world_size() - 1 and not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        losses = self.inner.losses(network, batch)
+        if step >= 5 and rank() == self.task.spoiled_rank:
+            return {name: value * float("nan") for name, value in losses.items()}
+        return losses
+
+
+@frozen(kw_only=True, eq=False)
+class DrillTask(LevelTask):
+    """``pause``: seconds before each step. ``killed_once``: a file that is made when the last worker kills itself, at
+    step 13, and that saves it the next time. ``spoiled_rank``: of the worker whose losses are not numbers. ``notes``:
+    where each worker leaves a file named after its node."""
+
+    pause: float = 0.0
+    killed_once: Path | None = None
+    spoiled_rank: int = -1
+    notes: Path | None = None
+
+    def objective(self, seed: int) -> Objective:  # type: ignore[override]  # an objective all the same
+        """The level's, disturbed."""
+        if self.notes is not None:
+            import ray
+
+            (self.notes / str(ray.get_runtime_context().get_node_id())).touch()
+        return DrillObjective(inner=LevelTask.objective(self, seed), task=self)
+
+
+def drill(
+    name: str,
+    folder: Path,
+    *,
+    steps: int = 40,
+    pause: float = 0.0,
+    killed_once: Path | None = None,
+    spoiled_rank: int = -1,
+    notes: Path | None = None,
+) -> Job:
+    """A job of a batch of four; all drills learn the same."""
+    task = DrillTask(
+        items=vectors(),
+        options=short(steps=steps),
+        pause=pause,
+        killed_once=killed_once,
+        spoiled_rank=spoiled_rank,
+        notes=notes,
+    )
+    return Job(name=name, task=task, seed=7, folder=folder)
