@@ -15,8 +15,8 @@ class Bound:
     steps.
     ``paper_log10``: None where the paper's conditions fail. ``sharp_log10``: ours, never above the paper's; None where
     ours needs no such quantity. Minus infinity stands for zero. ``vacuous``: of distances between distributions,
-    whether ours says no more than the data's diameter does; None for what is no such distance. ``paper_vacuous``: the same of
-    the paper's.
+    whether ours says no more than the data's diameter does; None for what is no such distance. ``paper_vacuous``: the
+    same of the paper's.
     """
 
     name: str

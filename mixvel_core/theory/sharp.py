@@ -12,6 +12,7 @@ from mixvel_core.theory.meansquare import log_root_sharp, steps_of, trajectory_o
 from mixvel_core.theory.network import C_NN_sharp
 from mixvel_core.theory.problem import Problem
 from mixvel_core.theory.rates import cells, rates_over
+from mixvel_core.theory.sum_up import log_errors_sum_up
 from mixvel_core.theory.truncation import acceleration_sharp
 
 
@@ -23,7 +24,7 @@ class SharpConstants:
     units of eps (``C_NN_sharp``). ``reach``: sup norm(x_t) from x_1. ``C_sig``: sup c^2 (R + eps_r)^2.
     ``C_tr``: half of sup norm(x'') along a trajectory from x_1. ``log_growth``: ln of the product of the G_n^2.
     ``log_roots``: ln of the root of E norm(e_n)^2, n = 1 .. N, drawing experts; ``log_roots_mixture``: the same for the
-    full mixture.
+    full mixture. ``log_errors_sum_up``: the same for sum-up, of every trajectory where x_1 is given.
     """
 
     L: float
@@ -37,6 +38,7 @@ class SharpConstants:
     log_growth: float
     log_roots: tuple[float, ...]
     log_roots_mixture: tuple[float, ...]
+    log_errors_sum_up: tuple[float, ...]
 
 
 def sharp_constants(problem: Problem) -> SharpConstants:
@@ -59,4 +61,5 @@ def sharp_constants(problem: Problem) -> SharpConstants:
         log_growth=2.0 * sum(ln(factor) for factor in steps.factor),
         log_roots=log_root_sharp(steps),
         log_roots_mixture=log_root_sharp(steps, random=False),
+        log_errors_sum_up=log_errors_sum_up(problem, steps),
     )

@@ -118,6 +118,8 @@ def _distances(problem: Problem, paper: PaperConstants | None, sharp: SharpConst
         _logs("W_2 prior", "mismatch of the start where alpha(1) is not 0", "[delta, 1]", *mismatch),
         _logs("W_2 sampling", "W_2(p_delta, p^) from the same start, Theorem 8 (iid, Euler)", once, *sampling),
         _logs("W_2 total", "W_2(p_0, p^): the sum of the three", once, *total),
+        _logs("W_2 sampling, sum-up", "the same for `sum-up` (Euler): O(1/N)", once, None, sharp.log_errors_sum_up[-1]),
+        _logs("W_2 sampling, mixture", "the same for `mixture` (Euler)", once, None, sharp.log_roots_mixture[-1]),
     ]
     diameter = 2.0 * problem.R if problem.diameter is None else problem.diameter
     return [_compared(_held(row), diameter) for row in rows]
@@ -156,7 +158,7 @@ def _top(values: Tensor) -> float:
 
 
 def _held(row: Bound) -> Bound:
-    """Of two true bounds the smaller is one too; intervals can put ours a trace above the paper's where both are equal."""
+    """Of two true bounds the smaller is one too; intervals of time can put ours a trace above the paper's."""
     if row.paper_log10 is None or row.sharp_log10 is None:
         return row
     return evolve(row, sharp_log10=min(row.sharp_log10, row.paper_log10))

@@ -78,9 +78,10 @@ def _range_of(value: Callable[[Tensor], Tensor], low: Tensor, high: Tensor, turn
     ends = torch.stack([value(low), value(high)])
     least, largest = ends.amin(0), ends.amax(0)
     seen = value(turns)
-    first, after = torch.searchsorted(turns, low), torch.searchsorted(turns, high)
+    first, after = (torch.searchsorted(turns, end.contiguous()) for end in (low, high))
+    most = int((after - first).amax()) if low.numel() else 0
     # The intervals are mostly as short as the pieces: a few turns in each, one of every interval at a time.
-    for step in range(int((after - first).amax())):
+    for step in range(most):
         inside = first + step < after
         one = seen[(first + step).clamp_max(len(turns) - 1)]
         least = torch.where(inside, torch.minimum(least, one), least)
