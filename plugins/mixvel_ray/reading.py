@@ -1,4 +1,4 @@
-"""The reader of streamed data on a cluster; Ray Data is imported by trainings whose data are streamed, and no others."""
+"""The reader of streamed data on a cluster: Ray Data is imported where data are streamed, and nowhere else."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def test_definitions_import_nothing_heavy() -> None:
 
 
 def test_names() -> None:
-    assert [definition.name for definition in mixvel_data()] == ["digits", "numpy"]
+    assert [definition.name for definition in mixvel_data()] == ["digits", "numpy", "parquet"]
     assert [definition.name for definition in mixvel_partitioners()] == ["labels", "kmeans"]
 
 
