@@ -1,4 +1,4 @@
-"""mixvel plugins: what is installed, from where, and what can be chosen."""
+"""mixvel plugins: what is installed, from where, what can be chosen, and whether it keeps its promises."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from mixvel_core.plugin.records import Broken, Conflict, Entry
     from mixvel_core.plugin.registry import Registry
 
-plugins_app = typer.Typer(invoke_without_command=True, help="List the plugins that are installed, or show one.")
+plugins_app = typer.Typer(
+    invoke_without_command=True, help="List the plugins that are installed, show or check one, or begin a new one."
+)
+Kind = Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Which kind, where several share the name.")]
 
 
 @plugins_app.callback()
 def plugins(ctx: typer.Context) -> None:
-    """List the plugins that are installed, or show one."""
+    """List the plugins that are installed, show or check one, or begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
     from mixvel_core.plugin.registry import load_registry
@@ -36,19 +39,41 @@ def plugins(ctx: typer.Context) -> None:
 @plugins_app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `mixvel plugins` lists.")],
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Which kind, where several share the name.")
-    ] = None,
+    kind: Kind = None,
 ) -> None:
     """Show every option of a plugin: type, default, range and meaning."""
-    from mixvel_core.plugin.definition import KINDS
     from mixvel_core.plugin.registry import load_registry
 
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"no kind is called {kind!r}{did_you_mean(kind, KINDS)}  (kinds: {', '.join(KINDS)})")
+    _check_kind(kind)
     for index, entry in enumerate(_find(load_registry(), name, kind)):
         typer.echo("\n" * bool(index) + f"{entry.kind} {entry.name}  ({entry.origin})\n{entry.definition.summary}")
         _print_options(entry)
+
+
+@plugins_app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A plugin; all of them if absent.")] = None,
+    kind: Kind = None,
+) -> None:
+    """Run the conformance checks of a plugin's kind on its example; a line for each promise."""
+    from mixvel_core.cli.plugins_check import check_entries
+    from mixvel_core.plugin.registry import load_registry
+
+    _check_kind(kind)
+    registry = load_registry()
+    if name is not None:
+        check_entries(_find(registry, name, kind))
+        return
+    check_entries([entry for entry in registry.entries() if kind in (None, entry.kind)])
+    if flaws := [str(flaw) for flaw in (*registry.broken, *registry.conflicts) if kind in (None, flaw.kind)]:
+        raise PluginError("\n".join(flaws))
+
+
+def _check_kind(kind: str | None) -> None:
+    from mixvel_core.plugin.definition import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"no kind is called {kind!r}{did_you_mean(kind, KINDS)}  (kinds: {', '.join(KINDS)})")
 
 
 def _find(registry: Registry, name: str, kind: str | None) -> list[Entry]:

@@ -1,7 +1,7 @@
 """The conformance kit: what each protocol promises, as checks that any implementation can be put to.
 
-Two ways in. ``mixvel plugins check NAME`` runs them on the ``example()`` of an installed plugin. In pytest, a suite is a
-base class, and one fixture makes it a test of yours::
+Two ways in. ``mixvel plugins check NAME`` runs them on the ``example()`` of an installed plugin. In pytest, a suite is
+a base class, and one fixture makes it a test of yours::
 
     class TestMine(RouterSuite):
         @pytest.fixture

@@ -5,8 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import attrs
 import torch
-from attrs import define, field, frozen
+from attrs import define, frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, velocity
@@ -14,15 +15,15 @@ from mixvel_core.protocols import Field, Integrator, NoiseSchedule
 from mixvel_core.testing.problems import Circle
 
 START, END = 0.9, 0.15
-"""Where orders are measured: away from t = 1, where log alpha/sigma may be infinite, and from the data, where the flow is
-stiff."""
+"""Where orders are measured: away from t = 1, where log alpha/sigma may be infinite, and from the data, where the flow
+is stiff."""
 
 
 @frozen(kw_only=True)
 class TwoGaussians:
     """The denoiser of two Gaussians in the plane (D3), in the type of x: curved in x and in t."""
 
-    schedule: NoiseSchedule = field(factory=Circle)
+    schedule: NoiseSchedule = attrs.field(factory=Circle)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """m(x, t), (B, 2)."""
@@ -62,8 +63,8 @@ class Watched:
     """A field that keeps what it was asked: the times, and the points of each call."""
 
     field: Field
-    times: list[float] = field(factory=list)
-    points: list[Tensor] = field(factory=list)
+    times: list[float] = attrs.field(factory=list)
+    points: list[Tensor] = attrs.field(factory=list)
 
     @property
     def schedule(self) -> NoiseSchedule:

@@ -71,9 +71,7 @@ def conditions(metric: Metric) -> None:
 def repeatable(metric: Metric) -> None:
     """The same sets get the same score."""
     for samples, reference in _sets(metric):
-        for one, other in zip(
-            _scores(metric, samples, reference), _scores(metric, samples, reference), strict=True
-        ):
+        for one, other in zip(_scores(metric, samples, reference), _scores(metric, samples, reference), strict=True):
             require(
                 one == other,
                 f"{one.name} is {one.value!r} and then {other.value!r} for the same sets",
@@ -115,7 +113,8 @@ def _scores(metric: Metric, samples: np.ndarray, reference: np.ndarray) -> Seque
 
 def _sets(metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
     """Samples and reference of one law, for every kind of item that the metric can read."""
-    found, refusals = [], []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    refusals = []
     for problem in (vectors(), images(), images(3, 32)):
         if found and len(problem.shape) == 3 and problem.shape[1] > 8:
             break  # for metrics of one size only: features of thousands of dimensions take minutes

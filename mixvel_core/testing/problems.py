@@ -121,9 +121,7 @@ class Problem:
         """The same problem with its first shards alone."""
         parts = self.shards[:count]
         total = sum(part.fraction for part in parts)
-        alone = [
-            MemoryShard(items=p.items, index=p.index, fraction=p.fraction / total, law=p.law) for p in parts
-        ]
+        alone = [MemoryShard(items=p.items, index=p.index, fraction=p.fraction / total, law=p.law) for p in parts]
         return Problem(name=f"{count} of the shards of {self.name}", shards=tuple(alone), schedule=self.schedule)
 
 

@@ -56,7 +56,9 @@ def ends(schedule: NoiseSchedule) -> None:
     )
     for name in _FIELDS:
         values = getattr(point, name)[1:] if name == "d_sigma" else getattr(point, name)
-        require_finite(f"{name} at the ends", values, "rewrite the closed form so that nothing is divided by zero there")
+        require_finite(
+            f"{name} at the ends", values, "rewrite the closed form so that nothing is divided by zero there"
+        )
 
 
 def monotone(schedule: NoiseSchedule) -> None:

@@ -9,7 +9,7 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
-from mixvel_core.protocols import Evaluations, Selector
+from mixvel_core.protocols import Evaluations, Prior, Selector
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.testing.check import require
 from mixvel_core.testing.compare import gap, looks, near, require_finite, require_like, untouched
@@ -99,7 +99,8 @@ def cost(selector: Selector) -> None:
             unused = paid & ((changed - call.M).abs().amax(1) < 1e-9)
             require(
                 not bool(unused.any()),
-                f"call {n + 1} at t = {call.t:g} asks expert {k} for {int(unused.sum())} samples and ignores the answer",
+                f"call {n + 1} at t = {call.t:g} asks expert {k} for {int(unused.sum())} samples, and ignores the "
+                "answer",
                 "ask only the experts whose answers are combined: every True entry of the mask is an evaluation",
             )
 
@@ -198,8 +199,6 @@ def _require_same(one: list[Call], other: list[Call], what: str, fix: str) -> No
 
 
 def _started(selector: Selector, mixture: Mixture, index: Tensor) -> object:
-    from mixvel_core.protocols import Prior
-
     prior = Prior(mean=mixture.mean, variance=mixture.variance) if mixture.shared else None
     return selector.start(mixture.points(0), mixture.schedule, prior, SampleDraws(seed=3, index=index))
 

@@ -24,6 +24,10 @@ STEPS = 12
 STOP = 6
 
 
+def _short() -> TrainOptions:
+    return TrainOptions(steps=STEPS, batch=4, warmup=2, learning_rate=0.05, checkpoint_every=3, log_every=4)
+
+
 @frozen(kw_only=True, eq=False)
 class Regression:
     """Squared error of a linear denoiser; ``spoilt``: of which nothing finite comes."""
@@ -47,9 +51,7 @@ class LinearTask:
     count: int = 16
     spoilt: bool = False
     schedule: NoiseSchedule = field(factory=Circle)
-    options: TrainOptions = TrainOptions(
-        steps=STEPS, batch=4, warmup=2, learning_rate=0.05, checkpoint_every=3, log_every=4
-    )
+    options: TrainOptions = field(factory=_short)
 
     @property
     def items(self) -> np.ndarray:

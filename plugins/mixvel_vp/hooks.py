@@ -80,7 +80,7 @@ def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
             name="ddpm-table",
             options=TableOptions,
             build=_table,
-            example=lambda: _table(TableOptions(steps=50)),
+            example=lambda: _table(TableOptions(steps=250)),
             summary="a discrete DDPM beta table, made continuous by a spline",
         ),
         PluginDef(
