@@ -45,7 +45,7 @@ class Run:
             _check_expert(only, len(stored.parts))
             begin(self.recipe, self.folder)
             return stored
-        split = rehearse(self.recipe)
+        split = rehearse(self.recipe, self.progress)
         _check_expert(only, len(split.parts))
         begin(self.recipe, self.folder, fresh)
         return partition(split, unit, self.progress)

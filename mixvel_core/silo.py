@@ -75,7 +75,7 @@ def _own_shard(recipe: Recipe, index: int, unit: Unit, work: Path, fresh: bool, 
     if stored is None:
         if recipe.data is None:
             raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
-        split = uncut(recipe.data)
+        split = uncut(recipe.data, progress)
         schedule = recipe.schedule.build()
         family = recipe.expert.build()
         [part] = split.parts

@@ -3,7 +3,16 @@
 One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
 """
 
-from mixvel_core.protocols.data import Data, DataSource, GaussianLaw, Partitioner, Shard, Streaming
+from mixvel_core.protocols.data import (
+    Data,
+    DataSource,
+    GaussianLaw,
+    NamingPartitioner,
+    Partitioner,
+    PreparedSource,
+    Shard,
+    Streaming,
+)
 from mixvel_core.protocols.expert import (
     DensityExpert,
     DiscreetFamily,
@@ -52,10 +61,12 @@ __all__ = [
     "Launcher",
     "Metric",
     "Moments",
+    "NamingPartitioner",
     "NetworkExpert",
     "NoiseSchedule",
     "Objective",
     "Partitioner",
+    "PreparedSource",
     "PretrainedFamily",
     "Prior",
     "Progress",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mixvel_core.protocols.items import Items
+    from mixvel_core.protocols.progress import Progress
 
 
 @frozen(kw_only=True)
@@ -47,6 +48,7 @@ class Data:
     ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report.
     ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
     ``streaming``: how shards are to be streamed; None: they are memory-mapped files in the run folder.
+    ``label_names``: what labels 0, 1, ... are called, where they have names.
     """
 
     items: Items
@@ -55,6 +57,7 @@ class Data:
     provenance: Mapping[str, str] = field(factory=dict)
     law: GaussianLaw | None = None
     streaming: Streaming | None = None
+    label_names: tuple[str, ...] = ()
 
 
 class DataSource(Protocol):
@@ -65,11 +68,29 @@ class DataSource(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparedSource(DataSource, Protocol):
+    """A source whose data are made ready once, which may take long; ``load`` does it too, without a word."""
+
+    def prepare(self, progress: Progress) -> None:
+        """Makes the data ready, or goes on with it; does nothing where they are. Raises DataError as ``load`` does."""
+        ...
+
+
 class Partitioner(Protocol):
     """Splits a data set into K shards."""
 
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64 in 0..K-1. Every item belongs to exactly one shard."""
+        ...
+
+
+@runtime_checkable
+class NamingPartitioner(Partitioner, Protocol):
+    """A partitioner that can say in words what each shard holds."""
+
+    def names(self, data: Data) -> tuple[str, ...]:
+        """What stands in shard 0..K-1 of these data, for the report. Raises DataError as ``assign`` does."""
         ...
 
 

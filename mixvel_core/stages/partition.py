@@ -47,6 +47,7 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
         "count": len(split.data.items),
         "shape": list(split.parts[0].shape),
         "provenance": dict(split.data.provenance),
+        "label_names": list(split.data.label_names),
     }
     write_json(unit.folder / "data.json", about)
     unit.close([*files, "data.json"])
@@ -79,7 +80,9 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
         "count": part.count,
         "fraction": part.fraction,
         "shape": list(part.shape),
+        "name": part.name,
         "labels": _histogram(part.labels),
+        "attributes": _flags(part),
     }
     write_json(place / "shard.json", facts)
     files = [f"{part.index}/shard.json"]
@@ -94,6 +97,12 @@ def _histogram(labels: np.ndarray | None) -> dict[str, int]:
         return {}
     values, counts = np.unique(labels, return_counts=True)
     return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def _flags(part: Part) -> dict[str, int]:
+    """How many items have each attribute that one has or has not."""
+    columns = {name: np.asarray(values) for name, values in part.data.attributes.items()}
+    return {name: int(values[part.rows].sum()) for name, values in columns.items() if values.dtype == bool}
 
 
 def _save_law(path: Path, law: GaussianLaw) -> None:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Shard
+from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import MetricUse
 from mixvel_core.stages.drawn import drawn_options
@@ -24,7 +24,7 @@ _FEW = 8
 """Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
 
 
-def rehearse(recipe: Recipe) -> Split:
+def rehearse(recipe: Recipe, progress: Progress) -> Split:
     """The data of a recipe in shards, once every plugin that will meet them has said that it can.
 
     Raises:
@@ -33,7 +33,7 @@ def rehearse(recipe: Recipe) -> Split:
     """
     if recipe.data is None or recipe.partition is None:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
-    made = split(recipe.data, recipe.partition, recipe.seed)
+    made = split(recipe.data, recipe.partition, recipe.seed, progress)
     schedule = recipe.schedule.build()
     problems = _Problems()
     with problems.noted():
@@ -93,7 +93,10 @@ def _try_metric(use: MetricUse, items: Items, samples: int) -> None:
 
 
 def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:
-    if family.task(shard, schedule) is None:
+    task = family.task(shard, schedule)
+    if task is not None and task.options.horizontal_flips and len(shard.shape) != 3:
+        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
+    if task is None:
         # All of a closed form is made here, and it is only here that it can fail.
         family.tensors(shard, None)
 

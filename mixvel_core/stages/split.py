@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.field.gathered import Chosen
-from mixvel_core.protocols import Data, GaussianLaw, Items
+from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
 from mixvel_core.recipe.use import DataUse, PartitionerUse
 
 
 @frozen(kw_only=True, eq=False)
 class Part:
-    """One shard: ``rows`` of ``data``."""
+    """One shard: ``rows`` of ``data``; ``name`` says what it holds, where the partitioner knows."""
 
     data: Data
     rows: np.ndarray
     index: int
     fraction: float
     law: GaussianLaw | None
+    name: str = ""
 
     @property
     def count(self) -> int:
@@ -58,28 +61,38 @@ class Split:
         return home
 
 
-def split(data: DataUse, partitioner: PartitionerUse, seed: int) -> Split:
+def split(data: DataUse, partitioner: PartitionerUse, seed: int, progress: Progress) -> Split:
     """Loads the data and assigns every item to a shard.
 
     Args:
         data: where the items come from.
         partitioner: how they are split.
         seed: of the partitioner's choices.
+        progress: shows the preparation of data that need one.
 
     Raises:
         DataError: no data, or a shard without items.
     """
-    loaded = data.build().load()
-    return _cut(loaded, partitioner.build().assign(loaded, seed))
+    loaded = _loaded(data, progress)
+    built = partitioner.build()
+    assigned = built.assign(loaded, seed)
+    return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
 
 
-def uncut(data: DataUse) -> Split:
+def uncut(data: DataUse, progress: Progress) -> Split:
     """All items as one shard: what one owner holds. Raises DataError where there are none."""
-    loaded = data.build().load()
+    loaded = _loaded(data, progress)
     return _cut(loaded, np.zeros(len(loaded.items), np.int64))
 
 
-def _cut(loaded: Data, assigned: np.ndarray) -> Split:
+def _loaded(data: DataUse, progress: Progress) -> Data:
+    source = data.build()
+    if isinstance(source, PreparedSource):
+        source.prepare(progress)
+    return source.load()
+
+
+def _cut(loaded: Data, assigned: np.ndarray, names: Sequence[str] = ()) -> Split:
     shard_of = _checked(assigned, loaded)
     shards = range(int(shard_of.max()) + 1)
     laws = _laws(loaded, shard_of)
@@ -87,7 +100,8 @@ def _cut(loaded: Data, assigned: np.ndarray) -> Split:
     for k in shards:
         rows = np.flatnonzero(shard_of == k)
         fraction, law = laws[k] if laws is not None else (len(rows) / len(shard_of), None)
-        parts.append(Part(data=loaded, rows=rows, index=k, fraction=fraction, law=law))
+        name = names[k] if k < len(names) else ""
+        parts.append(Part(data=loaded, rows=rows, index=k, fraction=fraction, law=law, name=name))
     return Split(data=loaded, parts=tuple(parts))
 
 

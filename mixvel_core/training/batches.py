@@ -35,6 +35,8 @@ class Batches:
         items, shards = task.items, task.shards
         if len(items) == 0:
             raise DataError(f"{job.name}: no items to train on; choose a partition without empty shards")
+        if task.options.horizontal_flips and len(items.shape) != 4:
+            raise DataError(f"{job.name}: items of shape {items.shape[1:]} are no images; leave out horizontal_flips")
         self.device = device
         self.count = len(items)
         self._shards = shards
@@ -43,6 +45,7 @@ class Batches:
         self._feed = _feed(items, key(seed, "order"), world)
         self._time_key = key(seed, "time")
         self._noise_key = key(seed, "noise")
+        self._flip_key = key(seed, "flip")
 
     def close(self) -> None:
         """Ends whatever reads ahead."""
@@ -53,8 +56,8 @@ class Batches:
         rows = np.arange(self._share.start, self._share.stop)
         chosen, items = self._feed.at(step * self._options.batch + rows)
         shards = np.zeros(len(chosen), np.int64) if self._shards is None else self._shards[chosen]
-        x_0 = torch.from_numpy(to_float(items)).to(self.device)
         index = torch.from_numpy(rows).to(self.device)
+        x_0 = self._flipped(torch.from_numpy(to_float(items)).to(self.device), index, step)
         return Batch(
             x_0=x_0,
             shard=torch.from_numpy(shards.astype(np.int64, copy=False)).to(self.device),
@@ -62,6 +65,13 @@ class Batches:
             eps=normal(self._noise_key, index, tuple(x_0.shape[1:]), x_0.dtype, step),
             progress=step / self._options.steps,
         )
+
+    def _flipped(self, x_0: Tensor, index: Tensor, step: int) -> Tensor:
+        """Half of the images mirrored, by a coin for each step and row, where that is asked for."""
+        if not self._options.horizontal_flips:
+            return x_0
+        heads = uniform(self._flip_key, index, step) < 0.5
+        return torch.where(heads[:, None, None, None], x_0.flip(-1), x_0)
 
     def _times(self, index: Tensor, step: int) -> Tensor:
         earliest, latest = self._options.earliest_t, self._options.latest_t

@@ -23,6 +23,9 @@ class TrainOptions:
     earliest_t: float = option(
         default=1e-3, check=inside(0, 1), doc="smallest training time; t is drawn uniformly from here to latest_t"
     )
+    horizontal_flips: bool = option(
+        default=False, doc="show each image mirrored every other time it is drawn; what is compared with is not"
+    )
     latest_t: float = option(default=1.0, check=between(0, 1), doc="largest training time, above earliest_t")
     precision: Literal["float32", "bfloat16"] = option(
         default="float32", doc="what networks compute in; weights, gradients and averages stay in float32"

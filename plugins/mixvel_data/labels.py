@@ -43,6 +43,20 @@ class LabelPartitioner:
                 )
         return shard_of_found[place]
 
+    def names(self, data: Data) -> tuple[str, ...]:
+        """The labels of each shard, by their names where they have some.
+
+        Raises DataError as ``assign`` does.
+        """
+        self.assign(data, 0)
+        assert data.labels is not None  # assign has looked
+        groups = self.groups or tuple((int(label),) for label in np.unique(data.labels))
+        return tuple(", ".join(_name(label, data.label_names) for label in group) for group in groups)
+
+
+def _name(label: int, names: Sequence[str]) -> str:
+    return names[label] if 0 <= label < len(names) else f"label {label}"
+
 
 def _listed(labels: Sequence[int]) -> str:
     few = ", ".join(str(label) for label in labels[:8])

@@ -70,6 +70,7 @@ class Procedural:
             items=items,
             labels=labels,
             attributes=attributes,
+            label_names=CLASSES,
             provenance={
                 "source": "procedural images, drawn by mixvel by rule: stand-ins, not photographs",
                 "count": str(self.count),

@@ -56,6 +56,7 @@ class Store:
             items=np.lib.format.open_memmap(self.folder / "items.npy", mode="c"),
             labels=labels,
             attributes=attributes,
+            label_names=tuple(record["label_names"]),
             provenance={**record["provenance"], "store": self.folder.name},
         )
 
