@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mixvel_core.errors import MixvelError, TrainingError
 from mixvel_core.training.world import World
 from mixvel_ray.mailbox import Event
+from mixvel_ray.reading import ClusterReader
 from mixvel_ray.report import NoReport, Report
 from mixvel_ray.room import Room
 from mixvel_ray.work import Work
@@ -129,9 +130,16 @@ def _work(config: dict[str, Any]) -> None:
 def world_of(rank: int, size: int, device: torch.device) -> World:
     """The workers of the process group that Ray has set up; one alone needs none."""
     if size == 1:
-        return World()
+        return World(reader=ClusterReader())
     wrap: Callable[[nn.Module], nn.Module] = partial(_averaging, device)
-    return World(rank=rank, size=size, wrap=wrap, mean=partial(_mean, size), agree=partial(_agree, device))
+    return World(
+        rank=rank,
+        size=size,
+        wrap=wrap,
+        mean=partial(_mean, size),
+        agree=partial(_agree, device),
+        reader=ClusterReader(),
+    )
 
 
 def _averaging(device: torch.device, network: nn.Module) -> nn.Module:

@@ -93,12 +93,11 @@ def _in_groups(tables: Iterator[pa.Table], groups: Sequence[RowGroup], column: C
         yield decoded(values, column, group.uri)
 
 
-def _said(error: BaseException) -> BaseException:
-    """What a task said, out of the wrappings that Ray puts around it."""
+def _said(error: BaseException) -> DataError:
+    """What a task said, out of the wrappings that Ray puts around it and without the advice that Ray adds."""
     inner: BaseException | None = error
     while inner is not None and not isinstance(inner, MixvelError):
         inner = getattr(inner, "cause", None) or inner.__cause__
     if inner is None:
         return DataError(f"reading by Ray Data failed ({' '.join(str(error).split())[:300]}); run the recipe again")
-    # Ray's copy is of a class of its own, which is also the task's error.
-    return next((kind(*inner.args) for kind in type(inner).__mro__ if kind.__module__ == MixvelError.__module__), inner)
+    return DataError(str(inner).splitlines()[0])

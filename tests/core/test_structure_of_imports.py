@@ -37,7 +37,7 @@ FOR_PLUGINS = ("types", "errors", "randomness", "files", "protocols", "plugin", 
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.reference"],
     "diffusers": ["mixvel_foreign.unet2d", "mixvel_unet.network"],
-    "ray": ["mixvel_ray.cluster", "mixvel_ray.fit"],
+    "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.streaming"],
 }
 
 
