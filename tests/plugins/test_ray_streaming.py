@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,16 +25,11 @@ from mixvel_ray.reading import ClusterReader
 def all_cpus_held() -> Iterator[None]:
     """A cluster of one CPU that is taken."""
     import ray
+    from ray.util import placement_group
 
     with cluster(None, 1, False):
-        holder = ray.remote(num_cpus=1)(_Holder).remote()
-        ray.get(holder.hold.remote())
+        ray.get(placement_group([{"CPU": 1}]).ready())
         yield
-
-
-class _Holder:
-    def hold(self) -> int:
-        return os.getpid()
 
 
 def _job(folder: Path, items: ParquetItems) -> Job:
@@ -44,6 +38,8 @@ def _job(folder: Path, items: ParquetItems) -> Job:
 
 
 @pytest.mark.slow
+# Ray copies its settings and warns of those of its own that it is about to rename.
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
 def test_the_same_weights_and_the_same_refusal(all_cpus_held: None, tmp_path: Path) -> None:
     stored = np.random.default_rng(0).normal(0.2, 0.4, (38, 3)).astype(np.float32)
     with shard_writer(str(tmp_path / "stream"), (3,), stored.dtype, 5) as writer:
