@@ -196,6 +196,22 @@ def test_a_start_of_another_law_is_carried_to_the_end_within_the_bound() -> None
     assert 0.0 < apart <= math.exp(log_mismatch_sharp(problem))
 
 
+def test_theorem_4_without_sigma_1_fails_where_alpha_does_not_reach_zero() -> None:
+    """A single data point and a start 500 radii away: sigma_t norm(x_1) + alpha_t R is exceeded, ours is attained."""
+    schedule, R, size = SCHEDULES["vp-linear"], 0.01, 5.0
+    one = Discrete(
+        schedule=schedule,
+        points=torch.tensor([[R]], dtype=torch.float64),
+        weights=torch.ones(1, dtype=torch.float64),
+        shard=torch.zeros(1, dtype=torch.int64),
+    )
+    times = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    end = float(flow(one, torch.tensor([[size]], dtype=torch.float64), times, 400)[-1])
+    p = schedule.at(times[-1])
+    assert end > float(p.sigma * size + p.alpha * R) * (1 + 1e-6)
+    assert math.isclose(end, float(trajectory_sharp(schedule, times[-1], size, R)), rel_tol=1e-8)
+
+
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_bounds_fall_with_the_number_of_steps(name: str) -> None:
     """Drawn experts: the root of h. The mixture and sum-up: h."""
