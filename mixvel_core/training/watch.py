@@ -23,12 +23,12 @@ class Watch:
 
     def check(self, world: World) -> None:
         """Raises TrainingError naming the first step that went wrong, if one did: on every worker if on one, because
-        those who go on alone would wait for the others without end."""
-        if int(world.mean(self._first.sign().float()) > 0):
-            step = int(self._first)
-            where = f"step {step}" if step else "at another worker"
+        those who went on would wait for the others without end."""
+        never = torch.iinfo(torch.int64).max
+        step = int(world.least(torch.where(self._first > 0, self._first, never)))
+        if step < never:
             raise TrainingError(
-                f"{self._name}: {where}: the loss or its gradient is not finite; lower learning_rate or look at "
+                f"{self._name}: step {step}: the loss or its gradient is not finite; lower learning_rate or look at "
                 "the data, and start afresh; the last good checkpoint is kept"
             )
 

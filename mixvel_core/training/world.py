@@ -27,16 +27,16 @@ def _same_number(value: int) -> int:
 class World:
     """Worker ``rank`` of ``size``; one worker alone by default.
 
-    ``wrap``: makes the module whose backward pass averages gradients over the workers. ``mean``: averages a
-    scalar over the workers, for the record. ``agree``: gives every worker the number that rank 0 calls it with.
-    ``reader``: reads data that are streamed; it decides where and how they are read, never what comes out.
-    Rank 0 alone writes files and decides from them where to go on.
+    ``wrap``: makes the module whose backward pass averages gradients over the workers. ``mean``, ``least``: the
+    average and the smallest of a scalar over the workers. ``agree``: gives every worker the number that rank 0 calls
+    it with. Rank 0 alone writes files and decides from them where to go on.
     """
 
     rank: int = 0
     size: int = 1
     wrap: Callable[[nn.Module], nn.Module] = field(default=_same_module)
     mean: Callable[[Tensor], Tensor] = field(default=_same_tensor)
+    least: Callable[[Tensor], Tensor] = field(default=_same_tensor)
     agree: Callable[[int], int] = field(default=_same_number)
     reader: GroupReader = field(factory=ThreadReader)
 

@@ -102,7 +102,7 @@ def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None
 
 
 @cache
-def _password() -> Mapping[str, str]:
+def _password() -> dict[str, str]:
     """Keeps others on this machine out of its cluster, without the file in the home folder that Ray would make for
     that. One for the process: Ray reads it once and keeps it."""
     return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -137,6 +137,7 @@ def world_of(rank: int, size: int, device: torch.device) -> World:
         size=size,
         wrap=wrap,
         mean=partial(_mean, size),
+        least=_least,
         agree=partial(_agree, device),
         reader=ClusterReader(),
     )
@@ -150,6 +151,12 @@ def _mean(size: int, value: Tensor) -> Tensor:
     total = value.clone()
     dist.all_reduce(total)
     return total / size
+
+
+def _least(value: Tensor) -> Tensor:
+    found = value.clone()
+    dist.all_reduce(found, op=dist.ReduceOp.MIN)
+    return found
 
 
 def _agree(device: torch.device, value: int) -> int:

@@ -43,14 +43,15 @@ class DrillObjective:
             os.kill(os.getpid(), signal.SIGKILL)
         losses = self.inner.losses(network, batch)
         if step >= 5 and rank() == self.task.spoiled_rank:
-            return {name: value * float("nan") for name, value in losses.items()}
+            # The gradient stays finite, so that no other worker can know.
+            return {name: value + float("inf") for name, value in losses.items()}
         return losses
 
 
 @frozen(kw_only=True, eq=False)
 class DrillTask(LevelTask):
     """``pause``: seconds before each step. ``killed_once``: a file that is made when the last worker kills itself, at
-    step 13, and that saves it the next time. ``spoiled_rank``: of the worker whose losses are not numbers. ``notes``:
+    step 13, and that saves it the next time. ``spoiled_rank``: of the worker whose losses are infinite. ``notes``:
     where each worker leaves a file named after its node."""
 
     pause: float = 0.0

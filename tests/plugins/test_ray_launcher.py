@@ -58,8 +58,8 @@ def test_recipes_for_local_run_on_ray_as_they_are() -> None:
     assert digits.launcher.options == RayOptions(parallel=2, threads=1)
 
 
-def work(folder: Path, token: Path, **changes: int) -> Work:
-    return Work(job=level_job(folder, **changes), home=Path.cwd(), token=token, threads=1)
+def work(folder: Path, token: Path, spoiled: int = 1 << 30) -> Work:
+    return Work(job=level_job(folder, spoiled=spoiled), home=Path.cwd(), token=token, threads=1)
 
 
 def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> None:
@@ -93,7 +93,8 @@ def test_relative_folders_are_read_from_where_the_driver_is(tmp_path: Path, monk
 
 
 def test_one_worker_is_alone() -> None:
-    assert world_of(0, 1, torch.device("cpu")) == World()
+    world, network = world_of(0, 1, torch.device("cpu")), torch.nn.Linear(1, 1)
+    assert (world.rank, world.size, world.wrap(network)) == (0, 1, network)
 
 
 def test_the_cause_is_found_below_what_ray_wraps_it_in() -> None:
