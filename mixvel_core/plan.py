@@ -7,7 +7,6 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.progress import Silent
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
 from mixvel_core.stages.drawn import drawn_options
@@ -59,7 +58,7 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
 
 def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
     stored = None if fresh else stored_shards(partition_unit(recipe, folder))
-    counts = [part.count for part in (stored or rehearse(recipe, Silent())).parts]
+    counts = [part.count for part in (stored or rehearse(recipe)).parts]
     source = recipe.data.name if recipe.data is not None else "with their owners"
     yield Row(stage="data", what=source, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
+from mixvel_core.progress import Silent
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import MetricUse
@@ -23,8 +24,10 @@ from mixvel_core.stages.split import Split, split
 _FEW = 8
 """Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
 
+_SILENT = Silent()
 
-def rehearse(recipe: Recipe, progress: Progress) -> Split:
+
+def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     """The data of a recipe in shards, once every plugin that will meet them has said that it can.
 
     Raises:

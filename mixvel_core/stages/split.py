@@ -9,8 +9,11 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.field.gathered import Chosen
+from mixvel_core.progress import Silent
 from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
 from mixvel_core.recipe.use import DataUse, PartitionerUse
+
+_SILENT = Silent()
 
 
 @frozen(kw_only=True, eq=False)
@@ -61,7 +64,7 @@ class Split:
         return home
 
 
-def split(data: DataUse, partitioner: PartitionerUse, seed: int, progress: Progress) -> Split:
+def split(data: DataUse, partitioner: PartitionerUse, seed: int, progress: Progress = _SILENT) -> Split:
     """Loads the data and assigns every item to a shard.
 
     Args:
@@ -79,7 +82,7 @@ def split(data: DataUse, partitioner: PartitionerUse, seed: int, progress: Progr
     return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
 
 
-def uncut(data: DataUse, progress: Progress) -> Split:
+def uncut(data: DataUse, progress: Progress = _SILENT) -> Split:
     """All items as one shard: what one owner holds. Raises DataError where there are none."""
     loaded = _loaded(data, progress)
     return _cut(loaded, np.zeros(len(loaded.items), np.int64))

@@ -22,7 +22,7 @@ def test_definitions_import_nothing_heavy() -> None:
 
 def test_names() -> None:
     assert [definition.name for definition in mixvel_data()] == ["digits", "numpy", "parquet"]
-    assert [definition.name for definition in mixvel_partitioners()] == ["labels", "kmeans"]
+    assert [definition.name for definition in mixvel_partitioners()] == ["labels", "attributes", "kmeans"]
 
 
 @pytest.mark.parametrize("definition", [*mixvel_data(), *mixvel_partitioners()], ids=lambda d: str(d.name))
@@ -42,6 +42,7 @@ def test_examples_load(definition: object) -> None:
 def test_examples_split_the_two_classes_of_the_example_data(definition: object) -> None:
     data = mixvel_data()[1].example().load()
     assert data.labels is not None
+    data = evolve(data, attributes={"group": data.labels == 1})
     shards = definition.example().assign(data, 0)  # type: ignore[attr-defined]  # parametrize hands over objects
     assert shards.dtype == np.int64
     assert sorted(np.unique(shards[data.labels == label]).tolist() for label in (0, 1)) == [[0], [1]]

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import asdict
 
 from mixvel_core.recipe.dump import to_plain
+from mixvel_core.stages.report.attributes import attribute_counts, shard_name
 from mixvel_core.stages.report.calibration import measured
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.origins import seeds, versions
@@ -19,13 +20,21 @@ from mixvel_core.stages.report.wording import learned_from
 def numbers(inputs: Inputs) -> dict[str, Any]:
     """Everything but ``timings`` is the same for the same inputs. ``study`` is there if the run was studied."""
     return {
+        "smoke": inputs.recipe.smoke,
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
         "calibration": [dict(row) for row in measured(inputs).rows],
         "routers": {name: {"learned_from": learned_from(use)} for name, use in inputs.recipe.routers.items()},
         "shards": [
-            {"index": part.index, "count": part.count, "fraction": part.fraction, "labels": label_counts(part)}
+            {
+                "index": part.index,
+                "name": shard_name(part),
+                "count": part.count,
+                "fraction": part.fraction,
+                "labels": label_counts(part),
+                "attributes": attribute_counts(part),
+            }
             for part in inputs.shards.parts
         ],
         "seeds": seeds(inputs.recipe),

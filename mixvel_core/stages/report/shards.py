@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from mixvel_core.field.scale import to_float
 from mixvel_core.files import read_json
 from mixvel_core.stages.models import model_stages
+from mixvel_core.stages.report.attributes import attribute_counts, called, shard_name, telling
 from mixvel_core.stages.report.figures import colour, svg
 from mixvel_core.stages.report.images import Picture, picture
 from mixvel_core.stages.report.inputs import Inputs, at_random, spread_over
@@ -28,24 +29,30 @@ MOST_LABELS = 20
 
 @frozen(kw_only=True)
 class ShardRow:
-    """One shard. ``labels``: a count for each column of the table of labels."""
+    """One shard. ``labels``, ``attributes``: a count for each column of these tables."""
 
     index: int
+    name: str
     count: int
     fraction: float
     labels: tuple[int, ...]
+    attributes: tuple[int, ...]
     mean: Picture | None
     items: Picture | None
 
 
 @frozen(kw_only=True)
 class ShardsContent:
-    """``labels``: the columns of the table of labels, empty without labels. ``chart``: of vectors. ``away``: whether
-    the items are with their owners."""
+    """``labels``, ``attributes``: the columns of these tables, empty without any; ``left_out``: attributes without a
+    column. ``named``: whether shards have names. ``chart``: of vectors. ``away``: whether the items are with their
+    owners."""
 
     away: bool
     provenance: Mapping[str, str]
     labels: tuple[str, ...]
+    attributes: tuple[str, ...]
+    left_out: int
+    named: bool
     rows: tuple[ShardRow, ...]
     most_items: int
     chart: str | None
@@ -55,10 +62,18 @@ def shards(inputs: Inputs) -> Section:
     """A row for each shard."""
     counts = [label_counts(part) for part in inputs.shards.parts]
     columns = _columns(counts)
+    flags = [attribute_counts(part) for part in inputs.shards.parts]
+    shown = telling(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
     rows = tuple(
-        _row(inputs, part, tuple(_count(found, label, columns) for label in columns))
-        for part, found in zip(inputs.shards.parts, counts, strict=True)
+        _row(
+            inputs,
+            part,
+            tuple(_count(found, label, columns) for label in columns),
+            tuple(has.get(name, 0) for name in shown),
+        )
+        for part, found, has in zip(inputs.shards.parts, counts, flags, strict=True)
     )
+    label_names = inputs.shards.about.get("label_names", [])
     return Section(
         anchor="shards",
         title="Shards",
@@ -67,7 +82,10 @@ def shards(inputs: Inputs) -> Section:
         content=ShardsContent(
             away=not inputs.shards.are_here,
             provenance=inputs.shards.about.get("provenance", {}),
-            labels=columns,
+            labels=tuple(called(label, label_names) for label in columns),
+            attributes=shown,
+            left_out=max(map(len, flags)) - len(shown),
+            named=any(row.name for row in rows),
             rows=rows,
             most_items=MOST_ITEMS,
             chart=None if inputs.are_images or not inputs.shards.are_here else _chart(inputs),
@@ -101,7 +119,7 @@ def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> in
     return found.get(label, 0)
 
 
-def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...]) -> ShardRow:
+def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...], attributes: tuple[int, ...]) -> ShardRow:
     mean = items = None
     if inputs.are_images and not inputs.shards.are_here:
         shared = (
@@ -111,7 +129,16 @@ def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...]) -> ShardRow
     elif inputs.are_images:
         mean = picture(to_float(spread_over(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
         items = picture(to_float(spread_over(part, SHOWN)), SHOWN)
-    return ShardRow(index=part.index, count=part.count, fraction=part.fraction, labels=labels, mean=mean, items=items)
+    return ShardRow(
+        index=part.index,
+        name=shard_name(part),
+        count=part.count,
+        fraction=part.fraction,
+        labels=labels,
+        attributes=attributes,
+        mean=mean,
+        items=items,
+    )
 
 
 def _chart(inputs: Inputs) -> str:
