@@ -61,7 +61,8 @@ class Run:
         samples = sample(makers.models, self.recipe.sample, self.folder / "samples", self.progress)
         if stage == "sample":
             return
-        scores = evaluate(samples, shards, self.recipe.evaluate, self.folder, self.progress)
+        recipe = self.recipe
+        scores = evaluate(samples, shards, recipe.evaluate, self.folder, self.progress, smoke=recipe.smoke)
         if stage == "evaluate":
             return
         report(self.recipe, shards, samples, scores, self.folder, self.progress)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixvel_core.cli.arguments import Out, Overrides, RecipePath, load
+from mixvel_core.cli.arguments import Out, Overrides, RecipePath, Smoke, load
 
 
 def run(
@@ -15,6 +15,7 @@ def run(
     overrides: Overrides = None,
     out: Out = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    smoke: Smoke = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     stage: Annotated[
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
@@ -22,7 +23,7 @@ def run(
     expert: Annotated[int | None, typer.Option("--expert", metavar="K", help="Train expert K alone.", min=0)] = None,
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
-    checked, folder = load(recipe, overrides, out)
+    checked, folder = load(recipe, overrides, out, smoke=smoke)
     if dry_run:
         from mixvel_core.plan import plan
 

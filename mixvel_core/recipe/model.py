@@ -188,6 +188,11 @@ class Recipe:
 
     name: str = option(doc="the run is kept in runs/NAME unless --out says otherwise")
     seed: int = option(default=0, check=at_least(0), doc="root of the tree of seeds")
+    smoke: bool = option(
+        default=False,
+        doc="toy size, to prove that all works; every output says so. In a recipe file: `key.path: value` lines, which "
+        "`--smoke` sets",
+    )
     data: DataUse | None = option(
         doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
     )

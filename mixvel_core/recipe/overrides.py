@@ -32,9 +32,14 @@ def _with_override(tree: Tree, override: str, order: int) -> Tree:
     if not new.readable:
         return _with_problem(tree, *new.problems)
     try:
-        value, at = _set(tree.value, path, new.value, ())
+        return put(tree, path, new)
     except ValueError as error:
         return _with_problem(tree, Problem(path=path, message=str(error), place=place))
+
+
+def put(tree: Tree, path: Sequence[str], new: Tree) -> Tree:
+    """``tree`` with ``new`` at ``path``, whatever stood there. Raises ValueError where nothing can stand there."""
+    value, at = _set(tree.value, path, new.value, ())
     problems = tuple(problem.below(*at) for problem in new.problems)
     return Tree(value=value, places=_places(tree, at, new), problems=(*tree.problems, *problems))
 

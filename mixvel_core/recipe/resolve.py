@@ -11,17 +11,18 @@ from mixvel_core.recipe.cross import cross_problems
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import Problem, ProblemsFound, Tree, report
+from mixvel_core.recipe.smoke import at_full_size, at_toy_size
 from mixvel_core.recipe.structure import structure
 from mixvel_core.recipe.yaml_text import parse
 
 
-def load_recipe(path: Path, overrides: Sequence[str], registry: Registry) -> Recipe:
-    """The recipe in a file, with overrides ``key.path=value`` set.
+def load_recipe(path: Path, overrides: Sequence[str], registry: Registry, *, smoke: bool = False) -> Recipe:
+    """The recipe in a file, at toy size if ``smoke``, with overrides ``key.path=value`` set.
 
     Raises RecipeError with a line for every problem, of the form ``FILE:LINE  key.path  what is wrong``
     (exit code 3 instead of 2 where all of them are plugins that cannot be had).
     """
-    return resolve(read_recipe(path), overrides, registry)
+    return resolve(read_recipe(path), overrides, registry, smoke=smoke)
 
 
 def read_recipe(path: Path) -> Tree:
@@ -29,10 +30,11 @@ def read_recipe(path: Path) -> Tree:
     return parse(_read(path), str(path))
 
 
-def resolve(tree: Tree, overrides: Sequence[str], registry: Registry) -> Recipe:
+def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: bool = False) -> Recipe:
     """The recipe in a tree, with overrides set. Raises RecipeError as ``load_recipe`` does."""
     if not tree.readable:
         raise report(tree, tree.problems)
+    tree = at_toy_size(tree) if smoke else at_full_size(tree)
     tree = with_overrides(tree, overrides)
     if tree.value is None:
         raise report(tree, [*tree.problems, Problem(path=(), message="holds nothing; a recipe starts with `name:`")])

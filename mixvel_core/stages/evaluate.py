@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,13 @@ class Scores:
 
 
 def evaluate(
-    samples: Sequence[StoredSamples], shards: Shards, options: EvaluateOptions, folder: Path, progress: Progress
+    samples: Sequence[StoredSamples],
+    shards: Shards,
+    options: EvaluateOptions,
+    folder: Path,
+    progress: Progress,
+    *,
+    smoke: bool = False,
 ) -> Scores:
     """Scores every set of samples against the same real items.
 
@@ -47,21 +53,28 @@ def evaluate(
         options: the metrics.
         folder: of the run; ``scores.json`` and its record go there.
         progress: a bar over sets of samples.
+        smoke: every score states that it was measured at toy size, so that it is never compared with another.
     """
     unit = Unit(
         folder=folder,
-        key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options)),
+        key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke),
         name="scored",
     )
     path = folder / "scores.json"
     if not unit.is_done():
-        write_json(path, asdict(_scores(samples, shards, options, progress)))
+        write_json(path, asdict(_scores(samples, shards, options, progress, {"smoke": "toy size"} if smoke else {})))
         unit.close([path.name])
     found = read_json(path)
     return Scores(rows=tuple(found["rows"]), floors=tuple(found["floors"]), noise=tuple(found["noise"]))
 
 
-def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateOptions, progress: Progress) -> Scores:
+def _scores(
+    samples: Sequence[StoredSamples],
+    shards: Shards,
+    options: EvaluateOptions,
+    progress: Progress,
+    stated: Mapping[str, str],
+) -> Scores:
     real = real_items(options, shards.parts)
     if real is None:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
@@ -79,9 +92,9 @@ def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateO
     with progress.task("evaluate", len(samples) + 2, "sets") as bar:
         # The reference is read once, by the metrics that can: its features may take longer than all samples'.
         scorers = [_scorer(use.build(), reference) for use in options.metrics]
-        floors = [_plain(score) for scorer in scorers for score in scorer.scores(held_out)]
+        floors = [_plain(score, stated) for scorer in scorers for score in scorer.scores(held_out)]
         bar.update(1)
-        unstructured = [_plain(score) for scorer in scorers for score in scorer.scores(noise)]
+        unstructured = [_plain(score, stated) for scorer in scorers for score in scorer.scores(noise)]
         bar.update(2)
         for done, one in enumerate(samples, start=3):
             x = one.array("x")[:count]
@@ -91,7 +104,7 @@ def _scores(samples: Sequence[StoredSamples], shards: Shards, options: EvaluateO
                 "seed": one.draw.seed,
                 "evaluations": float(one.array("evaluations").mean()),
             }
-            rows += [{**about, **_plain(score)} for scorer in scorers for score in scorer.scores(x)]
+            rows += [{**about, **_plain(score, stated)} for scorer in scorers for score in scorer.scores(x)]
             bar.update(done)
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(unstructured))
 
@@ -113,10 +126,10 @@ def _scorer(metric: Metric, reference: Items) -> Scorer:
     return _OneByOne(metric=metric, reference=reference)
 
 
-def _plain(score: Score) -> dict[str, Any]:
+def _plain(score: Score, stated: Mapping[str, str]) -> dict[str, Any]:
     return {
         "metric": score.name,
         "value": score.value,
         "larger_is_better": score.larger_is_better,
-        "conditions": dict(score.conditions),
+        "conditions": {**score.conditions, **stated},
     }

@@ -43,7 +43,13 @@ def page(inputs: Inputs, progress: Progress) -> str:
                 made.append(section)
             bar.update(done)
     template = _environment().get_template("page.html.jinja")
-    return template.render(name=inputs.recipe.name, headline=headline(inputs), facts=facts(inputs), sections=made)
+    return template.render(
+        name=inputs.recipe.name,
+        smoke=inputs.recipe.smoke,
+        headline=headline(inputs),
+        facts=facts(inputs),
+        sections=made,
+    )
 
 
 def _environment() -> Environment:
