@@ -32,7 +32,19 @@ UPWARDS = {
     ("mixvel_core.protocols.training", "mixvel_core.training.options"),
 }
 
-FOR_PLUGINS = ("types", "errors", "randomness", "files", "device", "protocols", "progress", "plugin", "field", "store", "training")
+FOR_PLUGINS = (
+    "types",
+    "errors",
+    "randomness",
+    "files",
+    "device",
+    "protocols",
+    "progress",
+    "plugin",
+    "field",
+    "store",
+    "training",
+)
 
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.reference"],
