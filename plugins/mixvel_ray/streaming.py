@@ -48,7 +48,7 @@ class RayDataReader:
             raise _said(error) from None
 
 
-class _RowGroups(Datasource):
+class _RowGroups(Datasource):  # type: ignore[misc]  # Ray's classes are Any here, as pyproject.toml says
     """A list of row groups as a source of Ray Data: a task for each."""
 
     def __init__(self, groups: Sequence[RowGroup], column: Column) -> None:
@@ -95,9 +95,12 @@ def _in_groups(tables: Iterator[pa.Table], groups: Sequence[RowGroup], column: C
 
 def _said(error: BaseException) -> DataError:
     """What a task said, out of the wrappings that Ray puts around it and without the advice that Ray adds."""
+    said = None
     inner: BaseException | None = error
-    while inner is not None and not isinstance(inner, MixvelError):
+    while inner is not None:
+        # Ray's wrapping is of our class too: the innermost is the one that was raised.
+        said = inner if isinstance(inner, MixvelError) else said
         inner = getattr(inner, "cause", None) or inner.__cause__
-    if inner is None:
+    if said is None:
         return DataError(f"reading by Ray Data failed ({' '.join(str(error).split())[:300]}); run the recipe again")
-    return DataError(str(inner).splitlines()[0])
+    return DataError(str(said).splitlines()[0])

@@ -45,7 +45,7 @@ def kept(items: np.ndarray, place: str, folder: Path, rows: int = 3, blocks: int
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_what_is_written_is_read(place: str, tmp_path: Path, dtype: type) -> None:
-    items = images(20).astype(dtype)
+    items: np.ndarray = images(20).astype(dtype)
     found = kept(items, place, tmp_path)
     assert (found.shape, found.dtype, len(found)) == (items.shape, items.dtype, 20)
     assert [group.rows for group in found.groups] == [3] * 6 + [2]
