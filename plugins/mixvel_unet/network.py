@@ -40,8 +40,8 @@ def make_unet(architecture: Architecture, shape: tuple[int, ...], out_channels: 
         RecipeError: height or width cannot be halved as often as there are levels.
     """
     architecture.check(shape, what)
-    channels, inner = architecture.channels, architecture.attention == "inner"
-    deeper = len(channels) - 1
+    channels = architecture.channels
+    attends = [architecture.attends(level, shape[2]) for level in range(len(channels))]
     with seeded(seed):
         unet = UNet2DModel(
             sample_size=shape[1:],
@@ -49,8 +49,8 @@ def make_unet(architecture: Architecture, shape: tuple[int, ...], out_channels: 
             out_channels=out_channels,
             block_out_channels=channels,
             layers_per_block=architecture.layers_per_block,
-            down_block_types=("DownBlock2D",) + ("AttnDownBlock2D" if inner else "DownBlock2D",) * deeper,
-            up_block_types=("AttnUpBlock2D" if inner else "UpBlock2D",) * deeper + ("UpBlock2D",),
+            down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attends),
+            up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
             add_attention=architecture.attention != "none",
             # One head: the channels need not be a multiple of any head size.
             attention_head_dim=None,

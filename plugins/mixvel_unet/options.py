@@ -20,8 +20,10 @@ class Architecture:
         default=(16, 32), check=each(at_least(4)), doc="channels of each level; each level halves height and width"
     )
     layers_per_block: int = option(default=1, check=at_least(1), doc="residual layers of each level")
-    attention: Literal["none", "middle", "inner"] = option(
-        default="none", doc="self-attention nowhere, in the middle block, or there and on all levels but the first"
+    attention: Literal["none", "middle", "inner", "at-16"] = option(
+        default="none",
+        doc="self-attention nowhere, in the middle block, or there and on all levels but the first, or on the level "
+        "whose maps are 16 wide, as in DDPM",
     )
 
     @property
@@ -43,6 +45,12 @@ class Architecture:
                 f"{what}: {len(self.channels)} levels need height and width divisible by {parts}, not "
                 f"{shape[1]} x {shape[2]}; give fewer channels or resize the images"
             )
+
+    def attends(self, level: int, width: int) -> bool:
+        """Whether level ``level``, counted from 0 at the full ``width`` of the images, has self-attention."""
+        if self.attention == "at-16":
+            return width >> level == 16
+        return self.attention == "inner" and level > 0
 
 
 @frozen(kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -47,6 +49,26 @@ def test_any_size_that_can_be_halved_is_answered_in_its_own_size_and_type(
     # Rows are independent of each other, and time matters.
     torch.testing.assert_close(network(x[1:2], t[1:2]), answer[1:2], rtol=1e-4, atol=1e-5)
     assert not torch.allclose(network(x, t + 0.01), answer, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "level"), [(16, 0), (32, 1), (64, 2), (8, None)])
+def test_attention_at_16_is_where_maps_are_16_wide(width: int, level: int | None) -> None:
+    architecture = Architecture(channels=(4, 4, 4), attention="at-16")
+    assert [i for i in range(3) if architecture.attends(i, width)] == ([] if level is None else [level])
+    unet: Any = make_unet(architecture, (1, width, width), 1, 0, "test").unet
+    down = [type(block).__name__ for block in unet.down_blocks]
+    up = [type(block).__name__ for block in unet.up_blocks]
+    assert [name.startswith("Attn") for name in down] == [i == level for i in range(3)]
+    assert [name.startswith("Attn") for name in reversed(up)] == [i == level for i in range(3)]
+    assert unet.mid_block.attentions[0] is not None
+
+
+def test_the_published_size_for_cifar10() -> None:
+    """DDPM's network (Ho et al. 2020, appendix B) has 35.7 million parameters."""
+    architecture = Architecture(channels=(128, 256, 256, 256), layers_per_block=2, attention="at-16")
+    with torch.device("meta"):
+        network = make_unet(architecture, (3, 32, 32), 3, 0, "test")
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(35.7e6, rel=0.005)
 
 
 @pytest.mark.parametrize(
