@@ -20,7 +20,7 @@ from mixvel_core.theory.epsilon import epsilon
 from mixvel_core.theory.exact import Exact, ExactField
 from mixvel_core.theory.lipschitz import L_v_paper, L_v_sharp
 from mixvel_core.theory.rates import rates_at
-from mixvel_core.theory.spectral import local_lipschitz
+from mixvel_core.theory.spectral import Products, local_lipschitz
 
 TIMES, FEW = 16, 8
 """Local Lipschitz constants are looked at at so many times, in so many points each."""
@@ -44,8 +44,7 @@ class AlongFlow:
     reach: float
 
 
-@torch.no_grad()
-def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float) -> AlongFlow:
+def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float, products: Products) -> AlongFlow:
     """Looks at v along exact trajectories.
 
     Args:
@@ -53,6 +52,7 @@ def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float
         times: falling, of the path.
         path: (len(times), n, *data).
         R: radius, for the bounds that the local constants are put beside.
+        products: by which kind the field is differentiated.
     """
     chosen = sorted(
         {round(i) for i in torch.linspace(0, len(times) - 1, min(TIMES, len(times))).tolist()}, reverse=True
@@ -61,8 +61,7 @@ def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float
     few = len(points) // len(chosen)
     t = torch.tensor([times[i] for i in chosen], dtype=path.dtype, device=path.device)
     each = t.repeat_interleave(few)
-    # The velocity of an exact mixture is a gradient: its Jacobian is symmetric.
-    local = local_lipschitz(lambda x: field.v(x, each), points, symmetric=True, iterations=ITERATIONS)
+    local = local_lipschitz(lambda x: field.v(x, each), points, products=products, iterations=ITERATIONS)
     by_time = local.reshape(len(chosen), few)
     rates = rates_at(field.schedule, t.cpu())
     largest, median = by_time.amax(1).cpu(), by_time.median(1).values.cpu()
@@ -76,7 +75,8 @@ def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float
         }
         for i, (p, s) in enumerate(zip(L_v_paper(rates, R), L_v_sharp(rates, R), strict=True))
     )
-    v = field.v(points, each).flatten(1).norm(dim=1)
+    with torch.no_grad():
+        v = field.v(points, each).flatten(1).norm(dim=1)
     return AlongFlow(
         rows=rows,
         L_v=float(largest.max()),

@@ -7,6 +7,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.certificate.setting import is_closed
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
@@ -16,6 +17,7 @@ from mixvel_core.protocols import DensityExpert, GaussianLaw
 from mixvel_core.randomness import key, normal
 from mixvel_core.stages.sample import Loaded
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, Exact
+from mixvel_core.theory.spectral import Products
 
 GAUSSIAN = "gaussian-mixture"
 """The expert that turns a shard's law (D3) into its denoiser."""
@@ -23,11 +25,13 @@ GAUSSIAN = "gaussian-mixture"
 
 @frozen(kw_only=True, eq=False)
 class Oracle:
-    """``exact``: the mixture. ``about``: which one, in words. ``is_smooth``: whether it is no sum of point masses."""
+    """``exact``: the mixture. ``about``: which one, in words. ``is_smooth``: whether it is no sum of point masses.
+    ``products``: by which kind its field is differentiated."""
 
     exact: Exact
     about: str
     is_smooth: bool
+    products: Products
 
 
 def oracle_of(finished: Finished, loaded: Loaded, registry: Registry) -> Oracle:
@@ -35,13 +39,14 @@ def oracle_of(finished: Finished, loaded: Loaded, registry: Registry) -> Oracle:
     where there is one, and the empirical law of its items (D2) otherwise.
     """
     schedule, parts = loaded.schedule, finished.shards.parts
-    family = finished.recipe.expert.build()
-    if all(family.task(part, schedule) is None for part in parts):
+    if is_closed(finished):
         own = [stored.load(loaded.device) for stored in finished.models.experts.parts]
         known = tuple(expert for expert in own if isinstance(expert, DensityExpert))
         if len(known) == len(own):
             forms = ClosedForms(schedule=schedule, experts=known, fractions=finished.shards.fractions)
-            return Oracle(exact=forms, about="the experts themselves, which are closed forms", is_smooth=True)
+            return Oracle(
+                exact=forms, about="the experts themselves, which are closed forms", is_smooth=True, products="backward"
+            )
     if all(part.law is not None for part in parts) and GAUSSIAN in registry.names("expert"):
         definition = registry.get("expert", GAUSSIAN)
         gaussian = definition.build(definition.options())
@@ -50,12 +55,18 @@ def oracle_of(finished: Finished, loaded: Loaded, registry: Registry) -> Oracle:
             for stored, part in zip(finished.models.experts.parts, parts, strict=True)
         ]
         forms = ClosedForms(schedule=schedule, experts=tuple(made), fractions=finished.shards.fractions)
-        return Oracle(exact=forms, about="the Gaussian mixture that the data were drawn from (D3)", is_smooth=True)
+        return Oracle(
+            exact=forms,
+            about="the Gaussian mixture that the data were drawn from (D3)",
+            is_smooth=True,
+            products="backward",
+        )
     engine = PosteriorEngine(shards=tuple(part.items for part in parts))
     return Oracle(
         exact=EmpiricalLaw(schedule=schedule, engine=engine),
         about="the empirical law of the training items (D2), which networks that generalise do not learn",
         is_smooth=False,
+        products="forward",
     )
 
 

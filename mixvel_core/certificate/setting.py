@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 USUAL_SELECTORS = ("iid", "sum-up", "cached")
 USUAL_INTEGRATORS = ("euler",)
+CLOSED_COUNT, NETWORK_COUNT = 64, 32
 CLOSED_TOLERANCE, EMPIRICAL_TOLERANCE = 1e-7, 1e-6
+
+BOUNDS = {"iid": "W_2 sampling", "sum-up": "W_2 sampling, sum-up", "mixture": "W_2 sampling, mixture"}
+"""Of what is sampled with Euler."""
 
 _BLOCK = 1024
 
@@ -41,6 +45,11 @@ class Pair:
     def is_the_paper_s(self) -> bool:
         """Whether it is what Theorems 2, 6 and 8 are about."""
         return self.selector.name == "iid" and self.integrator.name == "euler"
+
+    @property
+    def bound(self) -> str | None:
+        """The name of its bound in the table, if there is one."""
+        return BOUNDS.get(self.selector.name) if self.integrator.name == "euler" else None
 
 
 @frozen(kw_only=True)
@@ -83,7 +92,7 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
             for integrator in options.integrators or _usual_integrators(registry)
         ),
         steps=tuple(sorted(set(options.steps))),
-        count=options.count,
+        count=options.count or (CLOSED_COUNT if is_closed(finished) else NETWORK_COUNT),
         seed=options.seed,
         delta=delta,
         R=options.radius if options.radius is not None else radius(finished.shards),
@@ -91,6 +100,12 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
         tolerance=options.tolerance,
         router=options.router or there[0],
     )
+
+
+def is_closed(finished: Finished) -> bool:
+    """Whether the experts are closed forms, which cost next to nothing."""
+    family, schedule = finished.recipe.expert.build(), finished.models.schedule.build()
+    return all(family.task(part, schedule) is None for part in finished.shards.parts)
 
 
 def radius(shards: Shards) -> float:

@@ -18,6 +18,7 @@ LINES = 10
 """Of each budget; theory.json has every step."""
 PLAIN = 5
 """Numbers with larger exponents are written as powers of ten."""
+NOISES = ("rms, same noise", "W_2, same noise", "95% interval", "W_2, other noise")
 PARTS = ("drift", "truncation", "selection", "network")
 
 
@@ -67,7 +68,7 @@ def _print(made: Certificate) -> None:
     header = ("", "paper", "sharp", "measured", "what", "where")
     print_table(header, [_constant(row) for row in made.constants])
     typer.echo("\nTheorem 8: W_2 between exact and sampled points at delta")
-    header = ("selector", "integrator", "steps", "paper", "sharp", "rms, same noise", "W_2, same noise", "95% interval", "W_2, other noise")  # fmt: skip  # one line of a table
+    header = ("selector", "integrator", "steps", "paper", "sharp", *NOISES)
     print_table(header, [_distance(row) for row in made.distances])
     typer.echo(
         f"two exact sets of {made.floor['n'][0]} points are {made.floor['value']:.3g} apart; bounds above the data's "

@@ -67,6 +67,10 @@ class SampleOptions:
         check=at_least(1),
         doc="threads of torch while sampling; absent: torch's own number. 1 is safest for small networks on few cores",
     )
+    launcher: LauncherUse | None = option(
+        default=None,
+        doc="where samples are drawn, drawn for routers, and scored; absent: in this process; no effect on results",
+    )
     resident_experts: int | None = option(
         default=None, check=at_least(1), doc="most experts in memory at once; absent: all; no effect on results"
     )
@@ -158,11 +162,11 @@ class TheoryOptions:
         default=None, check=NOT_EMPTY, doc="the integrators; absent: euler, the paper's"
     )
     steps: tuple[int, ...] = option(
-        default=(10, 20, 40, 80),
-        check=each(at_least(1)),
-        doc="step counts, on the uniform grid; slopes need two",
+        default=(10, 20, 40), check=each(at_least(1)), doc="step counts, on the uniform grid; slopes need two"
     )
-    count: int = option(default=64, check=at_least(2), doc="trajectories")
+    count: int | None = option(
+        default=None, check=at_least(2), doc="trajectories; absent: 64 for closed forms, 32 for networks"
+    )
     seed: int = option(default=0, check=at_least(0), doc="seed of the noise they start from, of points and bootstrap")
     radius: float | None = option(
         default=None, check=above(0), doc="R: no data point is longer; absent: the longest item of the data set"

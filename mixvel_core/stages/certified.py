@@ -18,18 +18,19 @@ FILE = "theory.json"
 class Certificate:
     """All numbers are finite or None; those called log10 are logarithms, for the paper's bounds overflow.
 
-    ``constants``: {name, title, where, paper_log10, sharp_log10, measured_log10} for the largest step count.
+    ``constants``: {name, title, where, paper_log10, sharp_log10, measured_log10, paper_vacuous, sharp_vacuous} for the
+    largest step count.
     ``distances``: {selector, integrator, steps, evaluations, paper_log10, sharp_log10, paper_vacuous, sharp_vacuous,
-    rms, median, w2, w2_low, w2_high, independent}: Theorem 8's two sides. The bounds are of `iid` with `euler`, and None
-    elsewhere. ``rms`` is the coupling that the theorem's proof uses, an upper bound of W_2; ``w2`` is of sets from the
-    same noise, ``independent`` of sets from different noise, to be compared with ``floor``.
-    ``budget``: {selector, integrator, steps, t, drift, truncation, selection, network, error, dominant}: mean squares of
-    the parts of the increments, for the largest step count.
+    rms, median, w2, w2_low, w2_high, independent}: Theorem 8's two sides. The bounds are those of `euler` with
+    `iid`, `sum-up` and `mixture` (the paper's: of `iid`), and None elsewhere. ``rms`` is the coupling that the theorem's proof uses, an upper bound of W_2; ``w2`` is of sets
+    from the same noise, ``independent`` of sets from different noise, to be compared with ``floor``.
+    ``budget``: {selector, integrator, steps, t, drift, truncation, selection, network, error, dominant}: mean squares
+    of the parts of the increments, for the largest step count.
     ``accumulated``: {selector, integrator, steps, method, network}: RMS of what all steps together add besides drift.
     ``takeover``: {selector, integrator, steps, slope, low, high, says}: where the network part takes over.
     ``lipschitz``: {t, median, largest, paper, sharp}: local Lipschitz constants along exact trajectories.
     ``epsilon``: {low, high, er_sup, er_rms, ec_sup, ec_rms, count}.
-    ``floor``: {value, low, high, kind, n}: W_2 of two independent exact sets. ``diameter``: above it bounds are vacuous.
+    ``floor``: {value, low, high, kind, n}: W_2 of two independent exact sets. ``diameter``: bounds above are vacuous.
     ``warnings``: conditions of the theory that fail. ``conditions``: everything the numbers hold for.
     """
 

@@ -63,7 +63,10 @@ def study_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Study:
 
 
 def renew_report(folder: Path, progress: Progress) -> None:
-    """Has what was measured since shown by the report. A run without one is left without: its samples would have to be drawn."""
+    """Has what was measured since shown by the report.
+
+    A run without a report is left without: its samples would have to be drawn.
+    """
     own = folder / "recipe.yaml"
     if not (folder / "report" / "done.json").exists():
         progress.line(f"report: there is none to show what was measured; `mixvel run {own} --out {folder}` makes it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,38 +14,35 @@ from mixvel_core.randomness import key, normal
 
 PointField: TypeAlias = Callable[[Tensor], Tensor]
 """Points (B, *data) to vectors (B, *data), row by row."""
+Products: TypeAlias = Literal["both", "forward", "backward"]
 
 
 def local_lipschitz(
-    field: PointField, x: Tensor, *, symmetric: bool = False, iterations: int = 100, tolerance: float = 1e-3
+    field: PointField, x: Tensor, *, products: Products = "both", iterations: int = 100, tolerance: float = 1e-3
 ) -> Tensor:
-    """The largest singular value of the field's Jacobian at each point, (B,).
+    """The largest singular value of the field's Jacobian J at each point, (B,).
 
     Power iteration on J^T J by Jacobian-vector and vector-Jacobian products of all points at once; no Jacobian is
     written down. What it finds is never too large, and too small by what the iteration has not resolved yet.
 
     Args:
-        field: differentiable forwards, and backwards unless ``symmetric``.
+        field: differentiable in the directions that ``products`` asks for.
         x: points, (B, *data), float64 for small tolerances.
-        symmetric: the Jacobian is its own transpose, as that of every exact velocity or score is: then vector-Jacobian
-            products are not needed.
+        products: ``both`` for any field. Where J is its own transpose, as that of every exact velocity or score is, one
+            kind is enough: ``forward`` (J u) or ``backward`` (J^T u, which costs the field itself only once).
         iterations: the most of them.
         tolerance: ends it when no point's value changes by more than this part any more.
     """
     u = _unit(normal(key(0, "spectral"), torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype))
     found = x.new_zeros(len(x))
+    pulled = torch.func.vjp(field, x)[1] if products != "forward" else None
     for _ in range(iterations):
-        w = _pushed(field, x, u)
-        if not symmetric:
-            back = torch.func.vjp(field, x)[1]
-            u_next = back(w.detach())[0]
-        else:
-            u_next = w
+        w = pulled(u)[0] if products == "backward" and pulled is not None else _pushed(field, x, u)
         before, found = found, w.flatten(1).norm(dim=1)
         if bool(((found - before).abs() <= tolerance * found).all()):
             break
-        u = _unit(u_next.detach())
-    return found
+        u = _unit(pulled(w)[0] if products == "both" and pulled is not None else w).detach()
+    return found.detach()
 
 
 def _pushed(field: PointField, x: Tensor, u: Tensor) -> Tensor:
@@ -54,7 +51,7 @@ def _pushed(field: PointField, x: Tensor, u: Tensor) -> Tensor:
         # torch scripts its own table of derivatives when the first is asked for, and warns of itself.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
         w: Tensor = torch.func.jvp(field, (x,), (u,))[1]
-    return w
+    return w.detach()
 
 
 def _unit(u: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mixvel_core.theory.transport import transport, wasserstein_2
+from mixvel_core.theory.transport import _solved, transport, wasserstein_2
 
 
 def normals(n: int, seed: int, dimension: int = 2) -> np.ndarray:
@@ -74,10 +74,19 @@ def test_quantiles_of_a_normal_law() -> None:
 
 
 def test_pairs_are_resampled_together() -> None:
-    """What differs is known to a tenth, although either set alone fluctuates a hundred times as much."""
-    x = 10 * normals(200, 6, 3)
-    y = x + 0.1 * normals(200, 7, 3)
-    together, apart = transport(x, y, paired=True), transport(x, y)
-    assert together.value == apart.value == pytest.approx(0.1 * np.sqrt(3), rel=0.1)
-    assert together.high - together.low < 0.1 * together.value * 3
-    assert apart.high - apart.low > 10 * (together.high - together.low)
+    """A translation is known exactly, although where either set lies is not."""
+    x = normals(200, 6, 3)
+    together, apart = transport(x, x + 3.0, paired=True), transport(x, x + 3.0)
+    assert together.value == apart.value == pytest.approx(3 * np.sqrt(3))
+    assert together.high - together.low < 1e-6
+    assert apart.high - apart.low > 0.1
+
+
+@pytest.mark.parametrize("sizes", [(60, 60), (60, 45)])
+def test_potentials_prove_the_distance(sizes: tuple[int, int]) -> None:
+    """Whatever f_i + g_j <= c_ij allows is below W_2^2 (Kantorovich), and theirs reaches it."""
+    x, y = normals(sizes[0], 8, 3), 1 + 2 * normals(sizes[1], 9, 3)
+    found = _solved(x, y)
+    costs = ((x[:, None] - y[None]) ** 2).sum(-1)
+    assert (found.f[:, None] + found.g[None] - costs).max() < 1e-9
+    assert found.f.mean() + found.g.mean() == pytest.approx(found.value**2)
