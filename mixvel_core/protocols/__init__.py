@@ -26,6 +26,7 @@ from mixvel_core.protocols.expert import (
 from mixvel_core.protocols.integrator import Field, Integrator
 from mixvel_core.protocols.items import Items
 from mixvel_core.protocols.launcher import Job, Launcher
+from mixvel_core.protocols.mapper import Errand, Mapper
 from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
@@ -48,6 +49,7 @@ __all__ = [
     "DensityExpert",
     "DiscreetFamily",
     "Draws",
+    "Errand",
     "Evaluations",
     "Expert",
     "ExpertConfig",
@@ -59,6 +61,7 @@ __all__ = [
     "Items",
     "Job",
     "Launcher",
+    "Mapper",
     "Metric",
     "Moments",
     "NamingPartitioner",

@@ -29,6 +29,22 @@ class Samples:
     usage: Tensor
 
 
+def cuts(count: int, batch: int) -> list[tuple[int, int]]:
+    """First and last + 1 of the samples that are moved together, of ``count``."""
+    return [(first, min(first + batch, count)) for first in range(0, count, batch)]
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """Samples that were drawn in parts, in the order of the parts, as one."""
+    sizes = torch.tensor([len(part.x) for part in parts], dtype=torch.float32, device=parts[0].usage.device)
+    return Samples(
+        x=torch.cat([part.x for part in parts]),
+        evaluations=torch.cat([part.evaluations for part in parts]),
+        times=parts[0].times,
+        usage=torch.einsum("p,pck->ck", sizes / sizes.sum(), torch.stack([part.usage for part in parts])),
+    )
+
+
 @frozen(kw_only=True)
 class Sampler:
     """Everything that makes a trajectory: ``steps`` N on ``grid`` from t = 1 to ``delta``.
@@ -68,23 +84,44 @@ class Sampler:
         if count < 1 or batch < 1:
             raise UsageError(f"count and batch must be at least 1, not {count} and {batch}")
         parts = []
-        for first in range(0, count, batch):
-            index = torch.arange(first, min(first + batch, count), device=device)
-            draws = SampleDraws(seed=seed, index=index)
-            x = draws.noise(shape, dtype)
+        for first, last in cuts(count, batch):
 
-            def tell(step: int, first: int = first, size: int = len(index)) -> None:
+            def tell(behind: int, first: int = first) -> None:
                 if on_step is not None:
-                    on_step(first * self.steps + step * size)
+                    on_step(first * self.steps + behind)
 
-            parts.append(self.trajectory(x, draws, tell))
-        sizes = torch.tensor([len(x) for x, _ in parts], dtype=torch.float32, device=device)
-        usage = torch.stack([torch.stack(field.usage) for _, field in parts])
+            parts.append(self.part(first, last, shape=shape, seed=seed, dtype=dtype, device=device, on_step=tell))
+        return joined(parts)
+
+    def part(
+        self,
+        first: int,
+        last: int,
+        *,
+        shape: tuple[int, ...],
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        on_step: Callable[[int], None] | None = None,
+    ) -> Samples:
+        """Samples ``first`` to ``last - 1`` of shape ``*data``, moved together.
+
+        ``joined`` puts those of ``cuts`` together to what ``sample`` draws, to the last bit. ``on_step`` is told how
+        many of their sample-steps are behind.
+        """
+        index = torch.arange(first, last, device=device)
+        draws = SampleDraws(seed=seed, index=index)
+
+        def tell(step: int) -> None:
+            if on_step is not None:
+                on_step(step * len(index))
+
+        x, field = self.trajectory(draws.noise(shape, dtype), draws, tell)
         return Samples(
-            x=torch.cat([x for x, _ in parts]),
-            evaluations=torch.cat([field.evaluations for _, field in parts]),
-            times=torch.tensor(parts[0][1].times, dtype=torch.float64),
-            usage=torch.einsum("p,pck->ck", sizes / sizes.sum(), usage),
+            x=x,
+            evaluations=field.evaluations,
+            times=torch.tensor(field.times, dtype=torch.float64),
+            usage=torch.stack(field.usage),
         )
 
     @torch.inference_mode()

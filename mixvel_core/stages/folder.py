@@ -75,6 +75,6 @@ def _results(plain: dict[str, Any]) -> dict[str, Any]:
         kept["sample"] = {
             name: value
             for name, value in kept["sample"].items()
-            if name not in ("batch", "resident_experts", "threads")
+            if name not in ("batch", "launcher", "resident_experts", "threads")
         }
     return kept

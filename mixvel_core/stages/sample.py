@@ -16,12 +16,15 @@ from mixvel_core.files import replacing
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
-from mixvel_core.recipe.use import IntegratorUse, ScheduleUse, SelectorUse
+from mixvel_core.recipe.use import IntegratorUse, LauncherUse, ScheduleUse, SelectorUse
 from mixvel_core.stages.experts import Experts, StoredExpert
 from mixvel_core.stages.routers import StoredRouter
+from mixvel_core.stages.spread import Lot, forget, mapper_of, spread
 from mixvel_core.stages.unit import Unit, key_of
 
 if TYPE_CHECKING:
+    import torch
+
     from mixvel_core.protocols import Expert, Router
     from mixvel_core.sampling.sampler import Sampler, Samples
 
@@ -142,6 +145,9 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     todo = [s for s in stored if not s.unit.is_done()]
     if todo:
         # Late: a run that has nothing to draw does not wait for torch.
+        if options.launcher is not None:
+            _draw_apart(todo, models, options, options.launcher, folder, progress)
+            return tuple(stored)
         from mixvel_core.device import threads
 
         loaded = Loaded(models, options)
@@ -151,12 +157,43 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     return tuple(stored)
 
 
+def _label(draw: Draw, options: SampleOptions) -> str:
+    return f"sample {draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
+
+
+def _draw_apart(
+    todo: Sequence[StoredSamples],
+    models: Models,
+    options: SampleOptions,
+    launcher: LauncherUse,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """All draws by the workers of one launch, each of which loads models once."""
+    lots = [
+        Lot(
+            label=_label(one.draw, options),
+            what=one.draw,
+            count=options.count,
+            steps=one.draw.steps,
+            seed=one.draw.seed,
+            unit=one.unit,
+        )
+        for one in todo
+    ]
+    source = ModelsSource(models=models, options=options, folder=folder.absolute().parent)
+    for index, drawn in spread(source, lots, mapper_of(launcher), options.batch, progress):
+        one = todo[index]
+        write_samples(one.path, drawn.samples)
+        one.unit.close([one.path.name], seconds=drawn.seconds)
+        forget(one.unit)
+
+
 def _draw(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
     draw, unit = one.draw, one.unit
     sampler = loaded.sampler(draw)
-    label = f"{draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
     started = perf_counter()
-    with progress.task(f"sample {label}", options.count * draw.steps, "image steps") as bar:
+    with progress.task(_label(draw, options), options.count * draw.steps, "image steps") as bar:
         samples = sampler.sample(
             count=options.count,
             shape=loaded.shape,
@@ -183,15 +220,36 @@ def write_samples(path: Path, samples: Samples) -> None:
         np.savez(file, **arrays)
 
 
-class Loaded:
-    """Models in memory, each loaded once, when a method first needs it; experts within the room there is for them."""
+@frozen(kw_only=True)
+class ModelsSource:
+    """A run's models, for workers to load. ``folder``: of the run."""
 
-    def __init__(self, models: Models, options: SampleOptions) -> None:
+    models: Models
+    options: SampleOptions
+    folder: Path
+
+    @property
+    def threads(self) -> int | None:
+        """Of torch."""
+        return self.options.threads
+
+    def open(self, device: torch.device) -> Loaded:
+        """The models on a device."""
+        return Loaded(self.models, self.options, device)
+
+
+class Loaded:
+    """Models in memory, each loaded once, when a method first needs it; experts within the room there is for them.
+
+    ``device``: where they are; the best one here if None.
+    """
+
+    def __init__(self, models: Models, options: SampleOptions, device: torch.device | None = None) -> None:
         from mixvel_core.device import best_device
 
         self.models = models
         self.options = options
-        self.device = best_device()
+        self.device = device or best_device()
         self.schedule = models.schedule.build()
         self.shape = models.experts.parts[0].config.shape
         self._experts: dict[bool, tuple[Expert, ...]] = {}
