@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mixvel_core.cli.plugins_new import new
 from mixvel_core.cli.table import print_table
 from mixvel_core.errors import PluginError, UsageError
 from mixvel_core.spelling import did_you_mean
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 plugins_app = typer.Typer(
     invoke_without_command=True, help="List the plugins that are installed, show or check one, or begin a new one."
 )
+plugins_app.command()(new)
 Kind = Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Which kind, where several share the name.")]
 
 
@@ -65,8 +67,9 @@ def check(
         check_entries(_find(registry, name, kind))
         return
     check_entries([entry for entry in registry.entries() if kind in (None, entry.kind)])
-    if flaws := [str(flaw) for flaw in (*registry.broken, *registry.conflicts) if kind in (None, flaw.kind)]:
-        raise PluginError("\n".join(flaws))
+    flaws: list[Conflict | Broken] = [*registry.broken, *registry.conflicts]
+    if lines := [str(flaw) for flaw in flaws if kind in (None, flaw.kind)]:
+        raise PluginError("\n".join(lines))
 
 
 def _check_kind(kind: str | None) -> None:

@@ -96,7 +96,7 @@ class NearFamily:
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Any:
         K = self.K or len(config.fractions)
         means = tensors.get("means", torch.rand(K, *config.shape))
-        return self.make(means.expand(K, *config.shape) if self.K else means, schedule, self.change)
+        return self.make(means[:1].expand(K, *config.shape) if self.K else means, schedule, self.change)
 
 
 def _edit(a: Tensor, x: Tensor, t: Tensor) -> Tensor:
