@@ -91,22 +91,24 @@ class ActorWire:
     """The way to the mailbox actor."""
 
     mailbox: Any
-    _last: Any = field(default=None, init=False)
+    _sent: Any = field(default=None, init=False)
+    _told: bool = field(default=False, init=False)
 
     def send(self, events: Sequence[Event]) -> None:
         """Sends; the actor takes in what one worker sends in its order."""
-        self._last = self.mailbox.post.remote(list(events))
+        self._sent = self.mailbox.post.remote(list(events))
 
     def answer(self) -> bool | None:
-        """The answer to the last ``send``."""
-        if self._last is None:
-            return False
-        ready, _ = ray.wait([self._last], timeout=0)
-        return bool(ray.get(self._last)) if ready else None
+        """The answer to the last ``send``. Ray is asked only while there is none: this is called at each step."""
+        if self._sent is not None and not ray.wait([self._sent], timeout=0)[0]:
+            return None
+        return self.wait()
 
     def wait(self) -> bool:
         """The answer to the last ``send``, waited for: what was sent before has arrived."""
-        return self._last is not None and bool(ray.get(self._last))
+        if self._sent is not None:
+            self._told, self._sent = bool(ray.get(self._sent)), None
+        return self._told
 
 
 def _work(config: dict[str, Any]) -> None:

@@ -48,6 +48,9 @@ class Work:
         except KeyboardInterrupt:
             # The driver's wish; it waits for this answer and then ends us.
             wire.send([Ended(self.job.name)])
+            if world.size > 1:
+                # The others wait for us in the middle of their step: Ray is to end them too.
+                raise
         except MixvelError as error:
             wire.send([Failed(self.job.name, error)])
             raise

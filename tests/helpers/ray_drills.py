@@ -8,12 +8,15 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch.distributed as dist
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 from trainable import LevelObjective, LevelTask, short, vectors
 
-from mixvel_core.protocols import Batch, Job, Objective
+from mixvel_core.protocols import Batch, Items, Job, NoiseSchedule, Objective
+from mixvel_core.stages.shards import StoredShard
+from mixvel_core.training.options import TrainOptions
 
 
 def rank() -> int:
@@ -66,6 +69,45 @@ class DrillTask(LevelTask):
 
             (self.notes / str(ray.get_runtime_context().get_node_id())).touch()
         return DrillObjective(inner=LevelTask.objective(self, seed), task=self)
+
+
+@frozen(kw_only=True)
+class ShardTask:
+    """A drill on the items of a stored shard, read where the training runs; the drill's own items give the shape."""
+
+    drill: DrillTask
+    shard: StoredShard
+    shards: np.ndarray | None = None
+
+    @property
+    def items(self) -> Items:
+        """The shard's."""
+        return self.shard.items
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The drill's."""
+        return self.drill.schedule
+
+    @property
+    def options(self) -> TrainOptions:
+        """The drill's."""
+        return self.drill.options
+
+    def objective(self, seed: int) -> Objective:
+        """The drill's."""
+        return self.drill.objective(seed)
+
+
+def on_a_shard(job: Job, run: Path, index: int) -> Job:
+    """The job on shard ``index`` of the run folder ``run``, where no other shard is."""
+    folder = run / "shards" / str(index)
+    folder.mkdir(parents=True)
+    assert isinstance(job.task, DrillTask)
+    items = job.task.items
+    np.save(folder / "items.npy", items)
+    shard = StoredShard(folder=folder, index=index, count=len(items), fraction=0.5, shape=tuple(items.shape[1:]))
+    return evolve(job, task=ShardTask(drill=evolve(job.task, items=items[:0]), shard=shard))
 
 
 def drill(

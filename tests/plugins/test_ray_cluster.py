@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from ray_drills import drill
+from ray_drills import drill, on_a_shard
 from trainable import Watching, run
 
 from mixvel_core.errors import RecipeError, TrainingError
@@ -27,9 +26,8 @@ from mixvel_ray.options import RayOptions
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    # Of Ray and what it imports; nothing that we could change.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    # Ray warns of what it does itself, in its own modules.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
 ]
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -100,18 +98,23 @@ def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(two_nodes: 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_node_is_lost(two_nodes: Any, alone: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_a_node_is_lost_and_each_job_has_its_own_shard_alone(
+    two_nodes: Any, alone: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     """Last, because the node does not come back."""
     cluster, second = two_nodes
     for k in range(2):
         (tmp_path / f"nodes-{k}").mkdir()
     jobs = [drill(f"expert-{k}", tmp_path / str(k), pause=0.1, notes=tmp_path / f"nodes-{k}") for k in range(2)]
-    lost = threading.Thread(target=lose, args=(cluster, second, jobs))
+    jobs = [on_a_shard(job, tmp_path / f"silo-{k}", k) for k, job in enumerate(jobs)]
+    over = threading.Event()
+    lost = threading.Thread(target=lose, args=(cluster, second, jobs, over))
     lost.start()
     try:
         # Two CPUs a worker: a node holds one.
         RayLauncher(options=RayOptions(cpus=2, threads=1)).run(jobs, Watching())
     finally:
+        over.set()
         lost.join()
     seen = [{note.name for note in (tmp_path / f"nodes-{k}").iterdir()} for k in range(2)]
     assert sorted(map(len, seen)) == [1, 2], "one of the two was on the lost node, and both ended on the first"
@@ -120,9 +123,9 @@ def test_a_node_is_lost(two_nodes: Any, alone: dict[str, torch.Tensor], tmp_path
     assert trained_path(jobs[0].folder).read_bytes() == trained_path(jobs[1].folder).read_bytes()
 
 
-def lose(cluster: Any, node: Any, jobs: list[Job]) -> None:
+def lose(cluster: Any, node: Any, jobs: list[Job], over: threading.Event) -> None:
     """Removes the node once both jobs have a checkpoint."""
-    until = time.monotonic() + 300
-    while time.monotonic() < until and not all(list(job.folder.glob("state/step-*")) for job in jobs):
-        time.sleep(0.05)
+    while not all(list(job.folder.glob("state/step-*")) for job in jobs):
+        if over.wait(0.05):
+            return
     cluster.remove_node(node, allow_graceful=False)
