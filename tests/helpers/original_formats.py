@@ -8,15 +8,20 @@ import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 
-class _Python2Pickler(pickle._Pickler):  # type: ignore[misc, name-defined]  # the one in Python, which can be taught
+# The pickler written in Python can be taught; typeshed knows little of it.
+_Pickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]  # private, but it is this or opcodes by hand
+
+
+class _Python2Pickler(_Pickler):  # type: ignore[misc]  # of type Any
     """Writes bytes and text as the strings of Python 2, as the published batches have them."""
 
-    dispatch = pickle._Pickler.dispatch.copy()  # type: ignore[attr-defined]  # the same
+    dispatch = _Pickler.dispatch.copy()
 
     def _save_string(self, value: bytes) -> None:
         small = len(value) < 256
@@ -47,7 +52,7 @@ def cifar_arrays(count: int = 4, seed: int = 0) -> dict[str, tuple[np.ndarray, n
     }
 
 
-def pickled_batch(name: str, pixels: np.ndarray, labels: Sequence[int]) -> bytes:
+def pickled_batch(name: str, pixels: np.ndarray, labels: np.ndarray) -> bytes:
     """A file of cifar-10-batches-py."""
     batch = {
         b"batch_label": name.replace("_", " ").encode(),
@@ -63,7 +68,7 @@ def write_cifar_python(folder: Path, batches: Mapping[str, tuple[np.ndarray, np.
     place = folder / "cifar-10-batches-py"
     place.mkdir(parents=True)
     for name, (pixels, labels) in batches.items():
-        (place / name).write_bytes(pickled_batch(name, pixels, labels.tolist()))
+        (place / name).write_bytes(pickled_batch(name, pixels, labels))
     (place / "batches.meta").write_bytes(python2_pickle({b"num_cases_per_batch": len(labels), b"num_vis": 3072}))
     (place / "readme.html").write_text("<meta>")
     return place

@@ -190,7 +190,8 @@ def test_where_stores_are(monkeypatch: pytest.MonkeyPatch) -> None:
 def colours(image: Image.Image) -> list[int]:
     found = to_rgb(image)
     assert found.mode == "RGB"
-    return np.asarray(found).reshape(-1, 3)[0].tolist()
+    red, green, blue = np.asarray(found)[0, 0]
+    return [int(red), int(green), int(blue)]
 
 
 def test_the_rule_of_colours() -> None:

@@ -26,7 +26,9 @@ NAMES = ("Male", "Smiling", "Young")
 
 
 def test_a_shard_for_each_combination() -> None:
-    counts = {combination: 3 + i for i, combination in enumerate(product([False, True], repeat=3))}
+    counts: dict[tuple[bool, ...], int] = {
+        combination: 3 + i for i, combination in enumerate(product([False, True], repeat=3))
+    }
     data = with_counts(counts, NAMES)
     made = AttributePartitioner(attributes=NAMES)
     assert isinstance(made, NamingPartitioner)
@@ -39,7 +41,7 @@ def test_a_shard_for_each_combination() -> None:
 
 def test_the_rare_go_to_the_nearest_then_to_the_largest() -> None:
     f, t = False, True
-    counts = {(f, f, f): 50, (f, f, t): 2, (f, t, t): 60, (t, t, t): 1, (t, f, f): 40}
+    counts: dict[tuple[bool, ...], int] = {(f, f, f): 50, (f, f, t): 2, (f, t, t): 60, (t, t, t): 1, (t, f, f): 40}
     data = with_counts(counts, NAMES)
     made = AttributePartitioner(attributes=NAMES, smallest=3)
     # (t, t, t) is nearest to (f, t, t); (f, f, t) is as near to (f, f, f) as to (f, t, t), which is larger.
