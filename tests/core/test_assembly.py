@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +172,7 @@ def exchange(folder: Path) -> None:
     forge(folder)
 
 
-DAMAGES = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], type[MixvelError], str]] = {
     "absent": (shutil.rmtree, DataError, "no expert here"),
     "weights cut short": (cut_short, ArtifactError, "damaged, or changed"),
     "moments gone": (lambda f: (f / "moments.safetensors").unlink(), ArtifactError, "damaged, or changed"),
