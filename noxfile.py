@@ -1,12 +1,13 @@
-"""Sessions: tests, typecheck, lint, bench. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, typecheck, lint, external, bench. ``pip install nox && nox -s tests typecheck``.
 
-All sessions share one environment, .nox/shared: they need the same two gigabytes. It is made anew when the project's
-metadata or pins change.
+All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
+the project's metadata or pins change.
 """
 
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def lint(session: nox.Session) -> None:
     ruff = str(shared(session) / "ruff")
     session.run(ruff, "check", ".", external=True)
     session.run(ruff, "format", "--check", ".", external=True)
+
+
+@nox.session
+def external(session: nox.Session) -> None:
+    """A third party's plugin in a fresh environment: wheels are built, installed, checked, used and removed again."""
+    place = Path(session.create_tmp()).absolute()
+    wheels, fresh = place / "wheels", place / "environment"
+    shutil.rmtree(wheels, ignore_errors=True)
+    for project in (".", "tests/external_plugin"):
+        build = ("-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels), project)
+        session.run(sys.executable, *build, external=True)
+    [mixvel], [plugin] = wheels.glob("mixvel-*.whl"), wheels.glob("mixvel_external-*.whl")
+    session.run(sys.executable, "-m", "venv", "--clear", str(fresh), external=True)
+    python = str(fresh / "bin" / "python")
+    install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", str(mixvel), "pytest")
+    session.run(python, *install, external=True)
+    session.run(python, "tests/external_plugin/lifecycle.py", str(plugin), env=ONE_THREAD, external=True)
+    shutil.rmtree(fresh)
 
 
 @nox.session

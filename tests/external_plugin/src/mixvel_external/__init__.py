@@ -1,0 +1,1 @@
+"""Plugins of a third party: what mixvel's own do, done from outside."""

@@ -1,0 +1,90 @@
+"""What mixvel is told of this package; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
+
+from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.options import above, at_least, option
+from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.protocols import NoiseSchedule, RouterFamily, Selector
+
+
+@frozen(kw_only=True)
+class ShiftedOptions:
+    """Options of ``shifted``."""
+
+    shift: float = option(default=3.0, check=above(0), doc="factor of sigma/alpha; above 1 gives noise more time")
+
+
+@frozen(kw_only=True)
+class CoresetOptions:
+    """Options of ``coreset``."""
+
+    items: int = option(default=64, check=at_least(1), doc="items that each shard gives away")
+
+
+def _shifted(options: ShiftedOptions) -> NoiseSchedule:
+    from mixvel_external.shifted import Shifted
+
+    return Shifted(shift=options.shift)
+
+
+def _coreset(options: CoresetOptions) -> RouterFamily:
+    from mixvel_external.coreset import CoresetFamily
+
+    return CoresetFamily(items=options.items)
+
+
+def _stratified(options: NoOptions) -> Selector:
+    from mixvel_external.stratified import Stratified
+
+    return Stratified()
+
+
+@hookimpl
+def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
+    """shifted."""
+    return [
+        PluginDef(
+            kind="schedule",
+            name="shifted",
+            options=ShiftedOptions,
+            build=_shifted,
+            example=lambda: _shifted(ShiftedOptions()),
+            summary="the rectified path in a time that dwells on noise",
+        )
+    ]
+
+
+@hookimpl
+def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
+    """coreset."""
+    return [
+        PluginDef(
+            kind="router",
+            name="coreset",
+            options=CoresetOptions,
+            build=_coreset,
+            example=lambda: _coreset(CoresetOptions(items=4)),
+            summary="the posterior over a few items of each shard",
+        )
+    ]
+
+
+@hookimpl
+def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
+    """stratified."""
+    return [
+        PluginDef(
+            kind="selector",
+            name="stratified",
+            options=NoOptions,
+            build=_stratified,
+            example=lambda: _stratified(NoOptions()),
+            summary="one expert a step, drawn so that consecutive draws spread evenly",
+        )
+    ]
