@@ -162,7 +162,7 @@ class TheoryOptions:
         default=None, check=NOT_EMPTY, doc="the integrators; absent: euler, the paper's"
     )
     steps: tuple[int, ...] = option(
-        default=(10, 20, 40), check=each(at_least(1)), doc="step counts, on the uniform grid; slopes need two"
+        default=(8, 16, 32), check=each(at_least(1)), doc="step counts, on the uniform grid; slopes need two"
     )
     count: int | None = option(
         default=None, check=at_least(2), doc="trajectories; absent: 64 for closed forms, 32 for networks"

@@ -22,8 +22,9 @@ class Certificate:
     largest step count.
     ``distances``: {selector, integrator, steps, evaluations, paper_log10, sharp_log10, paper_vacuous, sharp_vacuous,
     rms, median, w2, w2_low, w2_high, independent}: Theorem 8's two sides. The bounds are those of `euler` with
-    `iid`, `sum-up` and `mixture` (the paper's: of `iid`), and None elsewhere. ``rms`` is the coupling that the theorem's proof uses, an upper bound of W_2; ``w2`` is of sets
-    from the same noise, ``independent`` of sets from different noise, to be compared with ``floor``.
+    `iid`, `sum-up` and `mixture` (the paper's: of `iid`), and None elsewhere. ``rms`` is the coupling that the proof
+    uses, an upper bound of W_2; ``w2`` is of sets from the same noise, ``independent`` of sets from different noise, to
+    be compared with ``floor``.
     ``budget``: {selector, integrator, steps, t, drift, truncation, selection, network, error, dominant}: mean squares
     of the parts of the increments, for the largest step count.
     ``accumulated``: {selector, integrator, steps, method, network}: RMS of what all steps together add besides drift.

@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mixvel_core.pictures import is_image
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.stages.certified import Certificate
 from mixvel_core.stages.evaluate import Scores
 from mixvel_core.stages.real import real_items
 from mixvel_core.stages.sample import StoredSamples
@@ -18,7 +19,7 @@ from mixvel_core.stages.studied import Study
 
 @frozen(kw_only=True)
 class Inputs:
-    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, and its ``study``."""
+    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, ``study`` and ``theory``."""
 
     recipe: Recipe
     shards: Shards
@@ -26,6 +27,7 @@ class Inputs:
     scores: Scores
     folder: Path
     study: Study | None = None
+    theory: Certificate | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mixvel_core.stages.report.section import MakeSection
 from mixvel_core.stages.report.shards import shards
 from mixvel_core.stages.report.study import study
 from mixvel_core.stages.report.summary import facts, headline
+from mixvel_core.stages.report.theory import theory
 from mixvel_core.stages.report.timings import timings
 from mixvel_core.stages.report.usage import usage
 from mixvel_core.stages.report.wording import amount, number, spread
@@ -23,6 +24,7 @@ SECTIONS: tuple[MakeSection, ...] = (
     scores,
     samples,
     study,
+    theory,
     shards,
     curves,
     calibration,

@@ -11,6 +11,7 @@ from mixvel_core.files import write_json, write_text
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.stages.certified import read_certificate
 from mixvel_core.stages.evaluate import Scores
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
@@ -44,13 +45,13 @@ def report(
         shards: of the partition stage.
         samples: of the sample stage, in the order of the table.
         scores: of the evaluate stage.
-        folder: of the run; the losses of its trainings and its study are read, ``report/`` is written.
+        folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written.
         progress: a bar over the sections.
 
     Raises:
         ArtifactError: a file of the run is damaged.
     """
-    found = read_study(folder)
+    found, certificate = read_study(folder), read_certificate(folder)
     unit = Unit(
         folder=folder / "report",
         key=key_of(
@@ -59,6 +60,7 @@ def report(
             samples=[s.unit.key for s in samples],
             scores=asdict(scores),
             study=asdict(found) if found else None,
+            theory=asdict(certificate) if certificate else None,
         ),
     )
     made = Report(path=unit.folder / "index.html", json_path=unit.folder / "report.json")
@@ -67,7 +69,15 @@ def report(
         from mixvel_core.stages.report.numbers import numbers
         from mixvel_core.stages.report.page import page
 
-        inputs = Inputs(recipe=recipe, shards=shards, samples=tuple(samples), scores=scores, folder=folder, study=found)
+        inputs = Inputs(
+            recipe=recipe,
+            shards=shards,
+            samples=tuple(samples),
+            scores=scores,
+            folder=folder,
+            study=found,
+            theory=certificate,
+        )
         write_text(made.path, page(inputs, progress))
         write_json(made.json_path, numbers(inputs))
         unit.close([made.path.name, made.json_path.name])
