@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-
 # The pickler written in Python can be taught; typeshed knows little of it.
 _Pickler: Any = pickle._Pickler  # type: ignore[attr-defined, unused-ignore]  # private, but it is this or opcodes by hand
 
