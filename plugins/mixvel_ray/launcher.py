@@ -6,26 +6,29 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.protocols import Job, Progress
+from mixvel_core.protocols import Errand, Job, Progress
 from mixvel_core.training.result import is_trained
 from mixvel_ray.board import Board
 from mixvel_ray.cluster import Cluster, cluster
 from mixvel_ray.fit import Fit
 from mixvel_ray.mailbox import Ended, Failed
+from mixvel_ray.mapping import Bench, Mapping
 from mixvel_ray.options import RayOptions
 from mixvel_ray.room import Room, room_of
 from mixvel_ray.work import Work
 
+PartT = TypeVar("PartT")
+ResultT = TypeVar("ResultT")
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_SAVE = 30.0
 
@@ -62,6 +65,38 @@ class RayLauncher:
             mailbox = there.mailbox()
             fit = Fit(room=room, max_failures=self.options.max_failures, mailbox=mailbox, scratch=Path(scratch))
             _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
+
+    def map(
+        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+    ) -> Generator[tuple[int, ResultT]]:
+        """Does every part, as many at a time as the cluster holds workers, or ``parallel``; see ``Mapper``.
+
+        ``workers`` is of no matter: one does a part alone. Raises RecipeError where no cluster answers or it is too
+        small; MixvelError where workers were lost too often; and whatever a part raises.
+        """
+        if not parts:
+            return
+        with (
+            cluster(self.options.address, self.options.local_cpus, self.options.verbose) as there,
+            _token(errand.folder) as token,
+        ):
+            room = evolve(room_of(self.options, there.nodes), workers=1)
+            # Nobody knows how much an autoscaler may add, unless `parallel` says so.
+            grown = self.options.parallel if self.options.autoscaling else None
+            held = grown or room.jobs(there.nodes)
+            bench = Bench(
+                home=Path.cwd(),
+                token=token,
+                threads=self.options.threads or max(1, int(self.options.cpus)),
+                device="cuda" if room.gpus else "cpu",
+            )
+            yield from Mapping[PartT, ResultT](
+                there=there,
+                room=room,
+                at_once=min(held, len(parts), self.options.parallel or len(parts)),
+                max_failures=self.options.max_failures,
+                bench=bench,
+            ).run(errand, parts, tell)
 
     def _check_batches(self, jobs: Sequence[Job]) -> None:
         workers = self.options.workers

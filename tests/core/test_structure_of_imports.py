@@ -49,7 +49,7 @@ FOR_PLUGINS = (
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.reference"],
     "diffusers": ["mixvel_foreign.unet2d", "mixvel_unet.network"],
-    "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.streaming"],
+    "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.mapping", "mixvel_ray.streaming"],
 }
 
 

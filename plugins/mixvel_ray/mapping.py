@@ -1,0 +1,204 @@
+"""Work in parts on the cluster: an actor for each worker, given one part after the other."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import ray
+import torch
+from attrs import define, field, frozen
+from ray.exceptions import RayError, RayTaskError
+
+from mixvel_core.errors import DataError, MixvelError
+from mixvel_core.protocols import Errand
+from mixvel_ray.cluster import Cluster
+from mixvel_ray.fit import ActorWire, cause_of
+from mixvel_ray.mailbox import Moved
+from mixvel_ray.report import Report
+from mixvel_ray.room import Room
+
+PartT = TypeVar("PartT")
+ResultT = TypeVar("ResultT")
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@frozen(kw_only=True)
+class Bench:
+    """What each worker is told of its place.
+
+    ``home``: the driver's working folder, from where relative paths are read. ``token``: a file that the driver has put
+    where the errand reads. ``threads``: of torch. ``device``: where it computes.
+    """
+
+    home: Path
+    token: Path
+    threads: int
+    device: str
+
+
+class Hand:
+    """A worker. Lives in an actor."""
+
+    def __init__(self, errand: Errand[Any, Any], bench: Bench, mailbox: Any) -> None:
+        self._errand = errand
+        self._bench = bench
+        self._wire = ActorWire(mailbox)
+        self._do: Callable[[Any, Callable[[int], None]], Any]
+
+    def begin(self) -> None:
+        """Loads. Raises DataError where this machine does not see what the errand reads."""
+        bench = self._bench
+        if bench.home.is_dir():
+            os.chdir(bench.home)
+        if not bench.token.exists():
+            raise DataError(
+                f"{self._errand.name}: {self._errand.folder} is not seen by a worker on {socket.gethostname()}; "
+                "put the run on storage that all nodes share (--out)"
+            )
+        torch.set_num_threads(bench.threads)
+        self._do = self._errand.begin(torch.device(bench.device))
+
+    def do(self, index: int, part: Any) -> Any:
+        """One part; what it tells goes to the mailbox under the part's index."""
+        report = Report(job=str(index), wire=self._wire)
+        with report.task(self._errand.name, 0, "units") as bar:
+            result = self._do(part, bar.update)
+        # All that was said of a part arrives before its result.
+        self._wire.wait()
+        return result
+
+
+@frozen(kw_only=True, eq=False)
+class _Busy:
+    """An actor, and the part that it does; None while it begins."""
+
+    actor: Any
+    index: int | None
+
+
+@define(kw_only=True)
+class Mapping(Generic[PartT, ResultT]):
+    """``at_once`` workers that each reserve what ``room`` says; see ``Mapper``.
+
+    A worker that is lost is replaced if there is room for another, and its part done again, ``max_failures`` times.
+    """
+
+    there: Cluster
+    room: Room
+    at_once: int
+    max_failures: int
+    bench: Bench
+    _busy: dict[Any, _Busy] = field(factory=dict, init=False)
+    _idle: list[Any] = field(factory=list, init=False)
+    _losses: Counter[int | None] = field(factory=Counter, init=False)
+
+    def run(
+        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+    ) -> Generator[tuple[int, ResultT]]:
+        """See ``Mapper.map``."""
+        mailbox = self.there.mailbox()
+        begin = partial(self._begin, ray.put(errand), mailbox)
+        todo, left = deque(range(len(parts))), len(parts)
+        try:
+            for _ in range(self.at_once):
+                begin()
+            while left:
+                ready, _ = ray.wait(list(self._busy), timeout=_SECONDS_BETWEEN_LOOKS)
+                self._tell(mailbox, tell)
+                for reference in ready:
+                    busy = self._busy.pop(reference)
+                    try:
+                        result = ray.get(reference)
+                    except RayTaskError as error:
+                        raise self._said(errand, error) from None
+                    except RayError as error:
+                        self._lost(errand, busy, error)
+                        if busy.index is not None:
+                            todo.appendleft(busy.index)
+                            tell(busy.index, 0)
+                        if self._idle and todo:
+                            self._next(self._idle.pop(), todo, parts)
+                        else:
+                            self._replace(begin)
+                        continue
+                    # The next part first: while the result is taken in, the worker has something to do.
+                    self._next(busy.actor, todo, parts)
+                    if busy.index is not None:
+                        left -= 1
+                        yield busy.index, result
+        finally:
+            for actor in (mailbox, *self._idle, *(busy.actor for busy in self._busy.values())):
+                _kill(actor)
+
+    def _begin(self, errand: Any, mailbox: Any) -> None:
+        need = dict(self.room.need)
+        actor = (
+            ray.remote(Hand)
+            .options(
+                num_cpus=need.pop("CPU", 0),
+                num_gpus=need.pop("GPU", 0),
+                resources=need,
+                max_restarts=0,
+                scheduling_strategy="SPREAD",
+            )
+            .remote(errand, self.bench, mailbox)
+        )
+        self._busy[actor.begin.remote()] = _Busy(actor=actor, index=None)
+
+    def _next(self, actor: Any, todo: deque[int], parts: Sequence[PartT]) -> None:
+        if todo:
+            index = todo.popleft()
+            self._busy[actor.do.remote(index, parts[index])] = _Busy(actor=actor, index=index)
+        else:
+            # Not sent away: should another worker be lost, its part is done here.
+            self._idle.append(actor)
+
+    def _tell(self, mailbox: Any, tell: Callable[[int, int], None]) -> None:
+        under_way = {str(busy.index) for busy in self._busy.values()}
+        for event in self.there.call(mailbox.take):
+            if isinstance(event, Moved) and event.job in under_way:
+                tell(int(event.job), event.done)
+
+    def _lost(self, errand: Errand[PartT, ResultT], busy: _Busy, error: RayError) -> None:
+        _kill(busy.actor)
+        self._losses[busy.index] += 1
+        if self._losses[busy.index] > self.max_failures:
+            what = "while it began" if busy.index is None else f"with part {busy.index}"
+            raise MixvelError(
+                f"{errand.name}: a worker was lost {what} {self._losses[busy.index]} times, at last by "
+                f"{_first_line(error)}; finished parts are kept: run the same line again to go on, or raise "
+                "launcher.max_failures"
+            )
+
+    def _replace(self, begin: Callable[[], None]) -> None:
+        """One more worker, if a node has room. Raises RecipeError where none has and nobody is left."""
+        held = sum(node.holds(self.room.need) for node in self.there.nodes)
+        if held > len(self._busy):
+            begin()
+        elif not self._busy:
+            self.room.jobs(self.there.nodes)
+            begin()
+
+    def _said(self, errand: Errand[PartT, ResultT], error: RayTaskError) -> MixvelError:
+        cause = cause_of(error)
+        if isinstance(cause, MixvelError):
+            return cause
+        return MixvelError(f"{errand.name}: a worker failed by {_first_line(cause)}; finished parts are kept")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+
+
+def _kill(actor: Any) -> None:
+    # It may be dead already, or the cluster gone.
+    with suppress(RayError, RuntimeError, ValueError):
+        ray.kill(actor)
