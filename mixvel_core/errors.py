@@ -43,6 +43,10 @@ class DataError(MixvelError):
     exit_code = 3
 
 
+class AbsentError(DataError):
+    """What a recipe names is not on this machine; the message names the way to get it. Nothing else is worth saying."""
+
+
 class ArtifactError(MixvelError):
     """A file of a run folder is damaged, foreign, or from another recipe."""
 

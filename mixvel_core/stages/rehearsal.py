@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from attrs import field, frozen
 
-from mixvel_core.errors import DataError, MixvelError, RecipeError
+from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.progress import Silent
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard
@@ -31,7 +31,7 @@ def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     """The data of a recipe in shards, once every plugin that will meet them has said that it can.
 
     Raises:
-        DataError: no data, or no partition of them.
+        DataError: no data, or no partition of them, or weights that are not there.
         RecipeError: plugins cannot work with these data; a line for each problem.
     """
     if recipe.data is None or recipe.partition is None:
@@ -113,5 +113,7 @@ class _Problems:
         """What a plugin says in the block is noted, behind ``where``, and the next one is asked."""
         try:
             yield
+        except AbsentError:
+            raise
         except MixvelError as error:
             self.lines.extend(where + line for line in str(error).splitlines())

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.errors import DataError
+from mixvel_core.errors import AbsentError
 from mixvel_foreign.tensor_files import model_files, read_json_of
 
 STEM = "diffusion_pytorch_model"
@@ -51,13 +51,13 @@ def scheduler_file(path: Path, scheduler: Path | None) -> Path:
     places = [path / "scheduler", path, path.parent / "scheduler"]
     found = next((place / SCHEDULER for place in places if (place / SCHEDULER).is_file()), None)
     if found is None:
-        raise DataError(f"{path}: holds no {SCHEDULER}; say in `scheduler` where the one of its training is")
+        raise AbsentError(f"{path}: holds no {SCHEDULER}; say in `scheduler` where the one of its training is")
     return found
 
 
 def _check_there(path: Path) -> None:
     if not path.is_dir():
-        raise DataError(
+        raise AbsentError(
             f"{path}: no such folder; download one with `hf download OWNER/NAME --local-dir {path}`, or save "
             "yours with save_pretrained"
         )

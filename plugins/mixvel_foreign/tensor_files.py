@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mixvel_core.errors import DataError
+from mixvel_core.errors import AbsentError, DataError
 
 _SHOWN = 3
 
@@ -25,7 +25,7 @@ def read_json_of(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file; download the whole folder, or name the right one") from None
+        raise AbsentError(f"{path}: no such file; download the whole folder, or name the right one") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}); download it again") from None
     if not isinstance(found, dict):
@@ -52,15 +52,15 @@ def model_files(folder: Path, stem: str, convert: str) -> list[Path]:
                 raise DataError(f"{index}: {name!r} is not the name of a safetensors file in its folder")
         return [folder / name for name in parts]
     if (folder / f"{stem}.bin").is_file():
-        raise DataError(f"{folder}: holds its weights as a pickle, which is not read; if you trust it: {convert}")
-    raise DataError(f"{folder}: holds no {stem}.safetensors; download the whole folder, or name the right one")
+        raise AbsentError(f"{folder}: holds its weights as a pickle, which is not read; if you trust it: {convert}")
+    raise AbsentError(f"{folder}: holds no {stem}.safetensors; download the whole folder, or name the right one")
 
 
 def files_in(place: Path) -> list[Path]:
     """A safetensors file, or all of a folder. Raises DataError where there is none."""
     files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
     if not files:
-        raise DataError(f"{place}: no safetensors file there; convert the weights with safetensors.torch.save_file")
+        raise AbsentError(f"{place}: no safetensors file there; convert the weights with safetensors.torch.save_file")
     return files
 
 
