@@ -1,4 +1,4 @@
-"""Sessions: tests, typecheck, lint, external, bench. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, typecheck, lint, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
 
 All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
 the project's metadata or pins change.
@@ -78,3 +78,9 @@ def external(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Ratios measured on this machine, into bench.json and docs/benchmarks.md; arguments name groups."""
     session.run(str(shared(session) / "python"), "tests/bench/run.py", *session.posargs, external=True)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Kills, damaged files, bad recipes, in numbers: the table of docs/reliability.md; arguments are NAME or NAME=COUNT."""
+    session.run(str(shared(session) / "python"), "tests/soak/run.py", *session.posargs, env=ONE_THREAD, external=True)

@@ -84,7 +84,7 @@ def known_limits(family: ExpertFamily) -> None:
     for made in made_experts(family):
         if not made.exact:
             continue
-        x = torch.from_numpy(to_float(made.problem.shards[0].items[:4])).double()
+        x = torch.tensor(to_float(made.problem.shards[0].items[:4])).double()
         at_data = gap(made.expert.denoise(x, x.new_zeros(len(x))), x)
         require(
             at_data < 1e-2,
@@ -130,7 +130,7 @@ def moments(family: ExpertFamily) -> None:
         shared = made.expert.moments
         if shared is None:
             continue
-        items = torch.from_numpy(to_float(made.problem.shards[0].items[:])).double()
+        items = torch.tensor(to_float(made.problem.shards[0].items[:])).double()
         fix = "share mean and variance of each coordinate over the shard's items, in the scale that `to_float` gives"
         for name, value in (("mean", shared.mean), ("variance", shared.variance)):
             require(

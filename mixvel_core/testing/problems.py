@@ -64,8 +64,10 @@ class Rows:
         return len(self.array)
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
-        # A copy: what a component does to it is its own business.
-        return np.array(self.array[rows])
+        # As the shards of a run are, mapped from a file for reading only.
+        found = np.array(self.array[rows])
+        found.setflags(write=False)
+        return found
 
 
 @frozen(kw_only=True, eq=False)

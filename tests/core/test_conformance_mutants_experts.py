@@ -63,7 +63,7 @@ class Gauss:
         return None
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        items = torch.from_numpy(to_float(shard.items[:])).double()
+        items = torch.tensor(to_float(shard.items[:])).double()
         return self.kept({"mean": items.mean(0), "variance": items.var(0, unbiased=False)})
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> GaussExpert:

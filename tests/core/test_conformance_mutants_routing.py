@@ -90,7 +90,7 @@ class NearFamily:
         return {}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        means = torch.stack([torch.from_numpy(to_float(shard.items[:])).mean(0) for shard in shards])
+        means = torch.stack([torch.tensor(to_float(shard.items[:])).mean(0) for shard in shards])
         return {} if self.forget else {"means": means}
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Any:

@@ -46,7 +46,7 @@ class CoresetFamily:
         chosen = [to_float(shard.items[_evenly(shard.count, self.items)]) for shard in shards]
         spread = float(np.mean([items.std(axis=0).mean() for items in chosen])) + 1e-3
         dimension = min(chosen[0][0].size, 8)
-        found = {f"items.{k}": torch.from_numpy(items) for k, items in enumerate(chosen)}
+        found = {f"items.{k}": torch.tensor(items) for k, items in enumerate(chosen)}
         return found | {"bandwidth": torch.tensor(spread * self.items ** (-1.0 / (4 + dimension)))}
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> CoresetRouter:
