@@ -16,6 +16,8 @@ Kind: TypeAlias = Literal["exact", "sliced"]
 
 EXACT_UP_TO = 2000
 """Points a side; the table of costs has its square."""
+FEW = 256
+"""Points a side up to which potentials are found in rounds of their square, which may be as many as points."""
 PROJECTIONS = 1024
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -95,11 +97,11 @@ class _Solved:
 
 def _solved(x: np.ndarray, y: np.ndarray) -> _Solved:
     costs = _squared_distances(x, y)
-    return _assigned(x, y, costs) if len(x) == len(y) else _spread(x, y, costs)
+    return _assigned(x, y, costs) if len(x) == len(y) <= FEW else _spread(x, y, costs)
 
 
 def _assigned(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> _Solved:
-    """Sets of one size: some permutation is optimal."""
+    """Small sets of one size: some permutation is optimal."""
     from scipy.optimize import linear_sum_assignment
 
     _, to = linear_sum_assignment(costs)
@@ -120,7 +122,7 @@ def _assigned(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> _Solved:
 
 
 def _spread(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> _Solved:
-    """Sets of two sizes: points are divided."""
+    """Sets of any sizes: points may be divided."""
     # Two seconds of import or more, paid by those alone who need it.
     import ot
 

@@ -82,7 +82,7 @@ def test_pairs_are_resampled_together() -> None:
     assert apart.high - apart.low > 0.1
 
 
-@pytest.mark.parametrize("sizes", [(60, 60), (60, 45)])
+@pytest.mark.parametrize("sizes", [(60, 60), (60, 45), (300, 300)])
 def test_potentials_prove_the_distance(sizes: tuple[int, int]) -> None:
     """Whatever f_i + g_j <= c_ij allows is below W_2^2 (Kantorovich), and theirs reaches it."""
     x, y = normals(sizes[0], 8, 3), 1 + 2 * normals(sizes[1], 9, 3)
