@@ -64,9 +64,9 @@ class Rows:
         return len(self.array)
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
-        # As the shards of a run are, mapped from a file for reading only.
+        # As arrays mapped from a file for reading only answer: chosen rows are a copy, slices cannot be written.
         found = np.array(self.array[rows])
-        found.setflags(write=False)
+        found.setflags(write=not isinstance(rows, slice))
         return found
 
 
