@@ -82,5 +82,5 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Kills, damaged files, bad recipes, in numbers: the table of docs/reliability.md; arguments are NAME or NAME=COUNT."""
+    """Kills, damaged files, bad recipes, counted: the table of docs/reliability.md; arguments: NAME or NAME=COUNT."""
     session.run(str(shared(session) / "python"), "tests/soak/run.py", *session.posargs, env=ONE_THREAD, external=True)
