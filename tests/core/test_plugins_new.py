@@ -14,6 +14,8 @@ from command import Command
 from mixvel_core.plugin.definition import KINDS
 
 ROOT = Path(__file__).parents[2]
+EDITABLE = "ignore:Module already imported so cannot be rewritten"
+"""Said of the finder of an editable mixvel; of wheels there is nothing to say."""
 
 
 @pytest.fixture
@@ -36,7 +38,20 @@ def test_they_pass_their_own_tests(projects: list[Path]) -> None:
     sources = os.pathsep.join(str(project / "src") for project in projects)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", "."),
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                "-W",
+                "error",
+                "-W",
+                EDITABLE,
+                "--rootdir",
+                ".",
+            ),
             *("-c", os.devnull, "--import-mode=importlib", *(str(project / "tests") for project in projects)),
         ],
         capture_output=True,
