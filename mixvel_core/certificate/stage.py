@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict, evolve
+from attrs import asdict
 
 from mixvel_core.certificate.measured import AlongFlow, along_flow, epsilons
 from mixvel_core.certificate.oracle import Oracle, oracle_of
@@ -234,7 +234,7 @@ def _takeovers(found: Sequence[Travelled], setting: Setting) -> list[dict[str, A
 
 
 def _told(found: Transport) -> dict[str, Any]:
-    return asdict(evolve(found, n=list(found.n)))
+    return {**asdict(found), "n": list(found.n)}
 
 
 def _finite(value: float | None) -> float | None:

@@ -158,4 +158,5 @@ def _row(one: Increment) -> dict[str, Any]:
 
 
 def _norms(x: Tensor) -> Tensor:
-    return x.flatten(1).norm(dim=1)
+    norms: Tensor = x.flatten(1).norm(dim=1)
+    return norms

@@ -65,25 +65,22 @@ def _print(made: Certificate) -> None:
     typer.echo(
         f"R = {about['R']:.4g} ({about['R is']}), D = {about['D']}, K = {about['K']}, delta = {about['delta']:g}\n"
     )
-    header = ("", "paper", "sharp", "measured", "what", "where")
-    print_table(header, [_constant(row) for row in made.constants])
+    constants = ("", "paper", "sharp", "measured", "what", "where")
+    print_table(constants, [_constant(row) for row in made.constants])
     typer.echo("\nTheorem 8: W_2 between exact and sampled points at delta")
-    header = ("selector", "integrator", "steps", "paper", "sharp", *NOISES)
-    print_table(header, [_distance(row) for row in made.distances])
+    distances = ("selector", "integrator", "steps", "paper", "sharp", *NOISES)
+    print_table(distances, [_distance(row) for row in made.distances])
     typer.echo(
         f"two exact sets of {made.floor['n'][0]} points are {made.floor['value']:.3g} apart; bounds above the data's "
         f"diameter {made.diameter:.3g} are vacuous"
     )
     typer.echo("\nError budget: parts of the mean square increment at the largest step count")
-    print_table(
-        ("selector", "integrator", "t", *PARTS, "mean square error", "dominant"),
-        [_part(row) for row in _thinned(made.budget)],
-    )
+    budget = ("selector", "integrator", "t", *PARTS, "mean square error", "dominant")
+    print_table(budget, [_part(row) for row in _thinned(made.budget)])
     typer.echo("\nWhere the networks take over")
     print_table(("selector", "integrator", ""), [(r["selector"], r["integrator"], r["says"]) for r in made.takeover])
     typer.echo("\nEpsilon: the paper assumes sup, training gives RMS (of the experts weighed by the posterior)")
-    header = ("t", "er sup", "er rms", "ec sup", "ec rms")
-    print_table(header, [_epsilon(row) for row in made.epsilon])
+    print_table(("t", "er sup", "er rms", "ec sup", "ec rms"), [_epsilon(row) for row in made.epsilon])
 
 
 def told(log10: float | None) -> str:

@@ -30,7 +30,7 @@ class Spoilt:
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         m: Tensor = self.expert.denoise(x, t)
-        return m + self.by / x.shape[1] ** 0.5
+        return m + float(self.by / x.shape[1] ** 0.5)
 
 
 @frozen(kw_only=True)

@@ -15,7 +15,8 @@ from mixvel_vp.cosine import Cosine
 
 
 def largest(J: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.svdvals(J)[..., 0]
+    values: torch.Tensor = torch.linalg.svdvals(J)
+    return values[..., 0]
 
 
 @pytest.mark.parametrize("schedule", all_schedules())
