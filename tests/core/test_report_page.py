@@ -243,6 +243,7 @@ def test_losses_appear_where_something_was_trained(vectors: Scored, tmp_path: Pa
 def test_numbers_are_those_of_the_scores(vectors: Scored, vectors_report: Report) -> None:
     found = json.loads(vectors_report.json_path.read_text())
     assert set(found) == {
+        "smoke",
         "table",
         "floors",
         "noise",
