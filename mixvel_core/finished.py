@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mixvel_core.errors import UsageError
 from mixvel_core.plugin.registry import load_registry
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.model import Recipe, SampleOptions
 from mixvel_core.recipe.resolve import load_recipe
 from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.partition import partition_unit, stored_shards
-from mixvel_core.stages.sample import Draw, Loaded, Models, write_samples
+from mixvel_core.stages.sample import Draw, Loaded, Models, ModelsSource, write_samples
 from mixvel_core.stages.shards import Shards
+from mixvel_core.stages.spread import Lot, mapper_of, spread
+
+if TYPE_CHECKING:
+    from mixvel_core.sampling.sampler import Samples
 
 
 @frozen(kw_only=True)
@@ -79,7 +84,6 @@ def sample_run(
     Returns:
         The files written: arrays (NPZ) and, where items are images, a picture (PNG).
     """
-    from mixvel_core.device import threads
     from mixvel_core.pictures import grid, is_image, save_png
 
     finished = open_finished(folder, overrides)
@@ -98,10 +102,32 @@ def sample_run(
         router=None if monolith else router or names[0],
         weights=options.weights,
     )
+    samples = _drawn(finished, draw, options, progress)
+    source = "monolith" if monolith else f"{draw.router}-{draw.selector.name}"
+    stem = f"{source}-{draw.integrator.name}-{draw.steps}-seed-{draw.seed}"
+    write_samples(out / f"{stem}.npz", samples)
+    files = [out / f"{stem}.npz"]
+    shape = tuple(samples.x.shape[1:])
+    if is_image(shape):
+        side = shape[-1]
+        picture = grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // side))
+        save_png(picture, out / f"{stem}.png")
+        files.append(out / f"{stem}.png")
+    return files
+
+
+def _drawn(finished: Finished, draw: Draw, options: SampleOptions, progress: Progress) -> Samples:
+    if options.launcher is not None:
+        lot = Lot(label="sample", what=draw, count=options.count, steps=draw.steps, seed=draw.seed)
+        source = ModelsSource(models=finished.models, options=options, folder=finished.folder.absolute())
+        [(_, drawn)] = spread(source, [lot], mapper_of(options.launcher), options.batch, progress)
+        return drawn.samples
+    from mixvel_core.device import threads
+
     loaded = Loaded(finished.models, options)
     sampler = loaded.sampler(draw)
     with threads(options.threads), progress.task("sample", options.count * draw.steps, "image steps") as bar:
-        samples = sampler.sample(
+        return sampler.sample(
             count=options.count,
             shape=loaded.shape,
             seed=draw.seed,
@@ -109,13 +135,3 @@ def sample_run(
             device=loaded.device,
             on_step=bar.update,
         )
-    source = "monolith" if monolith else f"{draw.router}-{draw.selector.name}"
-    stem = f"{source}-{draw.integrator.name}-{draw.steps}-seed-{draw.seed}"
-    write_samples(out / f"{stem}.npz", samples)
-    files = [out / f"{stem}.npz"]
-    if is_image(loaded.shape):
-        side = loaded.shape[-1]
-        picture = grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // side))
-        save_png(picture, out / f"{stem}.png")
-        files.append(out / f"{stem}.png")
-    return files

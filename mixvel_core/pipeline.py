@@ -62,7 +62,15 @@ class Run:
         if stage == "sample":
             return
         recipe = self.recipe
-        scores = evaluate(samples, shards, recipe.evaluate, self.folder, self.progress, smoke=recipe.smoke)
+        scores = evaluate(
+            samples,
+            shards,
+            recipe.evaluate,
+            self.folder,
+            self.progress,
+            smoke=recipe.smoke,
+            launcher=recipe.sample.launcher,
+        )
         if stage == "evaluate":
             return
         report(self.recipe, shards, samples, scores, self.folder, self.progress)

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
 from mixvel_core.files import replacing, write_json
-from mixvel_core.protocols import Progress
+from mixvel_core.protocols import Mapper, Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
 from mixvel_core.recipe.use import RouterUse
 from mixvel_core.stages.experts import ExpertStage
 from mixvel_core.stages.shards import Shards, StoredShard
+from mixvel_core.stages.spread import Lot, mapper_of, spread
 from mixvel_core.stages.unit import Unit, key_of
 from mixvel_core.training.drawn import DrawnOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from mixvel_core.sampling.residency import Residency
+    from mixvel_core.sampling.sampler import Sampler
 
 
 def drawn_options(router: RouterUse) -> DrawnOptions | None:
@@ -51,7 +58,7 @@ class DrawnStage:
     """How samples of all experts are made, each expert's a unit of its own.
 
     ``experts``: their stages. ``seed``: the recipe's root seed. ``folder``: where the samples go. ``sample``: for the
-    batch and the threads, which change no sample.
+    batch, the threads and the launcher, which change no sample.
     """
 
     experts: tuple[ExpertStage, ...]
@@ -85,11 +92,44 @@ class DrawnStage:
 
         Raises SamplingError where an expert's samples are not finite.
         """
-        for stage, count in self._shares():
+        todo = [(stage, count) for stage, count in self._shares() if not self._unit(stage, count).is_done()]
+        if self.sample.launcher is not None:
+            self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
+            return
+        for stage, count in todo:
             unit = self._unit(stage, count)
-            if not unit.is_done():
-                unit.clear()
-                self._keep(unit, stage, self._draw(stage, count, progress))
+            unit.clear()
+            self._keep(unit, stage, self._draw(stage, count, progress))
+
+    def _draw_apart(self, todo: Sequence[tuple[ExpertStage, int]], mapper: Mapper, progress: Progress) -> None:
+        lots = [
+            Lot(
+                label=f"draw {stage.name}",
+                what=index,
+                count=count,
+                steps=self.options.steps,
+                seed=self._seed(stage),
+                unit=self._unit(stage, count),
+            )
+            for index, (stage, count) in enumerate(todo)
+        ]
+        source = ExpertsSource(
+            stages=tuple(stage for stage, _ in todo),
+            options=self.options,
+            threads=self.sample.threads,
+            folder=self.folder.parent,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for index, drawn in spread(source, lots, mapper, self.sample.batch, progress):
+            stage, count = todo[index]
+            unit = self._unit(stage, count)
+            unit.clear()
+            self._keep(unit, stage, drawn.samples.x.float().numpy())
+
+    def _seed(self, stage: ExpertStage) -> int:
+        from mixvel_core.randomness import key
+
+        return key(self.seed, "drawn", stage.shard.index)
 
     def _shares(self) -> list[tuple[ExpertStage, int]]:
         counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
@@ -106,38 +146,25 @@ class DrawnStage:
 
     def _draw(self, stage: ExpertStage, count: int, progress: Progress) -> np.ndarray:
         from mixvel_core.device import best_device, threads
-        from mixvel_core.randomness import key
-        from mixvel_core.sampling.alone import Alone
-        from mixvel_core.sampling.sampler import Sampler
 
         device = best_device()
-        [stored] = stage.artifact.parts
-        sampler = Sampler(
-            schedule=stage.schedule.build(),
-            experts=(stored.load(device),),
-            router=Alone(),
-            selector=build("selector", "mixture"),
-            integrator=build("integrator", self.options.integrator),
-            steps=self.options.steps,
-            grid=self.options.grid,
-            delta=self.options.delta,
-        )
+        opened = OpenedExperts(stages=(stage,), options=self.options, device=device)
         label = f"draw {stage.name}"
         with threads(self.sample.threads), progress.task(label, count * self.options.steps, "image steps") as bar:
-            samples = sampler.sample(
+            samples = opened.sampler(0).sample(
                 count=count,
-                shape=stage.shard.shape,
-                seed=key(self.seed, "drawn", stage.shard.index),
+                shape=opened.shape,
+                seed=self._seed(stage),
                 batch=self.sample.batch,
                 device=device,
                 on_step=bar.update,
             )
         x: np.ndarray = samples.x.float().cpu().numpy()
-        if not np.isfinite(x).all():
-            raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         return x
 
     def _keep(self, unit: Unit, stage: ExpertStage, x: np.ndarray) -> None:
+        if not np.isfinite(x).all():
+            raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = unit.folder / "items.npy"
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, to_uint8(x) if self.options.store == "uint8" else x, allow_pickle=False)
@@ -149,6 +176,58 @@ class DrawnStage:
         }
         write_json(unit.folder / "shard.json", about)
         unit.close([path.name, "shard.json"])
+
+
+@frozen(kw_only=True)
+class ExpertsSource:
+    """Experts to be sampled alone, by their place in ``stages``. ``folder``: where all of them lie below."""
+
+    stages: tuple[ExpertStage, ...]
+    options: DrawnOptions
+    threads: int | None
+    folder: Path
+
+    def open(self, device: torch.device) -> OpenedExperts:
+        """The experts on a device."""
+        return OpenedExperts(stages=self.stages, options=self.options, device=device)
+
+
+@frozen(kw_only=True)
+class OpenedExperts:
+    """The expert that is sampled is in memory, no other."""
+
+    stages: tuple[ExpertStage, ...]
+    options: DrawnOptions
+    device: torch.device
+    _room: Residency = field(factory=lambda: _room(), init=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.stages[0].shard.shape
+
+    def sampler(self, index: int) -> Sampler:
+        """Of the expert in place ``index``."""
+        from mixvel_core.sampling.alone import Alone
+        from mixvel_core.sampling.sampler import Sampler
+
+        [stored] = self.stages[index].artifact.parts
+        return Sampler(
+            schedule=self.stages[index].schedule.build(),
+            experts=(self._room.get(index, lambda: stored.load(self.device)),),
+            router=Alone(),
+            selector=build("selector", "mixture"),
+            integrator=build("integrator", self.options.integrator),
+            steps=self.options.steps,
+            grid=self.options.grid,
+            delta=self.options.delta,
+        )
+
+
+def _room() -> Residency:
+    from mixvel_core.sampling.residency import Residency
+
+    return Residency(limit=1)
 
 
 def drawn_folder(run: Path, options: DrawnOptions) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import asdict, frozen
@@ -13,13 +14,18 @@ from mixvel_core.errors import DataError
 from mixvel_core.field.floats import Floats
 from mixvel_core.field.gathered import Chosen
 from mixvel_core.files import read_json, write_json
-from mixvel_core.protocols import Items, Metric, Progress, ReferenceMetric, Score, Scorer
+from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Scorer
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import EvaluateOptions
+from mixvel_core.recipe.use import LauncherUse
 from mixvel_core.stages.real import real_items
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
+from mixvel_core.stages.spread import mapper_of
 from mixvel_core.stages.unit import Unit, key_of
+
+if TYPE_CHECKING:
+    import torch
 
 
 @frozen(kw_only=True)
@@ -41,6 +47,7 @@ def evaluate(
     progress: Progress,
     *,
     smoke: bool = False,
+    launcher: LauncherUse | None = None,
 ) -> Scores:
     """Scores every set of samples against the same real items.
 
@@ -54,6 +61,7 @@ def evaluate(
         folder: of the run; ``scores.json`` and its record go there.
         progress: a bar over sets of samples.
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
+        launcher: whose workers score, each one set by one metric at a time; this process if None.
     """
     unit = Unit(
         folder=folder,
@@ -62,7 +70,8 @@ def evaluate(
     )
     path = folder / "scores.json"
     if not unit.is_done():
-        write_json(path, asdict(_scores(samples, shards, options, progress, {"smoke": "toy size"} if smoke else {})))
+        stated = {"smoke": "toy size"} if smoke else {}
+        write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
         unit.close([path.name])
     found = read_json(path)
     return Scores(rows=tuple(found["rows"]), floors=tuple(found["floors"]), noise=tuple(found["noise"]))
@@ -72,41 +81,107 @@ def _scores(
     samples: Sequence[StoredSamples],
     shards: Shards,
     options: EvaluateOptions,
+    folder: Path,
     progress: Progress,
     stated: Mapping[str, str],
+    launcher: LauncherUse | None,
 ) -> Scores:
-    real = real_items(options, shards.parts)
-    if real is None:
+    if options.data is None and not shards.are_here:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
-    if len(real) < 2:
-        raise DataError(f"{len(real)} item in all: too few to compare samples with; take more data")
-    count = min(len(samples[0].array("x")), len(real) // 2)
-    rng = np.random.default_rng(options.seed)
-    order = rng.permutation(len(real))
-    last = 2 * count if options.reference == "same" else len(real)
-    held_out = Floats(source=Chosen(source=real, rows=order[:count]))
-    reference = Floats(source=Chosen(source=real, rows=order[count:last]))
-    noise = rng.standard_normal(held_out.shape, np.float32)
-    rows: list[dict[str, Any]] = []
-    with progress.task("evaluate", len(samples) + 2, "sets") as bar:
-        # The reference is read once, by the metrics that can: its features may take longer than all samples'.
-        scorers = [_scorer(use.build(), reference) for use in options.metrics]
-        floors = [_plain(score, stated) for scorer in scorers for score in scorer.scores(held_out)]
-        bar.update(1)
-        unstructured = [_plain(score, stated) for scorer in scorers for score in scorer.scores(noise)]
-        bar.update(2)
-        for done, one in enumerate(samples, start=3):
-            x = one.array("x")[:count]
-            about = {
-                "method": one.draw.method,
-                "steps": one.draw.steps,
-                "seed": one.draw.seed,
-                "evaluations": float(one.array("evaluations").mean()),
-            }
-            rows += [{**about, **_plain(score, stated)} for scorer in scorers for score in scorer.scores(x)]
+    errand = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
+    sets = (FLOOR, NOISE, *range(len(samples)))
+    if launcher is None:
+        found = _in_turn(errand, sets, progress)
+    else:
+        found = _spread(errand, sets, mapper_of(launcher), progress)
+    plain_scores = [[_plain(score, stated) for scores in by_metric for score in scores] for by_metric in found]
+    floors, noise, *others = plain_scores
+    rows = [{**_about(one), **score} for one, scores in zip(samples, others, strict=True) for score in scores]
+    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
+
+
+def _about(one: StoredSamples) -> dict[str, Any]:
+    return {
+        "method": one.draw.method,
+        "steps": one.draw.steps,
+        "seed": one.draw.seed,
+        "evaluations": float(one.array("evaluations").mean()),
+    }
+
+
+def _in_turn(errand: _Scoring, sets: Sequence[int], progress: Progress) -> list[list[Sequence[Score]]]:
+    """The scores of each set by each metric."""
+    score, found = errand.begin(None), []
+    with progress.task("evaluate", len(sets), "sets") as bar:
+        for done, one in enumerate(sets, start=1):
+            found.append([score((one, metric), _nobody) for metric in range(len(errand.options.metrics))])
             bar.update(done)
-    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(unstructured))
+    return found
+
+
+def _spread(errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress) -> list[list[Sequence[Score]]]:
+    """The same by the workers of a launcher. A metric at a time: who has read the reference for it goes on with it."""
+    metrics = len(errand.options.metrics)
+    parts = [(one, metric) for metric in range(metrics) for one in sets]
+    found: dict[tuple[int, int], Sequence[Score]] = {}
+    with (
+        progress.task("evaluate", len(sets), "sets") as bar,
+        closing(mapper.map(errand, parts, _nobody)) as results,
+    ):
+        for index, scores in results:
+            found[parts[index]] = scores
+            bar.update(len(found) // metrics)
+    return [[found[one, metric] for metric in range(metrics)] for one in sets]
+
+
+def _nobody(*moved: int) -> None:
+    """A score is told of when it is there."""
+
+
+FLOOR, NOISE = -2, -1
+"""Sets besides samples 0, 1, ...: real items that were held out, and pure noise."""
+
+
+@frozen(kw_only=True)
+class _Scoring:
+    """Sets by metrics; a part is the index of a set and that of a metric."""
+
+    samples: tuple[StoredSamples, ...]
+    shards: Shards
+    options: EvaluateOptions
+    folder: Path
+    name: str = "evaluate"
+
+    def begin(self, device: torch.device | None) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
+        """Metrics choose their own device. Each reads the reference once: its features may take longer than all
+        samples'."""
+        real = self._real()
+        count = min(len(self.samples[0].array("x")), len(real) // 2)
+        rng = np.random.default_rng(self.options.seed)
+        order = rng.permutation(len(real))
+        last = 2 * count if self.options.reference == "same" else len(real)
+        held_out = Floats(source=Chosen(source=real, rows=order[:count]))
+        reference = Floats(source=Chosen(source=real, rows=order[count:last]))
+        noise = rng.standard_normal(held_out.shape, np.float32)
+        scorers: dict[int, Scorer] = {}
+
+        def score(part: tuple[int, int], tell: Callable[[int], None]) -> Sequence[Score]:
+            one, metric = part
+            if metric not in scorers:
+                scorers[metric] = _scorer(self.options.metrics[metric].build(), reference)
+            apart: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
+            items = apart[one] if one in apart else self.samples[one].array("x")[:count]
+            return tuple(scorers[metric].scores(items))
+
+        return score
+
+    def _real(self) -> Items:
+        real = real_items(self.options, self.shards.parts)
+        if real is None or len(real) < 2:
+            found = 0 if real is None else len(real)
+            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
+        return real
 
 
 @frozen(kw_only=True)
