@@ -184,6 +184,12 @@ class ReportOptions:
     """What the report shows."""
 
     images: int = option(default=64, check=at_least(1), doc="samples shown for each method and step count")
+    calibration: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="points in each interval of time at which routers are compared with the exact posterior; absent: 128, or "
+        "64 of large data",
+    )
 
 
 @frozen(kw_only=True)

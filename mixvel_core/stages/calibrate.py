@@ -48,7 +48,12 @@ class RouterCalibrations:
 
 
 def calibrate(
-    routers: Mapping[str, StoredRouter], schedule: ScheduleUse, shards: Shards, seed: int, folder: Path
+    routers: Mapping[str, StoredRouter],
+    schedule: ScheduleUse,
+    shards: Shards,
+    seed: int,
+    folder: Path,
+    points: int | None = None,
 ) -> RouterCalibrations:
     """Measures every router that is not measured yet.
 
@@ -58,24 +63,32 @@ def calibrate(
         shards: whose items define the exact posterior.
         seed: of the points, which are the same for all routers.
         folder: of the run; ``calibration/`` is written.
+        points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
     """
+    if points is None:
+        points = _FEW if math.prod(shards.whole.items.shape) > _LARGE else _COUNT
     units = {
         name: Unit(
             folder=folder / "calibration",
-            key=key_of(router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS),
+            key=key_of(router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points),
             name=f"{name}-done",
         )
         for name, router in routers.items()
     }
     todo = [name for name, unit in units.items() if not unit.is_done()]
     if todo:
-        _measure({name: routers[name] for name in todo}, schedule, shards, seed, units)
+        _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, units)
     rows = [row for name, unit in units.items() for row in read_json(unit.folder / f"{name}.json")]
     return RouterCalibrations(rows=tuple(rows), steps=STEPS)
 
 
 def _measure(
-    stored: Mapping[str, StoredRouter], schedule: ScheduleUse, shards: Shards, seed: int, units: Mapping[str, Unit]
+    stored: Mapping[str, StoredRouter],
+    schedule: ScheduleUse,
+    shards: Shards,
+    seed: int,
+    points: int,
+    units: Mapping[str, Unit],
 ) -> None:
     import torch
 
@@ -86,7 +99,7 @@ def _measure(
     engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
     loaded = {name: router.load(device) for name, router in stored.items()}
     with torch.inference_mode():
-        found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, device)
+        found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, points, device)
     for name, rows in found.items():
         write_json(units[name].folder / f"{name}.json", rows)
         units[name].close([f"{name}.json"])
@@ -98,6 +111,7 @@ def measure(
     engine: PosteriorEngine,
     items: Items,
     seed: int,
+    count: int,
     device: torch.device,
 ) -> dict[str, list[dict[str, Any]]]:
     """The rows of each router: first on noised items, where it has no state, then along the flow."""
@@ -106,7 +120,6 @@ def measure(
     from mixvel_core.field.scale import to_float
     from mixvel_core.randomness import key, normal, permutation, uniform
 
-    count = _FEW if math.prod(items.shape) > _LARGE else _COUNT
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
     x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)

@@ -61,7 +61,7 @@ def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None
         "integrated": IntegratedRouter(rate=rate, fractions=pi),
         "prior": FixedRouter(fractions=pi),
     }
-    found = measure(routers, Cosine(), exact, items, 0, torch.device("cpu"))
+    found = measure(routers, Cosine(), exact, items, 0, 128, torch.device("cpu"))
     assert [r["points"] for r in found["exact"]] == ["noised"] * BUCKETS + ["flow"] * BUCKETS
     assert [r["points"] for r in found["integrated"]] == ["flow"] * BUCKETS
     assert max(r["total_variation"] for r in found["exact"]) < 1e-6

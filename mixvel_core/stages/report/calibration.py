@@ -74,7 +74,9 @@ def measured(inputs: Inputs) -> RouterCalibrations:
     routers = {name: stage.artifact for name, stage in stages.items() if stage.is_done()}
     if len(inputs.shards.parts) < 2 or not inputs.shards.are_here:
         routers = {}
-    return calibrate(routers, inputs.recipe.schedule, inputs.shards, inputs.recipe.seed, inputs.folder)
+    recipe = inputs.recipe
+    points = recipe.report.calibration
+    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, points)
 
 
 def values_of(row: dict[str, Any]) -> tuple[float, ...]:
