@@ -35,14 +35,28 @@ def local_lipschitz(
     """
     u = _unit(normal(key(0, "spectral"), torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype))
     found = x.new_zeros(len(x))
-    pulled = torch.func.vjp(field, x)[1] if products != "forward" else None
+    pulled = _pull(field, x) if products != "forward" else None
     for _ in range(iterations):
-        w = pulled(u)[0] if products == "backward" and pulled is not None else _pushed(field, x, u)
+        w = pulled(u) if products == "backward" and pulled is not None else _pushed(field, x, u)
         before, found = found, w.flatten(1).norm(dim=1)
         if bool(((found - before).abs() <= tolerance * found).all()):
             break
-        u = _unit(pulled(w)[0] if products == "both" and pulled is not None else w).detach()
+        u = _unit(pulled(w) if products == "both" and pulled is not None else w).detach()
     return found.detach()
+
+
+def _pull(field: PointField, x: Tensor) -> PointField:
+    """J^T at each point, as a function of vectors; the field itself is computed once."""
+    with torch.enable_grad():
+        start = x.detach().requires_grad_()
+        value = field(start)
+
+    def pulled(w: Tensor) -> Tensor:
+        # Not torch.func.vjp, which imports the compiler, two seconds of it.
+        back: Tensor = torch.autograd.grad(value, start, w, retain_graph=True)[0]
+        return back
+
+    return pulled
 
 
 def _pushed(field: PointField, x: Tensor, u: Tensor) -> Tensor:
