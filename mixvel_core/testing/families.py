@@ -38,13 +38,12 @@ _CPU = torch.device("cpu")
 
 @frozen(kw_only=True, eq=False)
 class MadeExpert:
-    """The expert of a problem's first shard, and what it was made from. ``exact``: nothing was trained."""
+    """The expert of a problem's first shard, and what it was made from."""
 
     problem: Problem
     config: ExpertConfig
     tensors: Mapping[str, Tensor]
     expert: Expert
-    exact: bool
 
 
 @frozen(kw_only=True, eq=False)
@@ -65,7 +64,7 @@ def make_expert(family: ExpertFamily, problem: Problem) -> MadeExpert:
     tensors = _plain(family.tensors(shard, trained))
     config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
     expert = family.load(config, _copy(tensors), problem.schedule)
-    return MadeExpert(problem=problem, config=config, tensors=tensors, expert=expert, exact=task is None)
+    return MadeExpert(problem=problem, config=config, tensors=tensors, expert=expert)
 
 
 def make_router(family: RouterFamily, problem: Problem) -> MadeRouter:

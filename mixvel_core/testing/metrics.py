@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mixvel_core.errors import MixvelError
+from mixvel_core.errors import ConformanceError, MixvelError
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import Metric, ReferenceMetric, Score
+from mixvel_core.protocols import Items, Metric, ReferenceMetric, Score
 from mixvel_core.testing.check import require
-from mixvel_core.testing.problems import images, vectors
+from mixvel_core.testing.problems import Rows, images, vectors
 
 
 def scores(metric: Metric) -> None:
@@ -96,6 +96,25 @@ def not_finite(metric: Metric) -> None:
             )
 
 
+def reading(metric: Metric) -> None:
+    """Sets that can only be read a block at a time get the score of arrays."""
+    for samples, reference in _sets(metric):
+        arrays = _scores(metric, samples, reference)
+        try:
+            read = _scores(metric, Rows(array=samples), Rows(array=reference))
+        except (AttributeError, TypeError) as error:
+            raise ConformanceError(
+                f"items that are no arrays are not read: {error}",
+                "sets may be larger than memory: use their shape, dtype, len, and items[rows]; items[:] is an array",
+            ) from None
+        for one, other in zip(arrays, read, strict=True):
+            require(
+                one == other,
+                f"{one.name} is {one.value!r} for arrays and {other.value!r} for the same items read from elsewhere",
+                "read the rows you need with items[rows], and compute from those alone",
+            )
+
+
 def arguments(metric: Metric) -> None:
     """Samples and reference are left alone."""
     for samples, reference in _sets(metric):
@@ -105,7 +124,7 @@ def arguments(metric: Metric) -> None:
         require(same, "samples or reference were edited in place", "copy what you want to change")
 
 
-def _scores(metric: Metric, samples: np.ndarray, reference: np.ndarray) -> Sequence[Score]:
+def _scores(metric: Metric, samples: Items, reference: Items) -> Sequence[Score]:
     if isinstance(metric, ReferenceMetric):
         return metric.against(reference).scores(samples)
     return [metric.score(samples, reference)]
@@ -134,4 +153,4 @@ def _sets(metric: Metric) -> list[tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-CHECKS = (scores, best, conditions, repeatable, not_finite, arguments)
+CHECKS = (scores, best, conditions, repeatable, not_finite, reading, arguments)

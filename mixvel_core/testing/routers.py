@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Router, RouterFamily
 from mixvel_core.testing.check import require
 from mixvel_core.testing.compare import gap, looks, near, require_finite, same_rows, untouched
@@ -33,10 +34,15 @@ def training(family: RouterFamily) -> None:
 def simplex(family: RouterFamily) -> None:
     """Weights are (B, K), not negative, of sum 1 and finite, all the way from t = 1 to t = 0."""
     for made in made_routers(family):
-        for problem_router in (made, _single(family, made)):
-            K = len(problem_router.config.fractions)
-            for time, a in zip(_TIMES, _along(problem_router), strict=True):
-                _require_simplex(a, K, time)
+        K = len(made.config.fractions)
+        for time, a in zip(_TIMES, _along(made), strict=True):
+            _require_simplex(a, K, time)
+        try:
+            single = _along(make_router(family, made.problem.first(1)))
+        except MixvelError:
+            continue  # a router that was trained elsewhere is of its own number of experts
+        for time, a in zip(_TIMES, single, strict=True):
+            _require_simplex(a, 1, time)
 
 
 def state(family: RouterFamily) -> None:
@@ -134,11 +140,6 @@ def _require_simplex(a: Tensor, K: int, time: float) -> None:
         f"the weights of a point {where} sum to {worst:.6g}, not to 1",
         "divide each row by its sum",
     )
-
-
-def _single(family: RouterFamily, made: MadeRouter) -> MadeRouter:
-    """The router of the first shard alone."""
-    return make_router(family, made.problem.first(1))
 
 
 def _points(made: MadeRouter) -> Tensor:

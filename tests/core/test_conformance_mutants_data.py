@@ -137,7 +137,11 @@ class MeanDistance:
     change: Callable[[Score, np.ndarray, np.ndarray], Score] = lambda score, samples, reference: score
     refuses: bool = True
 
-    def score(self, samples: np.ndarray, reference: np.ndarray) -> Score:
+    reads: bool = True
+
+    def score(self, samples: Any, reference: Any) -> Score:
+        if self.reads:
+            samples, reference = samples[:], reference[:]
         if self.refuses and not np.isfinite(samples).all():
             raise SamplingError("metric mean-distance: samples are not finite")
         value = float(np.linalg.norm(samples.mean(0) - reference.mean(0)))
@@ -170,6 +174,7 @@ METRICS: list[tuple[str, MeanDistance, str, str]] = [
     ("infinite", MeanDistance(change=lambda s, a, b: evolve(s, value=float("inf"))), "scores", "is inf"),
     ("no name", MeanDistance(change=lambda s, a, b: evolve(s, name="")), "scores", "a score has no name"),
     ("edits samples", MeanDistance(change=_edit), "arguments", "were edited in place"),
+    ("arrays only", MeanDistance(reads=False), "reading", "items that are no arrays are not read: .*items\\[:\\]"),
 ]
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from mixvel_core.field.baseline import gaussian_denoiser
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import Batch, ExpertConfig, Items, Moments, NoiseSchedule, Shard, TrainTask
+from mixvel_core.protocols import Batch, ExpertConfig, Items, Moments, NoiseSchedule, SchedulePoint, Shard, TrainTask
 from mixvel_core.randomness import seeded
-from mixvel_core.testing.problems import Straight
+from mixvel_core.testing.problems import Circle
 from mixvel_core.training.options import TrainOptions
 
 Answer = Callable[["GaussExpert", Tensor, Tensor], Tensor]
@@ -79,6 +79,15 @@ class Gauss:
         )
 
 
+@frozen(kw_only=True)
+class Backwards:
+    """t = 0 is noise."""
+
+    def at(self, t: Tensor) -> SchedulePoint:
+        p = Circle().at(1.0 - t)
+        return evolve(p, d_alpha=-p.d_alpha, d_sigma=-p.d_sigma)
+
+
 def _off_by_a_step(e: GaussExpert, x: Tensor, t: Tensor) -> Tensor:
     return _sound(e, x, (t - 0.05).clamp_min(0.0))
 
@@ -125,7 +134,12 @@ CASES: list[tuple[str, object, str, str]] = [
     ("flattened images", Gauss(answer=_flat), "answers", r"float32 \(5, 64\) where float32 \(5, 1, 8, 8\) is promised"),
     ("forgets a tensor", Gauss(kept=_without_mean), "round_trip", "let `tensors` return everything that `load` needs"),
     ("numbers as tensors", Gauss(kept=lambda t: {**t, "n": 3}), "answers", "tensors\\(\\) holds 'n': int"),  # type: ignore[dict-item]  # the mistake
-    ("another schedule", Gauss(schedule=Straight()), "schedule", "it was loaded with Circle"),
+    (
+        "a schedule of its own",
+        Gauss(schedule=Backwards()),
+        "schedule",
+        "not the one it was loaded with, and .*backwards",
+    ),
     (
         "negative variance",
         Gauss(shared=lambda m: evolve(m, variance=-m.variance)),
