@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,25 +15,45 @@ from typing import Any
 from mixvel_core.errors import ArtifactError
 
 _UNFINISHED = ".unfinished"
+_SEAL = "seal"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors of writing alone. Others may come from what is read to be written, and are not ours to reword."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Names ``path`` where there is no room for what the block writes: the system's own error does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise ArtifactError(
+            f"{path}: cannot be written ({error.strerror}); what was there is kept; make room, then run the same again"
+        ) from None
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a run folder is read by colleagues.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """A temporary path beside ``path`` that takes its place when the block ends well, and is removed if not.
+
+    Raises ArtifactError, naming ``path``, where there is no room.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            # mkstemp makes private files; a run folder is read by colleagues.
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -66,8 +87,29 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; run the recipe again to make it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    # Brackets in brackets without end are a recursion without end.
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+
+
+def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
+    """Writes an object as JSON with a checksum of itself, ``seal``: for files that no record knows."""
+    # As it will be read back: names that are numbers here are texts there, and are sorted otherwise.
+    read_back = json.loads(json.dumps(value))
+    write_json(path, {**read_back, _SEAL: _seal(read_back)})
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """The object in a file of ``write_sealed_json``. Raises ArtifactError where it is absent, damaged or altered."""
+    found = read_json(path)
+    if not isinstance(found, dict) or found.pop(_SEAL, None) != _seal(found):
+        raise ArtifactError(f"{path}: damaged (its contents do not match its seal); remove it and make it again")
+    return found
+
+
+def _seal(value: dict[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def checksum(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, fields, frozen
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.files import read_json, write_json
+from mixvel_core.files import read_sealed_json, write_sealed_json
 
 FILE = "theory.json"
 
@@ -50,7 +50,7 @@ class Certificate:
 
 def write_certificate(certificate: Certificate, folder: Path) -> Path:
     """Writes ``theory.json``; the same certificate gives the same bytes."""
-    write_json(folder / FILE, asdict(certificate))
+    write_sealed_json(folder / FILE, asdict(certificate))
     return folder / FILE
 
 
@@ -59,7 +59,7 @@ def read_certificate(folder: Path) -> Certificate | None:
     path = folder / FILE
     if not path.exists():
         return None
-    found = read_json(path)
+    found = read_sealed_json(path)
     try:
         values = {field.name: found[field.name] for field in fields(Certificate)}
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}

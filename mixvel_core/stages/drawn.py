@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, field, frozen
 
+from mixvel_core.arrays import write_array
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
-from mixvel_core.files import replacing, write_json
+from mixvel_core.files import write_json
 from mixvel_core.protocols import Mapper, Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
@@ -166,8 +167,7 @@ class DrawnStage:
         if not np.isfinite(x).all():
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = unit.folder / "items.npy"
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, to_uint8(x) if self.options.store == "uint8" else x, allow_pickle=False)
+        write_array(path, to_uint8(x) if self.options.store == "uint8" else x)
         about: dict[str, Any] = {
             "count": len(x),
             "fraction": stage.shard.fraction,

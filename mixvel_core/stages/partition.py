@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mixvel_core.arrays import write_arrays
 from mixvel_core.field.gathered import spans
-from mixvel_core.files import replacing, write_json
-from mixvel_core.protocols import GaussianLaw, Progress
+from mixvel_core.files import write_json
+from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.keeping import Store, Writer, store_of
@@ -87,7 +88,7 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
     write_json(place / "shard.json", facts)
     files = [f"{part.index}/shard.json"]
     if part.law is not None:
-        _save_law(place / "law.npz", part.law)
+        write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW})
         files.append(f"{part.index}/law.npz")
     return files
 
@@ -103,8 +104,3 @@ def _flags(part: Part) -> dict[str, int]:
     """How many items have each attribute that one has or has not."""
     columns = {name: np.asarray(values) for name, values in part.data.attributes.items()}
     return {name: int(values[part.rows].sum()) for name, values in columns.items() if values.dtype == bool}
-
-
-def _save_law(path: Path, law: GaussianLaw) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: getattr(law, name) for name in LAW})

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.errors import ArtifactError
-from mixvel_core.files import replacing
+from mixvel_core.arrays import read_arrays, write_arrays
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
@@ -71,12 +70,7 @@ class StoredSamples:
 
     def array(self, name: str) -> np.ndarray:
         """One of the arrays. Raises ArtifactError where the file is damaged."""
-        try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                array: np.ndarray = arrays[name]
-                return array
-        except (OSError, ValueError, EOFError, KeyError) as error:
-            raise ArtifactError(f"{self.path}: damaged ({error}); remove it and run the recipe again") from None
+        return read_arrays(self.path, name)[0]
 
 
 def draws_of(options: SampleOptions, routers: Sequence[str]) -> Iterator[Draw]:
@@ -210,14 +204,13 @@ def _draw(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: 
 
 def write_samples(path: Path, samples: Samples) -> None:
     """The NPZ file of samples."""
-    arrays: dict[str, Any] = {
+    arrays = {
         "x": samples.x.float().cpu().numpy(),
         "evaluations": samples.evaluations.cpu().numpy(),
         "times": samples.times.numpy(),
         "usage": samples.usage.cpu().numpy(),
     }
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(path, arrays)
 
 
 @frozen(kw_only=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.arrays import map_array, read_arrays
+from mixvel_core.errors import DataError
 from mixvel_core.field.gathered import joined
 from mixvel_core.files import read_json
 from mixvel_core.protocols import GaussianLaw, Items, Shard
@@ -34,7 +35,7 @@ class StoredShard:
         """The items, (count, *data)."""
         if (self.folder / STREAM).exists():
             return read_stream(self.folder)
-        return _read_array(self.folder / "items.npy")
+        return map_array(self.folder / "items.npy")
 
     @property
     def law(self) -> GaussianLaw | None:
@@ -42,8 +43,7 @@ class StoredShard:
         path = self.folder / "law.npz"
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            return GaussianLaw(**{name: arrays[name] for name in LAW})
+        return GaussianLaw(**dict(zip(LAW, read_arrays(path, *LAW), strict=True)))
 
 
 @frozen(kw_only=True)
@@ -145,11 +145,3 @@ def open_shards(folder: Path, key: str) -> Shards:
             )
         )
     return Shards(key=key, parts=tuple(parts), about=about)
-
-
-def _read_array(path: Path) -> np.ndarray:
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(f"{path}: cannot be read ({error}); remove the folder and run the recipe again") from None
-    return array

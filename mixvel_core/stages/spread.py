@@ -14,11 +14,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import numpy as np
 from attrs import define, field, frozen
 
+from mixvel_core.arrays import read_arrays, write_arrays
 from mixvel_core.errors import RecipeError
-from mixvel_core.files import replacing
 from mixvel_core.protocols import Mapper, Progress, ProgressTask
 from mixvel_core.recipe.use import LauncherUse
 from mixvel_core.stages.unit import Unit, key_of
@@ -233,8 +232,7 @@ def _keep(piece: Piece[Any], whole: Unit | None, drawn: Drawn) -> None:
         return
     unit = _unit_of(piece, whole)
     path = unit.folder / f"{unit.name}.npz"
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: getattr(drawn.samples, name).numpy() for name in _ARRAYS})
+    write_arrays(path, {name: getattr(drawn.samples, name).numpy() for name in _ARRAYS})
     unit.close([path.name], seconds=drawn.seconds)
 
 
@@ -245,6 +243,6 @@ def _read(piece: Piece[Any], whole: Unit | None) -> Drawn | None:
 
     from mixvel_core.sampling.sampler import Samples
 
-    with np.load(unit.folder / f"{unit.name}.npz", allow_pickle=False) as arrays:
-        samples = Samples(**{name: torch.from_numpy(arrays[name]) for name in _ARRAYS})
+    arrays = read_arrays(unit.folder / f"{unit.name}.npz", *_ARRAYS)
+    samples = Samples(**{name: torch.from_numpy(one) for name, one in zip(_ARRAYS, arrays, strict=True)})
     return Drawn(samples=samples, seconds=float(unit.notes()["seconds"]))

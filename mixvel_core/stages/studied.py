@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.files import read_json, write_json
+from mixvel_core.files import read_sealed_json, write_sealed_json
 
 FILE = "study.json"
 
@@ -31,7 +31,7 @@ class Study:
 
 def write_study(study: Study, folder: Path) -> Path:
     """Writes ``study.json``; the same study gives the same bytes."""
-    write_json(folder / FILE, asdict(study))
+    write_sealed_json(folder / FILE, asdict(study))
     return folder / FILE
 
 
@@ -40,7 +40,7 @@ def read_study(folder: Path) -> Study | None:
     path = folder / FILE
     if not path.exists():
         return None
-    found = read_json(path)
+    found = read_sealed_json(path)
     try:
         return Study(
             rows=tuple(found["rows"]),

@@ -48,17 +48,23 @@ class Store:
                 raise self._damaged(f"{name} is missing or cut short")
         attributes = {}
         if record["attributes"]:
-            values = np.load(self.folder / "attributes.npy", allow_pickle=False)
+            values = self._read("attributes.npy")
             attributes = {name: values[i] for i, name in enumerate(record["attributes"])}
-        labels = np.load(self.folder / "labels.npy", allow_pickle=False) if "labels.npy" in record["files"] else None
+        labels = self._read("labels.npy") if "labels.npy" in record["files"] else None
         return Data(
-            # Copy-on-write rather than read-only: torch warns about arrays it could not write to.
-            items=np.lib.format.open_memmap(self.folder / "items.npy", mode="c"),
+            items=self._read("items.npy"),
             labels=labels,
             attributes=attributes,
             label_names=tuple(record["label_names"]),
             provenance={**record["provenance"], "store": self.folder.name},
         )
+
+    def _read(self, name: str) -> np.ndarray:
+        try:
+            # Copy-on-write rather than read-only: torch warns about arrays it could not write to.
+            return np.lib.format.open_memmap(self.folder / name, mode="c")
+        except (ValueError, OSError, EOFError) as error:
+            raise self._damaged(f"{name}: {' '.join(str(error).split())}") from None
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(f"{self.folder}: a damaged store ({reason}); remove it, and it is prepared again")

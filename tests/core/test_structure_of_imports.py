@@ -15,13 +15,13 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "randomness", "files", "spelling", "device"),
+    ("types", "errors", "randomness", "files", "arrays", "spelling", "device"),
     ("protocols",),
     ("progress",),
     ("plugin", "field", "store"),
     ("recipe", "sampling", "training", "reference", "theory", "pictures"),
     ("stages",),
-    ("pipeline", "plan", "finished", "silo", "assembly"),
+    ("pipeline", "cost", "plan", "finished", "silo", "assembly"),
     ("study", "certificate", "testing", "scaffold"),
     ("cli",),
 )
