@@ -70,7 +70,9 @@ def calibrate(
     units = {
         name: Unit(
             folder=folder / "calibration",
-            key=key_of(router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points),
+            key=key_of(
+                router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points
+            ),
             name=f"{name}-done",
         )
         for name, router in routers.items()
