@@ -1,4 +1,4 @@
-"""Sessions: tests, typecheck, lint, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, typecheck, lint, docs, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
 
 All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
 the project's metadata or pins change.
@@ -7,6 +7,7 @@ the project's metadata or pins change.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -21,6 +22,15 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 ROOT = Path(__file__).parent
 SHARED = ROOT / ".nox" / "shared"
 
+NEW_PROJECTS = """
+import sys
+from pathlib import Path
+from mixvel_core.plugin.definition import KINDS
+from mixvel_core.scaffold.project import new_project
+for kind in KINDS:
+    new_project(kind, f"new-{kind}", Path(sys.argv[1])).write()
+"""
+
 
 def shared(session: nox.Session) -> Path:
     """The folder of commands of the shared environment, with mixvel in it at the versions known to work together."""
@@ -30,7 +40,7 @@ def shared(session: nox.Session) -> Path:
     stamp = SHARED / "installed"
     if not stamp.exists() or stamp.read_text() != wanted:
         session.run(sys.executable, "-m", "venv", "--clear", str(SHARED), external=True)
-        install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[dev]")
+        install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", "-e", ".[dev,docs]")
         session.run(str(SHARED / "bin" / "python"), *install, external=True)
         stamp.write_text(wanted)
     return SHARED / "bin"
@@ -44,8 +54,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
-    """mypy, strict, over the core, the plugins and the tests."""
-    session.run(str(shared(session) / "mypy"), external=True)
+    """mypy, strict, over the core, the plugins and the tests, and over a new project of every kind."""
+    tools, place = shared(session), Path(session.create_tmp()).absolute() / "projects"
+    session.run(str(tools / "mypy"), external=True)
+    shutil.rmtree(place, ignore_errors=True)
+    session.run(str(tools / "python"), "-c", NEW_PROJECTS, str(place), external=True)
+    sources = [str(path) for path in sorted(place.glob("*/src"))]
+    path = os.pathsep.join([*sources, str(ROOT), str(ROOT / "plugins")])
+    session.run(str(tools / "mypy"), *sources, env={"MYPYPATH": path}, external=True)
 
 
 @nox.session
@@ -54,6 +70,13 @@ def lint(session: nox.Session) -> None:
     ruff = str(shared(session) / "ruff")
     session.run(ruff, "check", ".", external=True)
     session.run(ruff, "format", "--check", ".", external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The pages of docs/ as a site, site/index.html; a link that leads nowhere, or a page nobody lists, is an error."""
+    build = ("-W", "--keep-going", "--fresh-env", "-d", str(ROOT / ".nox" / "doctrees"), "docs", "site")
+    session.run(str(shared(session) / "sphinx-build"), *build, *session.posargs, external=True)
 
 
 @nox.session

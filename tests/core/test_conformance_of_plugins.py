@@ -9,7 +9,7 @@ from mixvel_core.plugin.registry import load_registry
 from mixvel_core.testing import run_checks
 
 SLOW = {("launcher", "ray")}
-"""Each of its checks starts processes; tests/plugins has its own."""
+"""Its checks start workers, two minutes in all: `mixvel plugins check ray` runs them."""
 
 ENTRIES = [entry for entry in load_registry().entries() if (entry.kind, entry.name) not in SLOW]
 
