@@ -48,8 +48,10 @@ def shared(session: nox.Session) -> Path:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests; arguments after ``--`` go to pytest."""
-    session.run(str(shared(session) / "pytest"), *session.posargs, env=ONE_THREAD, external=True)
+    """The tests, two at a time; arguments after ``--`` go to pytest."""
+    # By file: what a file's tests share, a cluster or a trained run, is made once.
+    side_by_side = ("-n", "2", "--dist", "loadfile")
+    session.run(str(shared(session) / "pytest"), *side_by_side, *session.posargs, env=ONE_THREAD, external=True)
 
 
 @nox.session
