@@ -25,7 +25,8 @@ def describe_type(annotation: Any) -> str:
     if annotation in _WORDS:
         return _WORDS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind"):
-        return f"a {annotation.kind} (`use: NAME` and its options, or NAME alone)"
+        article = "" if annotation.kind == "data" else "an " if annotation.kind[0] in "aeiou" else "a "
+        return f"{article}{annotation.kind} (`use: NAME` and its options, or NAME alone)"
     arguments = get_args(annotation)
     match get_origin(annotation):
         case origin if origin is Literal:

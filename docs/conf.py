@@ -1,0 +1,34 @@
+"""The site of these pages, by Sphinx: ``nox -s docs``. What is generated is written into pages as they are read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from reference_pages.insert import expanded
+
+project = "mixvel"
+author = "the mixvel authors"
+extensions = ["myst_parser"]
+exclude_patterns = ["reference_pages"]
+nitpicky = True
+
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "mixvel"
+html_copy_source = False
+html_show_copyright = False
+html_show_sphinx = False
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _read)
+
+
+def _read(app: Any, page: str, source: list[str]) -> None:
+    source[0] = expanded(source[0])

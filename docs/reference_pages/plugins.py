@@ -1,0 +1,40 @@
+"""Every plugin that comes with mixvel, with its options."""
+
+from __future__ import annotations
+
+from mixvel_core.plugin.records import Entry
+from mixvel_core.plugin.registry import load_registry
+from mixvel_core.recipe.reference import option_rows
+from reference_pages.kinds import KindRow, kinds
+from reference_pages.markdown import plain
+from reference_pages.options import option_table
+
+DISTRIBUTION = "mixvel"
+
+
+def plugins() -> str:
+    """A heading for each kind, and one for each of its plugins."""
+    registry = load_registry()
+    parts = []
+    for kind in kinds():
+        entries = [entry for entry in registry.entries(kind.kind) if entry.distribution == DISTRIBUTION]
+        parts += [_intro(kind, entries), *(_plugin(entry) for entry in entries)]
+    return "\n".join(parts)
+
+
+def _intro(kind: KindRow, entries: list[Entry]) -> str:
+    names = ", ".join(f"[`{entry.name}`](#{_target(entry)})" for entry in entries)
+    contract = (
+        f"Kind `{kind.kind}`, hook `{kind.hook}`, protocol [{kind.protocol}](protocols.md#{kind.protocol.lower()})"
+    )
+    return f"## {kind.title}\n\n{contract}: {names}.\n"
+
+
+def _plugin(entry: Entry) -> str:
+    rows = list(option_rows(entry.definition.options))
+    options = option_table(rows) if rows else "No options."
+    return f"({_target(entry)})=\n\n### `{entry.name}`\n\n{plain(entry.definition.summary)}\n\n{options}\n"
+
+
+def _target(entry: Entry) -> str:
+    return f"{entry.kind}-{entry.name}"
