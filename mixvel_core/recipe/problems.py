@@ -14,7 +14,8 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 
 _LONGEST_KEY = 60
 _LONGEST_MESSAGE = 500
-_MOST = 100
+MOST_SHOWN = 100
+"""Problems of a recipe that are told one by one."""
 
 
 class MissingPluginError(RecipeError, PluginError):
@@ -85,9 +86,9 @@ def report(tree: Tree, problems: Iterable[Problem]) -> RecipeError:
     distinct = list(dict.fromkeys(problems))
     located = [(problem.place or tree.place(problem.path), problem) for problem in distinct]
     located.sort(key=lambda pair: (pair[0].order, pair[0].line or 0))
-    lines = [_line(place, problem) for place, problem in located[:_MOST]]
-    if len(located) > _MOST:
-        lines.append(f"{len(located) - _MOST} more problems are not shown")
+    lines = [_line(place, problem) for place, problem in located[:MOST_SHOWN]]
+    if len(located) > MOST_SHOWN:
+        lines.append(f"{len(located) - MOST_SHOWN} more problems are not shown")
     if distinct and all(problem.plugin for problem in distinct):
         return MissingPluginError(*lines)
     return RecipeError(*lines)

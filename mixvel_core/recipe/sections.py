@@ -10,7 +10,7 @@ from cattrs import Converter
 
 from mixvel_core.errors import MixvelError, PluginError
 from mixvel_core.recipe.describe import describe_value
-from mixvel_core.recipe.problems import KeyPath, Problem, ProblemsFound
+from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, Problem, ProblemsFound
 from mixvel_core.recipe.values import Hook, wrong
 from mixvel_core.spelling import did_you_mean
 
@@ -24,7 +24,9 @@ def section_hook(cls: Any, converter: Converter, owner: str | None = None) -> Ho
     def hook(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
             raise wrong("a section (`key: value` lines)", value)
-        problems = [_unknown(key, fields, title) for key in value if key not in fields]
+        unknown = [key for key in value if key not in fields]
+        # Nobody reads more of them, and of a page that was pasted by mistake there may be thousands.
+        problems = [_unknown(key, fields, title, hinted=i < MOST_SHOWN) for i, key in enumerate(unknown)]
         made: dict[str, Any] = {}
         for alias, field in fields.items():
             try:
@@ -76,12 +78,13 @@ def _refused(error: Exception) -> ProblemsFound:
     return ProblemsFound(*(Problem(path=(), message=line) for line in str(error).splitlines() or [repr(error)]))
 
 
-def _unknown(key: object, fields: Mapping[str, Any], title: str) -> Problem:
+def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool) -> Problem:
     if not isinstance(key, str):
         return Problem(path=(), message=f"a key must be text, not {describe_value(key)}")
     accepts = f"accepts {', '.join(sorted(fields))}" if fields else "has no options"
     path: KeyPath = (key,)
-    return Problem(path=path, message=f"unknown option{did_you_mean(key, fields)}  ({title} {accepts})")
+    hint = did_you_mean(key, fields) if hinted else ""
+    return Problem(path=path, message=f"unknown option{hint}  ({title} {accepts})")
 
 
 def _missing(alias: str, field: attrs.Attribute[Any]) -> Problem:
