@@ -30,6 +30,7 @@ from mixvel_core.stages.lock import locked
 from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.partition import partition_unit
 from mixvel_core.stages.rehearsal import rehearse_away
+from mixvel_core.stages.shared import check_apart
 
 USUAL: dict[str, Any] = {
     "routers": {"a": {"use": "a-network", "train_on": "experts"}},
@@ -76,7 +77,7 @@ def assemble(
         check_folder(made, out, fresh=False)
         begin(made, out)
         shards = place_shards(handed, unit)
-        for one, stage in zip(handed, model_stages(made, out, shards).experts, strict=True):
+        for one, stage in zip(handed, model_stages(made, out, shards).apart, strict=True):
             place_expert(one, stage, out)
     for one, part in zip(handed, shards.parts, strict=True):
         progress.line(f"expert {one.index}: {one.folder}  {one.count} items  fraction {part.fraction:.4f}")
@@ -94,6 +95,7 @@ def _recipe(handed: Sequence[HandedExpert], out: Path, path: Path | None, overri
         value = {**theirs, **tree.value, "data": None, "partition": None}
         tree = evolve(tree, value=value)
     made = resolve(tree, overrides, load_registry())
+    check_apart(made.expert, "experts that were trained apart have a network each")
     changed = diff(without_training(first.expert), without_training(plain(made.expert)))
     changed += diff(first.schedule, plain(made.schedule))
     if changed:

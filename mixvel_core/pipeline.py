@@ -24,6 +24,8 @@ from mixvel_core.stages.rehearsal import rehearse
 from mixvel_core.stages.report import report
 from mixvel_core.stages.sample import sample
 from mixvel_core.stages.shards import Shards
+from mixvel_core.stages.unit import tell_damage
+from mixvel_core.training.shared import is_shared
 
 STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "report")
 
@@ -45,6 +47,8 @@ class Run:
             _check_expert(only, len(stored.parts))
             begin(self.recipe, self.folder)
             return stored
+        if not fresh:
+            tell_damage([unit.damage()], self.progress)
         split = rehearse(self.recipe, self.progress)
         _check_expert(only, len(split.parts))
         begin(self.recipe, self.folder, fresh)
@@ -85,8 +89,7 @@ class Run:
         late = [one for one in routers if one.drawn is not None and not one.is_done()]
         pending = []
         if stage not in ("monolith", "routers") or late:
-            wanted = makers.experts if only is None else [makers.experts[only]]
-            pending += [model for one in wanted for model in one.pending()]
+            pending += makers.pending_experts(only)
         if stage not in ("experts", "routers") and makers.monolith is not None:
             pending += makers.monolith.pending()
         pending += [model for one in routers if one.drawn is None for model in one.pending()]
@@ -118,7 +121,8 @@ def run(
         expert: train only this expert; implies the stage `experts`.
 
     Raises:
-        UsageError: the folder belongs to another recipe, or holds something that is no run; nothing is changed.
+        UsageError: the folder belongs to another recipe, or holds something that is no run, or ``expert`` is not
+            trained by itself; nothing is changed.
         RecipeError, DataError: data are missing, or plugins cannot work with them; nothing is written.
         MixvelError: another process is at work in the folder.
     """
@@ -126,6 +130,8 @@ def run(
         raise UsageError(f"--stage {stage}: the stages are {', '.join(STAGES)}")
     if expert is not None and stage not in (None, "experts"):
         raise UsageError("--expert goes with --stage experts, or alone")
+    if expert is not None and is_shared(recipe.expert.options):
+        raise UsageError(f"--expert {expert}: expert.shared is true, one network is all experts; use --stage experts")
     with locked(folder):
         check_folder(recipe, folder, fresh)
         this = Run(recipe=recipe, folder=folder, progress=progress)

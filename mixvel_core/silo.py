@@ -21,6 +21,7 @@ from mixvel_core.stages.lock import locked
 from mixvel_core.stages.partition import partition, stored_shards
 from mixvel_core.stages.pending import make
 from mixvel_core.stages.shards import StoredShard
+from mixvel_core.stages.shared import check_apart
 from mixvel_core.stages.split import uncut
 from mixvel_core.stages.unit import Unit, key_of
 
@@ -50,6 +51,7 @@ def train_expert(
         RecipeError, DataError: data are missing, or the expert cannot be trained on them, or handed over.
         MixvelError: another process is at work there.
     """
+    check_apart(recipe.expert, "one network for all shards needs all data in one place, and a silo has its own alone")
     work = training_folder(out)
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)

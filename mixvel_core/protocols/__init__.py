@@ -39,6 +39,7 @@ from mixvel_core.protocols.schedule import (
     Suprema,
 )
 from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
+from mixvel_core.protocols.shared import ExpertGroup, NetworkGroup, SharedFamily
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "Expert",
     "ExpertConfig",
     "ExpertFamily",
+    "ExpertGroup",
     "Field",
     "GaussianLaw",
     "Integrator",
@@ -66,6 +68,7 @@ __all__ = [
     "Moments",
     "NamingPartitioner",
     "NetworkExpert",
+    "NetworkGroup",
     "NoiseSchedule",
     "Objective",
     "Partitioner",
@@ -83,6 +86,7 @@ __all__ = [
     "Scorer",
     "Selector",
     "Shard",
+    "SharedFamily",
     "SteppedSchedule",
     "Streaming",
     "Suprema",

@@ -1,4 +1,4 @@
-"""Dispatch: the samples that chose expert k run together through expert k."""
+"""Dispatch: the samples that chose expert k run together through expert k, or all through a network that all share."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Evaluations, Expert
+from mixvel_core.protocols import Evaluations, Expert, ExpertGroup
+from mixvel_core.sampling.group import group_of, places_of
 
 
 def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1) -> Evaluations:
     """Evaluates exactly the selected (sample, expert) pairs.
 
-    An expert that nobody selected is not touched, so one that loads on demand is not loaded.
+    An expert that nobody selected is not touched, so one that loads on demand is not loaded. Experts that are one
+    network answer all pairs together, B at a time: no more is in memory than one expert asked by all samples takes.
 
     Args:
         experts: K of them.
@@ -27,6 +29,10 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
         The evaluations, grouped by expert.
     """
     expert, sample = mask.T.nonzero(as_tuple=True)
+    group = group_of(experts)
+    if group is not None:
+        places = places_of(experts, x.device)[expert]
+        return Evaluations(sample=sample, expert=expert, m=_ask_group(group, x, t, sample, places, call))
     counts = mask.sum(0).tolist()  # the one wait for the device in a step
     groups = torch.split_with_sizes(sample, counts)
     asked = [k for k, count in enumerate(counts) if count]
@@ -49,6 +55,21 @@ def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -
             f"evaluation {call} of the field"
         )
     return m.to(x.dtype)
+
+
+def _ask_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Tensor, call: int) -> Tensor:
+    """The answers of members ``places``, (E,), for ``rows`` of the batch, (E,)."""
+    answers = [x[:0]]
+    for start in range(0, len(rows), max(1, len(x))):
+        some = rows[start : start + len(x)]
+        m = group.denoise(x[some], x.new_full((len(some),), t), places[start : start + len(x)])
+        if m.shape != (len(some), *x.shape[1:]):
+            raise SamplingError(
+                f"the experts' one network returned shape {tuple(m.shape)} for points of shape "
+                f"{(len(some), *x.shape[1:])} at t={t:.4g}, evaluation {call} of the field"
+            )
+        answers.append(m.to(x.dtype))
+    return torch.cat(answers)
 
 
 def first_not_finite(answers: Evaluations) -> int | None:

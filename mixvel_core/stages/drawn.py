@@ -23,10 +23,10 @@ from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
 from mixvel_core.recipe.use import RouterUse
-from mixvel_core.stages.experts import ExpertStage
+from mixvel_core.stages.experts import MadeExpert
 from mixvel_core.stages.shards import Shards, StoredShard
 from mixvel_core.stages.spread import Lot, mapper_of, spread
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 from mixvel_core.training.drawn import DrawnOptions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class DrawnStage:
     batch, the threads and the launcher, which change no sample.
     """
 
-    experts: tuple[ExpertStage, ...]
+    experts: tuple[MadeExpert, ...]
     options: DrawnOptions
     seed: int
     folder: Path
@@ -94,6 +94,7 @@ class DrawnStage:
         Raises SamplingError where an expert's samples are not finite.
         """
         todo = [(stage, count) for stage, count in self._shares() if not self._unit(stage, count).is_done()]
+        tell_damage((self._unit(stage, count).damage() for stage, count in todo), progress)
         if self.sample.launcher is not None:
             self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
             return
@@ -102,7 +103,7 @@ class DrawnStage:
             unit.clear()
             self._keep(unit, stage, self._draw(stage, count, progress))
 
-    def _draw_apart(self, todo: Sequence[tuple[ExpertStage, int]], mapper: Mapper, progress: Progress) -> None:
+    def _draw_apart(self, todo: Sequence[tuple[MadeExpert, int]], mapper: Mapper, progress: Progress) -> None:
         lots = [
             Lot(
                 label=f"draw {stage.name}",
@@ -127,16 +128,16 @@ class DrawnStage:
             unit.clear()
             self._keep(unit, stage, drawn.samples.x.float().numpy())
 
-    def _seed(self, stage: ExpertStage) -> int:
+    def _seed(self, stage: MadeExpert) -> int:
         from mixvel_core.randomness import key
 
         return key(self.seed, "drawn", stage.shard.index)
 
-    def _shares(self) -> list[tuple[ExpertStage, int]]:
+    def _shares(self) -> list[tuple[MadeExpert, int]]:
         counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
         return list(zip(self.experts, counts, strict=True))
 
-    def _unit(self, stage: ExpertStage, count: int) -> Unit:
+    def _unit(self, stage: MadeExpert, count: int) -> Unit:
         key = key_of(
             expert=stage.unit.digest(),
             drawn=plain(evolve(self.options, count=count)),
@@ -145,7 +146,7 @@ class DrawnStage:
         )
         return Unit(folder=self.folder / str(stage.shard.index), key=key)
 
-    def _draw(self, stage: ExpertStage, count: int, progress: Progress) -> np.ndarray:
+    def _draw(self, stage: MadeExpert, count: int, progress: Progress) -> np.ndarray:
         from mixvel_core.device import best_device, threads
 
         device = best_device()
@@ -163,7 +164,7 @@ class DrawnStage:
         x: np.ndarray = samples.x.float().cpu().numpy()
         return x
 
-    def _keep(self, unit: Unit, stage: ExpertStage, x: np.ndarray) -> None:
+    def _keep(self, unit: Unit, stage: MadeExpert, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = unit.folder / "items.npy"
@@ -182,7 +183,7 @@ class DrawnStage:
 class ExpertsSource:
     """Experts to be sampled alone, by their place in ``stages``. ``folder``: where all of them lie below."""
 
-    stages: tuple[ExpertStage, ...]
+    stages: tuple[MadeExpert, ...]
     options: DrawnOptions
     threads: int | None
     folder: Path
@@ -196,7 +197,7 @@ class ExpertsSource:
 class OpenedExperts:
     """The expert that is sampled is in memory, no other."""
 
-    stages: tuple[ExpertStage, ...]
+    stages: tuple[MadeExpert, ...]
     options: DrawnOptions
     device: torch.device
     _room: Residency = field(factory=lambda: _room(), init=False)

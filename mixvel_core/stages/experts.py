@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import asdict, frozen
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 
 MOMENTS = "moments.safetensors"
+LOSSES = "losses.csv"
+"""What a training leaves in its folder for the report to show (see ``training.losses``)."""
 
 
 @frozen(kw_only=True)
@@ -74,6 +76,25 @@ class Experts:
     parts: tuple[StoredExpert, ...]
 
 
+class MadeExpert(Protocol):
+    """One expert of a run, made or to be made, whether it has a network of its own or a share in one.
+
+    ``shard``: its own. ``name``: expert-K. ``unit``: what it is made as, maybe together with others. ``artifact``: the
+    expert, once it is made.
+    """
+
+    @property
+    def shard(self) -> Shard: ...
+    @property
+    def schedule(self) -> ScheduleUse: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> Unit: ...
+    @property
+    def artifact(self) -> Experts: ...
+
+
 @frozen(kw_only=True)
 class ExpertStage:
     """How the expert of ``shard`` is made, from that shard and nothing else.
@@ -122,6 +143,7 @@ class ExpertStage:
                 f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
                 "`mixvel assemble` makes a whole run in another --out"
             )
+        damaged = self.unit.damage()
         self.unit.begin()
         from mixvel_core.randomness import key
 
@@ -138,18 +160,18 @@ class ExpertStage:
             )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self.store(family.tensors(self.shard, trained.get("")))
+            self.store(family.tensors(self.shard, trained.get("")), [LOSSES] if jobs else [])
 
-        return [Pending(name=self.name, jobs=jobs, finish=finish)]
+        return [Pending(name=self.name, jobs=jobs, finish=finish, damaged=damaged)]
 
-    def store(self, tensors: Mapping[str, Tensor]) -> None:
-        """Writes the expert's folder: what ``load`` of its family needs, by name."""
+    def store(self, tensors: Mapping[str, Tensor], beside: Sequence[str] = ()) -> None:
+        """Writes the expert's folder: what ``load`` of its family needs, by name. ``beside``: files that are there."""
         from mixvel_core.training.sealed import write_sealed
 
         shard = self.shard
         config = ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
         write_sealed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
-        files = ["model.safetensors", "config.json"]
+        files = ["model.safetensors", "config.json", *beside]
         moments = self.family.build().load(config, tensors, self.schedule.build()).moments
         if moments is not None:
             # A file of its own: selectors need it of every expert, also of those that are never loaded.

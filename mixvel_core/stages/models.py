@@ -10,20 +10,40 @@ from attrs import frozen
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import RouterUse
 from mixvel_core.stages.drawn import DrawnStage, drawn_folder, drawn_options
-from mixvel_core.stages.experts import Experts, ExpertStage
+from mixvel_core.stages.experts import Experts, ExpertStage, MadeExpert
+from mixvel_core.stages.pending import Pending
 from mixvel_core.stages.routers import RouterStage
 from mixvel_core.stages.sample import Models
 from mixvel_core.stages.shards import Shards
+from mixvel_core.stages.shared import FOLDER, SharedStage
+from mixvel_core.training.shared import is_shared
 
 
 @frozen(kw_only=True)
 class ModelStages:
-    """One stage for each expert, for the monolith if there is one, and for each router by name."""
+    """One stage for each expert, for the monolith if there is one, and for each router by name.
+
+    ``apart``: of experts that have a network each. ``shared``: of those that have one together; None where there are
+    the others.
+    """
 
     recipe: Recipe
-    experts: tuple[ExpertStage, ...]
+    apart: tuple[ExpertStage, ...]
+    shared: SharedStage | None
     monolith: ExpertStage | None
     routers: Mapping[str, RouterStage]
+
+    @property
+    def experts(self) -> tuple[MadeExpert, ...]:
+        """The experts of all shards."""
+        return self.apart if self.shared is None else self.shared.members
+
+    def pending_experts(self, only: int | None = None) -> list[Pending]:
+        """The experts that are not there yet, or ``only`` one of those that have a network each."""
+        if self.shared is not None:
+            return self.shared.pending()
+        wanted = self.apart if only is None else [self.apart[only]]
+        return [model for stage in wanted for model in stage.pending()]
 
     @property
     def models(self) -> Models:
@@ -41,7 +61,9 @@ class ModelStages:
 
     def missing(self) -> str | None:
         """The first model that is not made yet, in words; None if all are there."""
-        for k, expert in enumerate(self.experts):
+        if self.shared is not None and not self.shared.unit.is_done():
+            return "the experts' network"
+        for k, expert in enumerate(self.apart):
             if not expert.unit.is_done():
                 return f"expert {k}"
         if self.monolith is not None and not self.monolith.unit.is_done():
@@ -53,18 +75,32 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     """The stages that make the models of ``recipe`` from ``shards`` in the run folder ``folder``."""
     # Absolute: a launcher's workers may run in another folder.
     events = (folder / "tensorboard").absolute()
-    experts = tuple(
-        ExpertStage(
-            shard=part,
+    apart: tuple[ExpertStage, ...] = ()
+    shared = None
+    if is_shared(recipe.expert.options):
+        shared = SharedStage(
+            shards=shards.parts,
             shards_key=shards.key,
             family=recipe.expert,
             schedule=recipe.schedule,
             seed=recipe.seed,
-            folder=(folder / "experts" / str(part.index)).absolute(),
+            folder=(folder / "experts" / FOLDER).absolute(),
             tensorboard=events,
         )
-        for part in shards.parts
-    )
+    else:
+        apart = tuple(
+            ExpertStage(
+                shard=part,
+                shards_key=shards.key,
+                family=recipe.expert,
+                schedule=recipe.schedule,
+                seed=recipe.seed,
+                folder=(folder / "experts" / str(part.index)).absolute(),
+                tensorboard=events,
+            )
+            for part in shards.parts
+        )
+    experts: tuple[MadeExpert, ...] = apart if shared is None else shared.members
     monolith = None
     if recipe.monolith is not None:
         monolith = ExpertStage(
@@ -89,10 +125,10 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
         )
         for name, family in recipe.routers.items()
     }
-    return ModelStages(recipe=recipe, experts=experts, monolith=monolith, routers=routers)
+    return ModelStages(recipe=recipe, apart=apart, shared=shared, monolith=monolith, routers=routers)
 
 
-def _drawn(recipe: Recipe, router: RouterUse, experts: tuple[ExpertStage, ...], folder: Path) -> DrawnStage | None:
+def _drawn(recipe: Recipe, router: RouterUse, experts: tuple[MadeExpert, ...], folder: Path) -> DrawnStage | None:
     options = drawn_options(router)
     if options is None:
         return None

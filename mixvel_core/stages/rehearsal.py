@@ -13,13 +13,15 @@ from attrs import field, frozen
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.progress import Silent
-from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard
+from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import MetricUse
 from mixvel_core.stages.drawn import drawn_options
 from mixvel_core.stages.real import real_items
 from mixvel_core.stages.shards import WholeShard
+from mixvel_core.stages.shared import shared_family
 from mixvel_core.stages.split import Split, split
+from mixvel_core.training.shared import is_shared
 
 _FEW = 8
 """Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
@@ -40,9 +42,12 @@ def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     schedule = recipe.schedule.build()
     problems = _Problems()
     with problems.noted():
-        expert = recipe.expert.build()
-        for part in made.parts:
-            _try_expert(expert, part, schedule)
+        if is_shared(recipe.expert.options):
+            _check_flips(shared_family(recipe.expert).shared_task(made.parts, schedule), made.parts[0])
+        else:
+            expert = recipe.expert.build()
+            for part in made.parts:
+                _try_expert(expert, part, schedule)
     with problems.noted():
         if recipe.monolith is not None:
             _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
@@ -97,11 +102,16 @@ def _try_metric(use: MetricUse, items: Items, samples: int) -> None:
 
 def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:
     task = family.task(shard, schedule)
-    if task is not None and task.options.horizontal_flips and len(shard.shape) != 3:
-        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
-    if task is None:
+    if task is not None:
+        _check_flips(task, shard)
+    else:
         # All of a closed form is made here, and it is only here that it can fail.
         family.tensors(shard, None)
+
+
+def _check_flips(task: TrainTask, shard: Shard) -> None:
+    if task.options.horizontal_flips and len(shard.shape) != 3:
+        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
 
 
 @frozen(kw_only=True)

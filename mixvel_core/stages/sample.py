@@ -18,8 +18,9 @@ from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
 from mixvel_core.recipe.use import IntegratorUse, LauncherUse, ScheduleUse, SelectorUse
 from mixvel_core.stages.experts import Experts, StoredExpert
 from mixvel_core.stages.routers import StoredRouter
+from mixvel_core.stages.shared import StoredMember
 from mixvel_core.stages.spread import Lot, forget, mapper_of, spread
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 
 if TYPE_CHECKING:
     import torch
@@ -138,6 +139,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     ]
     todo = [s for s in stored if not s.unit.is_done()]
     if todo:
+        tell_damage((s.unit.damage() for s in todo), progress)
         # Late: a run that has nothing to draw does not wait for torch.
         if options.launcher is not None:
             _draw_apart(todo, models, options, options.launcher, folder, progress)
@@ -281,6 +283,8 @@ class Loaded:
         return self._routers[name]
 
     def _resident(self, parts: Sequence[StoredExpert]) -> tuple[Expert, ...]:
+        if parts and isinstance(parts[0], StoredMember):
+            return self._together(parts[0], len(parts))
         from mixvel_core.sampling.residency import Residency, ResidentExpert
 
         room = Residency(limit=self.options.resident_experts)
@@ -294,6 +298,17 @@ class Loaded:
             )
             for k, part in enumerate(parts)
         )
+
+    def _together(self, first: StoredMember, count: int) -> tuple[Expert, ...]:
+        """Experts that share a network: it is loaded and tuned once, and there is room for it."""
+        from mixvel_core.protocols import NetworkGroup
+        from mixvel_core.sampling.group import members
+        from mixvel_core.sampling.reclocked import reclocked
+
+        group = first.group.load(self.device)
+        if isinstance(group, NetworkGroup) and (self.options.channels_last or self.options.compile):
+            group = group.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
+        return tuple(reclocked(expert, self.schedule) for expert in members(group, count))
 
     def _load(self, part: StoredExpert) -> Expert:
         from mixvel_core.protocols import NetworkExpert

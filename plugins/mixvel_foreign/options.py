@@ -11,6 +11,7 @@ from attrs import frozen
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.options import Check, at_least, option
 from mixvel_core.plugin.use import ExpertUse, ScheduleUse
+from mixvel_core.training.shared import is_shared
 
 IMPORT_PATH = Check(
     text="an import path `package.module:name`",
@@ -117,6 +118,11 @@ class PerShardOptions:
         check=Check(text="a list, not empty", holds=lambda v: len(v) > 0),
         doc="the expert of each shard, in their order",
     )
+
+    def __attrs_post_init__(self) -> None:
+        for index, use in enumerate(self.experts):
+            if is_shared(use.options):
+                raise ValueError(f"experts[{index}].shared: one network is for all shards or for none; leave it out")
 
 
 def place_of(path: Path, index: int, what: str) -> Path:

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
-from mixvel_core.protocols import Moments, NoiseSchedule
+from mixvel_core.protocols import Moments, NoiseSchedule, SchedulePoint
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times
@@ -41,20 +41,38 @@ class UNetExpert:
         out a thousand times larger and more, while x holds next to nothing of the data, so that the exact
         denoiser is the mean up to order alpha.
         """
-        p = point_for(self.schedule, t, x)
-        # Laid out as the weights are: a network given the other layout would convert at every layer.
-        output = self.network(x.contiguous(memory_format=torch.channels_last) if self.channels_last else x, t)
-        m = denoiser(self.prediction, output, x, p)
-        if self.prediction == "eps" and self.moments is not None:
-            m = torch.where(p.alpha < LEAST_ALPHA, self.moments.mean.to(x.dtype), m)
+        output = self.network(laid_out(x, channels_last=self.channels_last), t)
+        mean = self.moments.mean if self.moments is not None else None
+        m = denoised(self.prediction, output, x, point_for(self.schedule, t, x), mean)
         return m.clamp(-1.0, 1.0) if self.clip else m
 
     def tuned(self, *, channels_last: bool, compiled: bool) -> UNetExpert:
         """The same expert with its weights laid out channels last, compiled, or both; this one is not changed."""
         if not isinstance(self.network, nn.Module):
             return self
-        network: nn.Module = self.network
-        if channels_last:
-            network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no memory_format alone
-        made = torch.compile(network) if compiled else network
+        made = tuned_network(self.network, channels_last=channels_last, compiled=compiled)
         return evolve(self, network=made, channels_last=channels_last)
+
+
+def denoised(prediction: Prediction, output: Tensor, x: Tensor, p: SchedulePoint, mean: Tensor | None) -> Tensor:
+    """The denoiser that a network's ``output`` at x amounts to, (B, *data).
+
+    With eps-prediction it is ``mean``, of the shard or of each row's, wherever alpha is below ``LEAST_ALPHA``; no mean
+    is known where that is None.
+    """
+    m = denoiser(prediction, output, x, p)
+    if prediction == "eps" and mean is not None:
+        m = torch.where(p.alpha < LEAST_ALPHA, mean.to(x.dtype), m)
+    return m
+
+
+def laid_out(x: Tensor, *, channels_last: bool) -> Tensor:
+    """x as the weights are: a network given the other layout would convert at every layer."""
+    return x.contiguous(memory_format=torch.channels_last) if channels_last else x
+
+
+def tuned_network(network: nn.Module, *, channels_last: bool, compiled: bool) -> Callable[..., Tensor]:
+    """A copy with its weights channels last, the network compiled, or both."""
+    if channels_last:
+        network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no memory_format alone
+    return torch.compile(network) if compiled else network

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import ExpertConfig, Items, Moments, NoiseSchedule, Shard
 from mixvel_core.training.weights import check_same, load_weights
 from mixvel_unet.expert import UNetExpert
+from mixvel_unet.group import UNetGroup
 from mixvel_unet.network import make_unet
-from mixvel_unet.objective import UNetTask
+from mixvel_unet.objective import SharedUNetTask, UNetTask
 from mixvel_unet.options import UNetOptions
 
 _NETWORK = "network."
@@ -23,7 +24,7 @@ _NETWORK = "network."
 
 @frozen(kw_only=True)
 class UNetFamily:
-    """One U-Net a shard."""
+    """One U-Net a shard, or one with labels for all."""
 
     options: UNetOptions
 
@@ -52,8 +53,7 @@ class UNetFamily:
         Without mean and variance its moments are None.
         """
         where = f"expert {config.index}"
-        weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
-        rest = {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
+        weights, rest = _parted(tensors)
         moments = None
         if rest or self.options.prediction == "eps":
             check_same(rest, {name: torch.empty(config.shape) for name in ("mean", "variance")}, where)
@@ -68,6 +68,45 @@ class UNetFamily:
             prediction=self.options.prediction,
             clip=self.options.clip,
         )
+
+    def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> SharedUNetTask:
+        """The regression on all shards. Raises RecipeError where their images do not fit the network."""
+        self.options.check(shards[0].shape, "expert unet")
+        return SharedUNetTask(members=tuple(shards), schedule=schedule, design=self.options)
+
+    def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """``network.*``, and ``mean`` and ``variance`` of all shards, (K, *data), in float32."""
+        moments = [item_moments(shard.items) for shard in shards]
+        shared = {
+            "mean": torch.stack([one.mean for one in moments]),
+            "variance": torch.stack([one.variance for one in moments]),
+        }
+        return {_NETWORK + name: value for name, value in trained.items()} | shared
+
+    def load_shared(
+        self, configs: Sequence[ExpertConfig], tensors: Mapping[str, Tensor], schedule: NoiseSchedule
+    ) -> UNetGroup:
+        """The experts, on the device of ``tensors``. Raises ArtifactError where they do not fit options or shards."""
+        where, shape = "the experts' one network", configs[0].shape
+        weights, rest = _parted(tensors)
+        check_same(rest, {name: torch.empty(len(configs), *shape) for name in ("mean", "variance")}, where)
+        # The seed is of no matter: every weight is replaced.
+        network = make_unet(self.options, shape, shape[0], 0, where, len(configs))
+        load_weights(network, weights, where)
+        return UNetGroup(
+            schedule=schedule,
+            network=network.to(rest["mean"].device).eval().requires_grad_(False),
+            mean=rest["mean"],
+            variance=rest["variance"],
+            prediction=self.options.prediction,
+            clip=self.options.clip,
+        )
+
+
+def _parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights of the network, by their names in it, and the rest."""
+    weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
+    return weights, {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
 
 
 def item_moments(items: Items, block: int = 1024) -> Moments:

@@ -12,6 +12,8 @@ from mixvel_unet.options import Architecture
 class UNet(nn.Module):
     """diffusers' UNet2DModel as a function of points and times: (B, C, H, W), (B,) -> (B, out, H, W).
 
+    One with labels also takes those of the points, (B,) int64, each of which has a vector that is added to the time's.
+
     It computes in its own type, float32 after ``make_unet``, and answers in the type of the points.
     """
 
@@ -19,14 +21,21 @@ class UNet(nn.Module):
         super().__init__()
         self.unet = unet
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """``t`` in [0, 1]; the sinusoidal embedding was made for 0..1000."""
         dtype = next(self.unet.parameters()).dtype
-        output: Tensor = self.unet(x.to(dtype), 1000.0 * t, return_dict=False)[0]
+        output: Tensor = self.unet(x.to(dtype), 1000.0 * t, class_labels=labels, return_dict=False)[0]
         return output.to(x.dtype)
 
 
-def make_unet(architecture: Architecture, shape: tuple[int, ...], out_channels: int, seed: int, what: str) -> UNet:
+def make_unet(
+    architecture: Architecture,
+    shape: tuple[int, ...],
+    out_channels: int,
+    seed: int,
+    what: str,
+    labels: int | None = None,
+) -> UNet:
     """A fresh U-Net, without dropout, on the CPU in float32.
 
     Args:
@@ -35,6 +44,7 @@ def make_unet(architecture: Architecture, shape: tuple[int, ...], out_channels: 
         out_channels: channels of what it answers, at the same height and width.
         seed: of its initial weights; torch's own generator is left alone.
         what: who asks, for errors.
+        labels: how many there are; None for a network that is told none.
 
     Raises:
         RecipeError: height or width cannot be halved as often as there are levels.
@@ -56,5 +66,6 @@ def make_unet(architecture: Architecture, shape: tuple[int, ...], out_channels: 
             attention_head_dim=None,
             norm_num_groups=architecture.groups,
             dropout=0.0,
+            num_class_embeds=labels,
         )
     return UNet(unet)

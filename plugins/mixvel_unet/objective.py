@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from mixvel_core.field.conversions import Prediction, add_noise, point_for, target
+from mixvel_core.field.gathered import joined
 from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_unet.network import make_unet
@@ -17,16 +19,18 @@ from mixvel_unet.options import UNetOptions
 
 @frozen(kw_only=True)
 class Regression:
-    """Mean squared error between the network at (x_t, t) and its target (V4)."""
+    """Mean squared error between the network at (x_t, t) and its target (V4); ``labelled``: told each item's shard."""
 
     network: nn.Module
     schedule: NoiseSchedule
     prediction: Prediction
+    labelled: bool = False
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``loss``: the mean over points, channels and pixels."""
         p = point_for(self.schedule, batch.t, batch.x_0)
-        output = network(add_noise(batch.x_0, batch.eps, p), batch.t)
+        labels = (batch.shard,) if self.labelled else ()
+        output = network(add_noise(batch.x_0, batch.eps, p), batch.t, *labels)
         return {"loss": mse_loss(output, target(self.prediction, batch.x_0, batch.eps, p))}
 
 
@@ -57,3 +61,34 @@ class UNetTask:
         shape = self.shard.shape
         network = make_unet(self.design, shape, shape[0], seed, "expert unet")
         return Regression(network=network, schedule=self.schedule, prediction=self.design.prediction)
+
+
+@frozen(kw_only=True)
+class SharedUNetTask:
+    """A U-Net with labels to train on all shards. Its minimum at label k is the denoiser of shard k, however many items
+    the others have."""
+
+    members: tuple[Shard, ...]
+    schedule: NoiseSchedule
+    design: UNetOptions
+
+    @property
+    def items(self) -> Items:
+        """All items, shard by shard, each where it lies."""
+        return joined(*(shard.items for shard in self.members))
+
+    @property
+    def shards(self) -> np.ndarray:
+        """The label of each item: the place of its shard among the members."""
+        return np.repeat(np.arange(len(self.members)), [shard.count for shard in self.members])
+
+    @property
+    def options(self) -> TrainOptions:
+        """How it is trained."""
+        return self.design.train
+
+    def objective(self, seed: int) -> Regression:
+        """A fresh network and its loss."""
+        shape = self.members[0].shape
+        network = make_unet(self.design, shape, shape[0], seed, "expert unet", len(self.members))
+        return Regression(network=network, schedule=self.schedule, prediction=self.design.prediction, labelled=True)

@@ -61,4 +61,9 @@ class UNetOptions(Architecture):
         default="v", doc="what the network is trained to predict; every expert answers with the denoiser"
     )
     clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data")
+    shared: bool = option(
+        default=False,
+        doc="one network for all shards, trained on all data with the shard of each item as its label; expert k is the "
+        "network with label k. No isolation: the data meet in one training. The monolith takes no notice",
+    )
     train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from mixvel_core.stages.report.figures import colour, literal, suit_scale, svg
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.section import Section
+from mixvel_core.stages.shared import FOLDER
 from mixvel_core.training.losses import read_losses
+from mixvel_core.training.shared import is_shared
 
 ABREAST = 3
 MOST_NAMED = 16
@@ -62,6 +64,8 @@ def curves(inputs: Inputs) -> Section | None:
 def _panels(inputs: Inputs) -> Iterator[tuple[str, list[Curve]]]:
     folder = inputs.folder
     experts = {f"expert {part.index}": folder / "experts" / str(part.index) for part in inputs.shards.parts}
+    if is_shared(inputs.recipe.expert.options):
+        experts = {"all experts": folder / "experts" / FOLDER}
     yield "experts", _curves(experts)
     if inputs.recipe.monolith is not None:
         yield "monolith", _curves({"monolith": folder / "monolith"})

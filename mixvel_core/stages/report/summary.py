@@ -5,6 +5,7 @@ from __future__ import annotations
 from mixvel_core.recipe.use import RouterUse
 from mixvel_core.stages.report.inputs import Inputs
 from mixvel_core.stages.report.wording import amount, brief, learned_from, shape_text
+from mixvel_core.training.shared import is_shared
 
 AWAY = "with their owners; what they share of them is here"
 
@@ -13,9 +14,12 @@ def headline(inputs: Inputs) -> str:
     """The run in a sentence."""
     count = sum(part.count for part in inputs.shards.parts)
     experts, methods = len(inputs.shards.parts), len(inputs.methods)
+    saw = "each saw only their own shard of"
+    if is_shared(inputs.recipe.expert.options):
+        saw = "are one network with as many labels, which saw all of"
     return (
         f"{methods} {'method' if methods == 1 else 'methods'} at {_listed(inputs.steps)} steps, from "
-        f"{experts} {'expert' if experts == 1 else 'experts'} that each saw only their own shard of "
+        f"{experts} {'expert' if experts == 1 else 'experts'} that {saw} "
         f"{amount(count)} items ({shape_text(inputs.shards.shape)})."
     )
 
