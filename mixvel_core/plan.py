@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
+from mixvel_core.cost.estimate import estimate
+from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.use import ExpertUse, RouterUse, Use
 from mixvel_core.stages.drawn import drawn_options
@@ -15,6 +17,7 @@ from mixvel_core.stages.models import ModelStages, model_stages
 from mixvel_core.stages.partition import partition_unit, stored_shards
 from mixvel_core.stages.rehearsal import rehearse
 from mixvel_core.stages.sample import draws_of
+from mixvel_core.stages.shards import Shards
 from mixvel_core.training.options import TrainOptions
 
 
@@ -30,16 +33,18 @@ class Row:
 
 @frozen(kw_only=True)
 class Plan:
-    """All stages; prints as a table."""
+    """All stages, printed as a table; below it what they cost: ``cost``, lines of text."""
 
     rows: tuple[Row, ...]
+    cost: tuple[str, ...]
 
     def __str__(self) -> str:
+        return "\n".join([*self._table(), "", *self.cost])
+
+    def _table(self) -> list[str]:
         columns = [(row.stage, row.what, row.size, row.state) for row in self.rows]
         widths = [max(len(row[i]) for row in columns) for i in range(4)]
-        return "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in columns
-        )
+        return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in columns]
 
 
 def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
@@ -53,12 +58,14 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
         UsageError: the folder is of another recipe, or no run.
     """
     check_folder(recipe, folder, fresh)
-    return Plan(rows=tuple(_rows(recipe, folder, fresh)))
-
-
-def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
     stored = None if fresh else stored_shards(partition_unit(recipe, folder))
-    counts = [part.count for part in (stored or rehearse(recipe)).parts]
+    parts: Sequence[Shard] = (stored or rehearse(recipe)).parts
+    cost = estimate(recipe, folder, parts)
+    return Plan(rows=tuple(_rows(recipe, folder, stored, parts)), cost=tuple(cost))
+
+
+def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[Shard]) -> Iterator[Row]:
+    counts = [part.count for part in parts]
     source = recipe.data.name if recipe.data is not None else "with their owners"
     yield Row(stage="data", what=source, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
@@ -73,7 +80,8 @@ def _rows(recipe: Recipe, folder: Path, fresh: bool) -> Iterator[Row]:
     yield from _drawn(recipe, makers)
     for name, use in recipe.routers.items():
         made = makers is not None and makers.routers[name].is_done()
-        yield _models(f"router {name}", use, int(made), 1)
+        jobs = len(use.build().tasks(parts, recipe.schedule.build()))
+        yield _models(f"router {name}", use, int(made), 1, jobs)
     draws = list(draws_of(recipe.sample, list(recipe.routers)))
     records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
     drawn = sum(record.exists() for record in records) if stored else 0
@@ -102,14 +110,16 @@ def _drawn(recipe: Recipe, makers: ModelStages | None) -> Iterator[Row]:
         )
 
 
-def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int) -> Row:
-    return Row(stage=stage, what=use.name, size=_training(use, total), state=_state(done, total))
+def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int, jobs: int | None = None) -> Row:
+    """``jobs``: how many networks the models have; as many as models if None."""
+    size = _training(use, total if jobs is None else jobs, total)
+    return Row(stage=stage, what=use.name, size=size, state=_state(done, total))
 
 
-def _training(use: ExpertUse | RouterUse, jobs: int) -> str:
+def _training(use: ExpertUse | RouterUse, jobs: int, models: int) -> str:
     train = _train_options(use)
-    if train is None:
-        return f"{jobs} in closed form"
+    if train is None or not jobs:
+        return f"{models} in closed form"
     return f"{jobs} {'jobs' if jobs > 1 else 'job'} of {train.steps} steps, batch {train.batch}"
 
 

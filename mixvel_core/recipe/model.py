@@ -11,7 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, above, at_least, each, from_up_to, option
+from mixvel_core.plugin.options import Check, above, above_up_to, at_least, each, from_up_to, option
 from mixvel_core.recipe.use import (
     DataUse,
     ExpertUse,
@@ -180,6 +180,28 @@ class TheoryOptions:
 
 
 @frozen(kw_only=True)
+class PlanOptions:
+    """What `mixvel check` assumes where nothing was measured."""
+
+    images_per_second: float | None = option(
+        default=None,
+        check=above(0),
+        doc="of one worker training an expert, measured elsewhere; other networks in proportion to FLOPs",
+    )
+    peak_teraflops: float = option(
+        default=312.0,
+        check=above(0),
+        doc="peak of a device in TFLOP/s, for hours from FLOPs; 312 is an A100's and 989 an H100's in bfloat16",
+    )
+    utilisation: float = option(
+        default=0.3, check=above_up_to(0, 1), doc="share of the peak that training reaches; an assumption"
+    )
+    at_once: int | None = option(
+        default=None, check=at_least(1), doc="jobs that the cluster holds at once; absent: the launcher's `parallel`"
+    )
+
+
+@frozen(kw_only=True)
 class ReportOptions:
     """What the report shows."""
 
@@ -217,5 +239,6 @@ class Recipe:
     evaluate: EvaluateOptions = option(doc="how it is scored")
     study: StudyOptions | None = option(default=None, doc="what `mixvel study` measures; absent: its defaults")
     theory: TheoryOptions | None = option(default=None, doc="what `mixvel theory` measures; absent: its defaults")
+    plan: PlanOptions = option(factory=PlanOptions, doc="what `mixvel check` assumes; no effect on results")
     report: ReportOptions = option(factory=ReportOptions, doc="what the report shows")
     launcher: LauncherUse = option(doc="where training runs")

@@ -70,7 +70,9 @@ def _changes(recipe: Recipe, path: Path) -> list[str]:
 
 def _results(plain: dict[str, Any]) -> dict[str, Any]:
     """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
-    kept = {name: value for name, value in plain.items() if name not in ("launcher", "report", "study", "theory")}
+    kept = {
+        name: value for name, value in plain.items() if name not in ("launcher", "plan", "report", "study", "theory")
+    }
     if isinstance(kept.get("sample"), dict):
         kept["sample"] = {
             name: value

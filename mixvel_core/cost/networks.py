@@ -1,0 +1,65 @@
+"""FLOPs and parameters of the networks of a run, counted on networks without weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from mixvel_core.errors import MixvelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mixvel_core.protocols import TrainTask
+
+CHECKPOINT = 16
+"""Bytes a parameter in a checkpoint: weights, their average and Adam's two moments, float32 each."""
+
+WEIGHTS = 4
+"""Bytes a parameter in a model's file, float32."""
+
+
+@frozen(kw_only=True)
+class Network:
+    """``parameters``: how many. ``forward``: FLOPs of one evaluation of one item. ``training``: of one item forwards
+    and backwards. Matrix products and convolutions are counted, a multiply-add as two, and nothing else."""
+
+    parameters: int
+    forward: int
+    training: int
+
+
+def count(task: TrainTask, shape: tuple[int, ...]) -> Network | None:
+    """The network of a task that reads points of shape ``*data`` and times; None where it cannot be counted.
+
+    It is counted on torch's meta device: nothing is computed, and no memory taken, whatever its size.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    try:
+        network = _made(task)
+        x, t = torch.empty((1, *shape), device="meta"), torch.empty(1, device="meta")
+        with FlopCounterMode(display=False) as counter:
+            answer = network(x, t)
+            forward = counter.get_total_flops()
+            answer.sum().backward()
+            training = counter.get_total_flops()
+    except (MixvelError, RuntimeError, TypeError, ValueError, AttributeError):
+        # A plugin's network may be a function of something else, or do what is not known for networks without weights.
+        return None
+    return Network(
+        parameters=sum(p.numel() for p in network.parameters()), forward=int(forward), training=int(training)
+    )
+
+
+def _made(task: TrainTask) -> nn.Module:
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return task.objective(0).network
+    except RuntimeError:
+        # Losses that look at data cannot be made there; then the network is made with its weights, which are dropped.
+        return task.objective(0).network.to("meta")
