@@ -22,7 +22,7 @@ from mixvel_core.stages.real import real_items
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.spread import mapper_of
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +70,7 @@ def evaluate(
     )
     path = folder / "scores.json"
     if not unit.is_done():
+        tell_damage([unit.damage()], progress)
         stated = {"smoke": "toy size"} if smoke else {}
         write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
         unit.close([path.name])

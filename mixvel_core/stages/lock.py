@@ -23,10 +23,8 @@ def locked(folder: Path) -> Iterator[None]:
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     path = folder / ".lock"
     with _held(folder, path) as file:
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        file.flush()
         try:
+            _sign(file, folder)
             yield
         finally:
             # Removed while it is held: whoever has opened it meanwhile finds it gone, and opens the next one.
@@ -50,9 +48,22 @@ def _held(folder: Path, path: Path) -> IO[str]:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
             raise MixvelError(f"{folder}: in use by {holder}; wait for it or choose another --out") from None
+        except OSError as error:
+            file.close()
+            raise UsageError(f"{folder}: cannot be locked ({error.strerror}); choose another --out") from None
         if _is_at(path, file):
             return file
         file.close()
+
+
+def _sign(file: IO[str], folder: Path) -> None:
+    """Says in the lock file who holds it."""
+    try:
+        os.ftruncate(file.fileno(), 0)
+        # Past the buffer: closing would try once more to write what a full disk has no room for.
+        os.write(file.fileno(), f"pid {os.getpid()} on {socket.gethostname()}".encode())
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be written ({error.strerror}); make room or choose another --out") from None
 
 
 def _is_at(path: Path, file: IO[str]) -> bool:

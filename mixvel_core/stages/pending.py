@@ -6,12 +6,14 @@ Experts, monolith and routers do not wait for each other: all their networks are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from mixvel_core.protocols import Job, Progress
 from mixvel_core.recipe.use import LauncherUse
+from mixvel_core.stages.unit import tell_damage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,11 +22,12 @@ if TYPE_CHECKING:
 @frozen(kw_only=True)
 class Pending:
     """One model. ``jobs``: its networks, by part, none for a closed form. ``finish``: makes the model's folder from the
-    trained state of each part."""
+    trained state of each part. ``damaged``: the file for whose sake it is made again, if it was made before."""
 
     name: str
     jobs: Mapping[str, Job]
     finish: Callable[[Mapping[str, Mapping[str, Tensor]]], None]
+    damaged: Path | None = None
 
 
 def make(pending: Sequence[Pending], launcher: LauncherUse, progress: Progress) -> None:
@@ -34,6 +37,7 @@ def make(pending: Sequence[Pending], launcher: LauncherUse, progress: Progress) 
     """
     if not pending:
         return
+    tell_damage((model.damaged for model in pending), progress)
     jobs = [job for model in pending for job in model.jobs.values()]
     if jobs:
         launcher.build().run(jobs, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.use import RouterUse, ScheduleUse
 from mixvel_core.stages.drawn import DrawnStage
+from mixvel_core.stages.experts import LOSSES
 from mixvel_core.stages.pending import Pending
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.unit import Unit, key_of
@@ -91,6 +92,7 @@ class RouterStage:
         """The router, if it is not there yet."""
         if self.unit.is_done():
             return []
+        damaged = self.unit.damage()
         self.unit.begin()
         from mixvel_core.randomness import key
 
@@ -109,15 +111,15 @@ class RouterStage:
             )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(family.tensors(lessons, trained))
+            self._store(family.tensors(lessons, trained), [f"{part}/{LOSSES}" for part in jobs])
 
-        return [Pending(name=f"router-{self.name}", jobs=jobs, finish=finish)]
+        return [Pending(name=f"router-{self.name}", jobs=jobs, finish=finish, damaged=damaged)]
 
-    def _store(self, tensors: Mapping[str, Tensor]) -> None:
+    def _store(self, tensors: Mapping[str, Tensor], beside: Sequence[str]) -> None:
         from mixvel_core.training.sealed import write_sealed
 
         config = RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape)
         write_sealed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
         about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
-        self.unit.close(["model.safetensors", "config.json"])
+        self.unit.close(["model.safetensors", "config.json", *beside])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from attrs import frozen
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import checksum, read_json, write_json
+from mixvel_core.protocols import Progress
 
 FORMAT = 1
 """Counts up when files of a run folder change their meaning; a unit of another format is made again."""
@@ -28,6 +29,17 @@ def key_of(**inputs: Any) -> str:
     """A digest of everything a unit is made from: options as plain data, and the keys of other units."""
     text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _is_as_written(path: Path, facts: Mapping[str, Any]) -> bool:
+    return path.is_file() and path.stat().st_size == facts["size"] and checksum(path) == facts["checksum"]
+
+
+def tell_damage(damaged: Iterable[Path | None], progress: Progress) -> None:
+    """A line for each file of a unit that was found damaged, and so is made again."""
+    for path in damaged:
+        if path is not None:
+            progress.line(f"{path}: {'damaged' if path.exists() else 'missing'}; made again")
 
 
 @frozen(kw_only=True)
@@ -45,19 +57,25 @@ class Unit:
 
     def is_done(self) -> bool:
         """Whether it was made from these inputs and every file is as it was written."""
-        if not self.record.exists():
-            return False
         try:
-            found = read_json(self.record)
-            files = found["files"].items()
-            return found["key"] == self.key and all(
-                (self.folder / file).is_file()
-                and (self.folder / file).stat().st_size == facts["size"]
-                and checksum(self.folder / file) == facts["checksum"]
-                for file, facts in files
-            )
+            return self._is_of_these_inputs() and self._first_changed() is None
         except (ArtifactError, KeyError, AttributeError, TypeError):
             return False
+
+    def damage(self) -> Path | None:
+        """The first of its files that is not as it was written; None where it is whole, not made yet, or made from
+        other inputs."""
+        try:
+            return self._first_changed() if self._is_of_these_inputs() else None
+        except (ArtifactError, KeyError, AttributeError, TypeError):
+            return self.record
+
+    def _is_of_these_inputs(self) -> bool:
+        return self.record.exists() and bool(read_json(self.record)["key"] == self.key)
+
+    def _first_changed(self) -> Path | None:
+        files = {self.folder / name: facts for name, facts in read_json(self.record)["files"].items()}
+        return next((path for path, facts in files.items() if not _is_as_written(path, facts)), None)
 
     def clear(self) -> None:
         """Removes the folder and all that is in it."""

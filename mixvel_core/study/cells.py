@@ -13,7 +13,7 @@ from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
 from mixvel_core.stages.sample import Draw, Loaded
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 from mixvel_core.study.arrays import keep, kept
 from mixvel_core.study.setting import Curve, Setting
 
@@ -59,6 +59,7 @@ def cells_of(setting: Setting, loaded: Loaded, models_key: str, folder: Path, pr
     units = [_unit(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
     # First what is there, so that the bar's speed is that of the work.
     there = [kept(unit, "x", "evaluations") for unit in units]
+    tell_damage((unit.damage() for unit, found in zip(units, there, strict=True) if found is None), progress)
     done = setting.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
     total = setting.count * len(setting.curves) * sum(setting.steps)
     cells: list[Cell] = []

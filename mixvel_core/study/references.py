@@ -17,7 +17,7 @@ from mixvel_core.reference import Tell, ddim_reference, reference
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.weights import WeightTransform
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 from mixvel_core.study.arrays import keep, kept
 from mixvel_core.study.setting import Setting
 
@@ -85,6 +85,7 @@ def reference_of(
     unit = Unit(folder=folder, key=key, name=key)
     found = kept(unit, "x", "looser")
     if found is None:
+        tell_damage([unit.damage()], progress)
         with progress.task(f"reference {setting.reference}", 200, "%") as bar:
 
             def tell(passed: float) -> None:

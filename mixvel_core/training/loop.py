@@ -18,7 +18,7 @@ from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, identity
 from mixvel_core.training.interrupt import whole
 from mixvel_core.training.record import Record
-from mixvel_core.training.result import is_trained, trained_path, write_trained
+from mixvel_core.training.result import damaged, is_trained, write_trained
 from mixvel_core.training.speed import Speed
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, called, placed
@@ -47,8 +47,8 @@ def train(job: Job, *, device: torch.device, progress: Progress, world: World = 
     if world.agree(world.leads and is_trained(job.folder)):
         progress.line(f"{job.name}: already trained")
         return
-    if trained_path(job.folder).exists():
-        progress.line(f"{trained_path(job.folder)}: damaged; made again")
+    if world.leads and (path := damaged(job.folder)):
+        progress.line(f"{path}: damaged; made again")
     batches = Batches(job, device, world)
     objective = job.task.objective(key(job.seed, "weights"))
     state = TrainState(placed(objective.network, job.task.options, device), job.task.options)
@@ -77,7 +77,7 @@ def _run(
     speed = Speed(batch=options.batch)
     watch = Watch(job.name, batches.device)
     note = ""
-    with Record(job, state.step, world) as record, progress.task(job.name, options.steps, "steps") as bar:
+    with Record(job, state, world) as record, progress.task(job.name, options.steps, "steps") as bar:
         try:
             bar.update(state.step, note)
             while state.step < options.steps:
@@ -95,10 +95,12 @@ def _run(
                     if last or state.step % options.checkpoint_every == 0:
                         watch.check(world)
                         if world.leads:
+                            record.sync()
                             checkpoints.save(state)
                 bar.update(state.step, note)
         except (KeyboardInterrupt, SystemExit):
             if world.leads and watch.fine:
+                record.sync()
                 checkpoints.save(state)
             raise
     if world.leads:

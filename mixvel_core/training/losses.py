@@ -1,13 +1,21 @@
-"""losses.csv: a row for each recorded step, the steps increasing, whatever interruptions there were."""
+"""losses.csv: a row for each recorded step, the steps increasing, whatever interruptions there were.
+
+What was recorded goes into every checkpoint, and a training that goes on writes the file anew from there: a file that
+was damaged, or that lost its last rows with the power, is whole again.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from attrs import define, field
+
 from mixvel_core.errors import ArtifactError
-from mixvel_core.files import write_text
+from mixvel_core.files import write_text, writing
+
+FILE = "losses.csv"
 
 
 def read_losses(path: Path) -> dict[str, list[float]]:
@@ -16,23 +24,60 @@ def read_losses(path: Path) -> dict[str, list[float]]:
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
 
+@define
+class Losses:
+    """What was recorded: ``rows`` of the step and a number for each of ``names``, "loss" first."""
+
+    names: tuple[str, ...] = ()
+    rows: list[tuple[float, ...]] = field(factory=list)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[float]]) -> Losses:
+        """From what ``columns`` gave."""
+        names = _ordered(name for name in columns if name != "step")
+        if not names:
+            return cls()
+        steps = [int(step) for step in columns["step"]]
+        return cls(names, list(zip(steps, *(columns[name] for name in names), strict=True)))
+
+    def columns(self) -> dict[str, list[float]]:
+        """Numbers by name, ``step`` among them; {} where nothing was recorded."""
+        return {name: [row[i] for row in self.rows] for i, name in enumerate(self._header())}
+
+    def add(self, step: int, losses: Mapping[str, float]) -> None:
+        """One row."""
+        self.names = self.names or _ordered(losses)
+        self.rows.append((step, *(losses[name] for name in self.names)))
+
+    def text(self) -> str:
+        """As in ``losses.csv``."""
+        return "".join([_line(header), *map(_line, self.rows)] if (header := self._header()) else [])
+
+    def last(self) -> str:
+        """The lines that the last row adds to the file: with the header above it, if it is the only one."""
+        return self.text() if len(self.rows) == 1 else _line(self.rows[-1])
+
+    def _header(self) -> tuple[str, ...]:
+        return ("step", *self.names) if self.names else ()
+
+
 class LossLog:
-    """Appends to ``path``; rows after step ``start``, which will be done again, are dropped first."""
+    """Keeps the file at ``path`` up with ``losses``; it is written anew first."""
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path, losses: Losses) -> None:
         self._path = path
-        header, rows = _read(path)
-        self._empty = not header
-        kept = [_line(row) for row in rows if row[0] <= start]
-        write_text(path, "".join([_line(header), *kept] if header else []))
+        self._losses = losses
+        write_text(path, losses.text())
 
-    def write(self, step: int, losses: Mapping[str, float]) -> None:
-        """One row, on disk when this returns (as far as the operating system is concerned)."""
-        with self._path.open("a", encoding="utf-8", newline="") as file:
-            if self._empty:
-                file.write(_line(["step", *losses]))
-                self._empty = False
-            file.write(_line([step, *losses.values()]))
+    def append(self) -> None:
+        """The last row, on disk when this returns (as far as the operating system is concerned)."""
+        with writing(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._losses.last())
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """An order that does not depend on that of the objective's mapping."""
+    return tuple(sorted(names, key=lambda name: (name != "loss", name)))
 
 
 def _line(cells: Sequence[str | float]) -> str:
@@ -43,10 +88,13 @@ def _line(cells: Sequence[str | float]) -> str:
 def _read(path: Path) -> tuple[list[str], list[list[float]]]:
     if not path.is_file():
         return [], []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    # A process that was killed while writing leaves a last line without its end.
-    header, *rows = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
     try:
-        return header, [[int(row[0]), *(float(cell) for cell in row[1:])] for row in rows]
-    except (ValueError, IndexError) as error:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # A process that was killed while writing leaves a last line without its end.
+        header, *rows = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
+        read = [[int(row[0]), *(float(cell) for cell in row[1:])] for row in rows]
+    except (ValueError, IndexError, csv.Error) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+    if any(len(row) != len(header) for row in read):
+        raise ArtifactError(f"{path}: damaged (rows of different lengths); remove it and run the recipe again")
+    return header, read

@@ -8,18 +8,20 @@ from types import TracebackType
 from torch import Tensor
 
 from mixvel_core.protocols.launcher import Job
-from mixvel_core.training.losses import LossLog
+from mixvel_core.training.losses import FILE, LossLog
 from mixvel_core.training.scalars import Scalars
+from mixvel_core.training.state import TrainState
 from mixvel_core.training.world import World
 
 
 class Record:
-    """Where the losses after step ``start`` go; what was recorded of later steps is taken back."""
+    """Where the losses of the next steps go: into ``state``, and into two views of what lies there."""
 
-    def __init__(self, job: Job, start: int, world: World) -> None:
+    def __init__(self, job: Job, state: TrainState, world: World) -> None:
         self._world = world
-        self._log = LossLog(job.folder / "losses.csv", start) if world.leads else None
-        self._scalars = Scalars(job.tensorboard, start) if world.leads and job.tensorboard else None
+        self._losses = state.losses
+        self._log = LossLog(job.folder / FILE, state.losses) if world.leads else None
+        self._scalars = Scalars(job.tensorboard, state.step) if world.leads and job.tensorboard else None
 
     def __enter__(self) -> Record:
         return self
@@ -32,11 +34,16 @@ class Record:
 
     def write(self, step: int, losses: Mapping[str, Tensor]) -> str:
         """Records the mean over all workers; returns the note for the progress bar."""
-        # "loss" leads, whatever order the objective chose.
-        names = sorted(losses, key=lambda name: name != "loss")
-        values = {name: float(self._world.mean(losses[name].detach())) for name in names}
+        # In one order on all workers, who wait for each other at every mean.
+        values = {name: float(self._world.mean(losses[name].detach())) for name in sorted(losses)}
+        self._losses.add(step, values)
         if self._log:
-            self._log.write(step, values)
+            self._log.append()
         if self._scalars:
             self._scalars.write(step, values)
         return f"loss {values['loss']:.4f}"
+
+    def sync(self) -> None:
+        """Before a checkpoint: what lies behind it will not be recorded again."""
+        if self._scalars:
+            self._scalars.sync()

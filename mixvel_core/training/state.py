@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mixvel_core.training.losses import Losses
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.rates import ema_decay, learning_rate
 from mixvel_core.training.weights import check_same, load_weights
@@ -33,11 +34,13 @@ class Average:
 
 
 class TrainState:
-    """A network, its optimizer, its average, and ``step``, the number of steps done."""
+    """A network, its optimizer, its average, ``step``, the number of steps done, and the ``losses`` recorded of them.
+    """
 
     def __init__(self, network: nn.Module, options: TrainOptions) -> None:
         self.network = network
         self.step = 0
+        self.losses = Losses()
         self.average = Average(network)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self._options = options
@@ -60,14 +63,16 @@ class TrainState:
         return norm
 
     def tensors(self) -> dict[str, Tensor]:
-        """Weights, average and Adam's moments by name; ``restore`` reads them back."""
+        """Weights, average, Adam's moments and recorded losses by name; ``restore`` reads them back."""
         named = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
         named |= {f"average.{name}": value for name, value in self.average.tensors.items()}
         for name, parameter in self.network.named_parameters():
             # A parameter that never had a gradient has no moments.
             for part, value in self._adam.state.get(parameter, {}).items():
                 named[f"adam.{part}.{name}"] = value
-        return named
+        # Doubles, like the numbers in losses.csv.
+        columns = self.losses.columns().items()
+        return named | {f"losses.{name}": torch.tensor(values, dtype=torch.float64) for name, values in columns}
 
     def restore(self, tensors: Mapping[str, Tensor], step: int, where: str) -> None:
         """Puts back what ``tensors`` gave after ``step`` steps. Raises ArtifactError, naming ``where``."""
@@ -86,6 +91,7 @@ class TrainState:
                     "exp_avg": moments[f"exp_avg.{name}"].to(parameter.device, copy=True),
                     "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter.device, copy=True),
                 }
+        self.losses = Losses.of({name: value.tolist() for name, value in _below("losses.", tensors).items()})
         self.step = step
 
     def _moments_like(self, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:

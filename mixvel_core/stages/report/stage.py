@@ -16,7 +16,7 @@ from mixvel_core.stages.evaluate import Scores
 from mixvel_core.stages.sample import StoredSamples
 from mixvel_core.stages.shards import Shards
 from mixvel_core.stages.studied import read_study
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.stages.unit import Unit, key_of, tell_damage
 
 
 @frozen(kw_only=True)
@@ -65,6 +65,7 @@ def report(
     )
     made = Report(path=unit.folder / "index.html", json_path=unit.folder / "report.json")
     if not unit.is_done():
+        tell_damage([unit.damage()], progress)
         from mixvel_core.stages.report.inputs import Inputs
         from mixvel_core.stages.report.numbers import numbers
         from mixvel_core.stages.report.page import page
