@@ -13,7 +13,7 @@ from mixvel_core.files import read_json, write_json
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.use import ExpertUse, ScheduleUse
-from mixvel_core.stages.experts import MOMENTS, Experts, StoredExpert
+from mixvel_core.stages.experts import LOSSES, MOMENTS, Experts, StoredExpert
 from mixvel_core.stages.pending import Pending
 from mixvel_core.stages.unit import Unit, key_of
 from mixvel_core.training.shared import is_shared
@@ -133,6 +133,7 @@ class SharedStage:
         """The experts, if they are not there yet."""
         if self.unit.is_done():
             return []
+        damaged = self.unit.damage()
         self.unit.begin()
         from mixvel_core.randomness import key
 
@@ -147,7 +148,7 @@ class SharedStage:
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             self._store(shared_family(self.family).shared_tensors(self.shards, trained[""]))
 
-        return [Pending(name=self.name, jobs={"": job}, finish=finish)]
+        return [Pending(name=self.name, jobs={"": job}, finish=finish, damaged=damaged)]
 
     def _store(self, tensors: Mapping[str, Tensor]) -> None:
         from mixvel_core.training.sealed import write_sealed
@@ -155,7 +156,7 @@ class SharedStage:
         configs = [ExpertConfig(index=s.index, count=s.count, fraction=s.fraction, shape=s.shape) for s in self.shards]
         sealed = {"expert": self.family.name}
         write_sealed(self.folder / "model.safetensors", tensors, sealed)
-        files = ["model.safetensors", "config.json"]
+        files = ["model.safetensors", "config.json", LOSSES]
         group = shared_family(self.family).load_shared(configs, tensors, self.schedule.build())
         moments = _stacked(group, len(configs))
         if moments is not None:
