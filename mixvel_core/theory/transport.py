@@ -12,17 +12,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.field.transport import solved
+
 Kind: TypeAlias = Literal["exact", "sliced"]
 
 EXACT_UP_TO = 2000
 """Points a side; the table of costs has its square."""
-FEW = 256
-"""Points a side up to which potentials are found in rounds of their square, which may be as many as points."""
 PROJECTIONS = 1024
 RESAMPLES = 1000
 LEVEL = 0.95
-PIVOTS = 10**9
-"""The network simplex ends by itself after about n log n pivots; this is no limit that a run should meet."""
 
 
 @frozen(kw_only=True)
@@ -37,11 +35,6 @@ class Transport:
     high: float
     kind: Kind
     n: tuple[int, int]
-
-
-def wasserstein_2(x: np.ndarray, y: np.ndarray) -> float:
-    """Exact W_2 between the points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
-    return _solved(x, y).value
 
 
 def transport(
@@ -69,7 +62,7 @@ def transport(
         squares = _sliced_squares(x, y, rng)
         again = squares[rng.integers(len(squares), size=(RESAMPLES, len(squares)))].mean(axis=1)
         return _told(float(np.sqrt(squares.mean())), again, "sliced", sizes)
-    found = _solved(x, y)
+    found = solved(x, y)
     together = _mean_again(found.f + found.g, rng) if paired else _mean_again(found.f, rng) + _mean_again(found.g, rng)
     moved = together - (found.f.mean() + found.g.mean())
     return _told(found.value, found.value**2 + moved, "exact", sizes)
@@ -84,62 +77,6 @@ def _told(value: float, squares: np.ndarray, kind: Kind, sizes: tuple[int, int])
 
 def _mean_again(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1))
-
-
-@frozen(kw_only=True, eq=False)
-class _Solved:
-    """W_2, and optimal potentials: f (n,) and g (m,) with f_i + g_j <= ||x_i - y_j||^2, their means adding to W_2^2."""
-
-    value: float
-    f: np.ndarray
-    g: np.ndarray
-
-
-def _solved(x: np.ndarray, y: np.ndarray) -> _Solved:
-    costs = _squared_distances(x, y)
-    return _assigned(x, y, costs) if len(x) == len(y) <= FEW else _spread(x, y, costs)
-
-
-def _assigned(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> _Solved:
-    """Small sets of one size: some permutation is optimal."""
-    from scipy.optimize import linear_sum_assignment
-
-    _, to = linear_sum_assignment(costs)
-    paid = np.take_along_axis(costs, to[:, None], axis=1)[:, 0]
-    # f_i <= f_k + c(i, to k) - c(k, to k) for all k is all that potentials must fulfil: shortest paths, which exist
-    # because the permutation is optimal. Bellman and Ford's rounds, few in practice, until nothing gets shorter.
-    ways = costs[:, to] - paid[None, :]
-    f = np.zeros(len(x))
-    for _ in range(len(x)):
-        shorter = (f[None, :] + ways).min(axis=1)
-        if np.allclose(shorter, f, rtol=0, atol=1e-12 * (1.0 + costs.max())):
-            break
-        f = shorter
-    g = np.empty_like(f)
-    g[to] = paid - f
-    # Priced by differences, which do not cancel: a set is at distance exactly zero from itself.
-    return _Solved(value=float(np.sqrt(((x - y[to]) ** 2).sum(axis=1).mean())), f=f, g=g)
-
-
-def _spread(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> _Solved:
-    """Sets of any sizes: points may be divided."""
-    # Two seconds of import or more, paid by those alone who need it.
-    import ot
-
-    n, m = len(x), len(y)
-    plan, about = ot.emd(np.full(n, 1 / n), np.full(m, 1 / m), costs, numItermax=PIVOTS, log=True)
-    i, j = np.nonzero(plan)
-    value = float(np.sqrt((plan[i, j] * ((x[i] - y[j]) ** 2).sum(axis=1)).sum()))
-    return _Solved(value=value, f=about["u"], g=about["v"])
-
-
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # By products, ten times as fast as by differences for images. What cancels, less of it after centring,
-    # can only mislead the plan between couplings that cost the same to a dozen digits.
-    centre = y.mean(axis=0)
-    x, y = x - centre, y - centre
-    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2 * x @ y.T
-    return np.asarray(squares.clip(min=0))
 
 
 def _sliced_squares(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 from attrs import frozen
 
+from mixvel_core.field.transport import wasserstein_2
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.items import Items
 from mixvel_metrics.item_sets import check_sets, conditions, flat
 
 NAME = "w2"
-# The network simplex ends by itself after about n log n pivots; this is no limit that a run should meet.
-PIVOTS = 10**9
 
 
 @frozen(kw_only=True)
@@ -38,24 +36,3 @@ class Wasserstein2:
             if len(cut) < len(whole):
                 stated[key] = f"the first {len(cut)}"
         return Score(name=NAME, value=wasserstein_2(flat(x), flat(y)), conditions=stated)
-
-
-def wasserstein_2(x: np.ndarray, y: np.ndarray) -> float:
-    """W_2 between the points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
-    # Two seconds of import or more: paid when a score is asked for.
-    import ot
-
-    n, m = len(x), len(y)
-    plan: np.ndarray = ot.emd(np.full(n, 1 / n), np.full(m, 1 / m), _squared_distances(x, y), numItermax=PIVOTS)
-    # Priced by differences, which do not cancel: a set is at distance exactly zero from itself.
-    i, j = np.nonzero(plan)
-    return float(np.sqrt((plan[i, j] * ((x[i] - y[j]) ** 2).sum(axis=1)).sum()))
-
-
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # By products, ten times as fast as by differences for images. What cancels, less of it after centring,
-    # can only mislead the plan between couplings that cost the same to a dozen digits.
-    centre = y.mean(axis=0)
-    x, y = x - centre, y - centre
-    squares = (x**2).sum(axis=1)[:, None] + (y**2).sum(axis=1)[None, :] - 2 * x @ y.T
-    return np.asarray(squares.clip(min=0))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mixvel_core.theory.transport import _solved, transport, wasserstein_2
+from mixvel_core.field.transport import solved, wasserstein_2
+from mixvel_core.theory.transport import transport
 
 
 def normals(n: int, seed: int, dimension: int = 2) -> np.ndarray:
@@ -86,7 +87,7 @@ def test_pairs_are_resampled_together() -> None:
 def test_potentials_prove_the_distance(sizes: tuple[int, int]) -> None:
     """Whatever f_i + g_j <= c_ij allows is below W_2^2 (Kantorovich), and theirs reaches it."""
     x, y = normals(sizes[0], 8, 3), 1 + 2 * normals(sizes[1], 9, 3)
-    found = _solved(x, y)
+    found = solved(x, y)
     costs = ((x[:, None] - y[None]) ** 2).sum(-1)
     assert (found.f[:, None] + found.g[None] - costs).max() < 1e-9
     assert found.f.mean() + found.g.mean() == pytest.approx(found.value**2)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixvel_core.field.transport import wasserstein_2
 from mixvel_metrics.sliced import SlicedWasserstein2, directions, squared_wasserstein_2_sorted
-from mixvel_metrics.w2 import wasserstein_2
 
 
 def cloud(count: int, dimension: int, seed: int) -> np.ndarray:

@@ -10,7 +10,8 @@ from scipy.linalg import sqrtm
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from mixvel_metrics.w2 import Wasserstein2, wasserstein_2
+from mixvel_core.field.transport import wasserstein_2
+from mixvel_metrics.w2 import Wasserstein2
 
 
 def cloud(count: int, dimension: int, seed: int) -> np.ndarray:
