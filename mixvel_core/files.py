@@ -16,6 +16,7 @@ from mixvel_core.errors import ArtifactError
 
 _UNFINISHED = ".unfinished"
 _SEAL = "seal"
+_LONGEST_JSON = 1 << 26
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors of writing alone. Others may come from what is read to be written, and are not ours to reword."""
 
@@ -82,13 +83,17 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file. Raises ArtifactError where it is absent or damaged."""
+    """The value in a JSON file. Raises ArtifactError where it is absent or damaged, or was never meant to be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("not a file")
+        if path.stat().st_size > _LONGEST_JSON:
+            raise ValueError(f"longer than {_LONGEST_JSON >> 20} MiB")
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; run the recipe again to make it") from None
-    # Brackets in brackets without end are a recursion without end.
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    # Brackets in brackets without end are a recursion without end; numbers of too many digits are no JSONDecodeError.
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
 
 

@@ -13,6 +13,7 @@ from mixvel_core.files import checksum, read_json, write_json
 from mixvel_core.protocols import ExpertConfig
 from mixvel_core.recipe.dump import diff
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.problems import one_line
 from mixvel_core.stages.experts import ExpertStage
 from mixvel_core.stages.handed import MODEL, HandedExpert
 from mixvel_core.stages.partition import stored_shards
@@ -68,6 +69,9 @@ def check_loads(one: HandedExpert, recipe: Recipe) -> None:
     except MixvelError as error:
         text = str(error)
         raise ArtifactError(text if text.startswith(str(one.folder)) else f"{one.folder}: {text}") from None
+    # Whatever a family stumbles over in the tensors of a stranger.
+    except Exception as error:
+        raise ArtifactError(f"{one.folder}: does not load ({type(error).__name__}: {one_line(str(error))})") from error
 
 
 def away_shards(handed: Sequence[HandedExpert], folder: Path) -> tuple[AwayShard, ...]:

@@ -7,9 +7,10 @@ every file by its checksum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from attrs import frozen
@@ -20,6 +21,7 @@ from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items
 from mixvel_core.recipe.dump import plain
 from mixvel_core.stages.experts import MOMENTS, StoredExpert
 from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.strangers import check_fits_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,8 @@ FORMAT = 1
 CONFIG, MODEL = "config.json", "model.safetensors"
 FILES = (CONFIG, MODEL, MOMENTS, "done.json")
 _BLOCK = 4096
+_MOST = 1 << 40
+"""Of items, and of values of one: more than anyone has."""
 
 
 @frozen(kw_only=True)
@@ -122,6 +126,9 @@ def read_handed(folder: Path) -> HandedExpert:
         DataError: there is no expert.
         ArtifactError: there is something else, or it is damaged; names the folder.
     """
+    for name in FILES:
+        if (folder / name).is_symlink():
+            raise ArtifactError(f"{folder / name}: a link; an expert is handed over with its files in its folder")
     if not (folder / CONFIG).is_file():
         raise DataError(
             f"{folder}: no expert here ({CONFIG} is missing); `mixvel train RECIPE --expert K --out {folder}` makes one"
@@ -131,21 +138,39 @@ def read_handed(folder: Path) -> HandedExpert:
         raise ArtifactError(f"{folder}: not written by `mixvel train`; name the folder that it wrote")
     if about["format"] > FORMAT:
         raise ArtifactError(f"{folder}: written by a newer mixvel (format {about['format']}); install that one")
+    for name in FILES:
+        if (folder / name).exists():
+            check_fits_memory(folder / name)
     if not Unit(folder=folder, key=key_of(**about)).is_done():
         raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
     try:
+        shape = tuple(_whole(side, 1) for side in about["shape"])
+        if math.prod(shape) > _MOST:
+            raise ValueError(f"items of shape {shape}")
         return HandedExpert(
             folder=folder,
-            index=int(about["index"]),
-            count=int(about["count"]),
-            shape=tuple(int(side) for side in about["shape"]),
-            values=about["values"],
-            share=about["share"],
-            expert=about["expert"],
-            schedule=about["schedule"],
+            index=_whole(about["index"], 0),
+            count=_whole(about["count"], 1),
+            shape=shape,
+            values=_one_of(about["values"], get_args(Values)),
+            share=_one_of(about["share"], get_args(Share)),
+            expert=dict(about["expert"]),
+            schedule=dict(about["schedule"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or not least <= value <= _MOST:
+        raise ValueError(f"{value!s:.40} is no whole number from {least} to {_MOST}")
+    return value
+
+
+def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
+    if value not in known:
+        raise ValueError(f"{value!s:.40} is none of {', '.join(known)}")
+    return value
 
 
 def is_handed(folder: Path, index: int, share: Share, stored: StoredExpert) -> bool:

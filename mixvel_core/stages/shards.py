@@ -10,7 +10,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.arrays import map_array, read_arrays
-from mixvel_core.errors import DataError
+from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.field.gathered import joined
 from mixvel_core.files import read_json
 from mixvel_core.protocols import GaussianLaw, Items, Shard
@@ -131,17 +131,20 @@ def are_here(parts: Sequence[Shard]) -> bool:
 def open_shards(folder: Path, key: str) -> Shards:
     """The shards in ``folder``, written by the partition stage. Reads no items."""
     about = read_json(folder / "data.json")
-    parts = []
-    for k in range(about["shards"]):
-        facts = read_json(folder / str(k) / "shard.json")
-        kind = AwayShard if facts.get("away") else StoredShard
-        parts.append(
-            kind(
-                folder=folder / str(k),
-                index=k,
-                count=facts["count"],
-                fraction=facts["fraction"],
-                shape=tuple(facts["shape"]),
-            )
-        )
+    try:
+        parts = [_open_shard(folder / str(k), k) for k in range(about["shards"])]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
     return Shards(key=key, parts=tuple(parts), about=about)
+
+
+def _open_shard(folder: Path, k: int) -> StoredShard:
+    facts = read_json(folder / "shard.json")
+    kind = AwayShard if facts.get("away") else StoredShard
+    return kind(
+        folder=folder,
+        index=k,
+        count=facts["count"],
+        fraction=facts["fraction"],
+        shape=tuple(facts["shape"]),
+    )

@@ -20,6 +20,7 @@ from attrs import frozen
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import checksum, read_json, write_json
 from mixvel_core.protocols import Progress
+from mixvel_core.strangers import named_in
 
 FORMAT = 1
 """Counts up when files of a run folder change their meaning; a unit of another format is made again."""
@@ -74,7 +75,7 @@ class Unit:
         return self.record.exists() and bool(read_json(self.record)["key"] == self.key)
 
     def _first_changed(self) -> Path | None:
-        files = {self.folder / name: facts for name, facts in read_json(self.record)["files"].items()}
+        files = {named_in(self.folder, name): facts for name, facts in read_json(self.record)["files"].items()}
         return next((path for path, facts in files.items() if not _is_as_written(path, facts)), None)
 
     def clear(self) -> None:

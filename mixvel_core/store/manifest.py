@@ -13,6 +13,7 @@ from mixvel_core.store.columns import RawColumn
 from mixvel_core.store.parquet_items import ParquetItems
 from mixvel_core.store.row_groups import RowGroup
 from mixvel_core.store.writing import WrittenFile
+from mixvel_core.strangers import named_in
 
 STREAM = "stream.json"
 
@@ -36,8 +37,10 @@ def read_stream(folder: Path) -> ParquetItems:
     try:
         column = RawColumn(name=about["column"], stored=tuple(about["shape"]), kind=about["type"])
         groups = tuple(
-            RowGroup(uri=f"{about['place'] or folder}/{file['name']}", index=i, rows=rows)
+            RowGroup(uri=f"{about['place'] or folder}/{name}", index=i, rows=rows)
             for file in about["files"]
+            # The place may be anywhere; what is listed lies there.
+            for name in [named_in(folder, file["name"]).relative_to(folder)]
             for i, rows in enumerate(file["groups"])
         )
         return ParquetItems(groups=groups, column=column, window=about["window"])

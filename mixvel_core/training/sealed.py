@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.files import replacing
+from mixvel_core.strangers import check_fits_memory
 
 # One key alone: the order of several is not the same in every process, and equal contents must give equal bytes.
 _KEY = "mixvel"
@@ -43,17 +44,18 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the metadata of a sealed file.
 
-    Raises ArtifactError where it is missing, cut short, altered, or not a sealed file.
+    Raises ArtifactError where it is missing, cut short, altered, not a sealed file, or longer than memory.
     """
     if not path.is_file():
         raise ArtifactError(f"{path}: missing; run the recipe again to make it")
+    check_fits_memory(path)
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             metadata, seal = dict(header["metadata"]), header["seal"]
             # Copies: what safe_open returns lies in the mapped file, which may be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no iterator
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
     if seal != _seal(tensors, metadata):
         raise ArtifactError(f"{path}: damaged (contents do not match the seal); remove it and run the recipe again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,19 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
     with torch.no_grad():
         for name, value in state.items():
             value.copy_(tensors[name])
+
+
+def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str) -> nn.Module:
+    """The network of ``make``, with the weights ``tensors``; ArtifactError, naming ``where``, where they are another's.
+
+    It is made on torch's meta device first, where nothing is allocated: options may be a stranger's, and ask for more
+    than all memory. What fits its weights is no larger than these.
+    """
+    with torch.device("meta"):
+        check_same(tensors, make().state_dict(), where)
+    network = make()
+    load_weights(network, tensors, where)
+    return network
 
 
 def _looks(value: Tensor) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from mixvel_core.errors import RecipeError
+from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
-from mixvel_core.training.weights import load_weights
+from mixvel_core.training.weights import loaded
 from mixvel_foreign.called import Clocked
 from mixvel_foreign.edm import Arc, Preconditioned
 from mixvel_foreign.folder import Folder, open_folder
@@ -63,11 +64,14 @@ class DiffusersFamily:
 
         where = f"expert {config.index}"
         weights, rest = parted(tensors)
-        about = from_bytes(rest[_CONFIG])
-        training = training_of(about["scheduler"], where)
-        unet = make_unet2d(about["model"], where)
-        load_weights(unet, weights, where)
-        network = Unconditional(unet, label=self._label(about["model"], config.index))
+        try:
+            about = from_bytes(rest[_CONFIG])
+            model, scheduler = dict(about["model"]), dict(about["scheduler"])
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
+            raise ArtifactError(f"{where}: its configurations are damaged ({error}); make it again") from None
+        training = training_of(scheduler, where)
+        unet = loaded(partial(make_unet2d, model, where), weights, where)
+        network = Unconditional(unet, label=self._label(model, config.index))
         return UNetExpert(
             schedule=training.schedule,
             moments=moments_in(rest),

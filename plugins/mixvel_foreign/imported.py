@@ -1,8 +1,13 @@
-"""What an import path of a recipe names: a user's own code, which runs as the user's."""
+"""What an import path of a recipe names: code, which would run as the user's.
+
+A recipe may be a stranger's, or lie in a stranger's run folder, and ``os:system`` is an import path too. So a recipe
+alone runs nothing: whoever runs mixvel names the packages that may be imported, in the environment (MIXVEL_TRUST).
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,13 +16,28 @@ from torch import Tensor, nn
 from mixvel_core.errors import RecipeError
 from mixvel_core.randomness import seeded
 
+TRUST = "MIXVEL_TRUST"
+_OURS = "mixvel_foreign.examples"
+
+
+def check_trusted(path: str, what: str) -> None:
+    """Raises RecipeError, naming ``what`` asks, unless the module of ``path``, or a package it is in, is trusted."""
+    module = path.partition(":")[0]
+    trusted = {name.strip() for name in os.environ.get(TRUST, "").split(",")} | {_OURS}
+    parts = module.split(".")
+    if not any(".".join(parts[: i + 1]) in trusted for i in range(len(parts))):
+        raise RecipeError(
+            f"{what}: {path} is code that the recipe wants to run as you; if you trust it, set {TRUST}={parts[0]}"
+        )
+
 
 def make(path: str, arguments: Mapping[str, Any], what: str) -> Callable[[Tensor, Tensor], Any]:
     """The network that the factory at ``package.module:name`` makes.
 
     The random numbers of its initial weights are the same every time. Raises RecipeError, naming ``what`` asks, where
-    it cannot be imported, does not take the arguments, or makes nothing that can be called.
+    it is not trusted, cannot be imported, does not take the arguments, or makes nothing that can be called.
     """
+    check_trusted(path, what)
     module, _, name = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)

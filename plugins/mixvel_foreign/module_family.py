@@ -14,7 +14,7 @@ from mixvel_core.field.conversions import Prediction
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
 from mixvel_core.training.weights import load_weights
 from mixvel_foreign.called import Called, Clocked
-from mixvel_foreign.imported import make, state_of
+from mixvel_foreign.imported import check_trusted, make, state_of
 from mixvel_foreign.kept import moments_in, parted, shared
 from mixvel_foreign.options import Made, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
@@ -47,7 +47,8 @@ class ModuleFamily:
     read: Callable[[object, NoiseSchedule], Read]
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
-        """Nothing to train."""
+        """Nothing to train. Raises RecipeError where its code is not trusted."""
+        check_trusted(self.made.module, f"expert {self.name}")
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of the shard."""

@@ -14,7 +14,7 @@ from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_core.training.weights import load_weights
 from mixvel_foreign.called import Called, Clocked
-from mixvel_foreign.imported import make
+from mixvel_foreign.imported import check_trusted, make
 from mixvel_foreign.options import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.told_time import ToldTime
@@ -53,7 +53,8 @@ class ParisRouterFamily:
     own: NoiseSchedule | None
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
-        """Nothing to train."""
+        """Nothing to train. Raises RecipeError where its code is not trusted."""
+        check_trusted(self.options.module, WHAT)
         return {}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:

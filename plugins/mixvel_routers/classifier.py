@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import RouterConfig
 from mixvel_core.randomness import seeded
-from mixvel_core.training.weights import load_weights
+from mixvel_core.training.weights import loaded
 from mixvel_routers.options import ClassifierOptions
 
 _FREQUENCIES = 8
@@ -75,6 +76,6 @@ def load_classifier(
 ) -> nn.Module:
     """The trained network of a router, for use, on the device of ``tensors``; ArtifactError where they do not fit."""
     # The seed is of no matter: every weight is replaced.
-    network = make_classifier(design, config.shape, len(config.fractions), 0, what)
-    load_weights(network, tensors, what)
+    make = partial(make_classifier, design, config.shape, len(config.fractions), 0, what)
+    network = loaded(make, tensors, what)
     return network.to(next(iter(tensors.values())).device).eval().requires_grad_(False)

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from mixvel_core.field.posterior import Path
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_core.training.weights import load_weights
+from mixvel_core.training.weights import loaded
 from mixvel_routers.a_network import squared_error
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.integrated import IntegratedRouter
@@ -116,12 +116,10 @@ class DaNetworkFamily:
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> IntegratedRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         device = next(iter(tensors.values())).device
-        fresh = {}
-        for j in range(len(self.options.ends) + 1):
-            # The seed is of no matter: every weight is replaced.
-            fresh[f"interval-{j}"] = make_classifier(self.options, config.shape, 2 * len(config.fractions), 0, _WHAT)
-        networks = nn.ModuleDict(fresh)
-        load_weights(networks, tensors, _WHAT)
+        # The seed is of no matter: every weight is replaced.
+        make = partial(make_classifier, self.options, config.shape, 2 * len(config.fractions), 0, _WHAT)
+        intervals = [f"interval-{j}" for j in range(len(self.options.ends) + 1)]
+        networks = loaded(lambda: nn.ModuleDict({name: make() for name in intervals}), tensors, _WHAT)
         networks.to(device).eval().requires_grad_(False)
-        rates = IntervalRates(networks=tuple(networks.values()), ends=self.options.ends)
+        rates = IntervalRates(networks=tuple(networks.children()), ends=self.options.ends)
         return IntegratedRouter(rate=rates, fractions=config.fractions)

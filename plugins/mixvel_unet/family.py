@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import ExpertConfig, Items, Moments, NoiseSchedule, Shard
-from mixvel_core.training.weights import check_same, load_weights
+from mixvel_core.training.weights import check_same, loaded
 from mixvel_unet.expert import UNetExpert
 from mixvel_unet.group import UNetGroup
 from mixvel_unet.network import make_unet
@@ -56,11 +57,11 @@ class UNetFamily:
         weights, rest = _parted(tensors)
         moments = None
         if rest or self.options.prediction == "eps":
-            check_same(rest, {name: torch.empty(config.shape) for name in ("mean", "variance")}, where)
+            expected = torch.empty(config.shape, device="meta")
+            check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
             moments = Moments(mean=rest["mean"], variance=rest["variance"])
         # The seed is of no matter: every weight is replaced.
-        network = make_unet(self.options, config.shape, config.shape[0], 0, where)
-        load_weights(network, weights, where)
+        network = loaded(partial(make_unet, self.options, config.shape, config.shape[0], 0, where), weights, where)
         return UNetExpert(
             schedule=schedule,
             moments=moments,
@@ -89,10 +90,12 @@ class UNetFamily:
         """The experts, on the device of ``tensors``. Raises ArtifactError where they do not fit options or shards."""
         where, shape = "the experts' one network", configs[0].shape
         weights, rest = _parted(tensors)
-        check_same(rest, {name: torch.empty(len(configs), *shape) for name in ("mean", "variance")}, where)
+        check_same(
+            rest, {name: torch.empty(len(configs), *shape, device="meta") for name in ("mean", "variance")}, where
+        )
         # The seed is of no matter: every weight is replaced.
-        network = make_unet(self.options, shape, shape[0], 0, where, len(configs))
-        load_weights(network, weights, where)
+        make = partial(make_unet, self.options, shape, shape[0], 0, where, len(configs))
+        network = loaded(make, weights, where)
         return UNetGroup(
             schedule=schedule,
             network=network.to(rest["mean"].device).eval().requires_grad_(False),

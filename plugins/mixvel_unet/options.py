@@ -8,8 +8,11 @@ from typing import Literal
 from attrs import frozen
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.plugin.options import at_least, each, option
+from mixvel_core.plugin.options import between, each, option
 from mixvel_core.training.options import TrainOptions
+
+WIDEST, DEEPEST = 1 << 16, 64
+"""Far beyond what anyone trains; a stranger's file that asks for more means harm."""
 
 
 @frozen(kw_only=True)
@@ -17,9 +20,11 @@ class Architecture:
     """The size of a U-Net."""
 
     channels: tuple[int, ...] = option(
-        default=(16, 32), check=each(at_least(4)), doc="channels of each level; each level halves height and width"
+        default=(16, 32),
+        check=each(between(4, WIDEST)),
+        doc="channels of each level; each level halves height and width",
     )
-    layers_per_block: int = option(default=1, check=at_least(1), doc="residual layers of each level")
+    layers_per_block: int = option(default=1, check=between(1, DEEPEST), doc="residual layers of each level")
     attention: Literal["none", "middle", "inner", "at-16"] = option(
         default="none",
         doc="self-attention nowhere, in the middle block, or there and on all levels but the first, or on the level "

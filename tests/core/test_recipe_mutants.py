@@ -20,7 +20,7 @@ from mixvel_core.recipe.resolve import load_recipe, resolve
 from mixvel_core.recipe.yaml_text import parse
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
-_EACH = 60
+_EACH = 40
 
 
 def sampled(path: Path, count: int = _EACH) -> list[Mutant]:

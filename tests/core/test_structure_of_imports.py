@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(p.name for p in (ROOT / "plugins").iterdir() if (p / "__init__.py").exists())
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "randomness", "files", "arrays", "spelling", "device"),
+    ("types", "errors", "randomness", "files", "strangers", "arrays", "spelling", "device"),
     ("protocols",),
     ("progress",),
     ("plugin", "field", "store"),
@@ -37,6 +37,7 @@ FOR_PLUGINS = (
     "errors",
     "randomness",
     "files",
+    "strangers",
     "device",
     "protocols",
     "progress",

@@ -51,6 +51,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("users_own")
     module.Flow, module.made, module.Shrink = Flow, made, Shrink  # type: ignore[attr-defined]  # a module made here
     monkeypatch.setitem(sys.modules, "users_own", module)
+    monkeypatch.setenv("MIXVEL_TRUST", "users_own, nowhere_at_all")
 
 
 def loaded(family: ExpertFamily, index: int = 0) -> Any:
