@@ -18,7 +18,7 @@ def wasserstein_2(x: np.ndarray, y: np.ndarray) -> float:
 
 @frozen(kw_only=True, eq=False)
 class Solved:
-    """``value``: W_2, and optimal potentials: f (n,) and g (m,) with f_i + g_j <= ||x_i - y_j||^2, their means adding to W_2^2."""
+    """``value``: W_2. ``f`` (n,), ``g`` (m,): optimal potentials, f_i + g_j <= ||x_i - y_j||^2; means sum to W_2^2."""
 
     value: float
     f: np.ndarray
@@ -26,7 +26,7 @@ class Solved:
 
 
 def solved(x: np.ndarray, y: np.ndarray) -> Solved:
-    """The optimal transport between the points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
+    """The optimal transport between points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
     costs = _squared_distances(x, y)
     return _assigned(x, y, costs) if len(x) == len(y) <= FEW else _spread(x, y, costs)
 
