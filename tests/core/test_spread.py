@@ -151,7 +151,7 @@ class OnlyTrains:
 def test_a_launcher_that_only_trains_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     use = recipe_of(EXACT).launcher
     monkeypatch.setattr(LauncherUse, "build", lambda self: OnlyTrains())
-    with pytest.raises(RecipeError, match="sample.launcher: local trains and does nothing else; use local or ray"):
+    with pytest.raises(RecipeError, match=r"sample\.launcher: local trains and does nothing else; use local or ray"):
         mapper_of(use)
 
 

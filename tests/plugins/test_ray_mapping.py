@@ -58,7 +58,7 @@ def test_parts_are_done_once_and_lost_ones_again(two_cpus: None, tmp_path: Path)
     # Each worker begins once, however many parts it does; the one that was lost may have a successor.
     assert len(list(begun.iterdir())) in (2, 3)
 
-    with pytest.raises(SamplingError, match="^4 cannot be squared$"):
+    with pytest.raises(SamplingError, match=r"^4 cannot be squared$"):
         mapped(launcher, Squares(folder=tmp_path, spoilt=4))
     few = RayLauncher(options=RayOptions(max_failures=0, parallel=1))
     with pytest.raises(MixvelError, match="squares: a worker was lost with part 3 1 times, at last by ActorDied"):
