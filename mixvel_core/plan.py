@@ -19,6 +19,7 @@ from mixvel_core.stages.rehearsal import rehearse
 from mixvel_core.stages.sample import draws_of
 from mixvel_core.stages.shards import Shards
 from mixvel_core.training.options import TrainOptions
+from mixvel_core.training.shared import is_shared
 
 
 @frozen(kw_only=True)
@@ -72,8 +73,10 @@ def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[S
     partitioner = recipe.partition.name if recipe.partition is not None else "assembled"
     yield Row(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
     makers = model_stages(recipe, folder, stored) if stored else None
-    done = sum(stage.unit.is_done() for stage in makers.experts) if makers else 0
-    yield _models("experts", recipe.expert, done, len(counts))
+    experts = makers.experts if makers else ()
+    one = is_shared(recipe.expert.options)
+    done = sum(stage.unit.is_done() for stage in (experts[:1] if one else experts))
+    yield _models("experts", recipe.expert, done, 1 if one else len(counts))
     if recipe.monolith is not None:
         made = makers is not None and makers.monolith is not None and makers.monolith.unit.is_done()
         yield _models("monolith", recipe.monolith, int(made), 1)

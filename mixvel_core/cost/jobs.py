@@ -15,6 +15,8 @@ from mixvel_core.files import read_json
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.shards import WholeShard
+from mixvel_core.stages.shared import FOLDER, shared_family
+from mixvel_core.training.shared import is_shared
 
 if TYPE_CHECKING:
     from mixvel_core.protocols import TrainTask
@@ -74,13 +76,17 @@ class _StandIn:
 def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[PlannedJob]:
     schedule, shape = recipe.schedule.build(), real[0].shape
     parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
-    experts = recipe.expert.build()
-    tasks = {part.index: experts.task(part, schedule) for part in parts}
-    yield from _group(
-        "experts",
-        {f"expert-{k}": (task, folder / "experts" / str(k)) for k, task in tasks.items() if task is not None},
-        shape,
-    )
+    if is_shared(recipe.expert.options):
+        together = shared_family(recipe.expert).shared_task(parts, schedule)
+        yield from _group("experts", {"experts": (together, folder / "experts" / FOLDER)}, shape, labelled=True)
+    else:
+        experts = recipe.expert.build()
+        tasks = {part.index: experts.task(part, schedule) for part in parts}
+        yield from _group(
+            "experts",
+            {f"expert-{k}": (task, folder / "experts" / str(k)) for k, task in tasks.items() if task is not None},
+            shape,
+        )
     if recipe.monolith is not None:
         task = recipe.monolith.build().task(WholeShard(parts=tuple(parts)), schedule)
         if task is not None:
@@ -95,13 +101,15 @@ def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[Plann
         )
 
 
-def _group(group: str, jobs: dict[str, tuple[TrainTask, Path]], shape: tuple[int, ...]) -> Iterator[PlannedJob]:
+def _group(
+    group: str, jobs: dict[str, tuple[TrainTask, Path]], shape: tuple[int, ...], *, labelled: bool = False
+) -> Iterator[PlannedJob]:
     # Jobs of one family with the same options have the same network.
     counted: dict[object, Network | None] = {}
     for name, (task, folder) in jobs.items():
         alike = (type(task), task.options)
         if alike not in counted:
-            counted[alike] = count(task, shape)
+            counted[alike] = count(task, shape, labelled=labelled)
         yield PlannedJob(
             name=name,
             group=group,

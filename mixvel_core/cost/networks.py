@@ -30,8 +30,9 @@ class Network:
     training: int
 
 
-def count(task: TrainTask, shape: tuple[int, ...]) -> Network | None:
-    """The network of a task that reads points of shape ``*data`` and times; None where it cannot be counted.
+def count(task: TrainTask, shape: tuple[int, ...], *, labelled: bool = False) -> Network | None:
+    """The network of a task that reads points of shape ``*data`` and times, and if ``labelled`` the shard of each; None
+    where it cannot be counted.
 
     It is counted on torch's meta device: nothing is computed, and no memory taken, whatever its size.
     """
@@ -41,8 +42,9 @@ def count(task: TrainTask, shape: tuple[int, ...]) -> Network | None:
     try:
         network = _made(task)
         x, t = torch.empty((1, *shape), device="meta"), torch.empty(1, device="meta")
+        labels = (torch.empty(1, dtype=torch.int64, device="meta"),) if labelled else ()
         with FlopCounterMode(display=False) as counter:
-            answer = network(x, t)
+            answer = network(x, t, *labels)
             forward = counter.get_total_flops()
             answer.sum().backward()
             training = counter.get_total_flops()

@@ -12,6 +12,7 @@ from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.stages.sample import draws_of
 from mixvel_core.stages.shards import are_here
+from mixvel_core.training.shared import is_shared
 
 _FLOAT = 4
 
@@ -33,7 +34,9 @@ def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
     stored.append(f"samples {amount(draws * recipe.sample.count * numbers * _FLOAT, 'B')}")
     yield f"stored      {', '.join(stored)}"
     experts = [parameters for job, parameters in known if job.group == "experts"]
-    if experts:
+    if experts and is_shared(recipe.expert.options):
+        yield "moved       all items to one place, where one network is trained on them for all experts"
+    elif experts:
         weights = [WEIGHTS * parameters for parameters in experts]
         moments = 2 * _FLOAT * numbers
         each = amount(max(weights), "B")
