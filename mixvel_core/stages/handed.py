@@ -36,7 +36,7 @@ FORMAT = 1
 CONFIG, MODEL = "config.json", "model.safetensors"
 FILES = (CONFIG, MODEL, MOMENTS, "done.json")
 _BLOCK = 4096
-_MOST = 1 << 40
+_MOST, _MOST_SIDES = 1 << 40, 8
 """Of items, and of values of one: more than anyone has."""
 
 
@@ -145,8 +145,8 @@ def read_handed(folder: Path) -> HandedExpert:
         raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
     try:
         shape = tuple(_whole(side, 1) for side in about["shape"])
-        if math.prod(shape) > _MOST:
-            raise ValueError(f"items of shape {shape}")
+        if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
+            raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
         return HandedExpert(
             folder=folder,
             index=_whole(about["index"], 0),

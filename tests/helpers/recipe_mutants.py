@@ -213,17 +213,19 @@ def _values(cut: Cut) -> Iterator[Mutant]:
 
 def _sections(cut: Cut) -> Iterator[Mutant]:
     """Keys too many, too few and twice."""
-    at = cut.node.start_mark.index + int(bool(cut.node.flow_style))
-    gap = ", " if cut.node.flow_style else "\n" + " " * cut.node.start_mark.column
+    node = cut.node
+    assert isinstance(node, MappingNode)
+    at = node.start_mark.index + int(bool(node.flow_style))
+    gap = ", " if node.flow_style else "\n" + " " * node.start_mark.column
     # The section `smoke` holds whatever keys it likes, and what is missing there is not set.
     for change, line in UNKNOWN.items():
         yield cut.made(change, "either" if cut.asleep else "refused", at, at, line + gap)
-    for key, value in cut.node.value:
+    for key, value in node.value:
         part = evolve(cut, path=(*cut.path, key.value), node=value)
         # Told of the second, which is the one that was there.
         yield part.made("twice", "refused", at, at, f"{key.value}: 1{gap}")
         start, end = key.start_mark.index, value.end_mark.index
-        after = len(cut.text) - end - len(cut.text[end:].lstrip(" ,")) if cut.node.flow_style else 0
+        after = len(cut.text) - end - len(cut.text[end:].lstrip(" ,")) if node.flow_style else 0
         yield part.made("missing", "refused" if part.path in REQUIRED else "either", start, end + after, "")
         begin = len(key.value) + start
         yield part.made("misspelt", "refused" if len(part.path) == 1 else "either", begin, begin, "zzz")
