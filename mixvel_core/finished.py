@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mixvel_core.errors import UsageError
+from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.plugin.registry import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe, SampleOptions
 from mixvel_core.recipe.resolve import load_recipe
+from mixvel_core.stages.folder import check_recipe
+from mixvel_core.stages.lock import locked
 from mixvel_core.stages.models import model_stages
 from mixvel_core.stages.partition import partition_unit, stored_shards
 from mixvel_core.stages.sample import Draw, Loaded, Models, ModelsSource, write_samples
@@ -42,24 +44,28 @@ def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
 
     Raises:
         UsageError: there is no run, or its models are not all made yet.
+        ArtifactError: its recipe, shards or models are damaged; names the file.
     """
     path = folder / "recipe.yaml"
     if not path.exists():
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
+    check_recipe(folder)
     recipe = load_recipe(path, overrides, load_registry())
-    shards = stored_shards(partition_unit(recipe, folder))
+    unit = partition_unit(recipe, folder)
+    shards = stored_shards(unit)
     if shards is None:
-        raise _unfinished(folder, "its partition")
+        raise _unfinished(folder, "its partition", unit.damage())
     stages = model_stages(recipe, folder, shards)
     if missing := stages.missing():
-        raise _unfinished(folder, missing)
+        raise _unfinished(folder, missing, stages.damage())
     return Finished(folder=folder, recipe=recipe, shards=shards, models=stages.models)
 
 
-def _unfinished(folder: Path, what: str) -> UsageError:
-    return UsageError(
-        f"{folder}: {what} is not made yet; `mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
-    )
+def _unfinished(folder: Path, what: str, damage: Path | None) -> MixvelError:
+    again = f"`mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
+    if damage is not None:
+        return ArtifactError(f"{damage}: {'damaged' if damage.exists() else 'missing'}; {again} again")
+    return UsageError(f"{folder}: {what} is not made yet; {again}")
 
 
 def sample_run(
@@ -83,9 +89,10 @@ def sample_run(
 
     Returns:
         The files written: arrays (NPZ) and, where items are images, a picture (PNG).
-    """
-    from mixvel_core.pictures import grid, is_image, save_png
 
+    Raises:
+        MixvelError: the run is not as it was made, or another process is at work where the files go.
+    """
     finished = open_finished(folder, overrides)
     options = finished.recipe.sample
     if monolith and finished.models.monolith is None:
@@ -102,8 +109,15 @@ def sample_run(
         router=None if monolith else router or names[0],
         weights=options.weights,
     )
-    samples = _drawn(finished, draw, options, progress)
-    source = "monolith" if monolith else f"{draw.router}-{draw.selector.name}"
+    # A run that is at work removes unfinished files wherever they lie in its folder.
+    with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
+        return _written(_drawn(finished, draw, options, progress), draw, out)
+
+
+def _written(samples: Samples, draw: Draw, out: Path) -> list[Path]:
+    from mixvel_core.pictures import grid, is_image, save_png
+
+    source = "monolith" if draw.router is None else f"{draw.router}-{draw.selector.name}"
     stem = f"{source}-{draw.integrator.name}-{draw.steps}-seed-{draw.seed}"
     write_samples(out / f"{stem}.npz", samples)
     files = [out / f"{stem}.npz"]

@@ -72,6 +72,10 @@ class DrawnStage:
         """Whether every expert's samples are there."""
         return all(stage.unit.is_done() and self._unit(stage, n).is_done() for stage, n in self._shares())
 
+    def damage(self) -> Path | None:
+        """The first of the files that is not as it was drawn. The experts must be made."""
+        return next(filter(None, (self._unit(stage, n).damage() for stage, n in self._shares())), None)
+
     @property
     def shards(self) -> Shards:
         """The samples as shards, once they are made: with the fractions of the shards that they stand for."""

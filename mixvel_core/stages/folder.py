@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
 
-from mixvel_core.errors import UsageError
+from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.files import remove_unfinished, write_text
 from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
@@ -15,6 +16,10 @@ from mixvel_core.recipe.yaml_text import parse
 _HEADER = "# Written by `mixvel run`: the recipe of this folder, with every option.\n"
 """What a run folder is known by. A folder with a recipe of its owner's making is none, and --fresh spares it."""
 
+_SEAL = "# Checksum of the lines below: "
+"""One number that turned into another is still a recipe. Folders from before there was a checksum have none."""
+
+_CHANGED = "damaged, or changed by hand, since `mixvel run` wrote it"
 _LISTED = 8
 
 
@@ -27,12 +32,31 @@ def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
             raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
     elif not path.read_bytes().startswith(_HEADER.encode()):
         raise UsageError(f"{path}: not written by `mixvel run`, or damaged; choose another --out, or remove {folder}")
+    elif not fresh and not _is_as_written(path):
+        raise UsageError(f"{path}: {_CHANGED}; put it back, choose another --out, or start over with --fresh")
     elif not fresh and (changed := _changes(recipe, path)):
         lines = "; ".join(changed[:_LISTED])
         more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
         raise UsageError(
             f"{folder}: made by another recipe ({lines}{more}); --fresh starts over, another --out keeps both"
         )
+
+
+def check_recipe(folder: Path) -> None:
+    """Raises ArtifactError where the recipe of the run in ``folder`` is not as it was written."""
+    path = folder / "recipe.yaml"
+    if not _is_as_written(path):
+        raise ArtifactError(f"{path}: {_CHANGED}; put it back")
+
+
+def _is_as_written(path: Path) -> bool:
+    _, _, rest = path.read_bytes().partition(b"\n")
+    seal, _, text = rest.partition(b"\n")
+    return not seal.startswith(_SEAL.encode()) or seal == _seal(text).encode()
+
+
+def _seal(text: bytes) -> str:
+    return _SEAL + hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
@@ -44,7 +68,8 @@ def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
         for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
             _remove(other)
         path.unlink()
-    text = _HEADER + dump(recipe)
+    body = dump(recipe)
+    text = f"{_HEADER}{_seal(body.encode())}\n{body}"
     if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
 

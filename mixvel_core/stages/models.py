@@ -70,6 +70,18 @@ class ModelStages:
             return "the monolith"
         return next((f"router {name}" for name, stage in self.routers.items() if not stage.is_done()), None)
 
+    def damage(self) -> Path | None:
+        """The first file of a model that is not as it was made; None where there is none."""
+        made = [*((self.shared,) if self.shared else self.apart), *((self.monolith,) if self.monolith else ())]
+        units = [stage.unit for stage in made]
+        if all(unit.is_done() for unit in units):
+            # What a router is made from may be samples of the experts.
+            drawn = [stage.drawn.damage() for stage in self.routers.values() if stage.drawn is not None]
+            if found := next(filter(None, drawn), None):
+                return found
+            units = [stage.unit for stage in self.routers.values()]
+        return next(filter(None, (unit.damage() for unit in units)), None)
+
 
 def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     """The stages that make the models of ``recipe`` from ``shards`` in the run folder ``folder``."""
