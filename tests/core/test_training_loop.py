@@ -120,7 +120,7 @@ class InterruptingTask(LevelTask):
 
 def test_a_real_interrupt_is_answered_after_the_step(straight: Path, tmp_path: Path) -> None:
     job = level_job(tmp_path / "resumed")
-    disturbed = evolve(job, task=InterruptingTask(items=job.task.items, options=job.task.options))
+    disturbed = evolve(job, task=InterruptingTask(items=job.task.items[:], options=job.task.options))
     with pytest.raises(KeyboardInterrupt):
         run(disturbed)
     assert _checkpoints(job.folder) == [8, 13]

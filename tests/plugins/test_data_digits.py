@@ -24,10 +24,11 @@ def test_shape_type_and_labels(digits: Data) -> None:
 
 
 def test_scale_is_undone_exactly(digits: Data) -> None:
-    assert digits.items.min() == -1
-    assert digits.items.max() == 1
+    items = digits.items[:]
+    assert items.min() == -1
+    assert items.max() == 1
     # Sixteenths are binary fractions: nothing is rounded.
-    np.testing.assert_array_equal((digits.items[:, 0].astype(np.float64) + 1) * 8, load_digits().images)
+    np.testing.assert_array_equal((items[:, 0].astype(np.float64) + 1) * 8, load_digits().images)
 
 
 def test_provenance_names_source_and_count(digits: Data) -> None:

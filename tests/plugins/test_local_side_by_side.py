@@ -58,7 +58,7 @@ def test_two_jobs_run_at_once_and_share_the_threads(tmp_path: Path) -> None:
     jobs = [
         evolve(
             job,
-            task=MeetingTask(items=job.task.items, options=job.task.options, barrier=barrier, threads=threads),
+            task=MeetingTask(items=job.task.items[:], options=job.task.options, barrier=barrier, threads=threads),
         )
         for job in jobs_in(tmp_path, 2)
     ]

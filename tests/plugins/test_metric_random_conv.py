@@ -67,7 +67,7 @@ def test_other_items_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_it_sees_what_pixels_do_not() -> None:
-    items = np.random.default_rng(0).permutation(Digits().load().items)
+    items = np.random.default_rng(0).permutation(Digits().load().items[:])
     half, reference = items[:850], items[850:1700]
     flat = half.reshape(850, -1).astype(np.float64)
     fake = np.random.default_rng(1).multivariate_normal(flat.mean(axis=0), np.cov(flat.T), 850)
