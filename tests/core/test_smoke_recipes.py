@@ -32,7 +32,7 @@ def test_without_data_the_way_to_get_them_is_said_and_nothing_written(
 ) -> None:
     recipe = load_recipe(RECIPES / f"{name}.yaml", [], registry())
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="get (it|CelebAMask-HQ).* with `") as caught:
+    with pytest.raises(DataError, match=r"get (it|CelebAMask-HQ).* with `") as caught:
         pipeline.run(recipe, tmp_path / "run", progress=Silent())
     assert caught.value.exit_code == 3
     assert [p.name for p in tmp_path.iterdir()] == []
