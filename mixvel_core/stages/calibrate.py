@@ -66,7 +66,8 @@ def calibrate(
         points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
     """
     if points is None:
-        points = _FEW if math.prod(shards.whole.items.shape) > _LARGE else _COUNT
+        numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
+        points = _FEW if numbers > _LARGE else _COUNT
     units = {
         name: Unit(
             folder=folder / "calibration",
