@@ -105,9 +105,12 @@ def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
-    """The object in a file of ``write_sealed_json``. Raises ArtifactError where it is absent, damaged or altered."""
+    """The object in a file of ``write_sealed_json``. Raises ArtifactError where it is absent, damaged or altered.
+
+    A file without a seal is from before there were any, and is taken as it is.
+    """
     found = read_json(path)
-    if not isinstance(found, dict) or found.pop(_SEAL, None) != _seal(found):
+    if not isinstance(found, dict) or (_SEAL in found and found.pop(_SEAL) != _seal(found)):
         raise ArtifactError(f"{path}: damaged (its contents do not match its seal); remove it and make it again")
     return found
 

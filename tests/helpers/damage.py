@@ -1,0 +1,192 @@
+"""Damage to the files of finished runs, of every kind to every file, and what must follow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from attrs import define, field, frozen
+from whole_runs import EXACT, TRAINED, files, recipe_of, results, snapshot
+
+from mixvel_core import pipeline
+from mixvel_core.certificate.command import certify_run
+from mixvel_core.errors import MixvelError
+from mixvel_core.finished import sample_run
+from mixvel_core.progress import Silent
+from mixvel_core.stages.studied import read_study
+from mixvel_core.study.command import study_run
+
+SMALL = {
+    "exact": (
+        EXACT,
+        ("report.calibration=4", "study.count=4", "study.steps=[2, 4]", "theory.count=8", "theory.steps=[2]"),
+    ),
+    "trained": (TRAINED, ("expert.train.steps=4", "monolith.train.steps=4", "routers.a.train.steps=4")),
+}
+
+
+def _flipped(content: bytes, at: float, bit: int) -> bytes:
+    place = min(int(at * len(content)), len(content) - 1)
+    return content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :]
+
+
+KINDS: Mapping[str, Callable[[bytes, np.random.Generator], bytes]] = {
+    "empty": lambda content, rng: b"",
+    "cut in half": lambda content, rng: content[: len(content) // 2],
+    "without its last byte": lambda content, rng: content[:-1],
+    "one bit": lambda content, rng: _flipped(content, rng.random(), int(rng.integers(8))) if content else b"\1",
+    "first bit": lambda content, rng: _flipped(content, 0.0, 7) if content else b"\1",
+    "zeros": lambda content, rng: bytes(len(content)),
+    "noise": lambda content, rng: rng.bytes(len(content)),
+    "a zip file": lambda content, rng: b"PK\3\4" + rng.bytes(max(60, len(content))),
+    "JSON": lambda content, rng: b'{"key": [], "files": {"x": 1}, "notes": 3}',
+}
+
+
+def spoil(path: Path, kind: str, rng: np.random.Generator) -> None:
+    """Replaces the content of a file."""
+    path.write_bytes(KINDS[kind](path.read_bytes(), rng))
+
+
+@frozen(kw_only=True)
+class Finished:
+    """A finished run, never touched, and what `mixvel sample` draws from it."""
+
+    folder: Path
+    name: str
+    drawn: Mapping[str, bytes]
+
+
+def finished(name: str, folder: Path, *, studied: bool = False) -> Finished:
+    """Makes it; with a study and the theory in it if ``studied``."""
+    _run(name, folder, Silent())
+    if studied:
+        study_run(folder, [], progress=Silent())
+        certify_run(folder, [], progress=Silent())
+    return Finished(folder=folder, name=name, drawn=draw(folder, folder.with_name(f"{folder.name}-drawn")))
+
+
+def _run(name: str, folder: Path, progress: Silent) -> None:
+    text, overrides = SMALL[name]
+    pipeline.run(recipe_of(text, *overrides), folder, progress=progress)
+
+
+def draw(folder: Path, out: Path) -> dict[str, bytes]:
+    """What `mixvel sample` leaves."""
+    overrides = ["sample.count=3", "sample.steps=[2]", "sample.seeds=[5]"]
+    made = sample_run(folder, overrides, router=None, monolith=False, out=out, progress=Silent())
+    return {path.name: path.read_bytes() for path in made}
+
+
+@define
+class _Lines(Silent):
+    """Keeps what is said."""
+
+    said: list[str] = field(factory=list)
+
+    def line(self, text: str) -> None:
+        self.said.append(text)
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What followed: ``refused`` (the line) or made again, ``named`` if a line named the file; ``wrong``: what must not
+    be."""
+
+    refused: str
+    named: bool
+    wrong: tuple[str, ...]
+
+
+def run_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
+    """The run copied to ``place``, one file of it damaged, and run again."""
+    folder, wrong = _copy(run, place), []
+    spoil(folder / victim, kind, rng)
+    before, lines, refused = snapshot(folder), _Lines(), ""
+    try:
+        _run(run.name, folder, lines)
+    except MixvelError as error:
+        refused = str(error)
+        if "\n" in refused or victim not in refused:
+            wrong.append(f"says {refused!r}")
+        if snapshot(folder) != before:
+            wrong.append("refused, and yet something changed")
+    else:
+        wrong += _compared(folder, run.folder)
+    named = victim in refused or any(victim in line for line in lines.said)
+    if not named and _matters(victim) and not _says_the_same(folder / victim, run.folder / victim, before[victim][1]):
+        wrong.append("not named")
+    return Outcome(refused=refused, named=named, wrong=tuple(wrong))
+
+
+def _says_the_same(path: Path, like: Path, damaged_at: int) -> bool:
+    """Whether a file was taken as it is, and rightly: a JSON file without the end of its last line."""
+    untouched = path.exists() and path.stat().st_mtime_ns == damaged_at
+    return untouched and path.suffix == ".json" and json.loads(path.read_text()) == json.loads(like.read_text())
+
+
+def _matters(victim: str) -> bool:
+    """Whether a finished run needs the file: not what lets a training go on, or says how fast it was."""
+    unused = ("/state/", "trained.safetensors", "speed.json", "begun.json", "recipe.yaml")
+    beside = ("calibration/", "references/", "study/", "tensorboard/")
+    return not (any(part in victim for part in unused) or victim.startswith(beside))
+
+
+def _compared(folder: Path, like: Path) -> list[str]:
+    mine, other = results(folder), results(like)
+    for kept in (mine, other):
+        # `mixvel study` makes these, not `mixvel run`.
+        for name in [name for name in kept if name.startswith(("study/", "references/"))]:
+            del kept[name]
+    return [f"{name} is otherwise" for name in sorted(mine.keys() | other.keys()) if mine.get(name) != other.get(name)]
+
+
+def sample_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
+    """The same, and sampled from: the samples of the whole run, or one line and nothing written."""
+    folder, wrong = _copy(run, place), []
+    spoil(folder / victim, kind, rng)
+    before, refused = snapshot(folder), ""
+    out = place / "drawn"
+    try:
+        if draw(folder, out) != run.drawn:
+            wrong.append("other samples")
+    except MixvelError as error:
+        refused = str(error)
+        # A record that is damaged may take a file that it knows for damaged.
+        if "\n" in refused or victim.split("/")[0] not in refused:
+            wrong.append(f"says {refused!r}")
+        if out.exists():
+            wrong.append("refused, and yet something was written")
+    if snapshot(folder) != before:
+        wrong.append("the run changed")
+    return Outcome(refused=refused, named=victim in refused, wrong=tuple(wrong))
+
+
+def study_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
+    """The same, and studied again: the same study, or one line."""
+    folder, wrong, refused = _copy(run, place), [], ""
+    spoil(folder / victim, kind, rng)
+    lines = _Lines()
+    try:
+        study_run(folder, [], progress=lines)
+    except MixvelError as error:
+        refused = str(error)
+        if "\n" in refused or victim.split("/")[0] not in refused:
+            wrong.append(f"says {refused!r}")
+    else:
+        if read_study(folder) != read_study(run.folder):
+            wrong.append("another study")
+    return Outcome(refused=refused, named=any(victim in line for line in lines.said), wrong=tuple(wrong))
+
+
+def _copy(run: Finished, place: Path) -> Path:
+    shutil.rmtree(place, ignore_errors=True)
+    return Path(shutil.copytree(run.folder, place / "run"))
+
+
+def victims(run: Finished) -> Sequence[str]:
+    """Every file of it."""
+    return tuple(files(run.folder))
