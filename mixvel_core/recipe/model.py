@@ -48,6 +48,10 @@ class Method:
     )
 
 
+STOP = Check(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
+"""Nearer to 0, sigma squared is no number of 32 bits any more; at 0 itself nothing divides by it."""
+
+
 @frozen(kw_only=True)
 class SampleOptions:
     """Which methods are sampled, at which step counts."""
@@ -59,7 +63,7 @@ class SampleOptions:
         default="uniform",
         doc="how the steps are spread over time; native: as the schedule's own sampler does, with delta 0",
     )
-    delta: float = option(default=0.01, check=from_up_to(0, 1), doc="the time at which sampling stops")
+    delta: float = option(default=0.01, check=STOP, doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
     weights: WeightOptions = option(factory=WeightOptions, doc="what is done to the router's weights")
     threads: int | None = option(

@@ -15,6 +15,9 @@ from mixvel_core.sampling.dispatch import evaluate, first_not_finite
 from mixvel_core.sampling.reclocked import reclocked
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
+_OFF = 0.01
+"""How far the sum of a row of weights may be from 1; bfloat16 is not exact."""
+
 
 @define(kw_only=True)
 class RoutedField:
@@ -46,23 +49,27 @@ class RoutedField:
                 f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
+        told = a.sum(1)
         a = self.weights(a)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             answers = evaluate(self.experts, x, t, mask, len(self.times) + 1)
         M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
-        # One look at the sum; the search for the culprit is only made when there is one.
-        if not bool(M.isfinite().all()):
-            raise SamplingError(self._culprit(a, answers, t))
+        # One look at everything; the search for the culprit is only made when there is one.
+        if not bool(M.isfinite().all() & ((told - 1.0).abs() < _OFF).all()):
+            raise SamplingError(self._culprit(told, answers, t))
         self.evaluations += mask.sum(1)
         self.usage.append(mask.to(torch.float32).mean(0))
         self.times.append(t)
         return M
 
-    def _culprit(self, a: Tensor, answers: Evaluations, t: float) -> str:
+    def _culprit(self, told: Tensor, answers: Evaluations, t: float) -> str:
         call = f"at t={t:.4g}, evaluation {len(self.times) + 1} of the field"
-        if not bool(a.isfinite().all()):
+        if not bool(told.isfinite().all()):
             return f"the router returned weights that are not finite {call}"
+        off = (told - 1.0).abs()
+        if not bool((off < _OFF).all()):
+            return f"the router returned weights whose sum is {float(told[off.argmax()]):.3g}, not 1, {call}"
         expert = first_not_finite(answers)
         if expert is not None:
             return f"expert {expert} returned values that are not finite {call}"

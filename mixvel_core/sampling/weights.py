@@ -20,8 +20,9 @@ class WeightTransform:
     def __call__(self, a: Tensor) -> Tensor:
         """The weights to select by, (B, K), rows on the simplex; the same tensor where nothing is to be done."""
         if self.temperature != 1.0:
-            # Of the logarithm: powers of small weights underflow.
-            a = (a.log() / self.temperature).softmax(1)
+            # Of the logarithm: powers of small weights underflow. Relative to the largest: 0 stays 0, however sharp.
+            likely = a.double().log()
+            a = ((likely - likely.amax(1, keepdim=True)) / self.temperature).softmax(1).to(a.dtype)
         if self.floor > 0.0:
             kept = a.masked_fill((a < self.floor) & (a < a.amax(1, keepdim=True)), 0.0)
             a = kept / kept.sum(1, keepdim=True)

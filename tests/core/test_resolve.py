@@ -69,7 +69,7 @@ def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
         "r.yaml:8  schedule.beta_mx  unknown option; did you mean beta_max?  (vp-linear accepts beta_max, beta_min)",
         "r.yaml:18  routers.prior  no router is called 'fixd'; did you mean fixed?  (installed for router: fixed, net)",
         "r.yaml:20  sample.steps.2  5 appears twice; remove one",
-        "r.yaml:21  sample.delta  must be at least 0 and below 1, not 1.0",
+        "r.yaml:21  sample.delta  must be 0, or at least 1e-12 and below 1, not 1.0",
         "r.yaml:27  sample.methods.top2.router  no router is called 'learnd'; did you mean learned?"
         "  (routers: learned, prior)",
     ]

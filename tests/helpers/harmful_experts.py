@@ -14,11 +14,11 @@ from silos import forge
 from mixvel_core.files import read_json, write_json
 
 TERABYTES = 4 << 40
-Harm = Callable[[Path], None]
+Harm = Callable[[Path], object]
 """Does something to the folder of an expert."""
 
 
-def safetensors(header: Mapping[str, Any], length: int | None = None, data: bytes = b"") -> Callable[[Path], None]:
+def safetensors(header: Mapping[str, Any], length: int | None = None, data: bytes = b"") -> Harm:
     """Writes a file with such a header, and ``data`` or holes of ``length`` behind it."""
 
     def write(path: Path) -> None:
@@ -36,7 +36,7 @@ def _claim(shape: list[int], end: int, dtype: str = "F32") -> dict[str, Any]:
     return {"w": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
 
 
-def _model(write: Callable[[Path], None], *, listed: bool = True) -> Harm:
+def _model(write: Harm, *, listed: bool = True) -> Harm:
     """Another model, which the list of files knows, checksum and all, where that can be had."""
 
     def harm(folder: Path) -> None:
@@ -86,7 +86,7 @@ def _another(expert: dict[str, Any]) -> Harm:
 
 
 def _text(name: str, text: str | bytes) -> Harm:
-    return lambda folder: (folder / name).write_bytes(text.encode() if isinstance(text, str) else text) and None
+    return lambda folder: (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
 
 
 def _listed(name: str) -> Harm:
@@ -134,10 +134,10 @@ HARMS: dict[str, Harm] = {
     "a shape beyond 64 bits": _model(safetensors(_claim([2**32, 2**32], 0))),
     "an offset below zero": _model(safetensors(_claim([1], -4), data=b"1234")),
     "a type of no name": _model(safetensors(_claim([1], 4, "F33"), data=b"1234")),
-    "a header of exabytes": _model(lambda path: path.write_bytes(struct.pack("<Q", 1 << 62) + b"{}") and None),
-    "a header of brackets": _model(lambda path: path.write_bytes(struct.pack("<Q", 90_000) + b"[" * 90_000) and None),
-    "a pickle": _model(lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.") and None),
-    "a zip file of torch's": _model(lambda path: path.write_bytes(b"PK\x03\x04" + bytes(300)) and None),
+    "a header of exabytes": _model(lambda path: path.write_bytes(struct.pack("<Q", 1 << 62) + b"{}")),
+    "a header of brackets": _model(lambda path: path.write_bytes(struct.pack("<Q", 90_000) + b"[" * 90_000)),
+    "a pickle": _model(lambda path: path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch owned'\ntR.")),
+    "a zip file of torch's": _model(lambda path: path.write_bytes(b"PK\x03\x04" + bytes(300))),
     "items of a trillion values": _said(shape=[10**6, 10**6, 10**6]),
     "items of terabytes": _sealed(shape=[1, 10**5, 10**5]),
     "items of no shape": _said(shape=[0, 8, 8]),
