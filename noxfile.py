@@ -48,10 +48,20 @@ def shared(session: nox.Session) -> Path:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests, two at a time; arguments after ``--`` go to pytest."""
-    # By file: what a file's tests share, a cluster or a trained run, is made once.
-    side_by_side = ("-n", "2", "--dist", "loadfile")
-    session.run(str(shared(session) / "pytest"), *side_by_side, *session.posargs, env=ONE_THREAD, external=True)
+    """The tests but the drills, two at a time; arguments after ``--`` go to pytest."""
+    pytest(session, "not slow")
+
+
+@nox.session
+def drills(session: nox.Session) -> None:
+    """The tests with real clusters and with processes that are killed; arguments after ``--`` go to pytest."""
+    pytest(session, "slow")
+
+
+def pytest(session: nox.Session, marked: str) -> None:
+    """The tests that are ``marked``, two at a time, by file: what its tests share, such as a run, is made once."""
+    options = ("-m", marked, "-n", "2", "--dist", "loadfile", *session.posargs)
+    session.run(str(shared(session) / "pytest"), *options, env=ONE_THREAD, external=True)
 
 
 @nox.session

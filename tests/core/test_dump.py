@@ -31,7 +31,7 @@ def test_everything_is_written_out() -> None:
         "integrator": None,
         "weights": None,
     }
-    assert plain["report"] == {"images": 64}
+    assert plain["report"] == {"images": 64, "calibration": None}
     assert list(plain) == ["name", "seed", "data", "partition", "schedule", "expert", "monolith", "routers", "sample",
                            "evaluate", "study", "report", "launcher"]  # fmt: skip
 
