@@ -1,4 +1,4 @@
-"""Sessions: tests, typecheck, lint, docs, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, drills, typecheck, lint, docs, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
 
 All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
 the project's metadata or pins change.

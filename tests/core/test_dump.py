@@ -32,8 +32,8 @@ def test_everything_is_written_out() -> None:
         "weights": None,
     }
     assert plain["report"] == {"images": 64, "calibration": None}
-    assert list(plain) == ["name", "seed", "data", "partition", "schedule", "expert", "monolith", "routers", "sample",
-                           "evaluate", "study", "report", "launcher"]  # fmt: skip
+    assert list(plain) == ["name", "seed", "smoke", "data", "partition", "schedule", "expert", "monolith", "routers",
+                           "sample", "evaluate", "study", "theory", "plan", "report", "launcher"]  # fmt: skip
 
 
 def test_loads_back_to_an_equal_recipe() -> None:
