@@ -39,6 +39,9 @@ class _Guarded(TyperGroup):
         except MixvelError as error:
             _show(ctx, *(f"error: {line}" for line in str(error).splitlines()))
             raise typer.Exit(error.exit_code) from None
+        except MemoryError as error:
+            _show(ctx, f"error: out of memory ({error}); take smaller sizes or batches, and run the same line again")
+            raise typer.Exit(_STAGE_FAILED) from None
         except OSError as error:
             # Nobody reads our output any more (`mixvel plugins | head -1`): typer ends quietly.
             if error.errno == errno.EPIPE:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve, frozen
+from command import Command
 from exact import Exact, exact
 from torch import Tensor
 from whole_runs import EXACT, TRAINED, recipe_of, run
 
+from mixvel_core import pipeline
 from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingError, TrainingError
 from mixvel_core.files import read_json
 from mixvel_core.sampling.weights import WeightTransform
@@ -113,6 +115,20 @@ def test_a_rate_that_explodes_is_told_with_its_step(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"expert-0: step \d: the loss or its gradient is not finite"):
         run(TRAINED, tmp_path, "expert.train.learning_rate=1.0e+30", expert=0)
     assert not (tmp_path / "experts/0/done.json").exists()
+
+
+def test_too_little_memory_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*args: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 7.28 TiB")
+
+    monkeypatch.setattr(pipeline, "run", full)
+    (tmp_path / "r.yaml").write_text(EXACT)
+    done = Command(monkeypatch=monkeypatch, capsys=capsys)("run", str(tmp_path / "r.yaml"), "--out", str(tmp_path))
+    assert done.code == 4
+    [line] = done.problems
+    assert line.startswith("error: out of memory (Unable to allocate 7.28 TiB); take smaller sizes or batches")
 
 
 @frozen(kw_only=True, eq=False)

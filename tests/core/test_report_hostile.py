@@ -65,7 +65,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(place / name / f"<img src=x onerror=alert({i})>.png")
     where, store = json.dumps(str(place)), json.dumps(str(place.parent / "store"))
-    data = f"data={{use: image-folder, path: {where}, resolution: 8, store: {json.dumps(str(place.parent / 'store'))}}}"
+    data = f"data={{use: image-folder, path: {where}, resolution: 8, store: {store}}}"
     out = tmp_path_factory.mktemp("run") / "run"
     run(EXACT.replace("gaussian-mixture\n", "empirical\n"), out, data, "sample.steps=[2]")
     assert read_json(out / "shards/data.json")["label_names"] == sorted(EVIL)
