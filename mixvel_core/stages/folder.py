@@ -45,7 +45,7 @@ def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
 def check_recipe(folder: Path) -> None:
     """Raises ArtifactError where the recipe of the run in ``folder`` is not as it was written."""
     path = folder / "recipe.yaml"
-    if not _is_as_written(path):
+    if not (path.read_bytes().startswith(_HEADER.encode()) and _is_as_written(path)):
         raise ArtifactError(f"{path}: {_CHANGED}; put it back")
 
 

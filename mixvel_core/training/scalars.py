@@ -33,10 +33,14 @@ class Scalars:
             self._path = folder / _next_name(folder)
             self._file = self._path.open("wb", buffering=0)
         self._records = RecordWriter(self._file)
-        self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
-        # Readers forget what earlier files say of steps that are done again, so that no step shows twice.
-        begin = SessionLog(status=SessionLog.START)
-        self._add(Event(wall_time=time.time(), step=start + 1, session_log=begin))
+        try:
+            self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            # Readers forget what earlier files say of steps that are done again, so that no step shows twice.
+            begin = SessionLog(status=SessionLog.START)
+            self._add(Event(wall_time=time.time(), step=start + 1, session_log=begin))
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, step: int, losses: Mapping[str, float]) -> None:
         """One point on each curve."""
