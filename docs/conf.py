@@ -15,11 +15,14 @@ author = "the mixvel authors"
 extensions = ["myst_parser"]
 exclude_patterns = ["reference_pages"]
 nitpicky = True
+smartquotes = False  # they would make one dash of the two of an option
 
 myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = "mixvel"
+html_static_path = ["static"]
+html_css_files = ["style.css"]
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False

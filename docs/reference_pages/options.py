@@ -8,7 +8,7 @@ from mixvel_core.recipe.reference import OptionRow
 from reference_pages.kinds import kinds
 from reference_pages.markdown import plain, table
 
-HEADER = ("key", "what it is", "default", "range", "meaning")
+HEADER = ("key", "what it is", "default", "meaning")
 IN_WORDS = ("required", "depends on the others")
 """What ``option_rows`` says where there is no default to write."""
 
@@ -19,7 +19,7 @@ def option_table(rows: Iterable[OptionRow]) -> str:
 
 
 def _cells(row: OptionRow) -> tuple[str, ...]:
-    return f"`{row.path}`", _type(row), _default(row), plain(row.range), plain(row.doc)
+    return f"`{row.path}`", _type(row), _default(row), plain(row.doc)
 
 
 def _type(row: OptionRow) -> str:
@@ -27,7 +27,7 @@ def _type(row: OptionRow) -> str:
     for kind in kinds():
         words = kind.described.partition(" (")[0]
         text = text.replace(kind.described, f"[{words}]({kind.place})")
-    return text
+    return f"{text}; {plain(row.range)}" if row.range else text
 
 
 def _default(row: OptionRow) -> str:

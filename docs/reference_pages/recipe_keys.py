@@ -10,13 +10,14 @@ TOP = "At the top"
 
 
 def recipe_keys() -> str:
-    """A table for the keys at the top, and one for each section."""
-    rows = list(option_rows(Recipe))
-    sections = dict.fromkeys(_first(row) for row in rows if "." in row.path)
-    groups = {TOP: [row for row in rows if _first(row) not in sections]}
-    groups |= {f"`{section}`": [row for row in rows if _first(row) == section] for section in sections}
-    return "\n".join(f"### {heading}\n\n{option_table(group)}\n" for heading, group in groups.items())
+    """A table for the keys at the top, and one for each section, those of a section after it."""
+    groups: dict[str, list[OptionRow]] = {"": []}
+    for row in option_rows(Recipe):
+        section, _, _ = row.path.rpartition(".")
+        groups.setdefault(section, []).append(row)
+    return "\n".join(_part(section, rows) for section, rows in groups.items())
 
 
-def _first(row: OptionRow) -> str:
-    return row.path.partition(".")[0]
+def _part(section: str, rows: list[OptionRow]) -> str:
+    heading = f"`{section}`" if section else TOP
+    return f"### {heading}\n\n{option_table(rows)}\n"
