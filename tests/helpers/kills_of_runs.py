@@ -190,6 +190,9 @@ def stop(start: Start, folder: Path, target: str, wait: float, by: signal.Signal
     os.killpg(process.pid, by)
     while (code := process.poll()) is None:
         time.sleep(0.01)
+    if code == 0:
+        # All was done, and only Python had not ended yet.
+        return None
     return Stop(by=by, stage=stage, code=code, said=said.read_bytes()[before:].decode())
 
 
