@@ -1,0 +1,126 @@
+"""What the pages show can be done: recipes are checked, commands parsed, Python run.
+
+Python is marked in a comment before its block: ``runs``, or ``file: PATH`` where it is a part of a project, whose test
+puts it together. YAML with a key of recipes is a recipe, or a part that goes into one. Each line of ``mixvel`` in a shell
+block is taken as it stands, and each in running text by its verb and its options.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import yaml
+from pages import ROOT, Block, blocks, pages
+from whole_runs import registry
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.resolve import load_recipe, resolve
+from mixvel_core.recipe.yaml_text import parse
+from reference_pages.commands import verbs
+
+KEYS = {field.alias for field in attrs.fields(Recipe)} - {"name"}
+BASE = yaml.safe_load((ROOT / "recipes/digits.yaml").read_text())
+
+PYTHON = [block for block in blocks("python") if not block.where.startswith("README")]
+RECIPES = [block for block in blocks("yaml") if KEYS & set(yaml.safe_load(block.text))]
+LINES = [
+    (block.where, line)
+    for block in blocks("sh", "bash", "text")
+    for line in re.findall(r"^(?:.*(?:&& |\$ |\"))?(mixvel .*)$", block.text, re.MULTILINE)
+    if block.language != "text" or f"$ {line}" in block.text
+]
+SPANS = [
+    (str(page.relative_to(ROOT)), span)
+    for page in pages()
+    for span in re.findall(r"`[^`\n]*?(mixvel [a-z-][^`\n]*)`", page.read_text())
+]
+
+
+def where(case: Any) -> str:
+    return case.where if isinstance(case, Block) else str(case)
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(PYTHON) >= 3
+    assert len(RECIPES) >= 5
+    assert len(LINES) >= 15
+    assert len(SPANS) >= 30
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=where)
+def test_python_runs_or_is_a_file_of_a_project_that_does(block: Block) -> None:
+    code = compile(block.text, block.where, "exec")
+    if not block.mark.startswith("file: "):
+        assert block.mark == "runs", f"{block.where}: say <!-- runs --> or <!-- file: PATH --> before it"
+        exec(code, {"__name__": "page"})
+
+
+def merged(base: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``part`` says; sections are merged, slots and lists replaced."""
+    made = dict(base)
+    for key, value in part.items():
+        into = base.get(key)
+        sections = isinstance(value, dict) and isinstance(into, dict) and "use" not in value
+        made[key] = merged(into or {}, value) if sections else value
+    return made
+
+
+@pytest.mark.parametrize("block", RECIPES, ids=where)
+def test_a_recipe_is_right_and_a_part_goes_into_one(block: Block) -> None:
+    shown = yaml.safe_load(block.text)
+    text = block.text if "name" in shown else yaml.safe_dump(merged(BASE, shown))
+    for smoke in (False, True) if "smoke" in shown else (False,):
+        resolve(parse(text, block.where), [], registry(), smoke=smoke)
+
+
+def test_a_part_that_is_wrong_is_found() -> None:
+    with pytest.raises(RecipeError):
+        resolve(parse(yaml.safe_dump(merged(BASE, {"sample": {"cuont": 3}})), "page"), [], registry())
+
+
+VERBS = {tuple(verb.command_path.split()[1:]): verb.command for verb in verbs()}
+
+
+def verb_of(words: list[str]) -> tuple[str, ...]:
+    return max((path for path in VERBS if tuple(words[: len(path)]) == path), key=len, default=())
+
+
+@pytest.mark.parametrize(("place", "line"), LINES)
+def test_a_line_of_the_shell_is_a_command_that_there_is(place: str, line: str) -> None:
+    words = shlex.split(line.rstrip('"'), comments=True)[1:]
+    path = verb_of(words)
+    assert path, f"{place}: {line}"
+    # Parsing ends with an error where an option or an argument is not the command's.
+    context = VERBS[path].make_context(" ".join(path), words[len(path) :])
+    recipe = context.params.get("recipe")
+    if recipe is not None and (ROOT / recipe).is_relative_to(ROOT / "recipes"):
+        overrides = context.params.get("overrides") or []
+        own = [o for o in overrides if "diagonal" not in o]  # the plugin that the page writes
+        load_recipe(ROOT / recipe, own, registry(), smoke=context.params.get("smoke") or False)
+
+
+def options(command: Any) -> Iterator[str]:
+    for parameter in command.params:
+        yield from parameter.opts
+
+
+@pytest.mark.parametrize(("place", "span"), SPANS)
+def test_a_command_in_running_text_is_one(place: str, span: str) -> None:
+    words = span.split()[1:]
+    if words[0] in ("--debug", "--version"):
+        return
+    path = verb_of(words)
+    assert path, f"{place}: {span}"
+    known = {*options(VERBS[path]), "--help"}
+    for word in words[len(path) :]:
+        if word.startswith("--"):
+            assert word in known, f"{place}: {span}"
+        elif word.startswith("recipes/"):
+            assert Path(ROOT / word).exists(), f"{place}: {span}"

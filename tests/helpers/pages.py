@@ -1,0 +1,50 @@
+"""The pages of the docs, and what stands in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from attrs import frozen
+
+from reference_pages.insert import expanded
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL
+)
+
+
+@frozen
+class Block:
+    """A fenced block: where it is, what the comment before it says, and what it holds."""
+
+    where: str
+    mark: str
+    language: str
+    text: str
+
+
+def pages() -> list[Path]:
+    """Every page, and the README."""
+    return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+
+
+@cache
+def whole(page: Path) -> str:
+    """A page as it is read on the site, with everything that is generated."""
+    return expanded(page.read_text())
+
+
+def blocks(*languages: str) -> Iterator[Block]:
+    """The fenced blocks of these languages that somebody wrote."""
+    for page in pages():
+        text = page.read_text()
+        for found in _BLOCK.finditer(text):
+            if found["language"] in languages:
+                line = text.count("\n", 0, found.start("text"))
+                where = f"{page.relative_to(ROOT)}:{line}"
+                yield Block(where, found["mark"] or "", found["language"], found["text"])
