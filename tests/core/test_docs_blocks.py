@@ -1,8 +1,8 @@
 """What the pages show can be done: recipes are checked, commands parsed, Python run.
 
 Python is marked in a comment before its block: ``runs``, or ``file: PATH`` where it is a part of a project, whose test
-puts it together. YAML with a key of recipes is a recipe, or a part that goes into one. Each line of ``mixvel`` in a shell
-block is taken as it stands, and each in running text by its verb and its options.
+puts it together. YAML with a key of recipes is a recipe, or a part that goes into one. Each line of ``mixvel`` in a
+shell block is taken as it stands, and each in running text by its verb and its options.
 """
 
 from __future__ import annotations
