@@ -102,7 +102,7 @@ def test_it_is_read_back(closed: tuple[Path, Certificate], tmp_path: Path) -> No
     assert read_certificate(folder) == made
     assert read_certificate(tmp_path) is None
     (tmp_path / "theory.json").write_text("{}")
-    with pytest.raises(ArtifactError, match="theory.json: (damaged|not a certificate)"):
+    with pytest.raises(ArtifactError, match=r"theory.json: (damaged|not a certificate)"):
         read_certificate(tmp_path)
 
 
