@@ -34,7 +34,7 @@ class Average:
 
 
 class TrainState:
-    """A network, its optimizer, its average, ``step``, the number of steps done, and the ``losses`` recorded of them."""
+    """A network, its optimizer, its average, ``step``, the number of steps done, and their recorded ``losses``."""
 
     def __init__(self, network: nn.Module, options: TrainOptions) -> None:
         self.network = network
