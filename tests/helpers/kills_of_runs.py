@@ -207,10 +207,19 @@ def _has_written(folder: Path, since: float) -> bool:
 
 
 def stopped_often(
-    start: Start, like: Straight, folder: Path, targets: Sequence[tuple[str, signal.Signals]], rng: random.Random
+    start: Start,
+    like: Straight,
+    folder: Path,
+    targets: Sequence[tuple[str, signal.Signals]],
+    rng: random.Random,
+    within: float = 1.0,
 ) -> list[Stop]:
-    """A run stopped by each of the signals, at a random moment of the stage named with it, then let go to its end."""
-    stops = [stop(start, folder, target, like.moment(target, rng), by) for target, by in targets]
+    """A run stopped by each of the signals, at a random moment of the stage named with it, then let go to its end.
+
+    ``within``: the part of a stage, from its beginning, that the moment is in. On a machine whose speed varies a
+    moment near the end may come too late, and a run that has ended cannot be stopped again.
+    """
+    stops = [stop(start, folder, target, within * like.moment(target, rng), by) for target, by in targets]
     process = start(folder)
     while (code := process.poll()) is None:
         time.sleep(0.01)
