@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixvel_core.finished import open_finished
-    from mixvel_core.plugin.registry import load_registry
+    from mixvel_core.pipeline.opened import open_finished
+    from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.recipe.build import build
     from mixvel_core.recipe.resolve import load_recipe
-    from mixvel_core.reference import reference
+    from mixvel_core.sampling.ode import reference
     from mixvel_core.sampling.sampler import Sampler, Samples
 
 _HOMES = {
@@ -22,9 +22,9 @@ _HOMES = {
     "Samples": "mixvel_core.sampling.sampler",
     "build": "mixvel_core.recipe.build",
     "load_recipe": "mixvel_core.recipe.resolve",
-    "load_registry": "mixvel_core.plugin.registry",
-    "open_finished": "mixvel_core.finished",
-    "reference": "mixvel_core.reference",
+    "load_registry": "mixvel_core.plugin.discovery",
+    "open_finished": "mixvel_core.pipeline.opened",
+    "reference": "mixvel_core.sampling.ode",
 }
 
 __all__ = ["Sampler", "Samples", "build", "load_recipe", "load_registry", "open_finished", "reference"]

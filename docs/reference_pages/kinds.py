@@ -7,9 +7,7 @@ from typing import Any, get_args, get_type_hints
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import Kind
-from mixvel_core.plugin.specs import Specs
-from mixvel_core.plugin.use import Use
+from mixvel_core.plugin.definition import Kind, Specs, Use
 from mixvel_core.recipe.describe import describe_type
 from reference_pages.markdown import anchor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mixvel_core.recipe.reference import OptionRow
+from mixvel_core.recipe.option_rows import OptionRow
 from reference_pages.kinds import kinds
 from reference_pages.markdown import plain, table
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mixvel_core.plugin.records import Entry
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.recipe.reference import option_rows
+from mixvel_core.plugin.discovery import Entry, load_registry
+from mixvel_core.recipe.option_rows import option_rows
 from reference_pages.kinds import KindRow, kinds
 from reference_pages.markdown import plain
 from reference_pages.options import option_table

@@ -9,15 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from mixvel_core.cli.assemble import assemble
-from mixvel_core.cli.check import check
+from mixvel_core.cli.analysis import study, theory
+from mixvel_core.cli.federated import assemble, train
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
-from mixvel_core.cli.run import run
+from mixvel_core.cli.run import check, run
 from mixvel_core.cli.sample import sample
-from mixvel_core.cli.study import study
-from mixvel_core.cli.theory import theory
-from mixvel_core.cli.train import train
 from mixvel_core.errors import MixvelError, RecipeError
 
 _STAGE_FAILED = 4

@@ -1,19 +1,61 @@
-"""mixvel plugins: what is installed, from where, what can be chosen, and whether it keeps its promises."""
+"""mixvel plugins: what is installed, from where, its options, whether it passes its suite, and new projects."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mixvel_core.cli.plugins_new import new
 from mixvel_core.cli.table import print_table
-from mixvel_core.errors import PluginError, UsageError
-from mixvel_core.spelling import did_you_mean
+from mixvel_core.errors import ConformanceError, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from mixvel_core.plugin.records import Broken, Conflict, Entry
-    from mixvel_core.plugin.registry import Registry
+    from mixvel_core.plugin.discovery import Broken, Conflict, Entry, Registry
+
+
+def check_entries(entries: Sequence[Entry]) -> None:
+    """Runs the suite of each on its ``example()``, a line per check. Raises ConformanceError where one fails."""
+    from mixvel_core.testing.check import run_checks
+
+    broken = 0
+    for entry in entries:
+        typer.echo(f"{entry.kind} {entry.name}  ({entry.origin})")
+        for result in run_checks(entry.kind, entry.definition.example):
+            name = result.check.name.replace("_", " ")
+            if result.error is None:
+                typer.echo(f"  ok    {name:15}  {result.check.promise}")
+            else:
+                broken += 1
+                typer.echo(f"  FAIL  {name:15}  {result.what}\n        fix: {result.fix}")
+    if broken:
+        promises = "promise is" if broken == 1 else "promises are"
+        raise ConformanceError(
+            f"{broken} {promises} not kept", "the lines above that say FAIL name each and its remedy"
+        )
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What recipes will call it, for example near-means.")],
+    kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="What it is, for example router.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path(),
+) -> None:
+    """Write a working plugin project, with its tests. Nothing is overwritten."""
+    from mixvel_core.plugin.definition import KINDS
+    from mixvel_core.plugin.discovery import load_registry
+    from mixvel_core.scaffold.project import new_project
+
+    known = {one: one for one in KINDS}
+    if kind not in known:
+        raise UsageError(f"no kind is called {kind!r}{did_you_mean(kind, KINDS)}  (kinds: {', '.join(KINDS)})")
+    project = new_project(known[kind], name, out)
+    if name in load_registry().names(project.kind):
+        raise UsageError(f"a {kind} called {name!r} is installed already; choose another name")
+    for path in project.write():
+        typer.echo(path)
+    typer.echo(f'next: cd {project.folder} && pip install -e ".[test]" && pytest')
+
 
 plugins_app = typer.Typer(
     invoke_without_command=True, help="List the plugins that are installed, show or check one, or begin a new one."
@@ -27,7 +69,7 @@ def plugins(ctx: typer.Context) -> None:
     """List the plugins that are installed, show or check one, or begin a new one."""
     if ctx.invoked_subcommand is not None:
         return
-    from mixvel_core.plugin.registry import load_registry
+    from mixvel_core.plugin.discovery import load_registry
 
     registry = load_registry()
     rows = [(e.kind, e.name, e.definition.summary, e.distribution, e.version) for e in registry.entries()]
@@ -44,7 +86,7 @@ def show(
     kind: Kind = None,
 ) -> None:
     """Show every option of a plugin: type, default, range and meaning."""
-    from mixvel_core.plugin.registry import load_registry
+    from mixvel_core.plugin.discovery import load_registry
 
     _check_kind(kind)
     for index, entry in enumerate(_find(load_registry(), name, kind)):
@@ -58,8 +100,7 @@ def check(
     kind: Kind = None,
 ) -> None:
     """Run the conformance checks of a plugin's kind on its example; a line for each promise."""
-    from mixvel_core.cli.plugins_check import check_entries
-    from mixvel_core.plugin.registry import load_registry
+    from mixvel_core.plugin.discovery import load_registry
 
     _check_kind(kind)
     registry = load_registry()
@@ -94,7 +135,7 @@ def _find(registry: Registry, name: str, kind: str | None) -> list[Entry]:
 
 
 def _print_options(entry: Entry) -> None:
-    from mixvel_core.recipe.reference import option_rows
+    from mixvel_core.recipe.option_rows import option_rows
 
     rows = [(row.path, row.type, row.default, row.range, row.doc) for row in option_rows(entry.definition.options)]
     if rows:

@@ -12,7 +12,7 @@ from rich.progress import Progress as Live
 from rich.progress import Task as LiveTask
 from rich.text import Text
 
-from mixvel_core.cli.meter import Meter, clock_text
+from mixvel_core.cli.progress_lines import Meter, clock_text
 from mixvel_core.protocols.progress import ProgressTask
 
 

@@ -1,13 +1,41 @@
-"""mixvel run: a recipe from data to report."""
+"""mixvel run and mixvel check: a recipe from data to report, and everything that can be known of it before."""
 
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from mixvel_core.cli.arguments import Out, Overrides, RecipePath, Smoke, load
+if TYPE_CHECKING:
+    from mixvel_core.recipe.model import Recipe
+
+RecipePath: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+Overrides: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to set instead of what the recipe says."),
+]
+Out: TypeAlias = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="The run folder.", show_default="runs/NAME")
+]
+
+Smoke: TypeAlias = Annotated[
+    bool, typer.Option("--smoke", help="The whole recipe at toy size, as its section `smoke` says; proves it works.")
+]
+
+
+def load(path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bool = False) -> tuple[Recipe, Path]:
+    """The checked recipe, at toy size if ``smoke``, and its run folder; says what both resolved to."""
+    from mixvel_core.plugin.discovery import load_registry
+    from mixvel_core.recipe.resolve import load_recipe
+
+    recipe = load_recipe(path, overrides or [], load_registry(), smoke=smoke)
+    folder = out if out is not None else Path("runs") / recipe.name
+    typer.echo(f"recipe      {path}\nrun folder  {folder}")
+    if recipe.smoke:
+        typer.echo("smoke       toy size: it shows that all works, and says nothing of quality")
+    return recipe, folder
 
 
 def run(
@@ -25,14 +53,22 @@ def run(
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
     checked, folder = load(recipe, overrides, out, smoke=smoke)
     if dry_run:
-        from mixvel_core.plan import plan
+        from mixvel_core.pipeline.plan import plan
 
         typer.echo(str(plan(checked, folder, fresh)))
         return
-    from mixvel_core import pipeline
     from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.pipeline import run as pipeline
 
     # A machine that is taken away says SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
         pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert)
+
+
+def check(recipe: RecipePath, overrides: Overrides = None, out: Out = None, smoke: Smoke = False) -> None:
+    """Show every problem of a recipe, or else its plan."""
+    checked, folder = load(recipe, overrides, out, smoke=smoke)
+    from mixvel_core.pipeline.plan import plan
+
+    typer.echo(str(plan(checked, folder)))

@@ -36,7 +36,7 @@ def sample(
 ) -> None:
     """Sample from a run folder: an NPZ file and, for images, a PNG of them."""
     from mixvel_core.cli.progress import shown_progress
-    from mixvel_core.finished import sample_run
+    from mixvel_core.pipeline.opened import sample_run
 
     overrides = [
         *([f"sample.selector={selector}"] if selector else []),

@@ -1,4 +1,4 @@
-"""The plan of a cluster, in words: jobs, workers, images, hours and bytes of a recipe."""
+"""What a recipe costs on a cluster, in words: jobs, workers, images, evaluations, hours and bytes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,71 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.cost.hours import Rate, makespan, rate_of
-from mixvel_core.cost.jobs import PlannedJob, planned_jobs
-from mixvel_core.cost.sampling import sampling
-from mixvel_core.cost.stored import bytes_of
-from mixvel_core.cost.words import amount, duration
+from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, planned_jobs, rate_of
+from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, amount, duration
+from mixvel_core.pipeline.sample import draws_of
+from mixvel_core.pipeline.shards import are_here
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.training.options import is_shared
+
+
+def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> Iterator[str]:
+    """Lines about sampling. Selectors decide as they go, so of ``experts`` K there are from 1 to K at each step."""
+    count = recipe.sample.count
+    networks = {job.group: job.network for job in jobs}
+    fewest = most = router = 0
+    flops = [0, 0]
+    for draw in draws_of(recipe.sample, list(recipe.routers)):
+        asked = count * draw.steps * draw.integrator.build().evaluations
+        widest = 1 if draw.router is None else experts
+        fewest, most = fewest + asked, most + asked * widest
+        network = networks.get("monolith" if draw.router is None else "experts")
+        # A router of several networks asks one of them at a time.
+        weigher = networks.get(f"router {draw.router}")
+        own = asked * weigher.forward if weigher is not None else 0
+        router += own
+        for place, evaluations in enumerate((asked, asked * widest)):
+            flops[place] += own + (evaluations * network.forward if network is not None else 0)
+    what = f"{amount(fewest)} to {amount(most)} evaluations of an expert, by the selector"
+    if not flops[1]:
+        yield f"sampling    {what}"
+        return
+    cost = " to ".join(amount(one, "FLOP") for one in flops)
+    yield f"sampling    {what}; {cost}, of which routers {amount(router, 'FLOP')}"
+
+
+_FLOAT = 4
+
+
+def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob]) -> Iterator[str]:
+    """Lines about bytes."""
+    numbers = math.prod(parts[0].shape)
+    stored = []
+    if are_here(parts):
+        size = sum(part.count for part in parts) * numbers * parts[0].items.dtype.itemsize
+        stored.append(f"shards {amount(size, 'B')}")
+    known = [(job, job.network.parameters) for job in jobs if job.network is not None]
+    if known:
+        # Each network twice: as the job's result and in the model's folder.
+        checkpoints = sum(CHECKPOINT * job.keep * parameters for job, parameters in known)
+        models = sum(2 * WEIGHTS * parameters for _, parameters in known)
+        stored += [f"checkpoints {amount(checkpoints, 'B')}", f"networks {amount(models, 'B')}"]
+    draws = len(list(draws_of(recipe.sample, list(recipe.routers))))
+    stored.append(f"samples {amount(draws * recipe.sample.count * numbers * _FLOAT, 'B')}")
+    yield f"stored      {', '.join(stored)}"
+    experts = [parameters for job, parameters in known if job.group == "experts"]
+    if experts and is_shared(recipe.expert.options):
+        yield "moved       all items to one place, where one network is trained on them for all experts"
+    elif experts:
+        weights = [WEIGHTS * parameters for parameters in experts]
+        moments = 2 * _FLOAT * numbers
+        each = amount(max(weights), "B")
+        yield (
+            f"moved       between silos nothing while they train; then {each} of weights for an expert, "
+            f"{amount(sum(weights), 'B')} in all, and {amount(moments, 'B')} for a shard's mean and variance if shared"
+        )
+
 
 _HEADER = ("jobs", "images each", "parameters", "FLOP an image", "images/s", "time each", "in all", "known by")
 _WIDTH, _INDENT = 120, 12

@@ -11,8 +11,8 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import items as stored
+from mixvel_core.field.conversions import to_float
+from mixvel_core.protocols import data as stored
 
 Items: TypeAlias = stored.Items | Tensor
 """(n, *data): bytes or floats, in tensors or wherever they are stored."""

@@ -7,6 +7,7 @@ from mixvel_core.protocols.data import (
     Data,
     DataSource,
     GaussianLaw,
+    Items,
     NamingPartitioner,
     Partitioner,
     PreparedSource,
@@ -19,14 +20,15 @@ from mixvel_core.protocols.expert import (
     Expert,
     ExpertConfig,
     ExpertFamily,
+    ExpertGroup,
     Moments,
     NetworkExpert,
+    NetworkGroup,
     PretrainedFamily,
+    SharedFamily,
 )
 from mixvel_core.protocols.integrator import Field, Integrator
-from mixvel_core.protocols.items import Items
-from mixvel_core.protocols.launcher import Job, Launcher
-from mixvel_core.protocols.mapper import Errand, Mapper
+from mixvel_core.protocols.launcher import Errand, Job, Launcher, Mapper
 from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
@@ -39,7 +41,6 @@ from mixvel_core.protocols.schedule import (
     Suprema,
 )
 from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
-from mixvel_core.protocols.shared import ExpertGroup, NetworkGroup, SharedFamily
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [

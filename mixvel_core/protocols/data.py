@@ -1,17 +1,41 @@
-"""DataSource: where items come from. Partitioner: which shard an item belongs to. Shard: what an expert sees."""
+"""Items: many items of one shape. DataSource: where they come from. Partitioner and Shard: what each expert sees."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from mixvel_core.protocols.items import Items
     from mixvel_core.protocols.progress import Progress
+
+
+class Items(Protocol):
+    """n items, (n, *data), uint8 or float32 in [-1, 1]. Arrays are items, memory-mapped or not."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, *data)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers."""
+        ...
+
+    def __len__(self) -> int:
+        """n."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
+        """Some items in the order asked for, (rows, *data): a slice, or integer indices below n, not negative.
+
+        Only what is asked for is in memory afterwards; ``items[:]`` reads everything.
+        """
+        ...
 
 
 @frozen(kw_only=True)

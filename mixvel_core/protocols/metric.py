@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from mixvel_core.protocols.items import Items
+    from mixvel_core.protocols.data import Items
 
 
 @frozen(kw_only=True)

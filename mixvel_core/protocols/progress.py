@@ -1,9 +1,12 @@
-"""Progress: how long work reports where it is. The command line draws bars; a script may ignore it."""
+"""Progress: how long work reports where it is; ``Silent`` reports nothing."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+from attrs import frozen
 
 
 class ProgressTask(Protocol):
@@ -24,3 +27,22 @@ class Progress(Protocol):
     def line(self, text: str) -> None:
         """One line that stays."""
         ...
+
+
+@frozen(kw_only=True)
+class _SilentTask:
+    def update(self, done: int, note: str = "") -> None:
+        """Nothing."""
+
+
+@frozen(kw_only=True)
+class Silent:
+    """Reports nothing."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[ProgressTask]:
+        """A bar nobody sees."""
+        yield _SilentTask()
+
+    def line(self, text: str) -> None:
+        """Nothing."""

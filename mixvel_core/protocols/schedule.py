@@ -80,7 +80,7 @@ class BoundedSchedule(Protocol):
 
 @runtime_checkable
 class InvertibleSchedule(Protocol):
-    """A schedule that knows its times by their noise; others are searched (``mixvel_core.field.clock``)."""
+    """A schedule that knows its times by their noise; others are searched (``mixvel_core.field.angle``)."""
 
     def at(self, t: Tensor) -> SchedulePoint: ...
 

@@ -29,7 +29,7 @@ class Evaluations:
 class Prior:
     """What is known of all experts before any is asked: ``mean`` and ``variance`` of their shards, (K, *data).
 
-    The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.baseline``), which costs
+    The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.mixture``), which costs
     nothing and is exact in the limit of much noise.
     """
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from mixvel_core.protocols.items import Items
+    from mixvel_core.protocols.data import Items
     from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.training.options import TrainOptions
 
@@ -54,7 +54,7 @@ class TrainTask(Protocol):
 
     @property
     def items(self) -> Items:
-        """The data, (n, *data), uint8 or float32 in [-1, 1] (see ``mixvel_core.field.scale``)."""
+        """The data, (n, *data), uint8 or float32 in [-1, 1] (see ``mixvel_core.field.conversions``)."""
         ...
 
     @property

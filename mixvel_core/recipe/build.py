@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, overload
 
 from mixvel_core.plugin.definition import Kind
-from mixvel_core.plugin.registry import Registry, load_registry
+from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.protocols import (
     DataSource,
     ExpertFamily,

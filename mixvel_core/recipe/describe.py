@@ -1,13 +1,17 @@
-"""Types and values in the words of a message: what was expected, and what stands there."""
+"""Recipes in words: types and values in messages, and labels of plugin slots."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from mixvel_core.plugin.use import Use
+from attrs import NOTHING, Factory, fields, has
+
+from mixvel_core.plugin.definition import Use
+from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.problems import shortened
 
 _WORDS: dict[Any, str] = {
@@ -60,3 +64,26 @@ def describe_value(value: object) -> str:
             return "a list"
         case _:
             return f"a {type(value).__name__}"
+
+
+def told(use: Use[Any]) -> list[str]:
+    """The options that are not defaults, as ``k=2``; groups of options are left to the recipe."""
+    options = use.options
+    values = ((field, getattr(options, field.name)) for field in fields(type(options)))
+    return [
+        f"{field.alias}={value if isinstance(value, str) else json.dumps(plain(value))}"
+        for field, value in values
+        if value != _default(field.default) and not has(type(value))
+    ]
+
+
+def label(use: Use[Any]) -> str:
+    """The plugin's name and ``told`` behind it, as in ``cached tolerance=0.3``."""
+    return " ".join([use.name, *told(use)])
+
+
+def _default(default: Any) -> Any:
+    # The type of a default that is a factory is known when it runs only; those that `option` makes take no argument.
+    if isinstance(default, Factory):  # type: ignore[arg-type]  # attrs declares Factory a function
+        return default.factory()
+    return None if default is NOTHING else default

@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 import yaml
 
+from mixvel_core.plugin.definition import Use
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import KeyPath, dotted, one_line
-from mixvel_core.recipe.use import Use
-from mixvel_core.recipe.yaml_text import add_core_schema
+from mixvel_core.recipe.text import add_core_schema
 
 
 class _Dumper(yaml.SafeDumper):

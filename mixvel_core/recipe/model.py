@@ -11,8 +11,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, above, above_up_to, at_least, each, from_up_to, option
-from mixvel_core.recipe.use import (
+from mixvel_core.plugin.definition import (
     DataUse,
     ExpertUse,
     IntegratorUse,
@@ -23,6 +22,7 @@ from mixvel_core.recipe.use import (
     ScheduleUse,
     SelectorUse,
 )
+from mixvel_core.plugin.options import Check, above, above_up_to, at_least, each, from_up_to, option
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,11 @@
-"""A recipe file and overrides to a Recipe, or to one error that carries every problem."""
+"""A recipe file, its toy size and overrides to a Recipe, or to one error that carries every problem.
+
+    smoke:
+      data: {use: procedural, like: cifar10}
+      expert.train.steps: 20
+
+Keys are paths, as on the command line; each value replaces what stands there. Elsewhere the section has no effect.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +13,61 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.plugin.registry import Registry
-from mixvel_core.recipe.cross import cross_problems
+from mixvel_core.plugin.discovery import Registry
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.overrides import with_overrides
-from mixvel_core.recipe.problems import Problem, ProblemsFound, Tree, report
-from mixvel_core.recipe.smoke import at_full_size, at_toy_size
+from mixvel_core.recipe.problems import KeyPath, Place, Problem, ProblemsFound, Tree, cross_problems, dotted, report
 from mixvel_core.recipe.structure import structure
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse, put, with_overrides
+
+SECTION = "smoke"
+SUFFIX = "-smoke"
+
+
+def at_full_size(tree: Tree) -> Tree:
+    """The tree without its section `smoke`. `smoke: true`, as a run folder says it, stays."""
+    if not isinstance(tree.value, dict) or not isinstance(tree.value.get(SECTION), dict):
+        return tree
+    return _without(tree)
+
+
+def at_toy_size(tree: Tree) -> Tree:
+    """The tree with what its section `smoke` sets, and marked: `smoke: true`, the name ending in -smoke."""
+    if not isinstance(tree.value, dict):
+        return tree
+    section = tree.value.get(SECTION)
+    if section is True:
+        return tree
+    if not isinstance(section, dict) or not section:
+        message = "is missing, so there is nothing to make it small by; it holds key.path: value lines"
+        return _with_problem(tree, Problem(path=(SECTION,), message=message))
+    small = _without(tree)
+    for key in section:
+        path = (SECTION, key)
+        new = Tree(value=section[key], places=_below(tree, path))
+        try:
+            small = put(small, tuple(str(key).split(".")), new)
+        except ValueError as error:
+            problem = Problem(path=(dotted((str(key),)),), message=str(error), place=tree.place(path))
+            small = _with_problem(small, problem)
+    name = small.value.get("name")
+    marked = {**small.value, SECTION: True}
+    if isinstance(name, str) and not name.endswith(SUFFIX):
+        marked["name"] = name + SUFFIX
+    return Tree(value=marked, places=small.places, problems=small.problems)
+
+
+def _without(tree: Tree) -> Tree:
+    value = {key: part for key, part in tree.value.items() if key != SECTION}
+    places = {path: place for path, place in tree.places.items() if path[:1] != (SECTION,)}
+    return Tree(value=value, places=places, problems=tree.problems)
+
+
+def _below(tree: Tree, above: KeyPath) -> dict[KeyPath, Place]:
+    return {path[len(above) :]: place for path, place in tree.places.items() if path[: len(above)] == above}
+
+
+def _with_problem(tree: Tree, problem: Problem) -> Tree:
+    return Tree(value=tree.value, places=tree.places, problems=(*tree.problems, problem))
 
 
 def load_recipe(path: Path, overrides: Sequence[str], registry: Registry, *, smoke: bool = False) -> Recipe:

@@ -1,15 +1,15 @@
-"""Dispatch: the samples that chose expert k run together through expert k, or all through a network that all share."""
+"""Dispatch: samples that chose expert k run together through expert k, or all through a network that experts share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Evaluations, Expert, ExpertGroup
-from mixvel_core.sampling.group import group_of, places_of
+from mixvel_core.protocols import Evaluations, Expert, ExpertGroup, Moments, NoiseSchedule
 
 
 def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1) -> Evaluations:
@@ -76,3 +76,44 @@ def first_not_finite(answers: Evaluations) -> int | None:
     """The first expert that returned something that is not finite; None if all is well."""
     bad = ~answers.m.flatten(1).isfinite().all(1)
     return int(answers.expert[bad][0]) if bool(bad.any()) else None
+
+
+@frozen(kw_only=True, eq=False)
+class GroupMember:
+    """Expert ``index`` of ``group``."""
+
+    group: ExpertGroup
+    index: int
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The group's."""
+        return self.group.schedule
+
+    @property
+    def moments(self) -> Moments | None:
+        """Of the member's own shard."""
+        return self.group.moments(self.index)
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        """The group's answer where every row asks this member."""
+        return self.group.denoise(x, t, torch.full((len(x),), self.index, dtype=torch.int64, device=x.device))
+
+
+def members(group: ExpertGroup, count: int) -> tuple[GroupMember, ...]:
+    """Experts 0 to ``count - 1`` of a group."""
+    return tuple(GroupMember(group=group, index=k) for k in range(count))
+
+
+def group_of(experts: Sequence[Expert]) -> ExpertGroup | None:
+    """The group that all of these experts are of; None where there is none."""
+    first = experts[0] if experts else None
+    if not isinstance(first, GroupMember):
+        return None
+    same = all(isinstance(expert, GroupMember) and expert.group is first.group for expert in experts)
+    return first.group if same else None
+
+
+def places_of(experts: Sequence[Expert], device: torch.device) -> Tensor:
+    """Which member of its group each expert is, (K,) int64."""
+    return torch.tensor([e.index for e in experts if isinstance(e, GroupMember)], dtype=torch.int64, device=device)

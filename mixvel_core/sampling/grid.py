@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
-from mixvel_core.field.clock import time_of
+from mixvel_core.field.angle import time_of
 from mixvel_core.protocols import NoiseSchedule, SteppedSchedule
 
 Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "native"]

@@ -12,10 +12,37 @@ from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, Router, Selector
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.field import RoutedField, start_field
+from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.sampling.grid import Grid, time_grid
-from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
+from mixvel_core.sampling.routed_field import AS_THEY_ARE, RoutedField, WeightTransform, start_field
+
+
+@frozen(kw_only=True, eq=False)
+class SampleDraws:
+    """``seed``: of the run. ``index``: the samples of this batch, (B,) int64."""
+
+    seed: int
+    index: Tensor
+
+    def uniform(self, counter: int) -> Tensor:
+        """One number in (0, 1) per sample, (B,) float64."""
+        return uniform(key(self.seed, "select"), self.index, counter)
+
+    def noise(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """The starting points x_1 ~ N(0, I), (B, *shape)."""
+        return normal(key(self.seed, "noise"), self.index, shape, dtype)
+
+
+@frozen(kw_only=True)
+class Alone:
+    """K = 1."""
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """No state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        """Ones, (B, 1)."""
+        return x.new_ones(len(x), 1), None
 
 
 @frozen(kw_only=True, eq=False)

@@ -1,17 +1,98 @@
-"""Check: one promise of a protocol, and how to see whether a component keeps it. Nothing here needs pytest."""
+"""Check: one promise of a protocol and how a component is tested for it; comparisons of tensors, without pytest."""
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from attrs import frozen
+from torch import Tensor
 
 from mixvel_core.errors import ConformanceError
 from mixvel_core.plugin.definition import Kind
+
+ROUNDING = {torch.float32: 2e-4, torch.float64: 1e-9}
+"""What answers may differ by where nothing but the order of sums differs, as a part of their size."""
+
+
+def gap(found: Tensor, wanted: Tensor) -> float:
+    """The largest difference of entries, as a part of the largest entry or of 1; infinite for other shapes and NaN."""
+    if found.shape != wanted.shape:
+        return float("inf")
+    if found.numel() == 0:
+        return 0.0
+    a, b = found.detach().double(), wanted.detach().double()
+    difference = float((a - b).abs().max()) / max(1.0, float(b.abs().max()))
+    return difference if difference == difference else float("inf")
+
+
+def near(found: Tensor, wanted: Tensor) -> bool:
+    """Whether two tensors are the same up to rounding."""
+    return gap(found, wanted) <= ROUNDING.get(wanted.dtype, 2e-2)
+
+
+def looks(value: object) -> str:
+    """Type and shape of a tensor, for messages."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+
+
+def require_like(what: str, found: object, wanted: Tensor, fix: str) -> Tensor:
+    """``found``, which must be a tensor of the shape, dtype and device of ``wanted``."""
+    require(isinstance(found, Tensor), f"{what} is a {type(found).__name__}, not a tensor", fix)
+    if not isinstance(found, Tensor):
+        raise TypeError(what)
+    require(
+        found.shape == wanted.shape and found.dtype == wanted.dtype,
+        f"{what} is {looks(found)} where {looks(wanted)} is promised",
+        fix,
+    )
+    require(found.device == wanted.device, f"{what} is on {found.device}, its arguments are on {wanted.device}", fix)
+    return found
+
+
+def require_finite(what: str, found: Tensor, fix: str) -> None:
+    """Refuses NaN and infinity."""
+    bad = int((~found.isfinite()).sum())
+    require(bad == 0, f"{what}: {bad} of {found.numel()} values are NaN or infinite", fix)
+
+
+@contextmanager
+def untouched(**arguments: Tensor) -> Iterator[None]:
+    """Within the block nobody may write into ``arguments``."""
+    before = {name: value.clone() for name, value in arguments.items()}
+    yield
+    for name, value in arguments.items():
+        require(
+            torch.equal(value, before[name]),
+            f"{name} was edited in place: the caller's tensor holds other values after the call",
+            f"compute into a new tensor: `{name} = {name} + ...` instead of `{name} += ...`, `mul` instead of `mul_`",
+        )
+
+
+def same_rows(what: str, answer: Callable[[Tensor], Tensor], count: int) -> None:
+    """Rows stand alone and in any order: ``answer`` takes row numbers, and gives the answers to those rows together."""
+    everyone = torch.arange(count)
+    together = answer(everyone)
+    alone = torch.cat([answer(everyone[i : i + 1]) for i in range(count)])
+    require(
+        near(alone, together),
+        f"{what} of a point depends on the other points of its batch: alone it differs by {gap(alone, together):.2g}",
+        "use nothing that is taken over the batch axis (mean(0), BatchNorm in training mode, batch-wide scales)",
+    )
+    order = everyone.flip(0)
+    require(
+        near(answer(order), together[order]),
+        f"{what} does not follow its points when the rows of the batch change places",
+        "let row i of the answer belong to row i of the arguments, whatever its number",
+    )
+
 
 _HOMES: dict[Kind, str] = {
     "schedule": "schedules",

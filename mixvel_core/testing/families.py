@@ -12,7 +12,6 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import ConformanceError, MixvelError
-from mixvel_core.progress import Silent
 from mixvel_core.protocols import (
     Batch,
     Expert,
@@ -24,13 +23,13 @@ from mixvel_core.protocols import (
     RouterFamily,
     TrainTask,
 )
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import normal
-from mixvel_core.testing.check import require
-from mixvel_core.testing.compare import gap, require_finite
+from mixvel_core.testing.check import gap, require, require_finite
 from mixvel_core.testing.problems import Problem, images, vectors
 from mixvel_core.training.batches import Batches
+from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.loop import train
-from mixvel_core.training.result import read_trained
 from mixvel_core.training.world import World
 
 _CPU = torch.device("cpu")

@@ -9,8 +9,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from mixvel_core.field.conversions import add_noise, point_for
-from mixvel_core.field.scale import to_float
+from mixvel_core.field.conversions import add_noise, point_for, to_float
 from mixvel_core.protocols import GaussianLaw, Items, NoiseSchedule, SchedulePoint
 from mixvel_core.randomness import key, normal
 

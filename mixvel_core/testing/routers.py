@@ -9,8 +9,7 @@ from torch import Tensor
 
 from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Router, RouterFamily
-from mixvel_core.testing.check import require
-from mixvel_core.testing.compare import gap, looks, near, require_finite, same_rows, untouched
+from mixvel_core.testing.check import gap, looks, near, require, require_finite, same_rows, untouched
 from mixvel_core.testing.families import (
     MadeRouter,
     check_same_answers,

@@ -12,8 +12,7 @@ from attrs import fields
 from torch import Tensor
 
 from mixvel_core.protocols import NoiseSchedule, SchedulePoint
-from mixvel_core.testing.check import require
-from mixvel_core.testing.compare import gap, require_finite, require_like, untouched
+from mixvel_core.testing.check import gap, require, require_finite, require_like, untouched
 
 _FIELDS = tuple(field.name for field in fields(SchedulePoint))
 _H = 1e-4

@@ -9,11 +9,11 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor
 
-from mixvel_core.field.baseline import gaussian_denoiser
 from mixvel_core.field.conversions import at_time
+from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, Selector
 from mixvel_core.randomness import normal
-from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.testing.problems import Circle
 
 TIMES = (1.0, 0.8, 0.8, 0.55, 0.55, 0.3, 0.1)

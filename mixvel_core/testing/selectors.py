@@ -10,9 +10,8 @@ from attrs import evolve
 from torch import Tensor
 
 from mixvel_core.protocols import Evaluations, Prior, Selector
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.testing.check import require
-from mixvel_core.testing.compare import gap, looks, near, require_finite, require_like, untouched
+from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, untouched
 from mixvel_core.testing.selections import TIMES, Call, Mixture
 
 

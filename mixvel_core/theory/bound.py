@@ -1,10 +1,30 @@
-"""Bound: one line of the table, the paper's figure beside ours."""
+"""Bound: one line of the table, the paper's figure beside ours, and sums of numbers known by their logarithms."""
 
 from __future__ import annotations
 
 import math
 
 from attrs import frozen
+
+LN10 = math.log(10.0)
+
+
+def ln(value: float) -> float:
+    """ln of a number of at least 0; minus infinity at 0."""
+    return math.log(value) if value > 0 else -math.inf
+
+
+def log_sum(*logs: float) -> float:
+    """ln of the sum of exp(l), without overflow."""
+    largest = max(logs)
+    if largest == -math.inf or largest == math.inf:
+        return largest
+    return largest + math.log(sum(math.exp(one - largest) for one in logs))
+
+
+def is_vacuous(bound_log10: float, diameter: float) -> bool:
+    """Whether a distance of 10^bound_log10 is at least the diameter."""
+    return bound_log10 >= log10(diameter)
 
 
 @frozen(kw_only=True)

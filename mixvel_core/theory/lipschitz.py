@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_core.theory.assumptions import is_preserving
+from mixvel_core.theory.problem import is_preserving
 from mixvel_core.theory.rates import CELLS, Rates, cells, rates_over
 
 

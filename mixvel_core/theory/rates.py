@@ -1,4 +1,4 @@
-"""Rates: the six numbers of a schedule from which every bound is made, at points or as upper bounds over intervals.
+"""Rates: the six numbers of a schedule from which every bound is made, and C1, C2 of Assumption 3.
 
 Any Gaussian path has v = r x + rho m with r = sigma'/sigma and rho = alpha' - alpha r (V1). Bounds need absolute values
 only, and grow with each of them: an upper bound of each rate over an interval gives an upper bound of the bound. That
@@ -131,3 +131,25 @@ def _estimated(schedule: NoiseSchedule, low: Tensor, high: Tensor) -> Suprema:
     slope = p.d_sigma.diff(dim=-1) / t.diff(dim=-1)
     largest = [value.abs().amax(-1) * _MARGIN for value in (p.d_alpha, p.dd_alpha, p.d_sigma, slope)]
     return Suprema(d_alpha=largest[0], dd_alpha=largest[1], d_sigma=largest[2], dd_sigma=largest[3])
+
+
+@frozen(kw_only=True)
+class ScheduleConstants:
+    """``C1`` >= sup abs(alpha'), ``C2`` >= sup abs(alpha'') on [0, 1]. ``certified``: proven, not sampled."""
+
+    C1: float
+    C2: float
+    certified: bool
+
+
+def schedule_constants(schedule: NoiseSchedule) -> ScheduleConstants:
+    """C1 and C2: the largest of the proven bounds over the intervals of a partition.
+
+    Exact for vp-linear, vp-cosine and the rectified path, which attain them in closed form; for a beta table above the
+    truth by the little that a spline changes inside an interval.
+    """
+    times = torch.linspace(0.0, 1.0, CELLS + 1, dtype=torch.float64)
+    known = suprema(schedule, times[:-1], times[1:])
+    return ScheduleConstants(
+        C1=float(known.d_alpha.amax()), C2=float(known.dd_alpha.amax()), certified=is_certified(schedule)
+    )

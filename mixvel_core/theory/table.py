@@ -5,17 +5,12 @@ from __future__ import annotations
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.theory.assumptions import Finding, check_schedule
-from mixvel_core.theory.bound import Bound, log10
+from mixvel_core.theory.bound import LN10, Bound, is_vacuous, ln, log10
 from mixvel_core.theory.growth import Affine, dm_paper, dm_sharp, ds
 from mixvel_core.theory.lipschitz import L_s_paper, L_s_uniform_sharp, L_v_integral_paper, L_v_integral_sharp
-from mixvel_core.theory.logs import LN10, ln
-from mixvel_core.theory.paper import PaperConstants, paper_constants
-from mixvel_core.theory.problem import Problem
-from mixvel_core.theory.rates import rates_everywhere
-from mixvel_core.theory.schedule_constants import schedule_constants
-from mixvel_core.theory.sharp import SharpConstants, sharp_constants
-from mixvel_core.theory.vacuous import is_vacuous
+from mixvel_core.theory.problem import Finding, Problem, check_schedule
+from mixvel_core.theory.rates import rates_everywhere, schedule_constants
+from mixvel_core.theory.uniform import PaperConstants, SharpConstants, paper_constants, sharp_constants
 from mixvel_core.theory.wasserstein import log_mismatch_paper, log_mismatch_sharp, log_stopping, log_total
 
 BUILT_ON = frozenset({"variance-preserving", "alpha-at-zero", "bounded-derivatives"})

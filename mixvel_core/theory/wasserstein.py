@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import torch
 
+from mixvel_core.theory.bound import ln, log_sum
 from mixvel_core.theory.lipschitz import expansion_integral
-from mixvel_core.theory.logs import ln, log_sum
 from mixvel_core.theory.problem import Problem
 
 

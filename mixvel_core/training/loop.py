@@ -6,24 +6,60 @@ the initial weights. Interrupted and resumed, a training on the CPU ends bit for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
+from types import TracebackType
 
 import torch
+from torch import Tensor
 
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.progress import Progress
 from mixvel_core.protocols.training import Objective
 from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
-from mixvel_core.training.checkpoint import Checkpoints, identity
-from mixvel_core.training.interrupt import whole
-from mixvel_core.training.record import Record
-from mixvel_core.training.result import damaged, is_trained, write_trained
+from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
+from mixvel_core.training.log import FILE, LossLog, Scalars
 from mixvel_core.training.speed import Speed
 from mixvel_core.training.state import TrainState
-from mixvel_core.training.step import Step, called, placed
-from mixvel_core.training.watch import Watch
-from mixvel_core.training.world import World
+from mixvel_core.training.step import Step, Watch, called, placed
+from mixvel_core.training.world import World, whole
+
+
+class Record:
+    """Where the losses of the next steps go: into ``state``, and into two views of what lies there."""
+
+    def __init__(self, job: Job, state: TrainState, world: World) -> None:
+        self._world = world
+        self._losses = state.losses
+        self._log = LossLog(job.folder / FILE, state.losses) if world.leads else None
+        self._scalars = Scalars(job.tensorboard, state.step) if world.leads and job.tensorboard else None
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._scalars:
+            self._scalars.close()
+
+    def write(self, step: int, losses: Mapping[str, Tensor]) -> str:
+        """Records the mean over all workers; returns the note for the progress bar."""
+        # In one order on all workers, who wait for each other at every mean.
+        values = {name: float(self._world.mean(losses[name].detach())) for name in sorted(losses)}
+        self._losses.add(step, values)
+        if self._log:
+            self._log.append()
+        if self._scalars:
+            self._scalars.write(step, values)
+        return f"loss {values['loss']:.4f}"
+
+    def sync(self) -> None:
+        """Before a checkpoint: what lies behind it will not be recorded again."""
+        if self._scalars:
+            self._scalars.sync()
+
 
 _ALONE = World()
 

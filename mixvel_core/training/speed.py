@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from attrs import define, field
 
-from mixvel_core.files import write_json
+from mixvel_core.artifacts.files import write_json
 from mixvel_core.training.world import World
 
 FILE = "speed.json"

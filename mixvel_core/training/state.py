@@ -1,4 +1,4 @@
-"""TrainState: everything one step changes, and its way into a file and back without a bit lost."""
+"""TrainState: everything one step changes, and its way into a file; learning rate and average by step."""
 
 from __future__ import annotations
 
@@ -7,10 +7,26 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from mixvel_core.training.losses import Losses
+from mixvel_core.artifacts.tensors import check_same, load_weights
+from mixvel_core.training.log import Losses
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.rates import ema_decay, learning_rate
-from mixvel_core.training.weights import check_same, load_weights
+
+
+def learning_rate(step: int, options: TrainOptions) -> float:
+    """The rate of step ``step`` in 0..steps-1: linear warm-up to the peak, then linear decay to zero at ``steps``."""
+    if step < options.warmup:
+        return options.learning_rate * (step + 1) / options.warmup
+    if not options.decay:
+        return options.learning_rate
+    return options.learning_rate * (options.steps - step) / (options.steps - options.warmup)
+
+
+def ema_decay(step: int, options: TrainOptions) -> float:
+    """The weight of the past in the average at step ``step`` in 0..steps-1: min(ema, (1 + step) / (10 + step)).
+
+    The warm-up keeps the initial weights from lingering in the average of a short training.
+    """
+    return min(options.ema, (1 + step) / (10 + step))
 
 
 class Average:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import DataSource, Partitioner, Streaming
 from mixvel_data.options import (
     AttributesOptions,
@@ -25,7 +24,7 @@ PARQUET_EXAMPLE = Path(__file__).with_name("example.parquet")
 
 
 def _digits(options: DigitsOptions) -> DataSource:
-    from mixvel_data.digits import Digits
+    from mixvel_data.numpy_source import Digits
 
     return Digits(labels=options.labels)
 

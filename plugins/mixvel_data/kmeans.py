@@ -1,18 +1,118 @@
-"""Partition by k-means: shards of items that look alike, for data without labels."""
+"""Partition by k-means: points (pixels, principal components, features of a network), clusters, and shards of them."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError
+from mixvel_core.field.conversions import to_float
 from mixvel_core.protocols import Data, Items
 from mixvel_core.randomness import key
-from mixvel_data.clusters import clusters
-from mixvel_data.points import Pixels, Points, components
+
+
+class Points(Protocol):
+    """(n, D) float32, read where indexed. Arrays are points."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, D)."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
+        """Some points."""
+        ...
+
+
+@frozen(kw_only=True, eq=False)
+class Pixels:
+    """The values of items, in [-1, 1]."""
+
+    items: Items
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, D)."""
+        return len(self.items), int(np.prod(self.items.shape[1:]))
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
+        found = self.items[rows]
+        return to_float(found).reshape(len(found), -1)
+
+
+def size_of(points: Points) -> int:
+    """Bytes that all points take."""
+    return 4 * points.shape[0] * points.shape[1]
+
+
+def blocks(points: Points, size: int, fewest: int) -> list[slice]:
+    """Consecutive blocks of about ``size`` bytes, nearly equal, of at least ``fewest`` points (or all of them)."""
+    count, width = points.shape
+    rows = max(fewest, size // (4 * width), 1)
+    number = max(1, count // rows)
+    ends = [count * b // number for b in range(number + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def shuffled(points: Points, size: int, fewest: int, state: int) -> Iterator[np.ndarray]:
+    """All points once, in blocks of random ones: neighbours in a data set are often of one class."""
+    order = np.random.default_rng(state).permutation(points.shape[0])
+    for block in blocks(points, size, fewest):
+        yield points[np.sort(order[block])]
+
+
+def components(points: Points, number: int, state: int, memory: int) -> np.ndarray:
+    """The first ``number`` principal components, (n, number): exact where points take at most ``memory`` bytes, else
+    by scikit-learn's IncrementalPCA, block after block."""
+    from sklearn.decomposition import PCA, IncrementalPCA
+
+    if size_of(points) <= memory:
+        found: np.ndarray = PCA(n_components=number, random_state=state).fit_transform(points[:])
+        return found
+    pca = IncrementalPCA(n_components=number)
+    for block in shuffled(points, memory // 4, number, state):
+        pca.partial_fit(block)
+    parts = [pca.transform(points[block]).astype(np.float32) for block in blocks(points, memory // 4, 1)]
+    return np.concatenate(parts)
+
+
+_PASSES = 3
+"""How often mini-batches go over all points."""
+
+
+def clusters(points: Points, number: int, restarts: int, state: int, memory: int) -> np.ndarray:
+    """The cluster of each point, (n,) int64; of ``restarts`` the one with the smallest sum of squares."""
+    from sklearn.cluster import KMeans
+
+    if size_of(points) <= memory:
+        found = KMeans(n_clusters=number, n_init=restarts, random_state=state).fit_predict(points[:])
+        assignment: np.ndarray = found.astype(np.int64)
+        return assignment
+    tries = [_by_batches(points, number, (state + r) % 2**32, memory) for r in range(restarts)]
+    return min(tries, key=lambda one: one[1])[0]
+
+
+def _by_batches(points: Points, number: int, state: int, memory: int) -> tuple[np.ndarray, float]:
+    """The cluster of each point and the sum of squares."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    model = MiniBatchKMeans(n_clusters=number, n_init=1, random_state=state)
+    for turn in range(_PASSES):
+        for block in shuffled(points, memory // 4, number, state + turn):
+            model.partial_fit(block)
+    assignment = np.empty(points.shape[0], np.int64)
+    total = 0.0
+    for part in blocks(points, memory // 4, 1):
+        block = points[part]
+        assignment[part] = model.predict(block)
+        total += float(((block - model.cluster_centers_[assignment[part]]) ** 2).sum(dtype=np.float64))
+    return assignment, total
 
 
 @frozen(kw_only=True)

@@ -1,1 +1,0 @@
-"""Experts from elsewhere: diffusers folders, a user's own modules, azula denoisers, Paris-style folders."""

@@ -1,27 +1,100 @@
-"""Experts that are UNet2DModels of diffusers: nothing is trained, and the run folder keeps its own copy."""
+"""Experts that are UNet2DModels in diffusers folders: nothing is trained, and the run folder keeps its own copy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
-from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
-from mixvel_core.training.weights import loaded
-from mixvel_foreign.called import Clocked
-from mixvel_foreign.edm import Arc, Preconditioned
-from mixvel_foreign.folder import Folder, open_folder
-from mixvel_foreign.kept import moments_in, parted, shared
+from mixvel_core.artifacts.tensors import loaded
+from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
+from mixvel_core.field.mixture import item_moments
+from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
+from mixvel_foreign.azula import Clocked, ToldTime
 from mixvel_foreign.options import DiffusersOptions, place_of
-from mixvel_foreign.scheduler import Training, training_of
-from mixvel_foreign.tensor_files import read_checked
-from mixvel_foreign.told_time import ToldTime
-from mixvel_unet.expert import UNetExpert
+from mixvel_foreign.scheduler import Arc, Preconditioned, Training, training_of
+from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
+from mixvel_networks.expert import UNetExpert
+
+STEM = "diffusion_pytorch_model"
+SCHEDULER = "scheduler_config.json"
+
+
+@frozen(kw_only=True, eq=False)
+class Folder:
+    """``model``: config.json of the network. ``scheduler``: of its training. ``files``: the weights."""
+
+    model: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    files: tuple[Path, ...]
+
+
+def open_folder(path: Path, scheduler: Path | None) -> Folder:
+    """The folder of a model or of a pipeline; reads no weights.
+
+    Pipelines keep the model in unet/ and the scheduler in scheduler/; the oldest keep both in one folder. Raises
+    DataError, saying what to do, where something is absent.
+    """
+    _check_there(path)
+    model = path / "unet" if (path / "unet").is_dir() else path
+    convert = (
+        'python -c "from diffusers import UNet2DModel; '
+        f"UNet2DModel.from_pretrained('{model}').save_pretrained('{model}')\""
+    )
+    return Folder(
+        model=read_json_of(model / "config.json"),
+        scheduler=read_json_of(scheduler_file(path, scheduler)),
+        files=tuple(model_files(model, STEM, convert)),
+    )
+
+
+def scheduler_file(path: Path, scheduler: Path | None) -> Path:
+    """Where the scheduler's configuration is: as told, or in the pipeline, or beside model or folder."""
+    if scheduler is not None:
+        return scheduler / SCHEDULER if scheduler.is_dir() else scheduler
+    _check_there(path)
+    places = [path / "scheduler", path, path.parent / "scheduler"]
+    found = next((place / SCHEDULER for place in places if (place / SCHEDULER).is_file()), None)
+    if found is None:
+        raise AbsentError(f"{path}: holds no {SCHEDULER}; say in `scheduler` where the one of its training is")
+    return found
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_dir():
+        raise AbsentError(
+            f"{path}: no such folder; download one with `hf download OWNER/NAME --local-dir {path}`, or save "
+            "yours with save_pretrained"
+        )
+
+
+_NETWORK = "network."
+
+
+def shared(weights: Mapping[str, Tensor], shard: Shard) -> dict[str, Tensor]:
+    """``network.*`` and the moments of the shard, which is the data that the expert stands for."""
+    moments = item_moments(shard.items)
+    about = {"mean": moments.mean, "variance": moments.variance}
+    return {_NETWORK + name: value for name, value in weights.items()} | about
+
+
+def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights by their own names, and the rest."""
+    weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
+    return weights, {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
+
+
+def moments_in(rest: Mapping[str, Tensor]) -> Moments | None:
+    """The moments, if they are shared."""
+    if "mean" not in rest or "variance" not in rest:
+        return None
+    return Moments(mean=rest["mean"], variance=rest["variance"])
+
 
 _CONFIG = "config"
 WHAT = "expert diffusers"

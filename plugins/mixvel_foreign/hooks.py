@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.specs import hookimpl
-from mixvel_core.plugin.use import ExpertUse
+from mixvel_core.plugin.definition import ExpertUse, PluginDef, hookimpl
 from mixvel_core.protocols import ExpertFamily, NoiseSchedule, RouterFamily
 from mixvel_foreign.options import (
     AzulaOptions,
@@ -30,7 +28,7 @@ _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("
 
 
 def _schedule(options: FolderOptions) -> NoiseSchedule:
-    from mixvel_foreign.folder import scheduler_file
+    from mixvel_foreign.diffusers_family import scheduler_file
     from mixvel_foreign.scheduler import training_of
     from mixvel_foreign.tensor_files import read_json_of
 
@@ -46,8 +44,8 @@ def _diffusers(options: DiffusersOptions) -> ExpertFamily:
 
 def _declared(options: Predicting) -> Callable[[object, NoiseSchedule], Read]:
     """How a network is read whose options declare it."""
+    from mixvel_foreign.azula import ToldTime
     from mixvel_foreign.module_family import Read
-    from mixvel_foreign.told_time import ToldTime
 
     own = options.schedule.build() if options.schedule is not None else None
     told = ToldTime(time=options.time, length=options.length, rounded=options.timesteps == "rounded")
@@ -74,9 +72,8 @@ def _paris(options: ParisOptions) -> ExpertFamily:
 
 
 def _azula(options: AzulaOptions) -> ExpertFamily:
-    from mixvel_foreign.azula_schedule import schedule_of
+    from mixvel_foreign.azula import ToldTime, schedule_of
     from mixvel_foreign.module_family import ModuleFamily, Read
-    from mixvel_foreign.told_time import ToldTime
 
     def read(network: object, schedule: NoiseSchedule) -> Read:
         return Read(
@@ -90,7 +87,7 @@ def _azula(options: AzulaOptions) -> ExpertFamily:
 
 
 def _per_shard(options: PerShardOptions) -> ExpertFamily:
-    from mixvel_foreign.per_shard import PerShardFamily
+    from mixvel_foreign.module_family import PerShardFamily
 
     return PerShardFamily(families=tuple(use.build() for use in options.experts))
 

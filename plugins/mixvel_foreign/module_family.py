@@ -1,7 +1,13 @@
-"""Experts that are a user's own networks: by import path, with weights beside it or its own."""
+"""Experts that are a user's own networks, by import path, and mixtures of experts of different families.
+
+A recipe may be a stranger's, or lie in a stranger's run folder, and ``os:system`` is an import path too. So a recipe
+alone runs nothing: whoever runs mixvel names the packages that may be imported, in the environment (MIXVEL_TRUST).
+"""
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,17 +15,94 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor, nn
 
+from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
-from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
-from mixvel_core.training.weights import load_weights
-from mixvel_foreign.called import Called, Clocked
-from mixvel_foreign.imported import check_trusted, make, state_of
-from mixvel_foreign.kept import moments_in, parted, shared
+from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
+from mixvel_core.randomness import seeded
+from mixvel_foreign.azula import Called, Clocked, ToldTime
+from mixvel_foreign.diffusers_family import moments_in, parted, shared
 from mixvel_foreign.options import Made, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
-from mixvel_foreign.told_time import ToldTime
-from mixvel_unet.expert import UNetExpert
+from mixvel_networks.expert import UNetExpert
+
+TRUST = "MIXVEL_TRUST"
+_OURS = "mixvel_foreign.examples"
+
+
+def check_trusted(path: str, what: str) -> None:
+    """Raises RecipeError, naming ``what`` asks, unless the module of ``path``, or a package it is in, is trusted."""
+    module = path.partition(":")[0]
+    trusted = {name.strip() for name in os.environ.get(TRUST, "").split(",")} | {_OURS}
+    parts = module.split(".")
+    if not any(".".join(parts[: i + 1]) in trusted for i in range(len(parts))):
+        raise RecipeError(
+            f"{what}: {path} is code that the recipe wants to run as you; if you trust it, set {TRUST}={parts[0]}"
+        )
+
+
+def make(path: str, arguments: Mapping[str, Any], what: str) -> Callable[[Tensor, Tensor], Any]:
+    """The network that the factory at ``package.module:name`` makes.
+
+    The random numbers of its initial weights are the same every time. Raises RecipeError, naming ``what`` asks, where
+    it is not trusted, cannot be imported, does not take the arguments, or makes nothing that can be called.
+    """
+    check_trusted(path, what)
+    module, _, name = path.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise RecipeError(
+            f"{what}: {path}: no module {error.name}; install it, or run with PYTHONPATH=FOLDER of it"
+        ) from None
+    except AttributeError:
+        raise RecipeError(f"{what}: {path}: {module} has no {name}") from None
+    # Whatever a user's module raises while it is imported.
+    except Exception as error:
+        raise RecipeError(f"{what}: {path}: importing it raised {type(error).__name__}: {error}") from error
+    try:
+        with seeded(0):
+            made = factory(**arguments)
+    except Exception as error:
+        raise RecipeError(f"{what}: {path} raised {type(error).__name__}: {error}") from error
+    if not callable(made):
+        raise RecipeError(f"{what}: {path} made a {type(made).__name__}, which cannot be called")
+    network: Callable[[Tensor, Tensor], Any] = made
+    return network
+
+
+def state_of(network: object) -> dict[str, Tensor]:
+    """The state of a module; nothing for any other callable."""
+    return dict(network.state_dict()) if isinstance(network, nn.Module) else {}
+
+
+@frozen(kw_only=True)
+class PerShardFamily:
+    """``families``: one for each shard, in their order. Everything is asked of the shard's own."""
+
+    families: tuple[ExpertFamily, ...]
+
+    def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
+        """The family's."""
+        return self._of(shard.index).task(shard, schedule)
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """The family's."""
+        return self._of(shard.index).tensors(shard, trained)
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Expert:
+        """The family's."""
+        return self._of(config.index).load(config, tensors, schedule)
+
+    def is_network(self) -> bool:
+        """Whether any is."""
+        return any(isinstance(family, PretrainedFamily) and family.is_network() for family in self.families)
+
+    def _of(self, index: int) -> ExpertFamily:
+        if not 0 <= index < len(self.families):
+            which = f"shard {index}" if index >= 0 else "the monolith"
+            raise RecipeError(f"expert per-shard: {len(self.families)} experts, and none of them is for {which}")
+        return self.families[index]
 
 
 @frozen(kw_only=True)

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 
 from mixvel_core.errors import RecipeError
+from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.plugin.options import Check, at_least, option
-from mixvel_core.plugin.use import ExpertUse, ScheduleUse
-from mixvel_core.training.shared import is_shared
+from mixvel_core.training.options import is_shared
 
 IMPORT_PATH = Check(
     text="an import path `package.module:name`",

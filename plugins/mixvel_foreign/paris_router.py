@@ -8,16 +8,15 @@ from typing import Any
 from attrs import frozen
 from torch import Tensor, nn
 
+from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError, SamplingError
-from mixvel_core.field.clock import meeting
+from mixvel_core.field.angle import meeting
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
-from mixvel_core.training.weights import load_weights
-from mixvel_foreign.called import Called, Clocked
-from mixvel_foreign.imported import check_trusted, make
+from mixvel_foreign.azula import Called, Clocked, ToldTime
+from mixvel_foreign.module_family import check_trusted, make
 from mixvel_foreign.options import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
-from mixvel_foreign.told_time import ToldTime
 
 WHAT = "router paris"
 

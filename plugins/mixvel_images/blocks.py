@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from attrs import asdict, frozen
 
+from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError
-from mixvel_core.files import read_json, write_json
 
 _BYTES = 1 << 23
 _MOST = 256

@@ -1,4 +1,4 @@
-"""What a source hands over to be prepared: images that can be opened one by one, and what is known of them."""
+"""Images that a source can open one by one, and each one's pixels: (3, H, W) uint8, every rule stated here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,78 @@ from typing import Protocol
 
 import numpy as np
 from attrs import field, frozen
-from PIL import Image
+from PIL import Image, ImageOps
+
+from mixvel_images.options import Filter
+
+_FILTERS = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+}
+
+COLOURS = "RGB; grey thrice, palettes by their colours, alpha over white, 16-bit grey by its upper 8 bits"
+"""The rule of ``to_rgb``, for the report."""
+
+
+@frozen(kw_only=True)
+class Form:
+    """What every image is brought to: a square of ``resolution`` pixels, or what it is if None."""
+
+    resolution: int | None = None
+    filter: Filter = "lanczos"
+
+    @property
+    def text(self) -> str:
+        """How images are scaled, for the report."""
+        if self.resolution is None:
+            return "none"
+        return f"middle square, Pillow's {self.filter} with its support scaled (antialiased), reducing_gap none"
+
+
+@frozen(kw_only=True, eq=False)
+class Formed:
+    """``pixels``: (3, H, W) uint8. ``cropped``: what did not fit a square was cut off. ``enlarged``: it was smaller."""
+
+    pixels: np.ndarray
+    cropped: bool
+    enlarged: bool
+
+
+def formed(image: Image.Image, form: Form) -> Formed:
+    """The image in a form. Raises ValueError or OSError where it cannot be read."""
+    image = to_rgb(ImageOps.exif_transpose(image))
+    side = min(image.size)
+    cropped = enlarged = False
+    if form.resolution is not None:
+        cropped, enlarged = image.width != image.height, side < form.resolution
+        if cropped:
+            image = image.crop(_middle(image.width, image.height))
+        if side != form.resolution:
+            image = image.resize((form.resolution,) * 2, _FILTERS[form.filter], reducing_gap=None)
+    return Formed(pixels=np.asarray(image).transpose(2, 0, 1), cropped=cropped, enlarged=enlarged)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in RGB by the rule of COLOURS. Raises ValueError for modes without 8-bit colours."""
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(grey).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"mode {image.mode} has no range that 8-bit colours could be taken from")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _middle(width: int, height: int) -> tuple[int, int, int, int]:
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
 
 
 class Pictures(Protocol):

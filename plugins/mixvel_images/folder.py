@@ -1,19 +1,159 @@
-"""image-folder: images in a folder or zip file, labelled by the folders they lie in."""
+"""image-folder: image files in a folder or zip file, in the order of their names, labelled by their folders."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
+from PIL import Image
 
 from mixvel_core.errors import DataError
 from mixvel_images.collection import Collection
-from mixvel_images.listing import Files, ImageFiles, images_of, open_files
 from mixvel_images.options import Labels
+
+SUFFIXES = frozenset(
+    [".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"]
+)
+_LARGEST = 1 << 28
+"""Bytes that one file of a zip file may unpack to: no image is that large, a bomb is."""
+_RATIO = 1000
+"""How many times its packed size a large file may unpack to; the deflate method cannot do more than 1032."""
+_SMALL = 1 << 24
+"""Bytes below which the ratio does not matter: one coloured area packs well."""
+
+
+class Files(Protocol):
+    """A tree of files with paths relative to its root, ``/`` between folders."""
+
+    @property
+    def root(self) -> Path:
+        """What messages call it."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, Sequence[int]]:
+        """The paths of all files, sorted, with what tells another content: sizes and times, or checksums."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """A file. Raises OSError or zipfile.BadZipFile where it is damaged."""
+        ...
+
+
+@frozen(kw_only=True)
+class Folder:
+    """A folder on disk; a file's size and time of change tell another content."""
+
+    root: Path
+    facts: Mapping[str, Sequence[int]]
+
+    def read(self, path: str) -> bytes:
+        """A file."""
+        return (self.root / path).read_bytes()
+
+
+@frozen(kw_only=True, eq=False)
+class Zip:
+    """A zip file; a file's size and CRC tell another content."""
+
+    root: Path
+    facts: Mapping[str, Sequence[int]]
+    archive: zipfile.ZipFile
+
+    def read(self, path: str) -> bytes:
+        """A file. zipfile reads no more than the declared size, and checks the CRC."""
+        return self.archive.read(path)
+
+
+def open_files(path: Path, get: str) -> Files:
+    """The files in a folder or zip file.
+
+    Args:
+        path: where.
+        get: how to get the data, for the message where there are none.
+
+    Raises:
+        DataError: nothing is there, or a zip file that is damaged, locked or a bomb.
+    """
+    if path.is_dir():
+        found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in _walk(path)}
+        return Folder(root=path, facts=dict(sorted(found.items())))
+    if path.is_file():
+        return _open_zip(path)
+    raise DataError(f"{path}: does not exist; {get}")
+
+
+def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Files below a folder. Links to folders are followed, as classes are often linked together, but not in circles."""
+    seen: set[tuple[int, int]] = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        stat = os.stat(folder)
+        if (stat.st_dev, stat.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.is_file():
+                yield path.relative_to(root).as_posix(), path.stat()
+
+
+def _open_zip(path: Path) -> Zip:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise DataError(f"{path}: neither a folder nor a zip file that can be read ({error})") from None
+    found = {}
+    for info in archive.infolist():
+        parts = PurePosixPath(info.filename).parts
+        if info.is_dir() or not parts or parts[0] == "__MACOSX" or parts[-1].startswith("."):
+            continue
+        if info.flag_bits & 1:
+            raise DataError(f"{path}: {info.filename} is locked with a password; unlock it first")
+        huge = info.file_size > _SMALL and info.file_size > _RATIO * max(info.compress_size, 1)
+        if info.file_size > _LARGEST or huge:
+            raise DataError(
+                f"{path}: {info.filename} would unpack from {info.compress_size} to {info.file_size} bytes, "
+                "as no image does; take it out of the zip file"
+            )
+        found[info.filename] = (info.file_size, info.CRC)
+    return Zip(root=path, facts=dict(sorted(found.items())), archive=archive)
+
+
+@frozen(kw_only=True, eq=False)
+class ImageFiles:
+    """The images among some files."""
+
+    files: Files
+    paths: tuple[str, ...]
+    names: tuple[str, ...] = field(init=False)
+
+    @names.default
+    def _names(self) -> tuple[str, ...]:
+        return tuple(f"{self.files.root}/{path}" for path in self.paths)
+
+    def open(self, i: int) -> Image.Image:
+        """Image i."""
+        return Image.open(io.BytesIO(self.files.read(self.paths[i])))
+
+
+def images_of(files: Files, wanted: Callable[[PurePosixPath], bool] = lambda path: True) -> tuple[str, ...]:
+    """The paths of the images. Raises DataError where there are none."""
+    pure = map(PurePosixPath, files.facts)
+    found = tuple(str(path) for path in pure if path.suffix.lower() in SUFFIXES and wanted(path))
+    if not found:
+        raise DataError(f"{files.root}: holds no image; expected files that end in {' '.join(SUFFIXES)}")
+    return found
+
 
 GET = "put the images there, or change `path`"
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import DataSource
 from mixvel_images.options import (
     CelebaOptions,
@@ -34,8 +33,7 @@ def _cifar(options: CifarOptions) -> DataSource:
 
 
 def _celeba(options: CelebaOptions) -> DataSource:
-    from mixvel_images.celeba_names import ATTRIBUTES
-    from mixvel_images.celebahq import CelebaCollector
+    from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
     from mixvel_images.hub import HubCollector
 
     if options.hub is not None:
@@ -77,7 +75,7 @@ def _procedural(options: ProceduralOptions) -> DataSource:
 
 
 def _source(collector: Collector, options: StoredOptions) -> DataSource:
-    from mixvel_images.pixels import Form
+    from mixvel_images.collection import Form
     from mixvel_images.source import ImageSource
     from mixvel_images.store import home_of
 

@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.protocols import Data
-from mixvel_images.celeba_names import ATTRIBUTES
+from mixvel_images.celebahq import ATTRIBUTES
 from mixvel_images.cifar10 import CLASSES
 
 FRACTIONS = {"Male": 0.4, "Young": 0.7}

@@ -8,11 +8,10 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError
-from mixvel_core.progress import Silent
 from mixvel_core.protocols import Data, Progress
-from mixvel_images.collection import Collector
+from mixvel_core.protocols.progress import Silent
+from mixvel_images.collection import Collector, Form
 from mixvel_images.options import Unreadable
-from mixvel_images.pixels import Form
 from mixvel_images.prepare import prepare
 
 _NAMED = 5

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.files import read_json, write_json
 from mixvel_core.protocols import Data
 
 RECORD = "store.json"

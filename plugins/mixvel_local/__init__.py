@@ -1,1 +1,0 @@
-"""Training in the process that asks for it."""

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import PluginDef
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.plugin.options import at_least, option
-from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import Launcher
 
 

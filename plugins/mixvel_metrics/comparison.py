@@ -10,13 +10,9 @@ import numpy as np
 from attrs import field, frozen
 
 from mixvel_core.protocols import Score
-from mixvel_core.protocols.items import Items
-from mixvel_metrics.coverage import NEIGHBOURS, precision_recall
-from mixvel_metrics.features import BLOCK, FeatureSpace, features_of
-from mixvel_metrics.frechet_distance import squared_frechet
-from mixvel_metrics.item_sets import check_sets, conditions
-from mixvel_metrics.kernel_distance import kernel_distance
-from mixvel_metrics.moments import Gaussian, Moments
+from mixvel_core.protocols.data import Items
+from mixvel_metrics.features import BLOCK, FeatureName, FeatureSpace, check_sets, conditions, feature_space, features_of
+from mixvel_metrics.statistics import NEIGHBOURS, Gaussian, Moments, kernel_distance, precision_recall, squared_frechet
 
 Further: TypeAlias = Literal["kernel", "precision", "recall"]
 
@@ -125,3 +121,33 @@ def fit_features(features: np.ndarray) -> Gaussian:
     for start in range(0, len(features), BLOCK):
         moments.update(features[start : start + BLOCK])
     return moments.finish()
+
+
+@frozen(kw_only=True)
+class Frechet:
+    """The squared Frechet distance in a named feature space, and what else ``further`` asks for.
+
+    It is not FID: that name belongs to the features of one trained network, at one resolution.
+    """
+
+    features: FeatureName = "pixels"
+    further: tuple[Further, ...] = ()
+
+    def score(self, samples: Items, reference: Items) -> Score:
+        """||mu_1 - mu_2||^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)), ``samples`` (n, *data), ``reference`` (m, *data).
+
+        With few items it is biased upwards, so it is comparable at equal n and m only.
+
+        Raises:
+            SamplingError, DataError: see ``check_sets`` and ``feature_space``; two items a set are the least.
+        """
+        return self.against(reference).scores(samples)[0]
+
+    def against(self, reference: Items) -> Comparison:
+        """All scores, with the features of ``reference`` (m, *data) computed once."""
+        return Comparison(
+            space=feature_space(self.features, reference.shape[1:]),
+            names=Names.of(self.features),
+            reference=reference,
+            further=self.further,
+        )

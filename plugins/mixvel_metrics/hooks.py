@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import Metric
 from mixvel_metrics.options import FIDOptions, FrechetOptions, SlicedWasserstein2Options, Wasserstein2Options
 
 
 def _w2(options: Wasserstein2Options) -> Metric:
-    from mixvel_metrics.w2 import Wasserstein2
+    from mixvel_metrics.wasserstein import Wasserstein2
 
     return Wasserstein2(max_count=options.max_count)
 
 
 def _sliced_w2(options: SlicedWasserstein2Options) -> Metric:
-    from mixvel_metrics.sliced import SlicedWasserstein2
+    from mixvel_metrics.wasserstein import SlicedWasserstein2
 
     return SlicedWasserstein2(projections=options.projections, seed=options.seed)
 
 
 def _frechet(options: FrechetOptions) -> Metric:
-    from mixvel_metrics.frechet import Frechet
+    from mixvel_metrics.comparison import Frechet
 
     return Frechet(features=options.features, further=options.further)
 

@@ -10,8 +10,8 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.field.conversions import to_float
 from mixvel_core.field.posterior import PosteriorEngine
-from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import (
     DensityExpert,
     ExpertConfig,
@@ -22,9 +22,7 @@ from mixvel_core.protocols import (
     Shard,
     TrainTask,
 )
-from mixvel_oracles.empirical import EmpiricalExpert
-from mixvel_oracles.gaussian import gaussian_expert
-from mixvel_oracles.router import ItemsRouter, OracleRouter
+from mixvel_oracles.denoisers import EmpiricalExpert, ItemsRouter, OracleRouter, gaussian_expert
 
 
 def _law_tensors(law: GaussianLaw) -> dict[str, Tensor]:

@@ -7,9 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.plugin.options import above, at_least, option
-from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import DataSource, ExpertFamily, RouterFamily
 
 
@@ -54,7 +53,7 @@ def _oracle(options: EmpiricalOptions) -> RouterFamily:
 
 
 def _mixture(options: MixtureOptions) -> DataSource:
-    from mixvel_oracles.source import GaussianMixtureSource
+    from mixvel_oracles.law import GaussianMixtureSource
 
     return GaussianMixtureSource(
         components=options.components,

@@ -1,12 +1,13 @@
-"""Random Gaussian mixtures in closed form, and items drawn from them."""
+"""Random Gaussian mixtures in closed form, and data drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+from attrs import frozen
 
-from mixvel_core.protocols import GaussianLaw
+from mixvel_core.protocols import Data, GaussianLaw
 
 
 def random_law(
@@ -63,3 +64,38 @@ def split(law: GaussianLaw, groups: Sequence[Sequence[int]]) -> list[tuple[float
             )
         )
     return parts
+
+
+@frozen(kw_only=True)
+class GaussianMixtureSource:
+    """``count`` items in ``dimension`` D from ``components`` J; labels are the components."""
+
+    components: int
+    dimension: int
+    count: int
+    seed: int
+    spread: float
+    width: float
+    anisotropic: bool
+
+    def load(self) -> Data:
+        """Draws the law and the items, the same ones every time."""
+        law = random_law(
+            components=self.components,
+            dimension=self.dimension,
+            seed=self.seed,
+            spread=self.spread,
+            width=self.width,
+            anisotropic=self.anisotropic,
+        )
+        items, labels = draw(law, self.count, self.seed + 1)
+        return Data(
+            items=items,
+            labels=labels,
+            law=law,
+            provenance={
+                "source": f"random Gaussian mixture, {self.components} components in {self.dimension} dimensions",
+                "count": str(self.count),
+                "seed": str(self.seed),
+            },
+        )

@@ -1,1 +1,0 @@
-"""Training on Ray: every job a Ray Train run of its own, on a laptop or on a cluster."""

@@ -18,8 +18,8 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mixvel_core.errors import RecipeError
-from mixvel_ray.mailbox import Mailbox
-from mixvel_ray.room import Node
+from mixvel_ray.progress import Mailbox
+from mixvel_ray.work import Node
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -19,11 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixvel_core.errors import MixvelError, TrainingError
 from mixvel_core.training.world import World
-from mixvel_ray.mailbox import Event
-from mixvel_ray.reading import ClusterReader
-from mixvel_ray.report import NoReport, Report
-from mixvel_ray.room import Room
-from mixvel_ray.work import Work
+from mixvel_ray.progress import Event, NoReport, Report
+from mixvel_ray.streaming import ClusterReader
+from mixvel_ray.work import Room, Work
 
 
 @frozen(kw_only=True)

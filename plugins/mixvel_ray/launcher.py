@@ -17,15 +17,13 @@ from attrs import evolve, frozen
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Errand, Job, Progress
-from mixvel_core.training.result import is_trained
-from mixvel_ray.board import Board
+from mixvel_core.training.checkpoint import is_trained
 from mixvel_ray.cluster import Cluster, cluster
 from mixvel_ray.fit import Fit
-from mixvel_ray.mailbox import Ended, Failed
 from mixvel_ray.mapping import Bench, Mapping
 from mixvel_ray.options import RayOptions
-from mixvel_ray.room import Room, room_of
-from mixvel_ray.work import Work
+from mixvel_ray.progress import Board, Ended, Failed
+from mixvel_ray.work import Room, Work, room_of
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")

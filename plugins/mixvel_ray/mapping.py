@@ -20,9 +20,8 @@ from mixvel_core.errors import DataError, MixvelError
 from mixvel_core.protocols import Errand
 from mixvel_ray.cluster import Cluster
 from mixvel_ray.fit import ActorWire, cause_of
-from mixvel_ray.mailbox import Moved
-from mixvel_ray.report import Report
-from mixvel_ray.room import Room
+from mixvel_ray.progress import Moved, Report
+from mixvel_ray.work import Room
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")

@@ -1,4 +1,4 @@
-"""Row groups read by Ray Data: by tasks all over the cluster, a few ahead of the worker that trains on them."""
+"""The reader of streamed data on a cluster: Ray Data is imported where data are streamed, and nowhere else."""
 
 from __future__ import annotations
 
@@ -14,9 +14,19 @@ from attrs import frozen
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
+from mixvel_core.data.columns import Column
+from mixvel_core.data.row_groups import RowGroup, decoded, read_values
 from mixvel_core.errors import DataError, MixvelError
-from mixvel_core.store.columns import Column
-from mixvel_core.store.row_groups import RowGroup, decoded, read_values
+
+
+@frozen(kw_only=True)
+class ClusterReader:
+    """Reads with Ray Data; see ``GroupReader``."""
+
+    def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
+        """See ``GroupReader``."""
+
+        yield from RayDataReader().read(groups, column, ahead)
 
 
 @frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""a-network: the posterior a(x, t) (D2) learned by one network, in the two stages of the paper's E.2."""
+"""Cross entropy alone: all that `naive` knows, and an a-network that is not to see the exact posterior."""
 
 from __future__ import annotations
 
@@ -10,15 +10,29 @@ from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_routers.classification import Classification
 from mixvel_routers.classifier import check_items, load_classifier, make_classifier
 from mixvel_routers.options import ANetworkOptions
-from mixvel_routers.targets import Targets, targets_of
-from mixvel_routers.task import RouterTask
+from mixvel_routers.targets import RouterTask, Targets, targets_of
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
+
+
+@frozen(kw_only=True)
+class Classification:
+    """Cross entropy of the shard label given (x_t, t); its minimum is the posterior of D2."""
+
+    network: nn.Module
+    schedule: NoiseSchedule
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """``loss``: the mean over points, in nats."""
+        p = point_for(self.schedule, batch.t, batch.x_0)
+        logits = network(add_noise(batch.x_0, batch.eps, p), batch.t)
+        return {"loss": cross_entropy(logits, batch.shard)}
+
 
 _TASK = "a"
 _WHAT = "router a-network"

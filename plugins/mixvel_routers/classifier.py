@@ -10,10 +10,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import RouterConfig
 from mixvel_core.randomness import seeded
-from mixvel_core.training.weights import loaded
 from mixvel_routers.options import ClassifierOptions
 
 _FREQUENCIES = 8
@@ -62,7 +62,7 @@ def make_classifier(
     """A fresh network with ``outputs`` answers for items of ``shape``, on the CPU in float32."""
     check_items(options, shape, what)
     if len(shape) == 3:
-        from mixvel_unet.network import make_unet
+        from mixvel_networks.unet import make_unet
 
         return PixelMean(make_unet(options, shape, outputs, seed, what))
     widths = [shape[0] + _FREQUENCIES, *[options.width] * options.depth]

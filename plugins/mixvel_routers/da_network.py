@@ -17,15 +17,14 @@ from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.field.posterior import Path
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_core.training.weights import loaded
 from mixvel_routers.a_network import squared_error
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.integrated import IntegratedRouter
 from mixvel_routers.options import DaNetworkOptions
-from mixvel_routers.targets import Targets, targets_of
-from mixvel_routers.task import RouterTask
+from mixvel_routers.targets import RouterTask, Targets, targets_of
 
 _WHAT = "router da-network"
 

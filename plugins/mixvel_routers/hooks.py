@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
@@ -45,7 +44,7 @@ def _naive_example() -> RouterFamily:
 
 
 def _fixed(options: NoOptions) -> RouterFamily:
-    from mixvel_routers.fixed import FixedFamily
+    from mixvel_routers.naive import FixedFamily
 
     return FixedFamily()
 

@@ -1,4 +1,4 @@
-"""naive: the hard category, all weight on the expert that a classifier of noisy items names, decided at every step."""
+"""fixed: the prior pi everywhere. naive: all weight on the expert that a classifier of noisy items names."""
 
 from __future__ import annotations
 
@@ -6,18 +6,52 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+import torch
 from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from mixvel_core.protocols import NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_routers.classification import Classification
+from mixvel_core.protocols import NoiseSchedule, Objective, RouterConfig, Shard, TrainTask
+from mixvel_routers.a_network import Classification
 from mixvel_routers.classifier import check_items, load_classifier, make_classifier
 from mixvel_routers.options import ClassifierOptions
-from mixvel_routers.task import RouterTask
+from mixvel_routers.targets import RouterTask
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
+
+
+@frozen(kw_only=True)
+class FixedRouter:
+    """a(x, t) = pi, ``fractions``, which is the posterior where alpha = 0 and only there."""
+
+    fractions: tuple[float, ...]
+
+    def start(self, x: Points, t: Times) -> None:
+        """No state."""
+
+    def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
+        """(B, K), each row pi."""
+        pi = torch.tensor(self.fractions, dtype=torch.float64)
+        return (pi / pi.sum()).to(x).expand(len(x), -1), None
+
+
+@frozen(kw_only=True)
+class FixedFamily:
+    """Nothing to train and nothing to store: the configuration says it all."""
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
+        """None."""
+        return {}
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """None."""
+        return {}
+
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> FixedRouter:
+        """The prior of ``config``."""
+        return FixedRouter(fractions=config.fractions)
+
 
 _TASK = "classifier"
 _WHAT = "router naive"

@@ -9,9 +9,8 @@ from typing import Literal
 from attrs import evolve, frozen
 
 from mixvel_core.plugin.options import Check, above, at_least, between, option
-from mixvel_core.training.drawn import DrawnOptions, TrainedOn
-from mixvel_core.training.options import TrainOptions
-from mixvel_unet.options import Architecture
+from mixvel_core.training.options import DrawnOptions, TrainedOn, TrainOptions
+from mixvel_networks.architecture import Architecture
 
 
 def _are_ends(ends: Sequence[float]) -> bool:

@@ -1,1 +1,0 @@
-"""Selectors: which experts a sample asks at each step, and what it makes of their answers."""

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.local_error import LocalError
-from mixvel_selectors.memory import Memory, empty_memory
+from mixvel_selectors.memory import LocalError, Memory, empty_memory
 from mixvel_selectors.single import one_hot
 
 KEPT = 0.5

@@ -7,9 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.plugin.options import above_up_to, at_least, option
-from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import Selector
 
 
@@ -42,43 +41,43 @@ class CachedOptions:
 
 
 def _mixture(options: NoOptions) -> Selector:
-    from mixvel_selectors.mixture import Mixture
+    from mixvel_selectors.weighted import Mixture
 
     return Mixture()
 
 
 def _iid(options: NoOptions) -> Selector:
-    from mixvel_selectors.iid import Iid
+    from mixvel_selectors.single import Iid
 
     return Iid()
 
 
 def _fixed(options: NoOptions) -> Selector:
-    from mixvel_selectors.fixed import Fixed
+    from mixvel_selectors.single import Fixed
 
     return Fixed()
 
 
 def _top1(options: NoOptions) -> Selector:
-    from mixvel_selectors.top import TopK
+    from mixvel_selectors.weighted import TopK
 
     return TopK(k=1)
 
 
 def _topk(options: TopOptions) -> Selector:
-    from mixvel_selectors.top import TopK
+    from mixvel_selectors.weighted import TopK
 
     return TopK(k=options.k)
 
 
 def _nucleus(options: NucleusOptions) -> Selector:
-    from mixvel_selectors.nucleus import Nucleus
+    from mixvel_selectors.weighted import Nucleus
 
     return Nucleus(mass=options.mass)
 
 
 def _sum_up(options: NoOptions) -> Selector:
-    from mixvel_selectors.sum_up import SumUp
+    from mixvel_selectors.single import SumUp
 
     return SumUp()
 

@@ -1,12 +1,18 @@
-"""What selectors of one expert a step share: a choice as a mask, and its answer taken as it is."""
+"""Selectors of one expert a step: fixed, iid (the paper's draw) and sum-up.
+
+Sum-up rounding (Sager, Bock & Diehl 2012): d += a; k = argmax d; d_k -= 1. The accumulated difference between the
+weights and the choices stays bounded, so the error of the trajectory is O(h) (docs/theory), where drawing experts at
+random gives the square root of h.
+"""
 
 from __future__ import annotations
 
 import torch
+from attrs import define, frozen
 from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
-from mixvel_core.protocols import Evaluations
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 
 
 def one_hot(choice: Tensor, a: Tensor) -> Tensor:
@@ -25,3 +31,82 @@ def categorical(a: Tensor, u: Tensor) -> Tensor:
     # Compared with u times the sum: rows that sum to 1 only up to rounding still choose a valid k.
     passed = (cumulative < u.to(cumulative)[:, None] * cumulative[:, -1:]).sum(1)
     return passed.clamp_max(a.shape[1] - 1)
+
+
+@define(kw_only=True)
+class _Kept:
+    draws: Draws
+    choice: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class Fixed:
+    """k is drawn from the first weights seen, which at t = 1 are pi, and kept. Costs 1 evaluation.
+
+    With good experts its samples follow the data: it draws a shard, then a sample of that shard. It is not the
+    mixture's flow, and an expert is asked about points far from its own shard's noisy data.
+    """
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Kept:
+        """Nothing chosen yet."""
+        return _Kept(draws=draws)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: _Kept) -> tuple[Tensor, _Kept]:
+        """The expert of the first draw."""
+        if state.choice is None:
+            state.choice = categorical(a, state.draws.uniform(0))
+        return one_hot(state.choice, a), state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Kept) -> tuple[Tensor, _Kept]:
+        """Its answer."""
+        return taken_whole(a, answers), state
+
+
+@define(kw_only=True)
+class _Drawn:
+    draws: Draws
+    call: int = 0
+
+
+@frozen(kw_only=True)
+class Iid:
+    """k ~ Categorical(a), M = m_k: unbiased for the mixture at every step. Costs 1 evaluation."""
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Drawn:
+        """Counts its draws."""
+        return _Drawn(draws=draws)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: _Drawn) -> tuple[Tensor, _Drawn]:
+        """A new draw."""
+        choice = categorical(a, state.draws.uniform(state.call))
+        state.call += 1
+        return one_hot(choice, a), state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Drawn) -> tuple[Tensor, _Drawn]:
+        """The drawn expert's answer."""
+        return taken_whole(a, answers), state
+
+
+@define(kw_only=True)
+class _Debts:
+    owed: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class SumUp:
+    """M = m_k of the expert that is owed most. Deterministic; costs 1 evaluation."""
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Debts:
+        """Nobody is owed anything."""
+        return _Debts()
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: _Debts) -> tuple[Tensor, _Debts]:
+        """The expert with the largest debt, which is then paid."""
+        owed = a if state.owed is None else state.owed + a
+        mask = one_hot(owed.argmax(1), a)
+        state.owed = owed - mask.to(a)
+        return mask, state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Debts) -> tuple[Tensor, _Debts]:
+        """Its answer."""
+        return taken_whole(a, answers), state

@@ -1,1 +1,0 @@
-"""Experts learned by U-Nets of diffusers."""

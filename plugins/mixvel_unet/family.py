@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.artifacts.tensors import check_same, loaded
 from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ExpertConfig, Items, Moments, NoiseSchedule, Shard
-from mixvel_core.training.weights import check_same, loaded
-from mixvel_unet.expert import UNetExpert
-from mixvel_unet.group import UNetGroup
-from mixvel_unet.network import make_unet
+from mixvel_core.field.mixture import item_moments
+from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
+from mixvel_networks.expert import UNetExpert
+from mixvel_networks.unet import make_unet
 from mixvel_unet.objective import SharedUNetTask, UNetTask
 from mixvel_unet.options import UNetOptions
+from mixvel_unet.shared import UNetGroup
 
 _NETWORK = "network."
 
@@ -110,17 +109,3 @@ def _parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     """The weights of the network, by their names in it, and the rest."""
     weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
     return weights, {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
-
-
-def item_moments(items: Items, block: int = 1024) -> Moments:
-    """Mean and variance of items (n, *data), in float64 a block at a time: they may not fit in memory as floats."""
-    mean = np.zeros(items.shape[1:], np.float64)
-    for start in range(0, len(items), block):
-        mean += to_float(items[start : start + block]).sum(axis=0, dtype=np.float64) / len(items)
-    variance = np.zeros_like(mean)
-    for start in range(0, len(items), block):
-        # A second pass, around the mean: differences of large sums of squares would lose what is small.
-        variance += ((to_float(items[start : start + block]) - mean) ** 2).sum(axis=0) / len(items)
-    return Moments(
-        mean=torch.from_numpy(mean.astype(np.float32)), variance=torch.from_numpy(variance.astype(np.float32))
-    )

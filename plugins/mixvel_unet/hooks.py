@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import ExpertFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_unet.options import UNetOptions

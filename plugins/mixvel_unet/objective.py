@@ -9,11 +9,11 @@ from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from mixvel_core.data.items import joined
 from mixvel_core.field.conversions import Prediction, add_noise, point_for, target
-from mixvel_core.field.gathered import joined
 from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
-from mixvel_unet.network import make_unet
+from mixvel_networks.unet import make_unet
 from mixvel_unet.options import UNetOptions
 
 

@@ -1,61 +1,14 @@
-"""Options of U-Nets, and whether images fit one; nothing here imports torch."""
+"""Options of U-Net experts; nothing here imports torch."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.errors import RecipeError
-from mixvel_core.plugin.options import between, each, option
+from mixvel_core.plugin.options import option
 from mixvel_core.training.options import TrainOptions
-
-WIDEST, DEEPEST = 1 << 16, 64
-"""Far beyond what anyone trains; a stranger's file that asks for more means harm."""
-
-
-@frozen(kw_only=True)
-class Architecture:
-    """The size of a U-Net."""
-
-    channels: tuple[int, ...] = option(
-        default=(16, 32),
-        check=each(between(4, WIDEST)),
-        doc="channels of each level; each level halves height and width",
-    )
-    layers_per_block: int = option(default=1, check=between(1, DEEPEST), doc="residual layers of each level")
-    attention: Literal["none", "middle", "inner", "at-16"] = option(
-        default="none",
-        doc="self-attention nowhere, in the middle block, or there and on all levels but the first, or on the level "
-        "whose maps are 16 wide, as in DDPM",
-    )
-
-    @property
-    def groups(self) -> int:
-        """Groups of the group norms: a divisor of all channels, at most 32, of four channels or more each.
-
-        Levels are also joined, but sums of multiples are multiples.
-        """
-        common = math.gcd(*self.channels)
-        return max(g for g in range(1, 33) if common % g == 0 and (g == 1 or common // g >= 4))
-
-    def check(self, shape: tuple[int, ...], what: str) -> None:
-        """Raises RecipeError, naming ``what`` asks, unless ``shape`` is (C, H, W) and can be halved often enough."""
-        if len(shape) != 3:
-            raise RecipeError(f"{what}: a U-Net needs images (C, H, W), not items of shape {shape}")
-        parts = 2 ** (len(self.channels) - 1)
-        if shape[1] % parts or shape[2] % parts:
-            raise RecipeError(
-                f"{what}: {len(self.channels)} levels need height and width divisible by {parts}, not "
-                f"{shape[1]} x {shape[2]}; give fewer channels or resize the images"
-            )
-
-    def attends(self, level: int, width: int) -> bool:
-        """Whether level ``level``, counted from 0 at the full ``width`` of the images, has self-attention."""
-        if self.attention == "at-16":
-            return width >> level == 16
-        return self.attention == "inner" and level > 0
+from mixvel_networks.architecture import Architecture
 
 
 @frozen(kw_only=True)

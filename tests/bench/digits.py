@@ -9,18 +9,15 @@ import torch
 from timing import Row
 
 from mixvel_core.protocols import Selector
-from mixvel_core.reference import reference
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.sampler import Sampler
-from mixvel_data.digits import Digits
-from mixvel_oracles.empirical import EmpiricalExpert
-from mixvel_oracles.router import OracleRouter
-from mixvel_routed.multistep import Multistep
+from mixvel_core.sampling.ode import reference
+from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_data.numpy_source import Digits
+from mixvel_integrators.integrators import Multistep
+from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter
+from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.nucleus import Nucleus
-from mixvel_vp.cosine import Cosine
+from mixvel_selectors.single import Iid
+from mixvel_selectors.weighted import Mixture, Nucleus
 
 COUNT, DELTA, WIDTH = 60, 0.1, 0.15
 SELECTORS: dict[str, Selector] = {

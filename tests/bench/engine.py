@@ -15,7 +15,7 @@ from torch import Tensor
 from mixvel_core.field.item_blocks import item_blocks
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import SchedulePoint
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 DIMENSION, QUERIES, SHARDS = 3072, 64, 10
 

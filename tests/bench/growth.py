@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, Network, count
-from mixvel_core.cost.words import amount, duration
+from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, Network, amount, count, duration
 from mixvel_core.recipe.build import build
 
 USABLE = 0.3 * 989e12

@@ -12,12 +12,12 @@ from torch import Tensor
 from mixvel_core.device import best_device
 from mixvel_core.protocols import Moments, NoiseSchedule, Router, Selector
 from mixvel_core.sampling.sampler import Sampler
-from mixvel_routed.ddim import DDIM
-from mixvel_routers.fixed import FixedRouter
+from mixvel_integrators.integrators import DDIM
+from mixvel_networks.expert import UNetExpert
+from mixvel_routers.naive import FixedRouter
+from mixvel_schedules.table import betas_of, from_betas
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.iid import Iid
-from mixvel_unet.expert import UNetExpert
-from mixvel_vp.table import betas_of, from_betas
+from mixvel_selectors.single import Iid
 
 BATCH = 64
 

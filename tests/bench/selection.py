@@ -9,12 +9,11 @@ from exact import Exact, exact
 from timing import Row
 
 from mixvel_core.protocols import Selector
-from mixvel_routed.multistep import Multistep
+from mixvel_integrators.integrators import Multistep
+from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.memory import empty_memory
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.nucleus import Nucleus
-from mixvel_vp.cosine import Cosine
+from mixvel_selectors.weighted import Mixture, Nucleus
 
 COUNT = 60
 LADDER = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96)

@@ -13,16 +13,16 @@ from command import Command
 from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
 from whole_runs import recipe_of, results, run, snapshot
 
-from mixvel_core.assembly import assemble
+from mixvel_core.analysis.commands import study_run
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.files import read_json
-from mixvel_core.finished import open_finished, sample_run
-from mixvel_core.pipeline import run as run_recipe
-from mixvel_core.plan import plan
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.progress import Silent
+from mixvel_core.federated.assemble import assemble
+from mixvel_core.pipeline.opened import open_finished, sample_run
+from mixvel_core.pipeline.plan import plan
+from mixvel_core.pipeline.run import run as run_recipe
+from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.resolve import load_recipe
-from mixvel_core.study.command import study_run
 
 
 @pytest.fixture(scope="module")

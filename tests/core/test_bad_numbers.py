@@ -13,15 +13,14 @@ from exact import Exact, exact
 from torch import Tensor
 from whole_runs import EXACT, TRAINED, recipe_of, run
 
-from mixvel_core import pipeline
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.artifacts.tensors import read_sealed
 from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingError, TrainingError
-from mixvel_core.files import read_json
-from mixvel_core.sampling.weights import WeightTransform
-from mixvel_core.training.sealed import read_sealed
-from mixvel_routed.ddim import DDIM
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.top import TopK
-from mixvel_vp.cosine import Cosine
+from mixvel_core.pipeline import run as pipeline
+from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_integrators.integrators import DDIM
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.weighted import Mixture, TopK
 
 EMPIRICAL = EXACT.replace("gaussian-mixture\n", "empirical\n")
 

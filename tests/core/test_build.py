@@ -6,7 +6,7 @@ import pytest
 from fake_plugins import Built, LinearOptions, definition, fake_registry, module, source
 
 from mixvel_core.errors import PluginError, RecipeError
-from mixvel_core.plugin.registry import make_registry
+from mixvel_core.plugin.discovery import make_registry
 from mixvel_core.recipe.build import build
 
 if TYPE_CHECKING:

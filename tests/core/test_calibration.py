@@ -11,16 +11,15 @@ from attrs import evolve, frozen
 from report_runs import VECTORS, scored
 from torch import Tensor
 
-from mixvel_core.field.calibration import LEAST, calibration
+from mixvel_core.analysis import calibration as stage
+from mixvel_core.analysis.calibration import BUCKETS, LEAST, calibrate, calibration, measure
 from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.pipeline.models import model_stages
 from mixvel_core.protocols import Router
-from mixvel_core.stages import calibrate as stage
-from mixvel_core.stages.calibrate import BUCKETS, calibrate, measure
-from mixvel_core.stages.models import model_stages
-from mixvel_oracles.router import ItemsRouter
-from mixvel_routers.fixed import FixedRouter
+from mixvel_oracles.denoisers import ItemsRouter
 from mixvel_routers.integrated import IntegratedRouter
-from mixvel_vp.cosine import Cosine
+from mixvel_routers.naive import FixedRouter
+from mixvel_schedules.schedules import Cosine
 
 EXACT = torch.tensor([[0.7, 0.3], [0.2, 0.8], [1.0, 0.0]])
 

@@ -14,7 +14,7 @@ from fake_plugins import RECIPE, definition, fake_registry, module, newer, sourc
 import mixvel_core
 from mixvel_core.cli.main import main
 from mixvel_core.errors import DataError, MixvelError, TrainingError
-from mixvel_core.plugin.registry import make_registry
+from mixvel_core.plugin.discovery import make_registry
 
 
 @frozen
@@ -30,7 +30,7 @@ Command = Callable[..., Done]
 @pytest.fixture
 def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Runs the console script in this process, with fake plugins."""
-    monkeypatch.setattr("mixvel_core.plugin.registry.load_registry", fake_registry)
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", fake_registry)
 
     def command(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["mixvel", *arguments])
@@ -54,7 +54,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def fake_pipeline(monkeypatch: pytest.MonkeyPatch, run: Callable[..., None]) -> None:
     plan = SimpleNamespace(plan=lambda checked, folder, fresh=False: f"plan of {checked.name}")
     monkeypatch.setattr(mixvel_core, "pipeline", SimpleNamespace(run=run), raising=False)
-    monkeypatch.setitem(sys.modules, "mixvel_core.plan", plan)
+    monkeypatch.setitem(sys.modules, "mixvel_core.pipeline.plan", plan)
 
 
 def test_run_passes_everything_on(mixvel: Command, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_plugins_lists_all_and_flags_what_cannot_be_used(mixvel: Command, monkey
     one = module(definition("data", "d"), definition("metric", "m"), newer(definition("metric", "late")))
     two = module(definition("data", "d"))
     registry = make_registry([source(lambda: one, "first"), source(lambda: two, "second")])
-    monkeypatch.setattr("mixvel_core.plugin.registry.load_registry", lambda: registry)
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
     done = mixvel("plugins")
     assert done.code == 0
     assert [line.split() for line in done.out.splitlines()[:2]] == [

@@ -10,7 +10,7 @@ from attrs import frozen
 from exact import all_schedules
 from torch import Tensor
 
-from mixvel_core.field.clock import angle_at, time_of
+from mixvel_core.field.angle import angle_at, time_of
 from mixvel_core.protocols import InvertibleSchedule, NoiseSchedule, SchedulePoint
 
 SCHEDULES = all_schedules()

@@ -14,7 +14,7 @@ from fake_plugins import definition, module, source
 
 from mixvel_core import testing
 from mixvel_core.plugin.definition import KINDS, PluginDef
-from mixvel_core.plugin.registry import Registry, make_registry
+from mixvel_core.plugin.discovery import Registry, make_registry
 from mixvel_core.protocols import SchedulePoint
 from mixvel_core.testing import checks_of, run_checks
 from mixvel_core.testing.problems import Circle
@@ -52,7 +52,7 @@ def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 def _install(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
-    monkeypatch.setattr("mixvel_core.plugin.registry.load_registry", lambda: registry)
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
 
 
 def test_a_plugin_that_keeps_its_promises(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,12 +14,12 @@ import torch
 from attrs import evolve, frozen
 from conformance import complaint, failures
 
+from mixvel_core.artifacts.tensors import read_sealed, write_sealed
 from mixvel_core.errors import SamplingError, TrainingError
 from mixvel_core.plugin.definition import Kind
 from mixvel_core.protocols import Data, GaussianLaw, Job, Partitioner, Progress, Score
 from mixvel_core.randomness import key
 from mixvel_core.training.loop import train
-from mixvel_core.training.sealed import read_sealed, write_sealed
 
 
 def _data() -> Data:

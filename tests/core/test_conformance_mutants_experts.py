@@ -12,9 +12,8 @@ from attrs import evolve, field, frozen
 from conformance import complaint, failures
 from torch import Tensor, nn
 
-from mixvel_core.field.baseline import gaussian_denoiser
-from mixvel_core.field.conversions import add_noise, point_for
-from mixvel_core.field.scale import to_float
+from mixvel_core.field.conversions import add_noise, point_for, to_float
+from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Batch, ExpertConfig, Items, Moments, NoiseSchedule, SchedulePoint, Shard, TrainTask
 from mixvel_core.randomness import seeded
 from mixvel_core.testing.problems import Circle

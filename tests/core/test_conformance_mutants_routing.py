@@ -12,9 +12,8 @@ from attrs import define, evolve, field, frozen
 from conformance import complaint, failures
 from torch import Tensor
 
-from mixvel_core.field.conversions import point_for
+from mixvel_core.field.conversions import point_for, to_float
 from mixvel_core.field.mixture import weighted_sum
-from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior, RouterConfig, Shard, TrainTask
 
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]

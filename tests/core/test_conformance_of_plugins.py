@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mixvel_core.plugin.records import Entry
-from mixvel_core.plugin.registry import load_registry
+from mixvel_core.plugin.discovery import Entry, load_registry
 from mixvel_core.testing import run_checks
 
 SLOW = {("launcher", "ray")}

@@ -15,16 +15,14 @@ from torch import Tensor, nn
 from trainable import MemoryShard, short, vectors
 from whole_runs import EXACT, TRAINED, files, recipe_of, run, snapshot
 
-from mixvel_core.cost.hours import makespan, rate_of
-from mixvel_core.cost.jobs import PlannedJob, Speed, planned_jobs, speed_at
-from mixvel_core.cost.networks import Network, count
-from mixvel_core.cost.words import amount, duration
-from mixvel_core.files import write_json
-from mixvel_core.plan import plan
+from mixvel_core.artifacts.files import write_json
+from mixvel_core.cost.jobs import PlannedJob, Speed, makespan, planned_jobs, rate_of, speed_at
+from mixvel_core.cost.networks import Network, amount, count, duration
+from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions
 from mixvel_core.training.options import TrainOptions
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 ROOT = Path(__file__).parents[2]
 THREE = "da: {use: da-network, width: 8, depth: 1, train: {steps: 4, batch: 8, warmup: 1}}"

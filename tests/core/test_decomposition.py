@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from mixvel_core.field.conversions import add_noise, denoiser, point_for, score, target, velocity
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_oracles.empirical import EmpiricalExpert
-from mixvel_oracles.router import OracleRouter
+from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter
 
 SCHEDULES = all_schedules()
 TIMES = [1e-3, 0.05, 0.5, 0.95, 1.0]

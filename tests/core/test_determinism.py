@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from whole_runs import EXACT, TRAINED, files, results, run, save_classes
 
-from mixvel_core.training.sealed import read_sealed
+from mixvel_core.artifacts.tensors import read_sealed
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from whole_runs import registry
 from mixvel_core.errors import RecipeError
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe, resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 from reference_pages.commands import verbs
 
 KEYS = {field.alias for field in attrs.fields(Recipe)} - {"name"}

@@ -14,9 +14,8 @@ import pytest
 from command import Command
 
 from mixvel_core import testing
-from mixvel_core.plugin.definition import KINDS
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.plugin.specs import Specs
+from mixvel_core.plugin.definition import KINDS, Specs
+from mixvel_core.plugin.discovery import load_registry
 
 ROOT = Path(__file__).parents[2]
 WRITE = (ROOT / "docs/write-a-plugin.md").read_text()

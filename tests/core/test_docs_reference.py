@@ -13,8 +13,8 @@ from pages import DOCS, pages, whole
 
 from mixvel_core import errors, protocols
 from mixvel_core.cli import main
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.plugin.specs import Specs
+from mixvel_core.plugin.definition import Specs
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.recipe import model
 from reference_pages.commands import verbs
 from reference_pages.exit_codes import exit_codes

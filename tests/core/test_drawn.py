@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, results, run, snapshot
 
-from mixvel_core.files import read_json
-from mixvel_core.stages.drawn import counts_of
-from mixvel_core.stages.models import model_stages
-from mixvel_core.stages.partition import partition_unit, stored_shards
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.partition import partition_unit, stored_shards
+from mixvel_core.pipeline.router_data import counts_of
 
 _NETWORK = "{use: a-network, width: 8, depth: 1, train_on: experts, train: {steps: 4, batch: 8, warmup: 1}"
 LEARNED = f"routers.exact={_NETWORK}, drawn: {{count: 30, steps: 3}}}}"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 REGISTRY = fake_registry()
 

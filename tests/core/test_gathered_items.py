@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainable import Watching
 
-from mixvel_core.field.gathered import Chosen, Joined, joined, spans
-from mixvel_core.progress import Silent
+from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.data.items import Chosen, Joined, joined, spans
+from mixvel_core.pipeline import partition as partition_module
+from mixvel_core.pipeline.partition import partition
+from mixvel_core.pipeline.split import Part, Split
 from mixvel_core.protocols import Data, Items
-from mixvel_core.stages import partition as partition_module
-from mixvel_core.stages.partition import partition
-from mixvel_core.stages.split import Part, Split
-from mixvel_core.stages.unit import Unit
+from mixvel_core.protocols.progress import Silent
 
 
 @frozen(kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.sampling.grid import Grid, time_grid
-from mixvel_vp.linear import Linear
+from mixvel_schedules.schedules import Linear
 
 SCHEDULES = all_schedules()
 

@@ -74,9 +74,9 @@ KILLED = """
 import os, signal, sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from mixvel_core.files import replacing
+from mixvel_core.artifacts.files import replacing
 from whole_runs import TRAINED, run
-import mixvel_core.training.sealed as sealed
+import mixvel_core.artifacts.tensors as sealed
 
 writes = 0
 class Dying:

@@ -12,12 +12,12 @@ import pytest
 from attrs import field, frozen
 from whole_runs import TRAINED, recipe_of, run, save_classes
 
-from mixvel_core.pipeline import Run
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline.models import ModelStages, model_stages
+from mixvel_core.pipeline.partition import partition_unit, stored_shards
+from mixvel_core.pipeline.run import Run
+from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import GaussianLaw
-from mixvel_core.stages.models import ModelStages, model_stages
-from mixvel_core.stages.partition import partition_unit, stored_shards
-from mixvel_core.stages.shards import Shards
+from mixvel_core.protocols.progress import Silent
 
 K = 3
 

@@ -18,10 +18,10 @@ from trainable import run as train
 from whole_runs import EXACT, results, run, snapshot
 
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
-from mixvel_core.finished import sample_run
-from mixvel_core.progress import Silent
-from mixvel_core.training.losses import FILE
-from mixvel_core.training.result import is_trained, read_trained
+from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.training.checkpoint import is_trained, read_trained
+from mixvel_core.training.log import FILE
 
 
 @define
@@ -44,7 +44,7 @@ def full_after(room: int) -> Iterator[Full]:
     """A disk with room for so many files more."""
     disk, limits = Full(room=room, make=tempfile.mkstemp), resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mixvel_core.files.tempfile.mkstemp", disk)
+        patch.setattr("mixvel_core.artifacts.files.tempfile.mkstemp", disk)
         try:
             yield disk
         finally:

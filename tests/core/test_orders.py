@@ -8,15 +8,10 @@ import torch
 from exact import exact
 
 from mixvel_core.protocols import Integrator, NoiseSchedule, Selector
-from mixvel_routed.ddim import DDIM
-from mixvel_routed.euler import Euler
-from mixvel_routed.heun import Heun
-from mixvel_routed.multistep import Multistep
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
+from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
+from mixvel_selectors.single import Iid
+from mixvel_selectors.weighted import Mixture
 
 INTEGRATORS: dict[str, Integrator] = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
 SCHEDULES: dict[str, NoiseSchedule] = {"linear": Linear(), "cosine": Cosine(), "rectified": Rectified()}

@@ -14,15 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parquet_files import images
 
+from mixvel_core.data import parquet_items
+from mixvel_core.data.items import joined
+from mixvel_core.data.parquet_items import ParquetItems, read_stream, stream_of, write_stream
+from mixvel_core.data.parquet_writing import GROUPS_IN_FILE, shard_writer
+from mixvel_core.data.places import file_system, parquet_files
+from mixvel_core.data.row_groups import RowGroup, ThreadReader, groups_of, read_items
 from mixvel_core.errors import DataError
-from mixvel_core.field.gathered import joined
-from mixvel_core.store import parquet_items
-from mixvel_core.store.manifest import read_stream, write_stream
-from mixvel_core.store.parquet_items import ParquetItems, stream_of
-from mixvel_core.store.places import file_system, parquet_files
-from mixvel_core.store.reading import ThreadReader
-from mixvel_core.store.row_groups import RowGroup, groups_of, read_items
-from mixvel_core.store.writing import GROUPS_IN_FILE, shard_writer
 
 
 @pytest.fixture(params=["path", "file", "memory"])

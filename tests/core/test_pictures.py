@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mixvel_core.data.pictures import GAP, GREY, grid, is_image, png, save_png
 from mixvel_core.errors import UsageError
-from mixvel_core.pictures import GAP, GREY, grid, is_image, png, save_png
 
 
 def test_images_stand_row_after_row_each_pixel_a_square() -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from whole_runs import EXACT, TRAINED, files, results, run, save_classes, snapshot
 
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import DataError, RecipeError, UsageError
-from mixvel_core.files import read_json
-from mixvel_core.pipeline import STAGES
+from mixvel_core.pipeline.run import STAGES
 
 HEAVY = ["torch", "ray", "sklearn", "matplotlib", "diffusers", "scipy", "ot"]
 

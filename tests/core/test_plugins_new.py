@@ -97,7 +97,7 @@ def test_they_say_how_they_are_found_and_used(projects: list[Path]) -> None:
         ("../near", "no name for a plugin"),
         ("Near", "lower-case"),
         ("größe", "no name for a plugin"),
-        ("vp", "a package mixvel_vp is installed already"),
+        ("vp", "a package mixvel_schedules is installed already"),
         ("fixed", "a router called 'fixed' is installed already"),
     ],
 )

@@ -17,11 +17,10 @@ from torch import Tensor
 
 from mixvel_core.errors import DataError
 from mixvel_core.field import posterior as engine_module
-from mixvel_core.field.conversions import velocity
+from mixvel_core.field.conversions import to_float, velocity
 from mixvel_core.field.posterior import PosteriorEngine, widened
-from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import NoiseSchedule, SchedulePoint
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 SCHEDULES = all_schedules()
 

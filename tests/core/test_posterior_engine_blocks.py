@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixvel_core.field.conversions import to_float
 from mixvel_core.field.item_blocks import item_blocks
-from mixvel_core.field.scale import to_float
 
 
 @settings(deadline=None, max_examples=50)

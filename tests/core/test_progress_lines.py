@@ -6,9 +6,8 @@ import pytest
 from attrs import define
 from rich.console import Console
 
-from mixvel_core.cli.meter import Meter, clock_text
 from mixvel_core.cli.progress_bars import progress_bars
-from mixvel_core.cli.progress_lines import ProgressLines
+from mixvel_core.cli.progress_lines import Meter, ProgressLines, clock_text
 
 
 @define

@@ -17,7 +17,7 @@ from whole_runs import EXACT, recipe_of, registry, results, run
 
 from mixvel_core.recipe.dump import dump
 from mixvel_core.recipe.resolve import load_recipe, resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 _EACH = 40

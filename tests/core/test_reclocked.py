@@ -12,18 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mixvel_core.field.clock import time_of
+from mixvel_core.field.angle import time_of
 from mixvel_core.protocols import DensityExpert, NoiseSchedule, SchedulePoint
-from mixvel_core.reference import reference
-from mixvel_core.sampling.reclocked import Reclocked, ReclockedDensity, reclocked
-from mixvel_oracles.empirical import EmpiricalExpert
-from mixvel_oracles.router import OracleRouter
-from mixvel_routed.multistep import Multistep
+from mixvel_core.sampling.ode import reference
+from mixvel_core.sampling.snr_matched import Reclocked, ReclockedDensity, reclocked
+from mixvel_integrators.integrators import Multistep
+from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.mixture import Mixture
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
+from mixvel_selectors.weighted import Mixture
 
 SCHEDULES = all_schedules()
 PAIRS = [(sampler, own) for sampler in SCHEDULES for own in SCHEDULES if sampler != own]

@@ -7,8 +7,7 @@ from attrs import evolve
 from fake_plugins import definition, fake_registry, module, newer, source
 
 from mixvel_core.errors import PluginError
-from mixvel_core.plugin.loader import installed
-from mixvel_core.plugin.registry import make_registry
+from mixvel_core.plugin.discovery import installed, make_registry
 
 
 def test_finds_what_modules_offer_with_its_origin() -> None:

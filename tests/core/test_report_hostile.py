@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from whole_runs import EXACT, run
 
-from mixvel_core.files import read_json
+from mixvel_core.artifacts.files import read_json
 
 EVIL = (
     "<script>alert(1)<marquee>",

@@ -15,11 +15,11 @@ import pytest
 from attrs import evolve
 from report_runs import IMAGES, VECTORS, Scored, scored
 
-from mixvel_core.progress import Silent
 from mixvel_core.protocols import Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import ReportOptions
-from mixvel_core.stages.report import Report
-from mixvel_core.stages.report.inputs import Inputs
+from mixvel_core.report.inputs import Inputs
+from mixvel_core.report.page import Report
 
 VOID = {"meta", "img"}
 
@@ -187,7 +187,7 @@ def test_what_is_done_is_left_alone_and_nothing_is_imported_for_it(
     before = vectors_report.path.stat().st_mtime_ns
     # None makes an import of the module fail.
     for heavy in ("inputs", "numbers", "page"):
-        monkeypatch.setitem(sys.modules, f"mixvel_core.stages.report.{heavy}", None)
+        monkeypatch.setitem(sys.modules, f"mixvel_core.report.{heavy}", None)
     assert vectors.report(vectors_report.path.parent.parent, Busy()) == vectors_report
     assert vectors_report.path.stat().st_mtime_ns == before
 
@@ -201,7 +201,7 @@ def test_another_recipe_other_scores_or_a_damaged_page_make_it_again(
         drawn.append(inputs.recipe.name)
         return f"page {len(drawn)}"
 
-    monkeypatch.setattr("mixvel_core.stages.report.page.page", quick)
+    monkeypatch.setattr("mixvel_core.report.page.page", quick)
     made = vectors.report(tmp_path)
     vectors.report(tmp_path)
     assert made.path.read_text() == "page 1"
@@ -217,7 +217,7 @@ def test_another_recipe_other_scores_or_a_damaged_page_make_it_again(
 
 def test_importing_the_stage_costs_nothing_heavy() -> None:
     code = (
-        "import sys, mixvel_core.stages.report\n"
+        "import sys, mixvel_core.report\n"
         "print([m for m in ('torch', 'matplotlib', 'jinja2', 'PIL') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

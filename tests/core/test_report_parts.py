@@ -7,16 +7,15 @@ import pytest
 from attrs import frozen
 from fake_plugins import definition
 
-from mixvel_core.files import write_json
-from mixvel_core.plugin.definition import NoOptions
+from mixvel_core.artifacts.files import write_json
+from mixvel_core.pipeline.shards import Shards, open_shards
+from mixvel_core.plugin.definition import NoOptions, SelectorUse
 from mixvel_core.plugin.options import option
-from mixvel_core.recipe.use import SelectorUse
-from mixvel_core.stages.report.curves import running_mean
-from mixvel_core.stages.report.inputs import at_random, spread_over
-from mixvel_core.stages.report.plane import plane_of
-from mixvel_core.stages.report.usage import by_time
-from mixvel_core.stages.report.wording import amount, brief, number, shape_text, spread
-from mixvel_core.stages.shards import Shards, open_shards
+from mixvel_core.report.figures import amount, brief, number, shape_text, spread
+from mixvel_core.report.inputs import at_random, spread_over
+from mixvel_core.report.routing import by_time
+from mixvel_core.report.samples import plane_of
+from mixvel_core.report.training import running_mean
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixvel_core.stages.evaluate import Scores
-from mixvel_core.stages.report.tables import score_tables
+from mixvel_core.pipeline.evaluate import Scores
+from mixvel_core.report.scores import score_tables
 
 SAME = {"samples": "8"}
 

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from mixvel_core.protocols import Expert, Selector
 from mixvel_core.sampling.residency import Residency, ResidentExpert
-from mixvel_core.sampling.weights import WeightTransform
-from mixvel_oracles.router import OracleRouter
-from mixvel_routed.ddim import DDIM
+from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_integrators.integrators import DDIM
+from mixvel_oracles.denoisers import OracleRouter
+from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.top import TopK
-from mixvel_vp.cosine import Cosine
+from mixvel_selectors.single import Iid
+from mixvel_selectors.weighted import Mixture, TopK
 
 
 def behind(experts: tuple[Expert, ...], limit: int | None) -> tuple[tuple[ResidentExpert, ...], Residency]:

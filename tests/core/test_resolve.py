@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import PluginError, RecipeError
-from mixvel_core.plugin.registry import Registry, make_registry
+from mixvel_core.plugin.discovery import Registry, make_registry
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe, resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 REGISTRY = fake_registry()
 

@@ -13,19 +13,12 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError, UsageError
 from mixvel_core.protocols import Expert, Moments, Selector
 from mixvel_core.sampling.sampler import Sampler
-from mixvel_oracles.router import OracleRouter
-from mixvel_routed.ddim import DDIM
-from mixvel_routed.euler import Euler
-from mixvel_routed.heun import Heun
-from mixvel_routed.multistep import Multistep
+from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
+from mixvel_oracles.denoisers import OracleRouter
+from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.fixed import Fixed
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.nucleus import Nucleus
-from mixvel_selectors.sum_up import SumUp
-from mixvel_selectors.top import TopK
-from mixvel_vp.cosine import Cosine
+from mixvel_selectors.single import Fixed, Iid, SumUp
+from mixvel_selectors.weighted import Mixture, Nucleus, TopK
 
 SELECTORS: dict[str, Selector] = {
     "mixture": Mixture(),

@@ -8,15 +8,11 @@ import torch
 from exact import Exact, exact
 
 from mixvel_core.protocols import Integrator, NoiseSchedule, Selector
-from mixvel_routed.euler import Euler
-from mixvel_routed.multistep import Multistep
+from mixvel_integrators.integrators import Euler, Multistep
+from mixvel_schedules.schedules import Cosine, Linear
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.nucleus import Nucleus
-from mixvel_selectors.sum_up import SumUp
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
+from mixvel_selectors.single import Iid, SumUp
+from mixvel_selectors.weighted import Mixture, Nucleus
 
 COUNT = 40
 

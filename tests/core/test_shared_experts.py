@@ -13,21 +13,19 @@ from attrs import define, evolve, field, frozen
 from torch import Tensor
 from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snapshot
 
+from mixvel_core.analysis.commands import study_run
 from mixvel_core.errors import ArtifactError, RecipeError, SamplingError, UsageError
-from mixvel_core.finished import open_finished, sample_run
-from mixvel_core.plan import plan
-from mixvel_core.progress import Silent
+from mixvel_core.federated.train import train_expert
+from mixvel_core.pipeline.opened import open_finished, sample_run
+from mixvel_core.pipeline.plan import plan
+from mixvel_core.pipeline.sample import Loaded
+from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.protocols import Expert, Moments, NoiseSchedule
-from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.group import GroupMember, group_of, members
-from mixvel_core.sampling.reclocked import reclocked
-from mixvel_core.silo import train_expert
-from mixvel_core.stages.sample import Loaded
-from mixvel_core.stages.shared import StoredMember
-from mixvel_core.study.command import study_run
-from mixvel_core.training.losses import read_losses
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.sampling.dispatch import GroupMember, evaluate, group_of, members
+from mixvel_core.sampling.snr_matched import reclocked
+from mixvel_core.training.log import read_losses
+from mixvel_schedules.schedules import Cosine, Linear
 
 K = 3
 SHARED = TRAINED.replace("monolith: {use: unet", "monolith: {use: unet, shared: true").replace(

@@ -10,11 +10,11 @@ import torch
 from silos import COUNTS, SILOS, K, hand_over, owner_data, pooled_data, save_data
 from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, run, snapshot
 
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.artifacts.tensors import read_sealed
 from mixvel_core.errors import DataError, RecipeError, UsageError
-from mixvel_core.files import read_json
-from mixvel_core.progress import Silent
-from mixvel_core.silo import train_expert, training_folder
-from mixvel_core.training.sealed import read_sealed
+from mixvel_core.federated.train import train_expert, training_folder
+from mixvel_core.protocols.progress import Silent
 
 HANDED = {"config.json", "model.safetensors", "moments.safetensors", "done.json"}
 

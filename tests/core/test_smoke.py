@@ -13,7 +13,7 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.recipe.dump import dump
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 REGISTRY = fake_registry()
 SMOKE = """

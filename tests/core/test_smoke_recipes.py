@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from whole_runs import registry
 
-from mixvel_core import pipeline
 from mixvel_core.errors import DataError
-from mixvel_core.plan import plan
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline import run as pipeline
+from mixvel_core.pipeline.plan import plan
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.resolve import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"

@@ -13,12 +13,12 @@ from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, results, run, snapshot
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.finished import sample_run
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline import sample as sampling
+from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.pipeline.parts import Lot, Piece, mapper_of, spread
+from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Errand
-from mixvel_core.recipe.use import LauncherUse
-from mixvel_core.stages import sample as sampling
-from mixvel_core.stages.spread import Lot, Piece, mapper_of, spread
+from mixvel_core.protocols.progress import Silent
 
 CUT = ("sample.batch=3", "sample.threads=1")
 SIDE_BY_SIDE = "sample.launcher={use: local, parallel: 2, threads: 1, device: cpu}"
@@ -198,7 +198,7 @@ def test_pieces_are_cut_where_batches_are() -> None:
 
 def test_seconds_are_those_of_the_work(tmp_path: Path) -> None:
     run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, stage="sample")
-    from mixvel_core.files import read_json
+    from mixvel_core.artifacts.files import read_json
 
     records = [read_json(path) for name, path in files(tmp_path / "samples").items() if name.endswith(".json")]
     assert len(records) == 8

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from attrs import define, field, frozen
 
-from mixvel_core.field.scale import to_float
-from mixvel_core.progress import Silent
+from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.field.conversions import to_float
+from mixvel_core.pipeline.evaluate import evaluate
+from mixvel_core.pipeline.sample import Draw, StoredSamples
+from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.protocols import Items, Metric, Score
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import EvaluateOptions
-from mixvel_core.stages.evaluate import evaluate
-from mixvel_core.stages.sample import Draw, StoredSamples
-from mixvel_core.stages.shards import Shards, StoredShard
-from mixvel_core.stages.unit import Unit
 
 
 @define
@@ -74,7 +74,7 @@ def samples(folder: Path, count: int) -> StoredSamples:
 def test_held_out_items_and_the_reference_are_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, compared: int
 ) -> None:
-    monkeypatch.setattr("mixvel_core.stages.evaluate.plain", str)
+    monkeypatch.setattr("mixvel_core.pipeline.evaluate.plain", str)
     recorder = Recorder()
     options = EvaluateOptions(metrics=(Named(recorder),), reference=reference)  # type: ignore[arg-type]  # in its place
     real = shards(tmp_path, 40)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from whole_runs import EXACT, run, snapshot
 
+from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import MixvelError, UsageError
-from mixvel_core.stages.lock import locked
 
 HOLD = """
 import sys
 from pathlib import Path
-from mixvel_core.stages.lock import locked
+from mixvel_core.artifacts.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

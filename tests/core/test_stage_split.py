@@ -6,9 +6,9 @@ from attrs import evolve, frozen
 from fake_plugins import definition
 
 from mixvel_core.errors import DataError
+from mixvel_core.pipeline.split import Split, split
+from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw
-from mixvel_core.recipe.use import DataUse, PartitionerUse
-from mixvel_core.stages.split import Split, split
 
 
 @frozen(kw_only=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mixvel_core.artifacts.artifact import Unit, key_of
 from mixvel_core.errors import ArtifactError
-from mixvel_core.stages.unit import Unit, key_of
 
 
 def made(folder: Path, content: str = "made", key: str = "inputs", seconds: float = 1.0) -> Unit:

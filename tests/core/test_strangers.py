@@ -15,14 +15,14 @@ from harmful_experts import HARMS, TERABYTES
 from silos import hand_over, save_data
 from whole_runs import EXACT, run
 
-from mixvel_core.assembly import assemble
+from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.tensors import loaded
+from mixvel_core.artifacts.untrusted import named_in
 from mixvel_core.errors import ArtifactError, MixvelError
-from mixvel_core.files import read_json, write_json
-from mixvel_core.progress import Silent
-from mixvel_core.stages.handed import read_handed
-from mixvel_core.stages.unit import Unit
-from mixvel_core.strangers import named_in
-from mixvel_core.training.weights import loaded
+from mixvel_core.federated.assemble import assemble
+from mixvel_core.federated.bundle import read_handed
+from mixvel_core.protocols.progress import Silent
 
 ROOT = Path(__file__).parents[2]
 

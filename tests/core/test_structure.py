@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import PluginError
-from mixvel_core.plugin.registry import make_registry
+from mixvel_core.plugin.definition import ScheduleUse, SelectorUse
+from mixvel_core.plugin.discovery import make_registry
 from mixvel_core.recipe.problems import ProblemsFound
 from mixvel_core.recipe.structure import make_converter, structure, structure_options
-from mixvel_core.recipe.use import ScheduleUse, SelectorUse
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Expert, Router
-from mixvel_core.reference import ddim_reference, reference
-from mixvel_routed.ddim import DDIM
-from mixvel_routed.multistep import Multistep
-from mixvel_selectors.mixture import Mixture
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.rectified import Rectified
+from mixvel_core.sampling.ode import ddim_reference, reference
+from mixvel_integrators.integrators import DDIM, Multistep
+from mixvel_schedules.schedules import Cosine, Rectified
+from mixvel_selectors.weighted import Mixture
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +137,7 @@ class Rough:
 def test_a_field_that_cannot_be_followed_is_said_so(
     problem: Exact, monkeypatch: pytest.MonkeyPatch, factor: Any
 ) -> None:
-    monkeypatch.setattr("mixvel_core.reference.MOST_STEPS", 50)
+    monkeypatch.setattr("mixvel_core.sampling.ode.MOST_STEPS", 50)
     experts = tuple(Rough(expert=expert, factor=factor) for expert in problem.experts)
     with pytest.raises(SamplingError, match=r"does not reach tolerance 1e-06.*ddim-1000"):
         solved(problem, 1e-6, experts=experts)

@@ -12,14 +12,14 @@ import pytest
 from command import Command
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, recipe_of, registry, run, snapshot
 
+from mixvel_core.analysis.commands import study_recipe, study_run
+from mixvel_core.analysis.settings import setting_of
+from mixvel_core.analysis.study import Study, read_study
 from mixvel_core.errors import MixvelError, UsageError
-from mixvel_core.finished import open_finished
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline.opened import open_finished
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.dump import to_plain
 from mixvel_core.recipe.resolve import load_recipe
-from mixvel_core.stages.studied import Study, read_study
-from mixvel_core.study.command import study_recipe, study_run
-from mixvel_core.study.setting import setting_of
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixvel_core.study.power_law import power_law
-from mixvel_core.study.statistics import QUANTITIES, Quantity, distances, statistics
+from mixvel_core.analysis.convergence import QUANTITIES, Quantity, distances, power_law, statistics
 
 STEPS = (10, 20, 40, 80)
 

@@ -12,18 +12,17 @@ from command import Command
 from exact import exact
 from whole_runs import EXACT, TRAINED, recipe_of, run
 
-from mixvel_core.certificate.command import certify_recipe, certify_run
-from mixvel_core.certificate.takeover import takeover
+from mixvel_core.analysis.commands import certify_recipe, certify_run
+from mixvel_core.analysis.convergence import power_law
+from mixvel_core.analysis.error_budget import takeover
+from mixvel_core.analysis.theory_report import Certificate, read_certificate
 from mixvel_core.errors import ArtifactError, UsageError
-from mixvel_core.progress import Silent
+from mixvel_core.field.transport import transport
 from mixvel_core.protocols import Selector
-from mixvel_core.stages.certified import Certificate, read_certificate
-from mixvel_core.study.power_law import power_law
-from mixvel_core.theory.transport import transport
-from mixvel_routed.euler import Euler
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.sum_up import SumUp
-from mixvel_vp.cosine import Cosine
+from mixvel_core.protocols.progress import Silent
+from mixvel_integrators.integrators import Euler
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.single import Iid, SumUp
 
 SMALL = ("theory.steps=[4, 8]", "theory.count=8", "sample.delta=0.05")
 

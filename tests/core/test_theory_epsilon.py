@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import Expert, Moments, NoiseSchedule
-from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
-from mixvel_core.theory.epsilon import epsilon
+from mixvel_core.sampling.routed_field import AS_THEY_ARE, WeightTransform
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw
-from mixvel_vp.cosine import Cosine
+from mixvel_core.theory.measured import epsilon
+from mixvel_schedules.schedules import Cosine
 
 
 @frozen(kw_only=True, eq=False)

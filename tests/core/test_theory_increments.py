@@ -11,23 +11,17 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.protocols import Integrator, Selector
-from mixvel_core.reference import flow
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.field import RoutedField, start_field
 from mixvel_core.sampling.grid import time_grid
-from mixvel_core.sampling.weights import AS_THEY_ARE
-from mixvel_core.theory.exact import ClosedForms, ExactField
+from mixvel_core.sampling.ode import flow
+from mixvel_core.sampling.routed_field import AS_THEY_ARE, RoutedField, start_field
+from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.theory.exact import ClosedForms, ExactField, whole_mixture
 from mixvel_core.theory.increments import Increment, exact_steps, increments
-from mixvel_core.theory.whole import whole_mixture
-from mixvel_routed.ddim import DDIM
-from mixvel_routed.euler import Euler
-from mixvel_routed.heun import Heun
-from mixvel_routed.multistep import Multistep
+from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
+from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.sum_up import SumUp
-from mixvel_vp.cosine import Cosine
+from mixvel_selectors.single import Iid, SumUp
+from mixvel_selectors.weighted import Mixture
 
 DELTA = 0.05
 SELECTORS: dict[str, Selector] = {"mixture": Mixture(), "iid": Iid(), "sum-up": SumUp(), "cached": Cached()}

@@ -13,13 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mixvel_core.theory.assumptions import is_preserving
-from mixvel_core.theory.growth import dm_paper, dm_sharp, ds, dv, v_sharp
+from mixvel_core.theory.growth import acceleration_sharp, dm_paper, dm_sharp, ds, dv, v_sharp
 from mixvel_core.theory.lipschitz import L_s_paper, L_s_sharp, L_v_paper, L_v_sharp
-from mixvel_core.theory.martingale import noise_sharp
-from mixvel_core.theory.network import network_sharp
+from mixvel_core.theory.mean_square import network_sharp, noise_sharp
+from mixvel_core.theory.problem import is_preserving
 from mixvel_core.theory.rates import Rates, rates_at
-from mixvel_core.theory.truncation import acceleration_sharp
 
 SCHEDULES = all_schedules()
 ROUNDING = 1 + 1e-9

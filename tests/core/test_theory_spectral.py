@@ -10,8 +10,8 @@ from exact import all_schedules, exact
 
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, ExactField
-from mixvel_core.theory.spectral import Products, local_lipschitz
-from mixvel_vp.cosine import Cosine
+from mixvel_core.theory.measured import Products, local_lipschitz
+from mixvel_schedules.schedules import Cosine
 
 
 def largest(J: torch.Tensor) -> torch.Tensor:

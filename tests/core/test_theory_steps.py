@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from mixvel_core.theory.growth import trajectory_paper, trajectory_sharp
 from mixvel_core.theory.lipschitz import expansion_integral
-from mixvel_core.theory.meansquare import log_root_sharp, steps_of
+from mixvel_core.theory.mean_square import log_root_sharp, steps_of
 from mixvel_core.theory.problem import Problem
-from mixvel_core.theory.sum_up import debt_bound, log_errors_sum_up
+from mixvel_core.theory.selection_error import debt_bound, log_errors_sum_up
 from mixvel_core.theory.table import bounds_of
-from mixvel_core.theory.trajectory import trajectory_paper, trajectory_sharp
 from mixvel_core.theory.wasserstein import log_mismatch_sharp
 
 SCHEDULES = all_schedules()

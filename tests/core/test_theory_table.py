@@ -22,15 +22,12 @@ from mixvel_core.theory.lipschitz import (
     L_v_uniform_paper,
     L_v_uniform_sharp,
 )
-from mixvel_core.theory.paper import paper_constants
 from mixvel_core.theory.problem import Problem
-from mixvel_core.theory.rates import rates_at, rates_everywhere
-from mixvel_core.theory.schedule_constants import schedule_constants
-from mixvel_core.theory.sharp import sharp_constants
+from mixvel_core.theory.rates import rates_at, rates_everywhere, schedule_constants
 from mixvel_core.theory.table import BoundTable, bounds_of
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.table import betas_of, from_betas
+from mixvel_core.theory.uniform import paper_constants, sharp_constants
+from mixvel_schedules.schedules import Cosine, Linear
+from mixvel_schedules.table import betas_of, from_betas
 
 SCHEDULES: dict[str, NoiseSchedule] = {
     **all_schedules(),

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mixvel_core.field.transport import solved, wasserstein_2
-from mixvel_core.theory.transport import transport
+from mixvel_core.field.transport import solved, transport, wasserstein_2
 
 
 def normals(n: int, seed: int, dimension: int = 2) -> np.ndarray:

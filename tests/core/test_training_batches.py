@@ -13,9 +13,8 @@ from trainable import CPU, LevelTask, level_job, short, vectors
 
 from mixvel_core.errors import DataError, TrainingError
 from mixvel_core.protocols import Batch, Job
-from mixvel_core.training.batches import Batches
+from mixvel_core.training.batches import Batches, Order
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.order import Order
 from mixvel_core.training.world import World
 
 FIELDS = ("x_0", "shard", "t", "eps")

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mixvel_core.training.interrupt import whole
+from mixvel_core.training.world import whole
 
 
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:

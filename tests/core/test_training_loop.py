@@ -16,8 +16,8 @@ from trainable import LevelObjective, LevelTask, StoppedError, Watching, level_j
 
 from mixvel_core.errors import ArtifactError, TrainingError
 from mixvel_core.protocols import Batch
-from mixvel_core.training.losses import read_losses
-from mixvel_core.training.result import is_trained, read_trained, trained_path
+from mixvel_core.training.checkpoint import is_trained, read_trained, trained_path
+from mixvel_core.training.log import read_losses
 
 
 def _files(folder: Path) -> dict[str, bytes]:

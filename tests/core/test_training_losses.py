@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.training.losses import Losses, LossLog, read_losses
+from mixvel_core.training.log import Losses, LossLog, read_losses
 
 
 def _record(path: Path, losses: Losses, *rows: tuple[int, dict[str, float]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.rates import ema_decay, learning_rate
+from mixvel_core.training.state import ema_decay, learning_rate
 
 
 def test_rate_rises_to_the_peak_and_falls_to_zero() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mixvel_core.artifacts.tensors import read_sealed, write_sealed
 from mixvel_core.errors import ArtifactError
-from mixvel_core.training.sealed import read_sealed, write_sealed
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:

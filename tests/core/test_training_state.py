@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from trainable import Level, short
 
+from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import ArtifactError
-from mixvel_core.training.rates import ema_decay, learning_rate
-from mixvel_core.training.state import Average, TrainState
-from mixvel_core.training.weights import load_weights
+from mixvel_core.training.state import Average, TrainState, ema_decay, learning_rate
 
 
 def _state(seed: int = 0) -> TrainState:

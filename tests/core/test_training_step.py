@@ -12,16 +12,16 @@ from torch import nn
 from trainable import CPU, MemoryShard, level_job, run, short
 
 from mixvel_core.protocols import Batch, Job, Objective
-from mixvel_core.training.losses import read_losses
+from mixvel_core.training.checkpoint import read_trained
+from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained
 from mixvel_core.training.speed import Speed
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, called, placed
 from mixvel_core.training.world import World
+from mixvel_schedules.schedules import Cosine
 from mixvel_unet.objective import UNetTask
 from mixvel_unet.options import UNetOptions
-from mixvel_vp.cosine import Cosine
 
 
 def images(rows: int) -> torch.Tensor:

@@ -13,17 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trainable import CPU, LevelTask, StoppedError, run, short, stop_at
 
+from mixvel_core.data.columns import Column
+from mixvel_core.data.parquet_items import ParquetItems, read_stream, write_stream
+from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.data.row_groups import RowGroup, ThreadReader
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Items, Job
-from mixvel_core.store.columns import Column
-from mixvel_core.store.manifest import read_stream, write_stream
-from mixvel_core.store.parquet_items import ParquetItems
-from mixvel_core.store.reading import ThreadReader
-from mixvel_core.store.row_groups import RowGroup
-from mixvel_core.store.writing import shard_writer
 from mixvel_core.training.batches import Batches
-from mixvel_core.training.result import read_trained
-from mixvel_core.training.stream_order import StreamOrder
+from mixvel_core.training.checkpoint import read_trained
+from mixvel_core.training.stream import StreamOrder
 from mixvel_core.training.world import World
 
 

@@ -14,8 +14,8 @@ from ray_drills import drill
 from trainable import level_job, run
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.training.losses import read_losses
-from mixvel_core.training.result import read_trained
+from mixvel_core.training.checkpoint import read_trained
+from mixvel_core.training.log import read_losses
 from mixvel_core.training.world import World
 
 _WORKER = """

@@ -14,8 +14,7 @@ from command import Command, Done
 from fake_plugins import definition, module, source
 from whole_runs import EXACT, TRAINED, Bomb, results, run, save_classes, snapshot
 
-from mixvel_core.plugin.loader import Source, installed
-from mixvel_core.plugin.registry import make_registry
+from mixvel_core.plugin.discovery import Source, installed, make_registry
 
 NUMPY = "data={use: numpy, path: data.npz, labels: labels}"
 UNET = "expert={use: unet, channels: [4, 8], train: {steps: 2}}"
@@ -89,7 +88,7 @@ def test_a_recipe_that_is_not_there(mixvel: Command) -> None:
 
 
 def with_sources(monkeypatch: pytest.MonkeyPatch, *more: Source) -> None:
-    monkeypatch.setattr("mixvel_core.plugin.registry.load_registry", lambda: make_registry([*installed(), *more]))
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: make_registry([*installed(), *more]))
 
 
 def _no_module() -> object:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.recipe.problems import Tree, report
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 
 def lines(tree: Tree) -> list[str]:

@@ -20,7 +20,7 @@ RECIPE = HERE / "recipe.yaml"
 
 NEWER = """\
 from attrs import evolve
-from mixvel_core.plugin.specs import hookimpl
+from mixvel_core.plugin.definition import hookimpl
 from mixvel_external import hooks
 
 @hookimpl

@@ -11,13 +11,12 @@ import numpy as np
 from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, files, recipe_of, results, snapshot
 
-from mixvel_core import pipeline
-from mixvel_core.certificate.command import certify_run
+from mixvel_core.analysis.commands import certify_run, study_run
+from mixvel_core.analysis.study import read_study
 from mixvel_core.errors import MixvelError
-from mixvel_core.finished import sample_run
-from mixvel_core.progress import Silent
-from mixvel_core.stages.studied import read_study
-from mixvel_core.study.command import study_run
+from mixvel_core.pipeline import run as pipeline
+from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.protocols.progress import Silent
 
 SMALL = {
     "exact": (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from attrs import define, field
 
-from mixvel_ray.mailbox import Event, Mailbox
+from mixvel_ray.progress import Event, Mailbox
 
 
 @define

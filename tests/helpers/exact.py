@@ -7,19 +7,14 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Selector
-from mixvel_core.reference import reference
-from mixvel_core.sampling.alone import Alone
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.field import RoutedField
 from mixvel_core.sampling.grid import Grid
-from mixvel_core.sampling.sampler import Sampler
-from mixvel_oracles.gaussian import gaussian_expert
+from mixvel_core.sampling.ode import reference
+from mixvel_core.sampling.routed_field import RoutedField
+from mixvel_core.sampling.sampler import Alone, SampleDraws, Sampler
+from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split
-from mixvel_oracles.router import OracleRouter
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
-from mixvel_vp.table import Table, betas_of, from_betas
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
+from mixvel_schedules.table import Table, betas_of, from_betas
 
 
 def ddpm_table() -> Table:

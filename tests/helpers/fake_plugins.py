@@ -9,11 +9,9 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from mixvel_core.plugin.definition import Kind, NoOptions, PluginDef
-from mixvel_core.plugin.loader import Source
+from mixvel_core.plugin.definition import Kind, NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.discovery import Registry, Source, make_registry
 from mixvel_core.plugin.options import above, at_least, each, option
-from mixvel_core.plugin.registry import Registry, make_registry
-from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.training.options import TrainOptions
 
 

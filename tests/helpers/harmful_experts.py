@@ -11,7 +11,7 @@ from typing import Any
 
 from silos import forge
 
-from mixvel_core.files import read_json, write_json
+from mixvel_core.artifacts.files import read_json, write_json
 
 TERABYTES = 4 << 40
 Harm = Callable[[Path], object]
@@ -69,7 +69,7 @@ def _option(name: str, value: object) -> Harm:
 
 def resealed(folder: Path, about: dict[str, Any]) -> None:
     """The folder says ``about`` of its expert, the model agrees, and so does the list."""
-    from mixvel_core.training.sealed import read_sealed, write_sealed
+    from mixvel_core.artifacts.tensors import read_sealed, write_sealed
 
     tensors, metadata = read_sealed(folder / "model.safetensors")
     write_sealed(folder / "model.safetensors", tensors, {**metadata, "about": about})
@@ -96,7 +96,7 @@ def _listed(name: str) -> Harm:
         victim = folder.parent / "victim"
         victim.write_text("mine")
         record = read_json(folder / "done.json")
-        from mixvel_core.files import checksum
+        from mixvel_core.artifacts.files import checksum
 
         facts = {"size": victim.stat().st_size, "checksum": checksum(victim)}
         files = {**record["files"], name.format(victim=victim): facts}

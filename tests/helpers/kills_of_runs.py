@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from whole_runs import files, results
 
-from mixvel_core.training.losses import read_losses
+from mixvel_core.training.log import read_losses
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / "digits.yaml"

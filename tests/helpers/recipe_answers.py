@@ -10,7 +10,7 @@ from attrs import frozen
 from recipe_mutants import Mutant
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.plugin.registry import load_registry
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.recipe.resolve import load_recipe
 
 _NO_LINE = ("not UTF-8 text", "cannot be read")

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
-from mixvel_core.pipeline import Run
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline.evaluate import Scores, evaluate
+from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.run import Run
+from mixvel_core.pipeline.sample import StoredSamples, sample
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.yaml_text import parse
-from mixvel_core.stages.evaluate import Scores, evaluate
-from mixvel_core.stages.models import model_stages
-from mixvel_core.stages.report import Report, report
-from mixvel_core.stages.sample import StoredSamples, sample
-from mixvel_core.stages.shards import Shards
+from mixvel_core.recipe.text import parse
+from mixvel_core.report.page import Report, report
 
 VECTORS = """
 name: tiny

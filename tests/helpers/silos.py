@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from whole_runs import recipe_of, save_classes
 
-from mixvel_core.files import read_json, write_json
-from mixvel_core.progress import Silent
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.federated.bundle import Share
+from mixvel_core.federated.train import train_expert
 from mixvel_core.protocols import Progress
-from mixvel_core.silo import train_expert
-from mixvel_core.stages.handed import Share
-from mixvel_core.stages.unit import Unit, key_of
+from mixvel_core.protocols.progress import Silent
 
 K = 3
 COUNTS = (12, 9, 6)

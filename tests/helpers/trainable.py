@@ -11,13 +11,13 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from mixvel_core.progress import Silent
 from mixvel_core.protocols import Batch, GaussianLaw, Job, NoiseSchedule, Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import seeded
 from mixvel_core.training.loop import train
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.world import World
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 CPU = torch.device("cpu")
 

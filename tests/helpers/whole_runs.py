@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from attrs import define, frozen
 
-from mixvel_core import pipeline
-from mixvel_core.plugin.registry import Registry, load_registry
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline import run as pipeline
+from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.protocols import Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.yaml_text import parse
+from mixvel_core.recipe.text import parse
 
 EXACT = """\
 name: exact

@@ -15,17 +15,17 @@ from trainable import CPU, MemoryShard, run
 from mixvel_core.errors import ArtifactError, RecipeError, TrainingError
 from mixvel_core.field.posterior import Path as RatePath
 from mixvel_core.field.posterior import PosteriorEngine
-from mixvel_core.plugin.registry import load_registry
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
 from mixvel_core.recipe.structure import structure_options
 from mixvel_core.training.batches import Batches
-from mixvel_core.training.losses import read_losses
+from mixvel_core.training.checkpoint import read_trained
+from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained
 from mixvel_core.training.world import World
 from mixvel_routers.da_network import DaNetworkFamily, IntervalRates, split_outputs
 from mixvel_routers.options import DaNetworkOptions
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 
 def family(

@@ -12,7 +12,7 @@ from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.field.posterior import PosteriorEngine, widened
 from mixvel_core.protocols import SchedulePoint
 from mixvel_routers.integrated import IntegratedRouter
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 SCHEDULE, WIDTH, DELTA = Cosine(), 0.4, 0.05
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from mixvel_core.protocols import Data
-from mixvel_data.digits import Digits
+from mixvel_data.numpy_source import Digits
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 from parquet_files import images, pictures, raw, save, structs
 from whole_runs import TRAINED, files, run
 
+from mixvel_core.artifacts.tensors import read_sealed
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import DataSource
 from mixvel_core.recipe.build import build
-from mixvel_core.training.sealed import read_sealed
 
 
 def source(path: object, **options: object) -> DataSource:

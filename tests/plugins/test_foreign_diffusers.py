@@ -19,19 +19,17 @@ from torch import Tensor
 from trainable import MemoryShard
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.plugin.registry import load_registry
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import ExpertConfig, Moments, NetworkExpert, PretrainedFamily
 from mixvel_core.recipe.build import build
-from mixvel_core.sampling.alone import Alone
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.sampler import Sampler
+from mixvel_core.sampling.sampler import Alone, SampleDraws, Sampler
 from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_foreign.examples import diffusers_folder
 from mixvel_foreign.options import DiffusersOptions
 from mixvel_foreign.scheduler import training_of
-from mixvel_routed.ddim import DDIM
-from mixvel_selectors.mixture import Mixture
-from mixvel_vp.cosine import Cosine
+from mixvel_integrators.integrators import DDIM
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.weighted import Mixture
 
 SHAPE = (3, 8, 8)
 SCALE = 0.2

@@ -19,12 +19,10 @@ from whole_runs import recipe_of, registry, run
 from mixvel_core.errors import DataError, RecipeError, SamplingError
 from mixvel_core.protocols import ExpertConfig, ExpertFamily, PretrainedFamily, RouterConfig
 from mixvel_core.recipe.build import build
-from mixvel_core.sampling.reclocked import reclocked
+from mixvel_core.sampling.snr_matched import reclocked
+from mixvel_foreign.azula import ToldTime
 from mixvel_foreign.examples import Denoiser, Shrink
-from mixvel_foreign.told_time import ToldTime
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 SHARD = MemoryShard(items=np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32))
 CONFIG = ExpertConfig(index=0, count=9, fraction=1.0, shape=(4,))

@@ -15,11 +15,10 @@ from attrs import evolve, field, frozen
 from PIL import Image
 
 from mixvel_core.errors import DataError
-from mixvel_core.progress import Silent
 from mixvel_core.protocols import PreparedSource
+from mixvel_core.protocols.progress import Silent
 from mixvel_images import blocks
-from mixvel_images.collection import Collection
-from mixvel_images.pixels import Form, formed, to_rgb
+from mixvel_images.collection import Collection, Form, formed, to_rgb
 from mixvel_images.source import ImageSource
 from mixvel_images.store import home_of
 

@@ -14,13 +14,13 @@ from report_runs import scored
 from trainable import CPU, LevelTask, short, vectors
 
 from mixvel_core.errors import DataError
-from mixvel_core.pipeline import Run
-from mixvel_core.plugin.registry import load_registry
-from mixvel_core.progress import Silent
+from mixvel_core.pipeline.partition import partition_unit, stored_shards
+from mixvel_core.pipeline.run import Run
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Job
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.yaml_text import parse
-from mixvel_core.stages.partition import partition_unit, stored_shards
+from mixvel_core.recipe.text import parse
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.world import World
 

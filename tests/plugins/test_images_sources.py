@@ -14,8 +14,8 @@ from PIL import Image
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
 from mixvel_core.recipe.build import build
-from mixvel_images import listing
-from mixvel_images.attribute_file import parse_attributes, parse_mapping
+from mixvel_images import folder as listing
+from mixvel_images.celebahq import parse_attributes, parse_mapping
 
 PHOTO = [formats.photograph(6, 6, i) for i in range(6)]
 

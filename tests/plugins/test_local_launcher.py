@@ -11,7 +11,7 @@ from trainable import StoppedError, Watching, level_job, run, stop_at
 
 from mixvel_core.errors import RecipeError, TrainingError
 from mixvel_core.protocols import Job
-from mixvel_core.training.result import is_trained, trained_path
+from mixvel_core.training.checkpoint import is_trained, trained_path
 from mixvel_local.launcher import LocalLauncher
 
 

@@ -16,7 +16,7 @@ from trainable import LevelObjective, LevelTask, StoppedError, Watching, level_j
 from mixvel_core.errors import TrainingError
 from mixvel_core.protocols import Batch, Job, ProgressTask
 from mixvel_core.randomness import seeded
-from mixvel_core.training.result import is_trained, trained_path
+from mixvel_core.training.checkpoint import is_trained, trained_path
 from mixvel_local.launcher import LocalLauncher
 
 SIDE_BY_SIDE = LocalLauncher(device="cpu", threads=1, parallel=2)

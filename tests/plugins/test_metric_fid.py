@@ -10,13 +10,10 @@ import torch
 from attrs import evolve
 
 from mixvel_core.errors import DataError
-from mixvel_metrics.comparison import Further, fit_features
-from mixvel_metrics.coverage import precision_recall
+from mixvel_metrics.comparison import Frechet, Further, fit_features
 from mixvel_metrics.fid import FID
-from mixvel_metrics.frechet import Frechet
-from mixvel_metrics.frechet_distance import squared_frechet
 from mixvel_metrics.inception import FILE, OFFICIAL, Inception, load_inception, stand_in
-from mixvel_metrics.kernel_distance import kernel_distance
+from mixvel_metrics.statistics import kernel_distance, precision_recall, squared_frechet
 
 
 def rgb(count: int, seed: int, side: int = 8) -> np.ndarray:
@@ -28,7 +25,7 @@ def features(count: int, seed: int, dimension: int = 12, shift: float = 0.0) -> 
 
 
 def test_the_kernel_distance_by_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixvel_metrics.kernel_distance.ROWS", 7)
+    monkeypatch.setattr("mixvel_metrics.statistics.KERNEL_ROWS", 7)
     x, y = features(20, 0).astype(np.float64), features(15, 1, shift=0.3).astype(np.float64)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> float:
@@ -47,7 +44,7 @@ def test_the_kernel_distance_of_equal_laws_is_zero_in_the_mean() -> None:
 
 
 def test_precision_and_recall_by_their_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixvel_metrics.coverage.ROWS", 7)
+    monkeypatch.setattr("mixvel_metrics.statistics.DISTANCE_ROWS", 7)
     x, y = features(30, 0, 2), features(25, 1, 2, shift=0.8)
 
     def covered(points: np.ndarray, members: np.ndarray) -> float:

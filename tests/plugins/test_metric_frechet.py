@@ -8,11 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from mixvel_metrics.comparison import fit
+from mixvel_metrics.comparison import Frechet, fit
 from mixvel_metrics.features import BLOCK, Pixels
-from mixvel_metrics.frechet import Frechet
-from mixvel_metrics.frechet_distance import squared_frechet
-from mixvel_metrics.moments import Gaussian, Moments
+from mixvel_metrics.statistics import Gaussian, Moments, squared_frechet
 
 
 def random_gaussian(dimension: int, seed: int) -> Gaussian:

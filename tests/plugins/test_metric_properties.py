@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from mixvel_core.errors import DataError, SamplingError
 from mixvel_core.protocols import Metric, Score
-from mixvel_metrics.frechet import Frechet
+from mixvel_metrics.comparison import Frechet
+from mixvel_metrics.features import check_sets
 from mixvel_metrics.hooks import mixvel_metrics
-from mixvel_metrics.item_sets import check_sets
-from mixvel_metrics.sliced import SlicedWasserstein2
-from mixvel_metrics.w2 import Wasserstein2
+from mixvel_metrics.wasserstein import SlicedWasserstein2, Wasserstein2
 
 DISTANCES: tuple[Metric, ...] = (Wasserstein2(), SlicedWasserstein2(projections=20), Frechet())
 METRICS: tuple[Metric, ...] = (*DISTANCES, Frechet(features="random-conv"))
@@ -99,7 +98,7 @@ def test_a_covariance_takes_two_items() -> None:
 
 
 def test_items_that_are_not_finite_are_counted_over_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mixvel_metrics.item_sets.BLOCK", 32)
+    monkeypatch.setattr("mixvel_metrics.features.ITEMS_BLOCK", 32)
     x = images(11, 0)
     x[[0, 5, 10], 0, 0, 0] = np.nan
     with pytest.raises(SamplingError, match="3 of 11 samples"):

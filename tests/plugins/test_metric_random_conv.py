@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mixvel_core.errors import DataError
-from mixvel_data.digits import Digits
-from mixvel_metrics.frechet import Frechet
+from mixvel_data.numpy_source import Digits
+from mixvel_metrics.comparison import Frechet
 from mixvel_metrics.random_conv import RandomConv
 
 

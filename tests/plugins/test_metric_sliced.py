@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.field.transport import wasserstein_2
-from mixvel_metrics.sliced import SlicedWasserstein2, directions, squared_wasserstein_2_sorted
+from mixvel_metrics.wasserstein import SlicedWasserstein2, directions, squared_wasserstein_2_sorted
 
 
 def cloud(count: int, dimension: int, seed: int) -> np.ndarray:

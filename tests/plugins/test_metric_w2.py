@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from mixvel_core.field.transport import wasserstein_2
-from mixvel_metrics.w2 import Wasserstein2
+from mixvel_metrics.wasserstein import Wasserstein2
 
 
 def cloud(count: int, dimension: int, seed: int) -> np.ndarray:

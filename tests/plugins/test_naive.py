@@ -10,11 +10,11 @@ from trainable import MemoryShard, run
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import Job, Router, RouterConfig
+from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained
 from mixvel_routers.naive import NaiveFamily, NaiveRouter
 from mixvel_routers.options import ClassifierOptions
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 
 def test_all_weight_goes_to_the_shard_that_is_named(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ import torch
 from trainable import MemoryShard
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.field.scale import to_float
+from mixvel_core.field.conversions import to_float
 from mixvel_core.protocols import GaussianLaw, Router, RouterConfig
-from mixvel_oracles.empirical import EmpiricalExpert
+from mixvel_oracles.denoisers import EmpiricalExpert, ItemsRouter, OracleRouter
 from mixvel_oracles.families import OracleRouterFamily
-from mixvel_oracles.router import ItemsRouter, OracleRouter
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 
 def images(*counts: int) -> list[MemoryShard]:

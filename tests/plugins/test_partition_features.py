@@ -13,8 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
 from mixvel_data.features import Extractor
-from mixvel_data.kmeans import KMeansPartitioner
-from mixvel_data.points import Pixels, blocks, components
+from mixvel_data.kmeans import KMeansPartitioner, Pixels, blocks, components
 
 
 def clumps(seed: int = 0) -> tuple[Data, np.ndarray]:

@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # p
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
-from mixvel_data.digits import Digits
 from mixvel_data.kmeans import KMeansPartitioner
+from mixvel_data.numpy_source import Digits
 
 
 def clumps(count: int, size: int, seed: int) -> tuple[Data, np.ndarray]:

@@ -18,8 +18,8 @@ from trainable import Watching, run
 
 from mixvel_core.errors import RecipeError, TrainingError
 from mixvel_core.protocols import Job
-from mixvel_core.training.losses import read_losses
-from mixvel_core.training.result import read_trained, trained_path
+from mixvel_core.training.checkpoint import read_trained, trained_path
+from mixvel_core.training.log import read_losses
 from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.options import RayOptions
 

@@ -14,8 +14,8 @@ import pytest
 from ray_drills import drill
 from trainable import run
 
-from mixvel_core.training.losses import read_losses
-from mixvel_core.training.result import trained_path
+from mixvel_core.training.checkpoint import trained_path
+from mixvel_core.training.log import read_losses
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

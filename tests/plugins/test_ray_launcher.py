@@ -17,9 +17,8 @@ from mixvel_core.training.world import World
 from mixvel_ray import launcher as module
 from mixvel_ray.fit import cause_of, world_of
 from mixvel_ray.launcher import RayLauncher
-from mixvel_ray.mailbox import Ended, Failed, Mailbox
 from mixvel_ray.options import RayOptions
-from mixvel_ray.report import NoReport
+from mixvel_ray.progress import Ended, Failed, Mailbox, NoReport
 from mixvel_ray.work import Work
 
 ROOT = Path(__file__).parents[2]

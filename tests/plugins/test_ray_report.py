@@ -11,10 +11,8 @@ from direct_wire import DirectWire
 from trainable import Watching, level_job, run
 
 from mixvel_core.errors import TrainingError
-from mixvel_core.training.result import is_trained
-from mixvel_ray.board import Board
-from mixvel_ray.mailbox import Ended, Failed, Mailbox, Moved, Opened, Said
-from mixvel_ray.report import NoReport, Report
+from mixvel_core.training.checkpoint import is_trained
+from mixvel_ray.progress import Board, Ended, Failed, Mailbox, Moved, NoReport, Opened, Report, Said
 
 
 @define

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mixvel_core.errors import RecipeError
 from mixvel_ray.options import RayOptions
-from mixvel_ray.room import Node, Room, room_of
+from mixvel_ray.work import Node, Room, room_of
 
 LAPTOP = (Node(resources={"CPU": 2.0, "memory": 1e9}),)
 GPUS = (Node(resources={"CPU": 8.0, "GPU": 2.0}), Node(resources={"CPU": 8.0, "GPU": 1.0}), Node(resources={"CPU": 4}))

@@ -10,15 +10,14 @@ import pytest
 import torch
 from trainable import LevelTask, run, short
 
+from mixvel_core.data.parquet_items import ParquetItems, read_stream, write_stream
+from mixvel_core.data.parquet_writing import shard_writer
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Job
-from mixvel_core.store.manifest import read_stream, write_stream
-from mixvel_core.store.parquet_items import ParquetItems
-from mixvel_core.store.writing import shard_writer
-from mixvel_core.training.result import read_trained
+from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.world import World
 from mixvel_ray.cluster import cluster
-from mixvel_ray.reading import ClusterReader
+from mixvel_ray.streaming import ClusterReader
 
 
 @pytest.fixture

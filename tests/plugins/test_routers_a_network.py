@@ -16,13 +16,12 @@ from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
 from mixvel_core.training.batches import Batches
+from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained
 from mixvel_core.training.world import World
-from mixvel_routers.a_network import ANetworkFamily
-from mixvel_routers.classification import Classification
+from mixvel_routers.a_network import ANetworkFamily, Classification
 from mixvel_routers.options import ANetworkOptions
-from mixvel_vp.cosine import Cosine
+from mixvel_schedules.schedules import Cosine
 
 
 def family(steps: int = 4, width: int = 16, rate: float = 1e-3) -> ANetworkFamily:

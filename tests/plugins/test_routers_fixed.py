@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from mixvel_core.protocols import Router, RouterConfig
-from mixvel_routers.fixed import FixedFamily
-from mixvel_vp.cosine import Cosine
+from mixvel_routers.naive import FixedFamily
+from mixvel_schedules.schedules import Cosine
 
 
 def test_every_row_is_the_prior() -> None:

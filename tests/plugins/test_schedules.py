@@ -10,10 +10,8 @@ import torch
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
-from mixvel_vp.table import betas_of, from_betas
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
+from mixvel_schedules.table import betas_of, from_betas
 
 DDPM = betas_of("linear", 1000, 1e-4, 0.02)
 SCHEDULES: dict[str, NoiseSchedule] = {

@@ -13,20 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mixvel_core.protocols import Evaluations, Moments, NoiseSchedule, Selector
-from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.sampler import Sampler
-from mixvel_routed.ddim import DDIM
-from mixvel_routed.heun import Heun
-from mixvel_routed.multistep import Multistep
+from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_integrators.integrators import DDIM, Heun, Multistep
+from mixvel_schedules.schedules import Cosine, Linear
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.fixed import Fixed
-from mixvel_selectors.iid import Iid
-from mixvel_selectors.mixture import Mixture
-from mixvel_selectors.nucleus import Nucleus
-from mixvel_selectors.sum_up import SumUp
-from mixvel_selectors.top import TopK
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
+from mixvel_selectors.single import Fixed, Iid, SumUp
+from mixvel_selectors.weighted import Mixture, Nucleus, TopK
 
 SELECTORS: dict[str, Selector] = {
     "mixture": Mixture(),

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mixvel_routers.simplex import to_simplex
+from mixvel_routers.integrated import to_simplex
 
 
 @st.composite

@@ -11,10 +11,8 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, expand, point_for
 from mixvel_core.protocols import Moments, NoiseSchedule
-from mixvel_unet.expert import LEAST_ALPHA, UNetExpert
-from mixvel_vp.cosine import Cosine
-from mixvel_vp.linear import Linear
-from mixvel_vp.rectified import Rectified
+from mixvel_networks.expert import LEAST_ALPHA, UNetExpert
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 MEAN = torch.linspace(-0.5, 0.5, 12, dtype=torch.float64).reshape(3, 2, 2)
 VARIANCE = 0.04

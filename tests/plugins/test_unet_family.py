@@ -12,14 +12,15 @@ import torch
 from trainable import MemoryShard, run
 
 from mixvel_core.errors import ArtifactError, RecipeError
+from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, Job, Shard
 from mixvel_core.randomness import key
-from mixvel_core.training.losses import read_losses
+from mixvel_core.training.checkpoint import read_trained, trained_path
+from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained, trained_path
-from mixvel_unet.family import UNetFamily, item_moments
+from mixvel_schedules.schedules import Cosine
+from mixvel_unet.family import UNetFamily
 from mixvel_unet.options import UNetOptions
-from mixvel_vp.cosine import Cosine
 
 
 class Forbidden:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixvel_core.errors import RecipeError
-from mixvel_unet.network import make_unet
-from mixvel_unet.options import Architecture
+from mixvel_networks.architecture import Architecture
+from mixvel_networks.unet import make_unet
 
 
 @given(st.lists(st.integers(4, 300), min_size=1, max_size=4))

@@ -15,15 +15,16 @@ from trainable import MemoryShard, run
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.conversions import denoiser, point_for
 from mixvel_core.protocols import Batch, ExpertConfig, Job, NetworkGroup, Shard, SharedFamily
-from mixvel_core.sampling.group import members
+from mixvel_core.sampling.dispatch import members
+from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.result import read_trained, trained_path
-from mixvel_unet.expert import LEAST_ALPHA, UNetExpert
+from mixvel_networks.architecture import Architecture
+from mixvel_networks.expert import LEAST_ALPHA, UNetExpert
+from mixvel_networks.unet import make_unet
+from mixvel_schedules.schedules import Cosine
 from mixvel_unet.family import UNetFamily
-from mixvel_unet.group import UNetGroup
-from mixvel_unet.network import make_unet
-from mixvel_unet.options import Architecture, UNetOptions
-from mixvel_vp.cosine import Cosine
+from mixvel_unet.options import UNetOptions
+from mixvel_unet.shared import UNetGroup
 
 K = 3
 SHAPE = (1, 4, 6)

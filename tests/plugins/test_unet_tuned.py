@@ -6,14 +6,13 @@ import pytest
 import torch
 
 from mixvel_core.protocols import Moments, NetworkExpert
-from mixvel_core.sampling.alone import Alone
-from mixvel_core.sampling.sampler import Sampler
-from mixvel_routed.ddim import DDIM
-from mixvel_selectors.mixture import Mixture
-from mixvel_unet.expert import UNetExpert
-from mixvel_unet.network import make_unet
-from mixvel_unet.options import Architecture
-from mixvel_vp.cosine import Cosine
+from mixvel_core.sampling.sampler import Alone, Sampler
+from mixvel_integrators.integrators import DDIM
+from mixvel_networks.architecture import Architecture
+from mixvel_networks.expert import UNetExpert
+from mixvel_networks.unet import make_unet
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.weighted import Mixture
 
 SHAPE = (3, 8, 8)
 

@@ -16,10 +16,10 @@ from harmful_experts import HARMS, Harm, resealed
 from silos import hand_over, save_data
 from soak_rows import Row, Say
 
-from mixvel_core.assembly import assemble
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import MixvelError
-from mixvel_core.files import read_json
-from mixvel_core.progress import Silent
+from mixvel_core.federated.assemble import assemble
+from mixvel_core.protocols.progress import Silent
 
 _MOST_KB = 500_000
 _JUNK: tuple[Any, ...] = (

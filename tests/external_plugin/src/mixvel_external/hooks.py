@@ -7,9 +7,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.plugin.options import above, at_least, option
-from mixvel_core.plugin.specs import hookimpl
 from mixvel_core.protocols import NoiseSchedule, RouterFamily, Selector
 
 

@@ -1,0 +1,241 @@
+"""Calibration of routers: their weights beside the exact posterior of the training items (D2), by time.
+
+Two kinds of points. On *noised* items every router that looks at (x, t) alone is asked at random times. Along the
+*flow* every router is taken down the same trajectories of the exact mixture, step by step as a sampler would: there a
+router that integrates its posterior shows what has become of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, frozen
+from torch import Tensor
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.pipeline.routers import StoredRouter
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.plugin.definition import ScheduleUse
+from mixvel_core.recipe.dump import plain
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from mixvel_core.field.posterior import PosteriorEngine
+    from mixvel_core.protocols import Items, NoiseSchedule, Router
+
+BINS = 10
+LEAST = 1e-6
+"""Smaller weights count as this in the cross entropy, which would be infinite for a router that rules shards out."""
+
+
+@frozen(kw_only=True)
+class Calibration:
+    """``total_variation``: mean of sum_k abs(a_k - exact_k) / 2. ``calibration_error``: the expected calibration error
+    of the expert with the most weight. ``cross_entropy``: mean of -sum_k exact_k log a_k, in nats, of which ``entropy``
+    is the least possible. ``count``: points.
+    """
+
+    total_variation: float
+    calibration_error: float
+    cross_entropy: float
+    entropy: float
+    count: int
+
+
+def calibration(a: Tensor, exact: Tensor) -> Calibration:
+    """Compares a router's weights with the exact posterior (D2) at the same points.
+
+    The calibration error takes points together whose largest weight lies in the same of ten equal parts of [0, 1], and
+    compares the mean of these weights with the mean exact posterior of the same experts: the labels that are usually
+    asked for are replaced by their expectation, which leaves no noise of labels.
+
+    Args:
+        a: (B, K), rows on the simplex.
+        exact: (B, K), the same.
+    """
+    a, exact = a.double().cpu(), exact.double().cpu()
+    most, expert = a.max(dim=1)
+    truth = exact.gather(1, expert[:, None])[:, 0]
+    place = (most * BINS).long().clamp_max(BINS - 1)
+    gaps = a.new_zeros(BINS).index_add_(0, place, most - truth)
+    return Calibration(
+        total_variation=float((a - exact).abs().sum(1).mean() / 2),
+        # The weight of a bin times its mean gap is the sum of its gaps over all points.
+        calibration_error=float(gaps.abs().sum() / len(a)),
+        cross_entropy=float(-(exact * a.clamp_min(LEAST).log()).sum(1).mean()),
+        entropy=float(-(exact * exact.clamp_min(LEAST).log()).sum(1).mean()),
+        count=len(a),
+    )
+
+
+BUCKETS = 8
+EARLIEST = 0.01
+STEPS = 3 * BUCKETS
+_COUNT, _FEW = 128, 64
+_LARGE = 1 << 27
+"""Numbers in a data set from which on fewer points are looked at."""
+
+
+@frozen(kw_only=True)
+class RouterCalibrations:
+    """The artifact. ``rows`` of {router, points, low, high} and the fields of ``Calibration``; ``points`` is ``noised``
+    or ``flow``, ``low`` and ``high`` are the ends of the bucket of times. ``steps``: of the flow.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    steps: int
+
+
+def calibrate(
+    routers: Mapping[str, StoredRouter],
+    schedule: ScheduleUse,
+    shards: Shards,
+    seed: int,
+    folder: Path,
+    points: int | None = None,
+) -> RouterCalibrations:
+    """Measures every router that is not measured yet.
+
+    Args:
+        routers: by name.
+        schedule: of the run.
+        shards: whose items define the exact posterior.
+        seed: of the points, which are the same for all routers.
+        folder: of the run; ``calibration/`` is written.
+        points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
+    """
+    if points is None:
+        numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
+        points = _FEW if numbers > _LARGE else _COUNT
+    units = {
+        name: Unit(
+            folder=folder / "calibration",
+            key=key_of(
+                router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points
+            ),
+            name=f"{name}-done",
+        )
+        for name, router in routers.items()
+    }
+    todo = [name for name, unit in units.items() if not unit.is_done()]
+    if todo:
+        _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, units)
+    rows = [row for name, unit in units.items() for row in read_json(unit.folder / f"{name}.json")]
+    return RouterCalibrations(rows=tuple(rows), steps=STEPS)
+
+
+def _measure(
+    stored: Mapping[str, StoredRouter],
+    schedule: ScheduleUse,
+    shards: Shards,
+    seed: int,
+    points: int,
+    units: Mapping[str, Unit],
+) -> None:
+    import torch
+
+    from mixvel_core.device import best_device
+    from mixvel_core.field.posterior import PosteriorEngine
+
+    device = best_device()
+    engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
+    loaded = {name: router.load(device) for name, router in stored.items()}
+    with torch.inference_mode():
+        found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, points, device)
+    for name, rows in found.items():
+        write_json(units[name].folder / f"{name}.json", rows)
+        units[name].close([f"{name}.json"])
+
+
+def measure(
+    routers: Mapping[str, Router],
+    schedule: NoiseSchedule,
+    engine: PosteriorEngine,
+    items: Items,
+    seed: int,
+    count: int,
+    device: torch.device,
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each router: first on noised items, where it has no state, then along the flow."""
+    import torch
+
+    from mixvel_core.field.conversions import to_float
+    from mixvel_core.randomness import key, normal, permutation, uniform
+
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in routers}
+    chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
+    x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)
+    index = torch.arange(len(x_0), device=device)
+    ends = [EARLIEST + (1.0 - EARLIEST) * b / BUCKETS for b in range(BUCKETS + 1)]
+    stateless = {n: r for n, r in routers.items() if r.start(x_0[:1], x_0.new_ones(1)) is None}
+    for b, (low, high) in enumerate(pairwise(ends)):
+        t = low + (high - low) * uniform(key(seed, "calibration", "time"), index, b)
+        eps = normal(key(seed, "calibration", "noise"), index, tuple(x_0.shape[1:]), x_0.dtype, b)
+        for name, row in _on_noised(stateless, schedule, engine, x_0, eps, t).items():
+            rows[name].append({"router": name, "points": "noised", "low": low, "high": high, **row})
+    start = normal(
+        key(seed, "calibration", "start"), torch.arange(count, device=device), tuple(x_0.shape[1:]), x_0.dtype
+    )
+    for name, row in _along_flow(routers, schedule, engine, start, ends):
+        rows[name].append({"router": name, "points": "flow", **row})
+    return rows
+
+
+def _on_noised(
+    routers: Mapping[str, Router],
+    schedule: NoiseSchedule,
+    engine: PosteriorEngine,
+    x_0: Tensor,
+    eps: Tensor,
+    t: Tensor,
+) -> dict[str, dict[str, Any]]:
+    from mixvel_core.field.conversions import add_noise, point_for
+
+    t = t.to(x_0.dtype)
+    x = add_noise(x_0, eps, point_for(schedule, t, x_0))
+    exact = engine.at(x, schedule.at(t.double()), means=False).a
+    return {name: asdict(calibration(router.weights(x, t, None)[0], exact)) for name, router in routers.items()}
+
+
+def _along_flow(
+    routers: Mapping[str, Router],
+    schedule: NoiseSchedule,
+    engine: PosteriorEngine,
+    x: Tensor,
+    ends: list[float],
+) -> list[tuple[str, dict[str, Any]]]:
+    """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
+    import torch
+
+    from mixvel_core.field.conversions import at_time
+
+    times = [1.0 + (EARLIEST - 1.0) * n / STEPS for n in range(STEPS + 1)]
+    states = {name: router.start(x, x.new_ones(len(x))) for name, router in routers.items()}
+    seen: dict[str, list[Tensor]] = {name: [] for name in routers}
+    exact: list[Tensor] = []
+    for t, s in pairwise([*times, times[-1]]):
+        now = x.new_full((len(x),), t)
+        answer = engine.at(x, schedule.at(now.double()))
+        exact.append(answer.a)
+        for name, router in routers.items():
+            a, states[name] = router.weights(x, now, states[name])
+            seen[name].append(a)
+        p, q = at_time(schedule, t), at_time(schedule, s)
+        x = q.alpha * answer.m + q.sigma * (x - p.alpha * answer.m) / p.sigma
+    found = []
+    each = STEPS // BUCKETS
+    for b in range(BUCKETS):
+        # The first time, t = 1, where every router starts right, is of no bucket.
+        part = slice(STEPS + 1 - (b + 1) * each, STEPS + 1 - b * each)
+        truth = torch.cat(exact[part])
+        for name in routers:
+            row = {"low": ends[b], "high": ends[b + 1], **asdict(calibration(torch.cat(seen[name][part]), truth))}
+            found.append((name, row))
+    return found

@@ -1,0 +1,133 @@
+"""Cells: the samples of one curve at one step count, kept in ``study/`` of the run: what is done stays done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import evolve, frozen
+
+from mixvel_core.analysis.settings import Curve, Setting
+from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.files import read_arrays, write_arrays
+from mixvel_core.pipeline.sample import Draw, Loaded
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import SampleOptions
+
+if TYPE_CHECKING:
+    from mixvel_core.sampling.sampler import Sampler
+
+
+def keep(unit: Unit, arrays: dict[str, np.ndarray], **notes: Any) -> None:
+    """Writes ``NAME.npz`` and closes the unit."""
+    path = unit.folder / f"{unit.name}.npz"
+    write_arrays(path, arrays)
+    unit.close([path.name], **notes)
+
+
+def kept(unit: Unit, *names: str) -> tuple[np.ndarray, ...] | None:
+    """The arrays of a unit; None where it is not done. Raises ArtifactError where the file is not what it says."""
+    if not unit.is_done():
+        return None
+    return read_arrays(unit.folder / f"{unit.name}.npz", *names)
+
+
+@frozen(kw_only=True, eq=False)
+class Cell:
+    """``x``: where the samples end, (count, *data). ``evaluations``: expert calls of each, (count,)."""
+
+    curve: Curve
+    steps: int
+    x: np.ndarray
+    evaluations: np.ndarray
+
+
+def sampler_of(curve: Curve, steps: int, setting: Setting, loaded: Loaded) -> Sampler:
+    """The sampler of a cell: the sample stage's, on the curve's grid."""
+    draw = Draw(
+        method="study",
+        steps=steps,
+        seed=setting.seed,
+        selector=curve.selector,
+        integrator=curve.integrator,
+        router=setting.router,
+        weights=loaded.options.weights,
+    )
+    return evolve(loaded.sampler(draw), grid=curve.grid)
+
+
+def cells_of(setting: Setting, loaded: Loaded, models_key: str, folder: Path, progress: Progress) -> tuple[Cell, ...]:
+    """All cells, those that are not in ``folder`` made now; curve by curve, steps rising.
+
+    Args:
+        setting: curves and step counts.
+        loaded: the models, and how the recipe has them run.
+        models_key: a digest of the models.
+        folder: ``study/`` of the run.
+        progress: a bar in sample-steps over the whole study.
+    """
+    wanted = [(curve, steps) for curve in setting.curves for steps in setting.steps]
+    units = [_unit(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
+    # First what is there, so that the bar's speed is that of the work.
+    there = [kept(unit, "x", "evaluations") for unit in units]
+    tell_damage((unit.damage() for unit, found in zip(units, there, strict=True) if found is None), progress)
+    done = setting.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
+    total = setting.count * len(setting.curves) * sum(setting.steps)
+    cells: list[Cell] = []
+    with progress.task("study", total, "sample steps") as bar:
+        bar.update(done)
+        for (curve, steps), unit, found in zip(wanted, units, there, strict=True):
+            if found is not None:
+                x, evaluations = found
+            else:
+                note = " ".join([*curve.names.values(), str(steps)])
+
+                def tell(passed: int, before: int = done, note: str = note) -> None:
+                    bar.update(before + passed, note)
+
+                x, evaluations = _made(curve, steps, setting, loaded, tell)
+                keep(unit, {"x": x, "evaluations": evaluations}, **curve.names, steps=steps)
+                done += setting.count * steps
+            cells.append(Cell(curve=curve, steps=steps, x=x, evaluations=evaluations))
+    return tuple(cells)
+
+
+def _unit(curve: Curve, steps: int, setting: Setting, options: SampleOptions, models_key: str, folder: Path) -> Unit:
+    key = key_of(
+        models=models_key,
+        selector=plain(curve.selector),
+        integrator=plain(curve.integrator),
+        grid=curve.grid,
+        steps=steps,
+        count=setting.count,
+        seed=setting.seed,
+        delta=setting.delta,
+        precision=setting.precision,
+        weights=plain(options.weights),
+        autocast=options.autocast,
+        channels_last=options.channels_last,
+        compile=options.compile,
+    )
+    return Unit(folder=folder, key=key, name=key)
+
+
+def _made(
+    curve: Curve,
+    steps: int,
+    setting: Setting,
+    loaded: Loaded,
+    tell: Callable[[int], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    samples = sampler_of(curve, steps, setting, loaded).sample(
+        count=setting.count,
+        shape=loaded.shape,
+        seed=setting.seed,
+        batch=loaded.options.batch,
+        dtype=setting.dtype,
+        device=loaded.device,
+        on_step=tell,
+    )
+    return samples.x.cpu().numpy(), samples.evaluations.cpu().numpy()

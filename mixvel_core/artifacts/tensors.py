@@ -1,0 +1,115 @@
+"""Tensors in safetensors files whose header carries a checksum, and their way into networks, shapes compared first.
+
+The digest lies in the file itself: a checkpoint and its seal appear in one rename, together or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mixvel_core.artifacts.files import replacing
+from mixvel_core.artifacts.untrusted import check_fits_memory
+from mixvel_core.errors import ArtifactError
+
+# One key alone: the order of several is not the same in every process, and equal contents must give equal bytes.
+_KEY = "mixvel"
+
+
+def write_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Writes ``tensors`` and ``metadata`` (of JSON types), whole or not at all, the same bytes for the same content.
+
+    Raises ArtifactError where the place cannot be written, for example because the disk is full.
+    """
+    # Copies: safetensors refuses tensors that share memory, as tied weights do.
+    own = {name: value.detach().cpu().clone().contiguous() for name, value in sorted(tensors.items())}
+    header = json.dumps({"metadata": metadata, "seal": _seal(own, metadata)}, sort_keys=True)
+    try:
+        with replacing(path) as temporary:
+            save_file(own, str(temporary), metadata={_KEY: header})
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(
+            f"{path}: cannot be written ({error}); free some space or permit it, and run again"
+        ) from None
+
+
+def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors, on the CPU, and the metadata of a sealed file.
+
+    Raises ArtifactError where it is missing, cut short, altered, not a sealed file, or longer than memory.
+    """
+    if not path.is_file():
+        raise ArtifactError(f"{path}: missing; run the recipe again to make it")
+    check_fits_memory(path)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            metadata, seal = dict(header["metadata"]), header["seal"]
+            # Copies: what safe_open returns lies in the mapped file, which may be replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no iterator
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+    if seal != _seal(tensors, metadata):
+        raise ArtifactError(f"{path}: damaged (contents do not match the seal); remove it and run the recipe again")
+    return tensors, metadata
+
+
+def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        if value.numel():
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
+    """Raises ArtifactError at the first tensor that is missing, unknown, or of another shape or type."""
+    for name, wanted in expected.items():
+        if name not in found:
+            raise _foreign(where, f"{name} is missing")
+        value = found[name]
+        if value.shape != wanted.shape or value.dtype != wanted.dtype:
+            raise _foreign(where, f"{name} is {_looks(value)} where {_looks(wanted)} is expected")
+    if unknown := sorted(set(found) - set(expected)):
+        raise _foreign(where, f"{unknown[0]} is unknown")
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copies ``tensors`` into ``network``, exactly; ``where`` names their source in errors (ArtifactError)."""
+    state = network.state_dict()
+    check_same(tensors, state, where)
+    with torch.no_grad():
+        for name, value in state.items():
+            value.copy_(tensors[name])
+
+
+def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str) -> nn.Module:
+    """The network of ``make``, with the weights ``tensors``; ArtifactError, naming ``where``, where they are another's.
+
+    It is made on torch's meta device first, where nothing is allocated: options may be a stranger's, and ask for more
+    than all memory. What fits its weights is no larger than these.
+    """
+    with torch.device("meta"):
+        check_same(tensors, make().state_dict(), where)
+    network = make()
+    load_weights(network, tensors, where)
+    return network
+
+
+def _looks(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+
+
+def _foreign(where: str, what: str) -> ArtifactError:
+    return ArtifactError(
+        f"{where}: made for another network: {what}; use the options it was made with, or start afresh"
+    )

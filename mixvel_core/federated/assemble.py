@@ -1,0 +1,230 @@
+"""Assembly: experts of several owners -> a run folder that can be run, sampled and studied; no data are pooled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.artifacts.files import checksum, read_json, write_json
+from mixvel_core.artifacts.lock import locked
+from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
+from mixvel_core.federated.bundle import MODEL, HandedExpert, read_handed
+from mixvel_core.pipeline.experts import ExpertStage
+from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.partition import partition_unit, stored_shards
+from mixvel_core.pipeline.preflight import rehearse_away
+from mixvel_core.pipeline.run_folder import begin, check_folder
+from mixvel_core.pipeline.shards import AwayShard, Shards, open_shards
+from mixvel_core.pipeline.shared_experts import check_apart
+from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols import ExpertConfig, Progress
+from mixvel_core.recipe.dump import diff, plain
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.problems import Place, Tree, one_line
+from mixvel_core.recipe.resolve import read_recipe, resolve
+
+
+def in_order(handed: Sequence[HandedExpert]) -> list[HandedExpert]:
+    """The experts as they will be numbered 0..K-1: by their own indices if these differ, else as they were given.
+
+    Raises DataError where one was given twice, ArtifactError where they do not fit together; names the folders.
+    """
+    seen: dict[str, Path] = {}
+    for one in handed:
+        first = seen.setdefault(checksum(one.folder / MODEL), one.folder)
+        if first is not one.folder:
+            raise DataError(f"{one.folder}: the same expert as {first}; name each once")
+    for one in handed[1:]:
+        _check_alike(one, handed[0])
+    indices = [one.index for one in handed]
+    chosen = sorted(handed, key=lambda one: one.index) if len(set(indices)) == len(indices) else list(handed)
+    return [evolve(one, index=k) for k, one in enumerate(chosen)]
+
+
+def _check_alike(one: HandedExpert, first: HandedExpert) -> None:
+    pairs = (
+        ("items", one.shape, first.shape),
+        ("values", one.values, first.values),
+        ("the schedule", one.schedule, first.schedule),
+        ("the expert", without_training(one.expert), without_training(first.expert)),
+    )
+    for what, mine, its in pairs:
+        if mine != its:
+            raise ArtifactError(f"{one.folder}: {what}: {_difference(its, mine)}, compared with {first.folder}")
+
+
+def without_training(expert: Mapping[str, Any]) -> dict[str, Any]:
+    """What a family must agree on to load an expert; for how long it was trained is its owner's business."""
+    return {name: value for name, value in expert.items() if name != "train"}
+
+
+def _difference(old: Any, new: Any) -> str:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return "; ".join(diff(old, new))
+    return f"{old} -> {new}"
+
+
+def check_loads(one: HandedExpert, recipe: Recipe) -> None:
+    """Raises ArtifactError, naming the folder, where its weights are not an expert of the kind that it says it is."""
+    config = ExpertConfig(index=one.index, count=one.count, fraction=1.0, shape=one.shape)
+    try:
+        recipe.expert.build().load(config, one.tensors(), recipe.schedule.build())
+    except MixvelError as error:
+        text = str(error)
+        raise ArtifactError(text if text.startswith(str(one.folder)) else f"{one.folder}: {text}") from None
+    # Whatever a family stumbles over in the tensors of a stranger.
+    except Exception as error:
+        raise ArtifactError(f"{one.folder}: does not load ({type(error).__name__}: {one_line(str(error))})") from error
+
+
+def away_shards(handed: Sequence[HandedExpert], folder: Path) -> tuple[AwayShard, ...]:
+    """What is known of the shards, pi_k = n_k / n."""
+    total = sum(one.count for one in handed)
+    return tuple(
+        AwayShard(
+            folder=folder / str(one.index),
+            index=one.index,
+            count=one.count,
+            fraction=one.count / total,
+            shape=one.shape,
+        )
+        for one in handed
+    )
+
+
+def place_shards(handed: Sequence[HandedExpert], unit: Unit) -> Shards:
+    """The shards of which little but the count is known; written, or found as they were written before.
+
+    Raises UsageError where others are there.
+    """
+    parts = away_shards(handed, unit.folder)
+    stored = stored_shards(unit)
+    if stored is None:
+        unit.clear()
+        files = [_write_shard(part) for part in parts]
+        total = sum(part.count for part in parts)
+        about = {
+            "shards": len(parts),
+            "count": total,
+            "shape": list(parts[0].shape),
+            "provenance": {"source": f"{len(parts)} owners, who keep them", "count": str(total)},
+        }
+        write_json(unit.folder / "data.json", about)
+        unit.close([*files, "data.json"])
+        stored = open_shards(unit.folder, unit.digest())
+    if stored.parts != parts:
+        raise _other_experts(unit.folder.parent)
+    return stored
+
+
+def _write_shard(part: AwayShard) -> str:
+    facts = {
+        "away": True,
+        "count": part.count,
+        "fraction": part.fraction,
+        "shape": list(part.shape),
+        "labels": {},
+    }
+    write_json(part.folder / "shard.json", facts)
+    return f"{part.index}/shard.json"
+
+
+def place_expert(one: HandedExpert, stage: ExpertStage, run: Path) -> None:
+    """The expert's folder in the run. Raises UsageError where another expert is there."""
+    origin = stage.folder / "handed.json"
+    mark = {"model": checksum(one.folder / MODEL)}
+    if stage.unit.is_done():
+        if not origin.exists() or read_json(origin) != mark:
+            raise _other_experts(run)
+        return
+    stage.unit.clear()
+    write_json(origin, mark)
+    stage.store(one.tensors())
+
+
+def _other_experts(run: Path) -> UsageError:
+    return UsageError(f"{run}: assembled from other experts; choose another --out")
+
+
+USUAL: dict[str, Any] = {
+    "routers": {"a": {"use": "a-network", "train_on": "experts"}},
+    "sample": {
+        "selector": "cached",
+        "integrator": "2m",
+        "methods": {"cached": {}, "mixture": {"selector": "mixture"}},
+    },
+    "evaluate": {"metrics": ["sliced-w2"]},
+    "launcher": "local",
+}
+"""The parts of a recipe that experts do not bring along."""
+
+
+def assemble(
+    folders: Sequence[Path], out: Path, *, recipe: Path | None, overrides: Sequence[str], progress: Progress
+) -> Recipe:
+    """Makes a run folder of experts that were handed over; what is made already stays.
+
+    Args:
+        folders: written by ``mixvel train``, one for each expert.
+        out: the run folder, made if absent.
+        recipe: says everything but data, partition, schedule and expert; the usual if None.
+        overrides: of the recipe.
+        progress: told what was assembled.
+
+    Returns:
+        The recipe of the run, which lies in it.
+
+    Raises:
+        UsageError: ``out`` holds something else; nothing is changed.
+        DataError, ArtifactError: a folder holds no expert, is damaged, or does not fit the others; names it.
+        RecipeError: the recipe does not fit the experts, or needs the data.
+    """
+    if not folders:
+        raise UsageError("no expert is named; name the folders that `mixvel train` wrote")
+    handed = in_order([read_handed(folder) for folder in folders])
+    made = _recipe(handed, out, recipe, overrides)
+    for one in handed:
+        check_loads(one, made)
+    unit = partition_unit(made, out)
+    rehearse_away(made, away_shards(handed, unit.folder))
+    with locked(out):
+        check_folder(made, out, fresh=False)
+        begin(made, out)
+        shards = place_shards(handed, unit)
+        for one, stage in zip(handed, model_stages(made, out, shards).apart, strict=True):
+            place_expert(one, stage, out)
+    for one, part in zip(handed, shards.parts, strict=True):
+        progress.line(f"expert {one.index}: {one.folder}  {one.count} items  fraction {part.fraction:.4f}")
+    return made
+
+
+def _recipe(handed: Sequence[HandedExpert], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
+    """The recipe of the run, without data. Schedule and expert are the owners'; a recipe that has them must agree."""
+    first = handed[0]
+    theirs = {"schedule": first.schedule, "expert": first.expert}
+    tree = Tree(value={"name": _name(out), **USUAL}, places={(): Place(source="assemble")})
+    if path is not None:
+        tree = read_recipe(path)
+    if isinstance(tree.value, dict):
+        value = {**theirs, **tree.value, "data": None, "partition": None}
+        tree = evolve(tree, value=value)
+    made = resolve(tree, overrides, load_registry())
+    check_apart(made.expert, "experts that were trained apart have a network each")
+    changed = diff(without_training(first.expert), without_training(plain(made.expert)))
+    changed += diff(first.schedule, plain(made.schedule))
+    if changed:
+        raise RecipeError(
+            f"the recipe is of other experts than {first.folder} ({'; '.join(changed)}); leave out "
+            "`schedule` and `expert` to take theirs"
+        )
+    return made
+
+
+def _name(out: Path) -> str:
+    """The folder's, as far as a recipe's name may be like that."""
+    return re.sub(r"[^a-zA-Z0-9.+_-]", "-", out.absolute().name).lstrip(".+_-")[:80] or "assembled"

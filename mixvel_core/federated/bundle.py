@@ -1,0 +1,205 @@
+"""An expert as its owner hands it over: a folder with all that is shared of a shard, and nothing else of it.
+
+``config.json`` says what it is; ``model.safetensors`` holds the weights, and the same text under its seal, so that
+neither can be exchanged alone; ``moments.safetensors`` is there if mean and variance are shared; ``done.json`` knows
+every file by its checksum.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.untrusted import check_fits_memory
+from mixvel_core.errors import ArtifactError, DataError, UsageError
+from mixvel_core.pipeline.experts import MOMENTS, StoredExpert
+from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items
+from mixvel_core.recipe.dump import plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Share: TypeAlias = Literal["count", "moments"]
+"""What is told of a shard: the number of its items alone, or their mean and variance too."""
+
+Values: TypeAlias = Literal["-1..1", "any"]
+"""The range of the items: images and whatever else is scaled to [-1, 1], or free numbers."""
+
+FORMAT = 1
+CONFIG, MODEL = "config.json", "model.safetensors"
+FILES = (CONFIG, MODEL, MOMENTS, "done.json")
+_BLOCK = 4096
+_MOST, _MOST_SIDES = 1 << 40, 8
+"""Of items, and of values of one: more than anyone has."""
+
+
+@frozen(kw_only=True)
+class HandedExpert:
+    """What a folder says of its expert. ``index``: k in the owner's own counting. ``count``: items it was trained on.
+    ``expert``, ``schedule``: as a recipe writes them, with every option."""
+
+    folder: Path
+    index: int
+    count: int
+    shape: tuple[int, ...]
+    values: Values
+    share: Share
+    expert: Mapping[str, Any]
+    schedule: Mapping[str, Any]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the expert's family loads it from. Raises ArtifactError where the file is not the one handed over."""
+        from mixvel_core.artifacts.tensors import read_sealed
+
+        tensors, metadata = read_sealed(self.folder / MODEL)
+        if metadata.get("about") != read_json(self.folder / CONFIG):
+            raise ArtifactError(
+                f"{self.folder}: {CONFIG} and {MODEL} are not of one expert; ask its owner for it again"
+            )
+        return tensors
+
+
+def check_share(share: Share, family: ExpertFamily, name: str) -> None:
+    """Raises UsageError or RecipeError where experts of the family called ``name`` cannot keep their moments."""
+    if share == "moments":
+        return
+    if not isinstance(family, DiscreetFamily):
+        raise UsageError(f"--share count: experts {name} cannot do without the moments of their shard; share them")
+    family.without_moments({})
+
+
+def hand_over(stored: StoredExpert, items: Items, share: Share, folder: Path) -> None:
+    """Writes the folder of a trained expert.
+
+    Args:
+        stored: the expert.
+        items: it was trained on, (count, *data); nothing of them is written.
+        share: what is told of them.
+        folder: where it goes; holds no other files.
+
+    Raises:
+        DataError: the expert is made of the items themselves.
+        UsageError, RecipeError: it cannot do without what is not shared.
+    """
+    from mixvel_core.artifacts.tensors import read_sealed, write_sealed
+
+    tensors, _ = read_sealed(stored.folder / MODEL)
+    config, family = stored.config, stored.family.build()
+    _refuse_items(tensors, config.count, config.shape, stored.family.name)
+    check_share(share, family, stored.family.name)
+    if share == "count" and isinstance(family, DiscreetFamily):
+        tensors = dict(family.without_moments(tensors))
+    about = {
+        "format": FORMAT,
+        "index": config.index,
+        "count": config.count,
+        "shape": list(config.shape),
+        "values": values_of(items),
+        "share": share,
+        "expert": plain(stored.family),
+        "schedule": plain(stored.schedule),
+    }
+    unit = Unit(folder=folder, key=key_of(**about))
+    unit.clear()
+    files = [MODEL, CONFIG]
+    write_sealed(folder / MODEL, tensors, {"expert": stored.family.name, "about": about})
+    moments = stored.moments() if share == "moments" else None
+    if moments is not None:
+        shared = {"mean": moments.mean, "variance": moments.variance}
+        write_sealed(folder / MOMENTS, shared, {"expert": stored.family.name})
+        files.append(MOMENTS)
+    write_json(folder / CONFIG, about)
+    unit.close(files)
+
+
+def read_handed(folder: Path) -> HandedExpert:
+    """The expert in ``folder``, every file of which is as it was handed over.
+
+    Raises:
+        DataError: there is no expert.
+        ArtifactError: there is something else, or it is damaged; names the folder.
+    """
+    for name in FILES:
+        if (folder / name).is_symlink():
+            raise ArtifactError(f"{folder / name}: a link; an expert is handed over with its files in its folder")
+    if not (folder / CONFIG).is_file():
+        raise DataError(
+            f"{folder}: no expert here ({CONFIG} is missing); `mixvel train RECIPE --expert K --out {folder}` makes one"
+        )
+    about = read_json(folder / CONFIG)
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise ArtifactError(f"{folder}: not written by `mixvel train`; name the folder that it wrote")
+    if about["format"] > FORMAT:
+        raise ArtifactError(f"{folder}: written by a newer mixvel (format {about['format']}); install that one")
+    for name in FILES:
+        if (folder / name).exists():
+            check_fits_memory(folder / name)
+    if not Unit(folder=folder, key=key_of(**about)).is_done():
+        raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
+    try:
+        shape = tuple(_whole(side, 1) for side in about["shape"])
+        if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
+            raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
+        return HandedExpert(
+            folder=folder,
+            index=_whole(about["index"], 0),
+            count=_whole(about["count"], 1),
+            shape=shape,
+            values=_one_of(about["values"], get_args(Values)),
+            share=_one_of(about["share"], get_args(Share)),
+            expert=dict(about["expert"]),
+            schedule=dict(about["schedule"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None
+
+
+def _whole(value: Any, least: int) -> int:
+    if type(value) is not int or not least <= value <= _MOST:
+        raise ValueError(f"{value!s:.40} is no whole number from {least} to {_MOST}")
+    return value
+
+
+def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
+    if value not in known:
+        raise ValueError(f"{value!s:.40} is none of {', '.join(known)}")
+    return value
+
+
+def is_handed(folder: Path, index: int, share: Share, stored: StoredExpert) -> bool:
+    """Whether ``folder`` holds this expert, handed over in this way, and is whole."""
+    try:
+        found = read_handed(folder)
+    except (DataError, ArtifactError):
+        return False
+    same = (found.index, found.share, found.expert, found.schedule) == (
+        index,
+        share,
+        plain(stored.family),
+        plain(stored.schedule),
+    )
+    return same
+
+
+def values_of(items: Items) -> Values:
+    """Whether all items lie in [-1, 1]; bytes do by definition."""
+    if items.dtype == np.uint8:
+        return "-1..1"
+    blocks = (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
+    return "-1..1" if all(bool((np.abs(block) <= 1.0).all()) for block in blocks) else "any"
+
+
+def _refuse_items(tensors: Mapping[str, Tensor], count: int, shape: tuple[int, ...], name: str) -> None:
+    size = count * int(np.prod(shape))
+    for tensor, value in tensors.items():
+        if count > 1 and value.ndim > 1 and value.shape[0] == count and value.numel() == size:
+            raise DataError(
+                f"experts {name} are made of the items themselves (tensor {tensor!r}); hand over one that is trained"
+            )

@@ -1,0 +1,135 @@
+"""A silo: one owner trains one expert on all of its own data, and hands over the expert alone.
+
+Nothing is known of other silos: no other data, no fractions, no number of experts. The weights are those that the same
+shard would give in a run of all shards with the same seed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import evolve
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, remove_unfinished, write_json
+from mixvel_core.artifacts.lock import locked
+from mixvel_core.errors import DataError, UsageError
+from mixvel_core.federated.bundle import FILES, Share, check_share, hand_over, is_handed
+from mixvel_core.pipeline.experts import ExpertStage
+from mixvel_core.pipeline.jobs import make
+from mixvel_core.pipeline.partition import partition, stored_shards
+from mixvel_core.pipeline.shards import StoredShard
+from mixvel_core.pipeline.shared_experts import check_apart
+from mixvel_core.pipeline.split import uncut
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.dump import diff, plain
+from mixvel_core.recipe.model import Recipe
+
+_ABOUT = "expert.json"
+
+
+def training_folder(out: Path) -> Path:
+    """Where the data, the checkpoints and the losses of an expert are kept: beside what is handed over, not in it."""
+    return out.with_name(f"{out.name}.training")
+
+
+def train_expert(
+    recipe: Recipe, index: int, out: Path, *, share: Share = "moments", fresh: bool = False, progress: Progress
+) -> None:
+    """Trains expert ``index`` on all items of the recipe's data; goes on where it stopped, or does nothing.
+
+    Args:
+        recipe: its data are one owner's own. The partition is not made, and routers and sampling do not matter.
+        index: k in 0..K-1, which names the job and so decides its random numbers.
+        out: the folder that is handed over; beside it ``OUT.training`` stays with the owner.
+        share: what is told of the data: the count of items, or their mean and variance too.
+        fresh: throw away what is there.
+        progress: shows where it is.
+
+    Raises:
+        UsageError: the folders belong to something else; nothing is changed.
+        RecipeError, DataError: data are missing, or the expert cannot be trained on them, or handed over.
+        MixvelError: another process is at work there.
+    """
+    check_apart(recipe.expert, "one network for all shards needs all data in one place, and a silo has its own alone")
+    work = training_folder(out)
+    with locked(work):
+        _check_folders(recipe, index, out, work, fresh)
+        check_share(share, recipe.expert.build(), recipe.expert.name)
+        shards = Unit(
+            folder=work / "shards",
+            key=key_of(data=plain(recipe.data), partition=None, seed=recipe.seed),
+        )
+        stage = _stage(recipe, index, _own_shard(recipe, index, shards, work, fresh, progress), shards, work)
+        make(stage.pending(), recipe.launcher, progress)
+        [stored] = stage.artifact.parts
+        if is_handed(out, index, share, stored):
+            progress.line(f"{stage.name}: already handed over")
+            return
+        hand_over(stored, stage.shard.items, share, out)
+        told = "count, mean and variance of its items" if (out / FILES[2]).exists() else "count of its items"
+        progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {told}")
+
+
+def _own_shard(recipe: Recipe, index: int, unit: Unit, work: Path, fresh: bool, progress: Progress) -> StoredShard:
+    """All items of the data as shard ``index``. Nothing is written before the expert is known to fit them."""
+    stored = None if fresh else stored_shards(unit)
+    if stored is None:
+        if recipe.data is None:
+            raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
+        split = uncut(recipe.data, progress)
+        schedule = recipe.schedule.build()
+        family = recipe.expert.build()
+        [part] = split.parts
+        if family.task(part, schedule) is None:
+            family.tensors(part, None)
+        _begin(recipe, index, work, fresh)
+        stored = partition(split, unit, progress)
+    [only] = stored.parts
+    return evolve(only, index=index)
+
+
+def _stage(recipe: Recipe, index: int, shard: StoredShard, shards: Unit, work: Path) -> ExpertStage:
+    return ExpertStage(
+        shard=shard,
+        shards_key=shards.digest(),
+        family=recipe.expert,
+        schedule=recipe.schedule,
+        seed=recipe.seed,
+        # Absolute: a launcher's workers may run in another folder.
+        folder=(work / "expert").absolute(),
+        tensorboard=(work / "tensorboard").absolute(),
+    )
+
+
+def _about(recipe: Recipe, index: int) -> dict[str, object]:
+    """Everything that the weights depend on."""
+    return {
+        "expert": plain(recipe.expert),
+        "data": plain(recipe.data),
+        "schedule": plain(recipe.schedule),
+        "seed": recipe.seed,
+        "index": index,
+    }
+
+
+def _check_folders(recipe: Recipe, index: int, out: Path, work: Path, fresh: bool) -> None:
+    strangers = sorted(p.name for p in out.iterdir() if p.name not in FILES) if out.is_dir() else []
+    if strangers or (out.exists() and not (work / _ABOUT).exists()):
+        what = f"holds {strangers[0]}" if strangers else f"was not made here ({work} is missing)"
+        raise UsageError(f"{out}: {what}; choose another --out")
+    if not (work / _ABOUT).exists():
+        others = sorted(p.name for p in work.iterdir() if p.name != ".lock")
+        if others:
+            raise UsageError(f"{work}: holds files of something else ({others[0]}, ...); choose another --out")
+    elif not fresh and (changed := diff(read_json(work / _ABOUT), _about(recipe, index))):
+        lines = "; ".join(changed[:8])
+        raise UsageError(f"{out}: made in another way ({lines}); --fresh starts over, another --out keeps both")
+
+
+def _begin(recipe: Recipe, index: int, work: Path, fresh: bool) -> None:
+    remove_unfinished(work)
+    if fresh:
+        for name in ("expert", "shards", "tensorboard"):
+            Unit(folder=work / name, key="").clear()
+    write_json(work / _ABOUT, _about(recipe, index))

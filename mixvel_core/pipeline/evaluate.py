@@ -1,0 +1,223 @@
+"""Stage `evaluate`: samples -> scores, beside what real data and pure noise would score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import asdict, frozen
+
+from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.data.items import Chosen, Floats
+from mixvel_core.errors import DataError
+from mixvel_core.pipeline.parts import mapper_of
+from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.shards import Shards, WholeShard, are_here
+from mixvel_core.plugin.definition import LauncherUse
+from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Scorer, Shard
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import EvaluateOptions
+
+if TYPE_CHECKING:
+    import torch
+
+
+def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None:
+    """The items of ``evaluate.data`` if it is there, else those of all shards; None where these are with their owners.
+
+    Raises DataError where the items are of another shape than the shards'.
+    """
+    if options.data is None:
+        return WholeShard(parts=tuple(parts)).items if are_here(parts) else None
+    items = options.data.build().load().items
+    shape = tuple(int(side) for side in items.shape[1:])
+    if shape != parts[0].shape:
+        raise DataError(f"evaluate.data: items of shape {shape} cannot be compared with samples of {parts[0].shape}")
+    return items
+
+
+@frozen(kw_only=True)
+class Scores:
+    """The artifact: ``rows`` of {method, steps, seed, evaluations, metric, value, larger_is_better,
+    conditions}; ``floors``: real against real, and ``noise``: pure noise against real, in the same conditions.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    floors: tuple[dict[str, Any], ...]
+    noise: tuple[dict[str, Any], ...]
+
+
+def evaluate(
+    samples: Sequence[StoredSamples],
+    shards: Shards,
+    options: EvaluateOptions,
+    folder: Path,
+    progress: Progress,
+    *,
+    smoke: bool = False,
+    launcher: LauncherUse | None = None,
+) -> Scores:
+    """Scores every set of samples against the same real items.
+
+    As many real items as there are samples are held out, at random, and compared with the reference like them: that
+    is the floor below which no sampler can be told from the data. The reference is as many others, or all others.
+
+    Args:
+        samples: of the sample stage.
+        shards: the real items, unless the options name others. Without either there are no scores.
+        options: the metrics.
+        folder: of the run; ``scores.json`` and its record go there.
+        progress: a bar over sets of samples.
+        smoke: every score states that it was measured at toy size, so that it is never compared with another.
+        launcher: whose workers score, each one set by one metric at a time; this process if None.
+    """
+    unit = Unit(
+        folder=folder,
+        key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke),
+        name="scored",
+    )
+    path = folder / "scores.json"
+    if not unit.is_done():
+        tell_damage([unit.damage()], progress)
+        stated = {"smoke": "toy size"} if smoke else {}
+        write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
+        unit.close([path.name])
+    found = read_json(path)
+    return Scores(rows=tuple(found["rows"]), floors=tuple(found["floors"]), noise=tuple(found["noise"]))
+
+
+def _scores(
+    samples: Sequence[StoredSamples],
+    shards: Shards,
+    options: EvaluateOptions,
+    folder: Path,
+    progress: Progress,
+    stated: Mapping[str, str],
+    launcher: LauncherUse | None,
+) -> Scores:
+    if options.data is None and not shards.are_here:
+        progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
+        return Scores(rows=(), floors=(), noise=())
+    errand = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
+    sets = (FLOOR, NOISE, *range(len(samples)))
+    if launcher is None:
+        found = _in_turn(errand, sets, progress)
+    else:
+        found = _spread(errand, sets, mapper_of(launcher), progress)
+    plain_scores = [[_plain(score, stated) for scores in by_metric for score in scores] for by_metric in found]
+    floors, noise, *others = plain_scores
+    rows = [{**_about(one), **score} for one, scores in zip(samples, others, strict=True) for score in scores]
+    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
+
+
+def _about(one: StoredSamples) -> dict[str, Any]:
+    return {
+        "method": one.draw.method,
+        "steps": one.draw.steps,
+        "seed": one.draw.seed,
+        "evaluations": float(one.array("evaluations").mean()),
+    }
+
+
+def _in_turn(errand: _Scoring, sets: Sequence[int], progress: Progress) -> list[list[Sequence[Score]]]:
+    """The scores of each set by each metric."""
+    score, found = errand.begin(None), []
+    with progress.task("evaluate", len(sets), "sets") as bar:
+        for done, one in enumerate(sets, start=1):
+            found.append([score((one, metric), _nobody) for metric in range(len(errand.options.metrics))])
+            bar.update(done)
+    return found
+
+
+def _spread(errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress) -> list[list[Sequence[Score]]]:
+    """The same by the workers of a launcher. A metric at a time: who has read the reference for it goes on with it."""
+    metrics = len(errand.options.metrics)
+    parts = [(one, metric) for metric in range(metrics) for one in sets]
+    found: dict[tuple[int, int], Sequence[Score]] = {}
+    with (
+        progress.task("evaluate", len(sets), "sets") as bar,
+        closing(mapper.map(errand, parts, _nobody)) as results,
+    ):
+        for index, scores in results:
+            found[parts[index]] = scores
+            bar.update(len(found) // metrics)
+    return [[found[one, metric] for metric in range(metrics)] for one in sets]
+
+
+def _nobody(*moved: int) -> None:
+    """A score is told of when it is there."""
+
+
+FLOOR, NOISE = -2, -1
+"""Sets besides samples 0, 1, ...: real items that were held out, and pure noise."""
+
+
+@frozen(kw_only=True)
+class _Scoring:
+    """Sets by metrics; a part is the index of a set and that of a metric."""
+
+    samples: tuple[StoredSamples, ...]
+    shards: Shards
+    options: EvaluateOptions
+    folder: Path
+    name: str = "evaluate"
+
+    def begin(self, device: torch.device | None) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
+        """Metrics choose their own device. Each reads the reference once: its features may take longer than all
+        samples'."""
+        real = self._real()
+        count = min(len(self.samples[0].array("x")), len(real) // 2)
+        rng = np.random.default_rng(self.options.seed)
+        order = rng.permutation(len(real))
+        last = 2 * count if self.options.reference == "same" else len(real)
+        held_out = Floats(source=Chosen(source=real, rows=order[:count]))
+        reference = Floats(source=Chosen(source=real, rows=order[count:last]))
+        noise = rng.standard_normal(held_out.shape, np.float32)
+        scorers: dict[int, Scorer] = {}
+
+        def score(part: tuple[int, int], tell: Callable[[int], None]) -> Sequence[Score]:
+            one, metric = part
+            if metric not in scorers:
+                scorers[metric] = _scorer(self.options.metrics[metric].build(), reference)
+            apart: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
+            items = apart[one] if one in apart else self.samples[one].array("x")[:count]
+            return tuple(scorers[metric].scores(items))
+
+        return score
+
+    def _real(self) -> Items:
+        real = real_items(self.options, self.shards.parts)
+        if real is None or len(real) < 2:
+            found = 0 if real is None else len(real)
+            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
+        return real
+
+
+@frozen(kw_only=True)
+class _OneByOne:
+    """A metric that reads the reference anew for each set of samples."""
+
+    metric: Metric
+    reference: Items
+
+    def scores(self, samples: Items) -> Sequence[Score]:
+        return (self.metric.score(samples, self.reference),)
+
+
+def _scorer(metric: Metric, reference: Items) -> Scorer:
+    if isinstance(metric, ReferenceMetric):
+        return metric.against(reference)
+    return _OneByOne(metric=metric, reference=reference)
+
+
+def _plain(score: Score, stated: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "metric": score.name,
+        "value": score.value,
+        "larger_is_better": score.larger_is_better,
+        "conditions": {**score.conditions, **stated},
+    }

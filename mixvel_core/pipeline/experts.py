@@ -1,0 +1,182 @@
+"""Stage `experts` (and `monolith`): every shard -> an expert, trained on that shard and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import asdict, frozen
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.pipeline.jobs import Pending
+from mixvel_core.pipeline.shards import AwayShard
+from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
+from mixvel_core.protocols import Expert, ExpertConfig, Job, Moments, Shard
+from mixvel_core.recipe.dump import plain
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+MOMENTS = "moments.safetensors"
+LOSSES = "losses.csv"
+"""What a training leaves in its folder for the report to show (see ``training.losses``)."""
+
+
+@frozen(kw_only=True)
+class StoredExpert:
+    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments."""
+
+    folder: Path
+    family: ExpertUse
+    schedule: ScheduleUse
+
+    @property
+    def config(self) -> ExpertConfig:
+        """What the folder says of itself."""
+        found = read_json(self.folder / "config.json")
+        try:
+            return ExpertConfig(
+                index=found["index"],
+                count=found["count"],
+                fraction=found["fraction"],
+                shape=tuple(found["shape"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{self.folder / 'config.json'}: not an expert's ({error})") from None
+
+    def load(self, device: torch.device | str = "cpu") -> Expert:
+        """The expert, on ``device``."""
+        from mixvel_core.artifacts.tensors import read_sealed
+
+        tensors, _ = read_sealed(self.folder / "model.safetensors")
+        moved = {name: value.to(device) for name, value in tensors.items()}
+        return self.family.build().load(self.config, moved, self.schedule.build())
+
+    def moments(self, device: torch.device | str = "cpu") -> Moments | None:
+        """What is shared of the shard, without the weights; None if nothing is."""
+        from mixvel_core.artifacts.tensors import read_sealed
+
+        path = self.folder / MOMENTS
+        if not path.exists():
+            return None
+        tensors, _ = read_sealed(path)
+        return Moments(mean=tensors["mean"].to(device), variance=tensors["variance"].to(device))
+
+
+@frozen(kw_only=True)
+class Experts:
+    """The artifact of the stage: the experts of all shards, or the monolith alone, and their digests."""
+
+    keys: tuple[str, ...]
+    parts: tuple[StoredExpert, ...]
+
+
+class MadeExpert(Protocol):
+    """One expert of a run, made or to be made, whether it has a network of its own or a share in one.
+
+    ``shard``: its own. ``name``: expert-K. ``unit``: what it is made as, maybe together with others. ``artifact``: the
+    expert, once it is made.
+    """
+
+    @property
+    def shard(self) -> Shard: ...
+    @property
+    def schedule(self) -> ScheduleUse: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> Unit: ...
+    @property
+    def artifact(self) -> Experts: ...
+
+
+@frozen(kw_only=True)
+class ExpertStage:
+    """How the expert of ``shard`` is made, from that shard and nothing else.
+
+    ``shards_key``: of the partition that made it. ``seed``: the recipe's root seed; the job's key is grown from it and
+    the job's name. ``folder``: where the expert goes. ``tensorboard``: parent of the event folders.
+    """
+
+    shard: Shard
+    shards_key: str
+    family: ExpertUse
+    schedule: ScheduleUse
+    seed: int
+    folder: Path
+    tensorboard: Path
+
+    @property
+    def name(self) -> str:
+        """What its job is called: expert-K, or monolith for the whole data set."""
+        return "monolith" if self.shard.index < 0 else f"expert-{self.shard.index}"
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of the expert."""
+        key = key_of(
+            shards=self.shards_key,
+            index=self.shard.index,
+            expert=plain(self.family),
+            schedule=plain(self.schedule),
+            seed=self.seed,
+        )
+        return Unit(folder=self.folder, key=key)
+
+    @property
+    def artifact(self) -> Experts:
+        """The expert, once it is made."""
+        stored = StoredExpert(folder=self.folder, family=self.family, schedule=self.schedule)
+        return Experts(keys=(self.unit.digest(),), parts=(stored,))
+
+    def pending(self) -> list[Pending]:
+        """The expert, if it is not there yet. Raises DataError where its shard is not here to train it on."""
+        if self.unit.is_done():
+            return []
+        if isinstance(self.shard, AwayShard):
+            raise DataError(
+                f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
+                "`mixvel assemble` makes a whole run in another --out"
+            )
+        damaged = self.unit.damage()
+        self.unit.begin()
+        from mixvel_core.randomness import key
+
+        family = self.family.build()
+        task = family.task(self.shard, self.schedule.build())
+        jobs = {}
+        if task is not None:
+            jobs[""] = Job(
+                name=self.name,
+                task=task,
+                seed=key(self.seed, self.name),
+                folder=self.folder,
+                tensorboard=self.tensorboard / self.name,
+            )
+
+        def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
+            self.store(family.tensors(self.shard, trained.get("")), [LOSSES] if jobs else [])
+
+        return [Pending(name=self.name, jobs=jobs, finish=finish, damaged=damaged)]
+
+    def store(self, tensors: Mapping[str, Tensor], beside: Sequence[str] = ()) -> None:
+        """Writes the expert's folder: what ``load`` of its family needs, by name. ``beside``: files that are there."""
+        from mixvel_core.artifacts.tensors import write_sealed
+
+        shard = self.shard
+        config = ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
+        write_sealed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
+        files = ["model.safetensors", "config.json", *beside]
+        moments = self.family.build().load(config, tensors, self.schedule.build()).moments
+        if moments is not None:
+            # A file of its own: selectors need it of every expert, also of those that are never loaded.
+            shared = {"mean": moments.mean, "variance": moments.variance}
+            write_sealed(self.folder / MOMENTS, shared, {"expert": self.family.name})
+            files.append(MOMENTS)
+        about = {**asdict(config), "expert": plain(self.family), "schedule": plain(self.schedule)}
+        write_json(self.folder / "config.json", about)
+        self.unit.close(files)

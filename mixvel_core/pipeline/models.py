@@ -1,0 +1,153 @@
+"""The models of a run: where experts, monolith and routers go, and what they are once they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from mixvel_core.pipeline.experts import Experts, ExpertStage, MadeExpert
+from mixvel_core.pipeline.jobs import Pending
+from mixvel_core.pipeline.router_data import DrawnStage, drawn_folder, drawn_options
+from mixvel_core.pipeline.routers import RouterStage
+from mixvel_core.pipeline.sample import Models
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.shared_experts import FOLDER, SharedStage
+from mixvel_core.plugin.definition import RouterUse
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.training.options import is_shared
+
+
+@frozen(kw_only=True)
+class ModelStages:
+    """One stage for each expert, for the monolith if there is one, and for each router by name.
+
+    ``apart``: of experts that have a network each. ``shared``: of those that have one together; None where there are
+    the others.
+    """
+
+    recipe: Recipe
+    apart: tuple[ExpertStage, ...]
+    shared: SharedStage | None
+    monolith: ExpertStage | None
+    routers: Mapping[str, RouterStage]
+
+    @property
+    def experts(self) -> tuple[MadeExpert, ...]:
+        """The experts of all shards."""
+        return self.apart if self.shared is None else self.shared.members
+
+    def pending_experts(self, only: int | None = None) -> list[Pending]:
+        """The experts that are not there yet, or ``only`` one of those that have a network each."""
+        if self.shared is not None:
+            return self.shared.pending()
+        wanted = self.apart if only is None else [self.apart[only]]
+        return [model for stage in wanted for model in stage.pending()]
+
+    @property
+    def models(self) -> Models:
+        """What can be sampled from, once all is made."""
+        parts = [stage.artifact for stage in self.experts]
+        return Models(
+            schedule=self.recipe.schedule,
+            experts=Experts(
+                keys=tuple(key for part in parts for key in part.keys),
+                parts=tuple(expert for part in parts for expert in part.parts),
+            ),
+            monolith=self.monolith.artifact if self.monolith else None,
+            routers={name: stage.artifact for name, stage in self.routers.items()},
+        )
+
+    def missing(self) -> str | None:
+        """The first model that is not made yet, in words; None if all are there."""
+        if self.shared is not None and not self.shared.unit.is_done():
+            return "the experts' network"
+        for k, expert in enumerate(self.apart):
+            if not expert.unit.is_done():
+                return f"expert {k}"
+        if self.monolith is not None and not self.monolith.unit.is_done():
+            return "the monolith"
+        return next((f"router {name}" for name, stage in self.routers.items() if not stage.is_done()), None)
+
+    def damage(self) -> Path | None:
+        """The first file of a model that is not as it was made; None where there is none."""
+        made = [*((self.shared,) if self.shared else self.apart), *((self.monolith,) if self.monolith else ())]
+        units = [stage.unit for stage in made]
+        if all(unit.is_done() for unit in units):
+            # What a router is made from may be samples of the experts.
+            drawn = [stage.drawn.damage() for stage in self.routers.values() if stage.drawn is not None]
+            if found := next(filter(None, drawn), None):
+                return found
+            units = [stage.unit for stage in self.routers.values()]
+        return next(filter(None, (unit.damage() for unit in units)), None)
+
+
+def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
+    """The stages that make the models of ``recipe`` from ``shards`` in the run folder ``folder``."""
+    # Absolute: a launcher's workers may run in another folder.
+    events = (folder / "tensorboard").absolute()
+    apart: tuple[ExpertStage, ...] = ()
+    shared = None
+    if is_shared(recipe.expert.options):
+        shared = SharedStage(
+            shards=shards.parts,
+            shards_key=shards.key,
+            family=recipe.expert,
+            schedule=recipe.schedule,
+            seed=recipe.seed,
+            folder=(folder / "experts" / FOLDER).absolute(),
+            tensorboard=events,
+        )
+    else:
+        apart = tuple(
+            ExpertStage(
+                shard=part,
+                shards_key=shards.key,
+                family=recipe.expert,
+                schedule=recipe.schedule,
+                seed=recipe.seed,
+                folder=(folder / "experts" / str(part.index)).absolute(),
+                tensorboard=events,
+            )
+            for part in shards.parts
+        )
+    experts: tuple[MadeExpert, ...] = apart if shared is None else shared.members
+    monolith = None
+    if recipe.monolith is not None:
+        monolith = ExpertStage(
+            shard=shards.whole,
+            shards_key=shards.key,
+            family=recipe.monolith,
+            schedule=recipe.schedule,
+            seed=recipe.seed,
+            folder=(folder / "monolith").absolute(),
+            tensorboard=events,
+        )
+    routers = {
+        name: RouterStage(
+            shards=shards,
+            name=name,
+            family=family,
+            schedule=recipe.schedule,
+            seed=recipe.seed,
+            folder=(folder / "routers" / name).absolute(),
+            tensorboard=events,
+            drawn=_drawn(recipe, family, experts, folder),
+        )
+        for name, family in recipe.routers.items()
+    }
+    return ModelStages(recipe=recipe, apart=apart, shared=shared, monolith=monolith, routers=routers)
+
+
+def _drawn(recipe: Recipe, router: RouterUse, experts: tuple[MadeExpert, ...], folder: Path) -> DrawnStage | None:
+    options = drawn_options(router)
+    if options is None:
+        return None
+    return DrawnStage(
+        experts=experts,
+        options=options,
+        seed=recipe.seed,
+        folder=drawn_folder(folder, options).absolute(),
+        sample=recipe.sample,
+    )

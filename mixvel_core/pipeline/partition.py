@@ -1,0 +1,104 @@
+"""Stage `partition`: data -> shards, each in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import write_arrays, write_json
+from mixvel_core.data.items import spans
+from mixvel_core.pipeline.shards import LAW, Shards, Store, Writer, open_shards, store_of
+from mixvel_core.pipeline.split import Part, Split
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import Recipe
+
+
+def partition_unit(recipe: Recipe, folder: Path) -> Unit:
+    """The unit of this stage in the run folder ``folder``."""
+    key = key_of(data=plain(recipe.data), partition=plain(recipe.partition), seed=recipe.seed)
+    return Unit(folder=folder / "shards", key=key)
+
+
+def stored_shards(unit: Unit) -> Shards | None:
+    """The shards, if they are written and whole. Reads the files to make sure."""
+    return open_shards(unit.folder, unit.digest()) if unit.is_done() else None
+
+
+def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
+    """Writes the shards of a data set.
+
+    Args:
+        split: the data and their shards.
+        unit: of this stage.
+        progress: a bar over items that are many blocks; told how many went into how many shards.
+    """
+    unit.clear()
+    stores = {part.index: store_of(part, unit) for part in split.parts}
+    _write_items(split, stores, progress)
+    files = [file for part in split.parts for file in (*stores[part.index].files, *_write_facts(part, unit.folder))]
+    about = {
+        "shards": len(split.parts),
+        "count": len(split.data.items),
+        "shape": list(split.parts[0].shape),
+        "provenance": dict(split.data.provenance),
+        "label_names": list(split.data.label_names),
+    }
+    write_json(unit.folder / "data.json", about)
+    unit.close([*files, "data.json"])
+    progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards")
+    return open_shards(unit.folder, unit.digest())
+
+
+def _write_items(split: Split, stores: Mapping[int, Store], progress: Progress) -> None:
+    """The items of all shards, in one pass over the data: a block of them is all that is ever in memory."""
+    items, shard_of = split.data.items, split.shard_of
+    blocks = list(spans(items))
+    bar = progress.task("partition", len(items), "items") if len(blocks) > 1 else nullcontext()
+    with ExitStack() as open_files, bar as shown:
+        writers = {k: open_files.enter_context(store.writer()) for k, store in stores.items()}
+        for first, last in blocks:
+            _distribute(items[first:last], shard_of[first:last], writers)
+            if shown is not None:
+                shown.update(last)
+
+
+def _distribute(block: np.ndarray, shard_of: np.ndarray, writers: Mapping[int, Writer]) -> None:
+    for k in np.unique(shard_of).tolist():
+        writers[k].write(block[shard_of == k])
+
+
+def _write_facts(part: Part, folder: Path) -> list[str]:
+    """What is known of one shard; the files of it, by name below ``folder``."""
+    place = folder / str(part.index)
+    facts = {
+        "count": part.count,
+        "fraction": part.fraction,
+        "shape": list(part.shape),
+        "name": part.name,
+        "labels": _histogram(part.labels),
+        "attributes": _flags(part),
+    }
+    write_json(place / "shard.json", facts)
+    files = [f"{part.index}/shard.json"]
+    if part.law is not None:
+        write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW})
+        files.append(f"{part.index}/law.npz")
+    return files
+
+
+def _histogram(labels: np.ndarray | None) -> dict[str, int]:
+    if labels is None:
+        return {}
+    values, counts = np.unique(labels, return_counts=True)
+    return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def _flags(part: Part) -> dict[str, int]:
+    """How many items have each attribute that one has or has not."""
+    columns = {name: np.asarray(values) for name, values in part.data.attributes.items()}
+    return {name: int(values[part.rows].sum()) for name, values in columns.items() if values.dtype == bool}

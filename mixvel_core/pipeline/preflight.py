@@ -1,0 +1,129 @@
+"""The rehearsal: whether a recipe and its data fit together, asked before anything is written or trained.
+
+A metric that cannot read the items would otherwise say so when all the training is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from attrs import field, frozen
+
+from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
+from mixvel_core.field.conversions import to_float
+from mixvel_core.pipeline.evaluate import real_items
+from mixvel_core.pipeline.router_data import drawn_options
+from mixvel_core.pipeline.shards import WholeShard
+from mixvel_core.pipeline.shared_experts import shared_family
+from mixvel_core.pipeline.split import Split, split
+from mixvel_core.plugin.definition import MetricUse
+from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.training.options import is_shared
+
+_FEW = 8
+"""Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
+
+_SILENT = Silent()
+
+
+def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
+    """The data of a recipe in shards, once every plugin that will meet them has said that it can.
+
+    Raises:
+        DataError: no data, or no partition of them, or weights that are not there.
+        RecipeError: plugins cannot work with these data; a line for each problem.
+    """
+    if recipe.data is None or recipe.partition is None:
+        raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
+    made = split(recipe.data, recipe.partition, recipe.seed, progress)
+    schedule = recipe.schedule.build()
+    problems = _Problems()
+    with problems.noted():
+        if is_shared(recipe.expert.options):
+            _check_flips(shared_family(recipe.expert).shared_task(made.parts, schedule), made.parts[0])
+        else:
+            expert = recipe.expert.build()
+            for part in made.parts:
+                _try_expert(expert, part, schedule)
+    with problems.noted():
+        if recipe.monolith is not None:
+            _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
+    for router in recipe.routers.values():
+        with problems.noted():
+            family = router.build()
+            if not family.tasks(made.parts, schedule):
+                family.tensors(made.parts, {})
+    _try_metrics(recipe, made.parts, problems)
+    return made
+
+
+def rehearse_away(recipe: Recipe, parts: Sequence[Shard]) -> None:
+    """The same of a recipe whose shards stay with their owners, and whose experts are there already.
+
+    Raises RecipeError: plugins cannot do without the items; a line for each problem.
+    """
+    problems = _Problems()
+    schedule = recipe.schedule.build()
+    for name, router in recipe.routers.items():
+        family = router.build()
+        with problems.noted(f"routers.{name}  "):
+            if not family.tasks(parts, schedule):
+                family.tensors(parts, {})
+            elif drawn_options(router) is None:
+                raise RecipeError(
+                    f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
+                )
+    _try_metrics(recipe, parts, problems)
+
+
+def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
+    """The last of all. Raises RecipeError with everything that was noted."""
+    items: Items | None = None
+    with problems.noted():
+        items = real_items(recipe.evaluate, parts)
+    if items is not None:
+        for metric in recipe.evaluate.metrics:
+            with problems.noted():
+                _try_metric(metric, items, recipe.sample.count)
+    if problems.lines:
+        raise RecipeError(*dict.fromkeys(problems.lines))
+
+
+def _try_metric(use: MetricUse, items: Items, samples: int) -> None:
+    count = min(samples, len(items) // 2, _FEW)
+    if count == 0:
+        raise DataError("one item in all: too few to compare samples with; take more data")
+    few = to_float(items[: 2 * count])
+    use.build().score(few[:count], few[count:])
+
+
+def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:
+    task = family.task(shard, schedule)
+    if task is not None:
+        _check_flips(task, shard)
+    else:
+        # All of a closed form is made here, and it is only here that it can fail.
+        family.tensors(shard, None)
+
+
+def _check_flips(task: TrainTask, shard: Shard) -> None:
+    if task.options.horizontal_flips and len(shard.shape) != 3:
+        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
+
+
+@frozen(kw_only=True)
+class _Problems:
+    lines: list[str] = field(factory=list)
+
+    @contextmanager
+    def noted(self, where: str = "") -> Iterator[None]:
+        """What a plugin says in the block is noted, behind ``where``, and the next one is asked."""
+        try:
+            yield
+        except AbsentError:
+            raise
+        except MixvelError as error:
+            self.lines.extend(where + line for line in str(error).splitlines())

@@ -1,0 +1,238 @@
+"""Samples of the experts in place of their shards: what a router learns from where no item may leave its owner.
+
+Expert k is sampled alone, n_k times, n_k in proportion to pi_k: every sample then counts the same, as every item of
+a data set does, and the posterior of all samples has the prior pi (D2). It is the posterior of what the experts say
+their shards are, which is the mixture that is sampled in the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from attrs import evolve, field, frozen
+
+from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.files import write_array, write_json
+from mixvel_core.errors import SamplingError
+from mixvel_core.field.conversions import to_uint8
+from mixvel_core.pipeline.experts import MadeExpert
+from mixvel_core.pipeline.parts import Lot, mapper_of, spread
+from mixvel_core.pipeline.shards import Shards, StoredShard
+from mixvel_core.plugin.definition import RouterUse
+from mixvel_core.protocols import Mapper, Progress
+from mixvel_core.recipe.build import build
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import SampleOptions
+from mixvel_core.training.options import DrawnOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from mixvel_core.sampling.residency import Residency
+    from mixvel_core.sampling.sampler import Sampler
+
+
+def drawn_options(router: RouterUse) -> DrawnOptions | None:
+    """How the samples that a router learns from are drawn; None where it learns from data, or not at all."""
+    options = router.options
+    drawn = getattr(options, "drawn", None)
+    wanted = getattr(options, "train_on", "data") == "experts"
+    return drawn if wanted and isinstance(drawn, DrawnOptions) else None
+
+
+def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
+    """``total`` shared out in proportion to ``fractions`` by the largest remainders; everyone has one at least."""
+    pi = np.asarray(fractions, np.float64)
+    exact = total * pi / pi.sum()
+    counts = np.floor(exact).astype(np.int64)
+    order = np.argsort(-(exact - counts), kind="stable")
+    counts[order[: total - int(counts.sum())]] += 1
+    return [int(count) for count in np.maximum(counts, 1)]
+
+
+@frozen(kw_only=True)
+class DrawnStage:
+    """How samples of all experts are made, each expert's a unit of its own.
+
+    ``experts``: their stages. ``seed``: the recipe's root seed. ``folder``: where the samples go. ``sample``: for the
+    batch, the threads and the launcher, which change no sample.
+    """
+
+    experts: tuple[MadeExpert, ...]
+    options: DrawnOptions
+    seed: int
+    folder: Path
+    sample: SampleOptions
+
+    def is_done(self) -> bool:
+        """Whether every expert's samples are there."""
+        return all(stage.unit.is_done() and self._unit(stage, n).is_done() for stage, n in self._shares())
+
+    def damage(self) -> Path | None:
+        """The first of the files that is not as it was drawn. The experts must be made."""
+        return next(filter(None, (self._unit(stage, n).damage() for stage, n in self._shares())), None)
+
+    @property
+    def shards(self) -> Shards:
+        """The samples as shards, once they are made: with the fractions of the shards that they stand for."""
+        units = [self._unit(stage, count) for stage, count in self._shares()]
+        parts = tuple(
+            StoredShard(
+                folder=unit.folder,
+                index=stage.shard.index,
+                count=count,
+                fraction=stage.shard.fraction,
+                shape=stage.shard.shape,
+            )
+            for unit, (stage, count) in zip(units, self._shares(), strict=True)
+        )
+        return Shards(key=key_of(drawn=[unit.digest() for unit in units]), parts=parts, about={"provenance": {}})
+
+    def make(self, progress: Progress) -> None:
+        """Draws what is not there yet. The experts must be made.
+
+        Raises SamplingError where an expert's samples are not finite.
+        """
+        todo = [(stage, count) for stage, count in self._shares() if not self._unit(stage, count).is_done()]
+        tell_damage((self._unit(stage, count).damage() for stage, count in todo), progress)
+        if self.sample.launcher is not None:
+            self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
+            return
+        for stage, count in todo:
+            unit = self._unit(stage, count)
+            unit.clear()
+            self._keep(unit, stage, self._draw(stage, count, progress))
+
+    def _draw_apart(self, todo: Sequence[tuple[MadeExpert, int]], mapper: Mapper, progress: Progress) -> None:
+        lots = [
+            Lot(
+                label=f"draw {stage.name}",
+                what=index,
+                count=count,
+                steps=self.options.steps,
+                seed=self._seed(stage),
+                unit=self._unit(stage, count),
+            )
+            for index, (stage, count) in enumerate(todo)
+        ]
+        source = ExpertsSource(
+            stages=tuple(stage for stage, _ in todo),
+            options=self.options,
+            threads=self.sample.threads,
+            folder=self.folder.parent,
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for index, drawn in spread(source, lots, mapper, self.sample.batch, progress):
+            stage, count = todo[index]
+            unit = self._unit(stage, count)
+            unit.clear()
+            self._keep(unit, stage, drawn.samples.x.float().numpy())
+
+    def _seed(self, stage: MadeExpert) -> int:
+        from mixvel_core.randomness import key
+
+        return key(self.seed, "drawn", stage.shard.index)
+
+    def _shares(self) -> list[tuple[MadeExpert, int]]:
+        counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
+        return list(zip(self.experts, counts, strict=True))
+
+    def _unit(self, stage: MadeExpert, count: int) -> Unit:
+        key = key_of(
+            expert=stage.unit.digest(),
+            drawn=plain(evolve(self.options, count=count)),
+            seed=self.seed,
+            index=stage.shard.index,
+        )
+        return Unit(folder=self.folder / str(stage.shard.index), key=key)
+
+    def _draw(self, stage: MadeExpert, count: int, progress: Progress) -> np.ndarray:
+        from mixvel_core.device import best_device, threads
+
+        device = best_device()
+        opened = OpenedExperts(stages=(stage,), options=self.options, device=device)
+        label = f"draw {stage.name}"
+        with threads(self.sample.threads), progress.task(label, count * self.options.steps, "image steps") as bar:
+            samples = opened.sampler(0).sample(
+                count=count,
+                shape=opened.shape,
+                seed=self._seed(stage),
+                batch=self.sample.batch,
+                device=device,
+                on_step=bar.update,
+            )
+        x: np.ndarray = samples.x.float().cpu().numpy()
+        return x
+
+    def _keep(self, unit: Unit, stage: MadeExpert, x: np.ndarray) -> None:
+        if not np.isfinite(x).all():
+            raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
+        path = unit.folder / "items.npy"
+        write_array(path, to_uint8(x) if self.options.store == "uint8" else x)
+        about: dict[str, Any] = {
+            "count": len(x),
+            "fraction": stage.shard.fraction,
+            "shape": list(stage.shard.shape),
+            "drawn": plain(self.options),
+        }
+        write_json(unit.folder / "shard.json", about)
+        unit.close([path.name, "shard.json"])
+
+
+@frozen(kw_only=True)
+class ExpertsSource:
+    """Experts to be sampled alone, by their place in ``stages``. ``folder``: where all of them lie below."""
+
+    stages: tuple[MadeExpert, ...]
+    options: DrawnOptions
+    threads: int | None
+    folder: Path
+
+    def open(self, device: torch.device) -> OpenedExperts:
+        """The experts on a device."""
+        return OpenedExperts(stages=self.stages, options=self.options, device=device)
+
+
+@frozen(kw_only=True)
+class OpenedExperts:
+    """The expert that is sampled is in memory, no other."""
+
+    stages: tuple[MadeExpert, ...]
+    options: DrawnOptions
+    device: torch.device
+    _room: Residency = field(factory=lambda: _room(), init=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.stages[0].shard.shape
+
+    def sampler(self, index: int) -> Sampler:
+        """Of the expert in place ``index``."""
+        from mixvel_core.sampling.sampler import Alone, Sampler
+
+        [stored] = self.stages[index].artifact.parts
+        return Sampler(
+            schedule=self.stages[index].schedule.build(),
+            experts=(self._room.get(index, lambda: stored.load(self.device)),),
+            router=Alone(),
+            selector=build("selector", "mixture"),
+            integrator=build("integrator", self.options.integrator),
+            steps=self.options.steps,
+            grid=self.options.grid,
+            delta=self.options.delta,
+        )
+
+
+def _room() -> Residency:
+    from mixvel_core.sampling.residency import Residency
+
+    return Residency(limit=1)
+
+
+def drawn_folder(run: Path, options: DrawnOptions) -> Path:
+    """Where the samples lie in a run folder: routers that ask for the same ones share them."""
+    return run / "drawn" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"

@@ -1,0 +1,144 @@
+"""The pipeline: the one place that knows the order of the stages.
+
+partition -> experts -> monolith -> routers -> sample -> evaluate -> report. Each stage makes only what is not
+there yet, so running a recipe again goes on where it was, or changes nothing. An assembled run begins with experts: its
+shards are with their owners.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from mixvel_core.artifacts.artifact import tell_damage
+from mixvel_core.artifacts.lock import locked
+from mixvel_core.errors import UsageError
+from mixvel_core.pipeline.evaluate import evaluate
+from mixvel_core.pipeline.jobs import make
+from mixvel_core.pipeline.models import ModelStages, model_stages
+from mixvel_core.pipeline.partition import partition, partition_unit, stored_shards
+from mixvel_core.pipeline.preflight import rehearse
+from mixvel_core.pipeline.run_folder import begin, check_folder
+from mixvel_core.pipeline.sample import sample
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.protocols import Progress
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.report.page import report
+from mixvel_core.training.options import is_shared
+
+STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "report")
+
+
+@frozen(kw_only=True)
+class Run:
+    """A run folder and the recipe it belongs to; the stages, upstream first."""
+
+    recipe: Recipe
+    folder: Path
+    progress: Progress
+
+    def partition(self, fresh: bool = False, only: int | None = None) -> Shards:
+        """Data to shards, in a folder that is the recipe's from here on. Nothing is written, and nothing thrown away if
+        ``fresh``, before data and recipe are known to fit together and expert ``only`` to be one of them."""
+        unit = partition_unit(self.recipe, self.folder)
+        stored = None if fresh else stored_shards(unit)
+        if stored is not None:
+            _check_expert(only, len(stored.parts))
+            begin(self.recipe, self.folder)
+            return stored
+        if not fresh:
+            tell_damage([unit.damage()], self.progress)
+        split = rehearse(self.recipe, self.progress)
+        _check_expert(only, len(split.parts))
+        begin(self.recipe, self.folder, fresh)
+        return partition(split, unit, self.progress)
+
+    def until(self, shards: Shards, stage: str, only: int | None = None) -> None:
+        """Everything after the partition up to and with ``stage``; of the experts, ``only`` one if given."""
+        if stage == "partition":
+            return
+        makers = model_stages(self.recipe, self.folder, shards)
+        self.train(makers, stage, only)
+        if stage in ("experts", "monolith", "routers"):
+            return
+        samples = sample(makers.models, self.recipe.sample, self.folder / "samples", self.progress)
+        if stage == "sample":
+            return
+        recipe = self.recipe
+        scores = evaluate(
+            samples,
+            shards,
+            recipe.evaluate,
+            self.folder,
+            self.progress,
+            smoke=recipe.smoke,
+            launcher=recipe.sample.launcher,
+        )
+        if stage == "evaluate":
+            return
+        report(self.recipe, shards, samples, scores, self.folder, self.progress)
+
+    def train(self, makers: ModelStages, stage: str, only: int | None = None) -> None:
+        """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own.
+
+        Routers that learn from the experts come in a second launch, after the samples that they learn from; for their
+        sake the stage ``routers`` makes the experts too.
+        """
+        routers = [] if stage in ("experts", "monolith") else list(makers.routers.values())
+        late = [one for one in routers if one.drawn is not None and not one.is_done()]
+        pending = []
+        if stage not in ("monolith", "routers") or late:
+            pending += makers.pending_experts(only)
+        if stage not in ("experts", "routers") and makers.monolith is not None:
+            pending += makers.monolith.pending()
+        pending += [model for one in routers if one.drawn is None for model in one.pending()]
+        make(pending, self.recipe.launcher, self.progress)
+        for one in late:
+            if one.drawn is not None:
+                one.drawn.make(self.progress)
+        make([model for one in late for model in one.pending()], self.recipe.launcher, self.progress)
+
+
+def run(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    progress: Progress,
+    fresh: bool = False,
+    stage: str | None = None,
+    expert: int | None = None,
+) -> None:
+    """Runs a recipe in a folder, or goes on with it.
+
+    Args:
+        recipe: what to do.
+        folder: the run folder; made if absent.
+        progress: shows where it is.
+        fresh: throw away what is there.
+        stage: make this one and what it needs; all of them if None. Experts, monolith and routers need the
+            partition only.
+        expert: train only this expert; implies the stage `experts`.
+
+    Raises:
+        UsageError: the folder belongs to another recipe, or holds something that is no run, or ``expert`` is not
+            trained by itself; nothing is changed.
+        RecipeError, DataError: data are missing, or plugins cannot work with them; nothing is written.
+        MixvelError: another process is at work in the folder.
+    """
+    if stage is not None and stage not in STAGES:
+        raise UsageError(f"--stage {stage}: the stages are {', '.join(STAGES)}")
+    if expert is not None and stage not in (None, "experts"):
+        raise UsageError("--expert goes with --stage experts, or alone")
+    if expert is not None and is_shared(recipe.expert.options):
+        raise UsageError(f"--expert {expert}: expert.shared is true, one network is all experts; use --stage experts")
+    with locked(folder):
+        check_folder(recipe, folder, fresh)
+        this = Run(recipe=recipe, folder=folder, progress=progress)
+        shards = this.partition(fresh, expert)
+        this.until(shards, "experts" if expert is not None else stage or STAGES[-1], expert)
+
+
+def _check_expert(k: int | None, experts: int) -> None:
+    if k is not None and not 0 <= k < experts:
+        raise UsageError(f"--expert {k}: there are experts 0 to {experts - 1}")

@@ -1,0 +1,107 @@
+"""Whose a run folder is: the resolved recipe lies in it, and no other recipe goes on there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mixvel_core.artifacts.files import remove_unfinished, write_text
+from mixvel_core.errors import ArtifactError, UsageError
+from mixvel_core.recipe.dump import diff, dump, to_plain
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.text import parse
+
+_HEADER = "# Written by `mixvel run`: the recipe of this folder, with every option.\n"
+"""What a run folder is known by. A folder with a recipe of its owner's making is none, and --fresh spares it."""
+
+_SEAL = "# Checksum of the lines below: "
+"""One number that turned into another is still a recipe. Folders from before there was a checksum have none."""
+
+_CHANGED = "damaged, or changed by hand, since `mixvel run` wrote it"
+_LISTED = 8
+
+
+def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
+    """Changes nothing. Raises UsageError where ``folder`` is no run, or a run of another recipe and not ``fresh``."""
+    path = folder / "recipe.yaml"
+    if not path.exists():
+        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock") if folder.exists() else []
+        if others:
+            raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
+    elif not path.read_bytes().startswith(_HEADER.encode()):
+        raise UsageError(f"{path}: not written by `mixvel run`, or damaged; choose another --out, or remove {folder}")
+    elif not fresh and not _is_as_written(path):
+        raise UsageError(f"{path}: {_CHANGED}; put it back, choose another --out, or start over with --fresh")
+    elif not fresh and (changed := _changes(recipe, path)):
+        lines = "; ".join(changed[:_LISTED])
+        more = f"; and {len(changed) - _LISTED} more" if len(changed) > _LISTED else ""
+        raise UsageError(
+            f"{folder}: made by another recipe ({lines}{more}); --fresh starts over, another --out keeps both"
+        )
+
+
+def check_recipe(folder: Path) -> None:
+    """Raises ArtifactError where the recipe of the run in ``folder`` is not as it was written."""
+    path = folder / "recipe.yaml"
+    if not (path.read_bytes().startswith(_HEADER.encode()) and _is_as_written(path)):
+        raise ArtifactError(f"{path}: {_CHANGED}; put it back")
+
+
+def _is_as_written(path: Path) -> bool:
+    _, _, rest = path.read_bytes().partition(b"\n")
+    seal, _, text = rest.partition(b"\n")
+    return not seal.startswith(_SEAL.encode()) or seal == _seal(text).encode()
+
+
+def _seal(text: bytes) -> str:
+    return _SEAL + hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
+    """Makes ``folder``, which is checked and locked, the recipe's own; if ``fresh``, throws away what is there."""
+    path = folder / "recipe.yaml"
+    remove_unfinished(folder)
+    if fresh and path.exists():
+        # The recipe last: without it the rest would be strangers' files to the next run.
+        for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
+            _remove(other)
+        path.unlink()
+    body = dump(recipe)
+    text = f"{_HEADER}{_seal(body.encode())}\n{body}"
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _changes(recipe: Recipe, path: Path) -> list[str]:
+    """What differs between the recipe at ``path`` and this one, apart from what changes no result."""
+    try:
+        old = parse(path.read_text(encoding="utf-8"), str(path)).value
+    except UnicodeDecodeError:
+        old = None
+    if not isinstance(old, dict):
+        raise UsageError(f"{path}: damaged; --fresh starts over, another --out keeps what is there")
+    return diff(_results(old), _results(to_plain(recipe)))
+
+
+def _results(plain: dict[str, Any]) -> dict[str, Any]:
+    """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
+    kept = {
+        name: value for name, value in plain.items() if name not in ("launcher", "plan", "report", "study", "theory")
+    }
+    if isinstance(kept.get("sample"), dict):
+        kept["sample"] = {
+            name: value
+            for name, value in kept["sample"].items()
+            if name not in ("batch", "launcher", "resident_experts", "threads")
+        }
+    return kept

@@ -1,0 +1,234 @@
+"""Shards in a run folder: each in files of its own, NumPy or Parquet, so that a job can be given one and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+from attrs import define, field, frozen
+
+from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.artifacts.files import map_array, read_arrays, read_json, replacing
+from mixvel_core.data.items import joined
+from mixvel_core.data.parquet_items import STREAM, read_stream, write_stream
+from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.pipeline.split import Part
+from mixvel_core.protocols import GaussianLaw, Items, Shard, Streaming
+
+LAW = ("weights", "means", "covariances")
+
+
+@frozen(kw_only=True)
+class StoredShard:
+    """One shard: ``items.npy`` (memory-mapped when read) or ``stream.json`` (which lists Parquet files), ``shard.json``
+    and, for exact data, ``law.npz``."""
+
+    folder: Path
+    index: int
+    count: int
+    fraction: float
+    shape: tuple[int, ...]
+
+    @property
+    def items(self) -> Items:
+        """The items, (count, *data)."""
+        if (self.folder / STREAM).exists():
+            return read_stream(self.folder)
+        return map_array(self.folder / "items.npy")
+
+    @property
+    def law(self) -> GaussianLaw | None:
+        """The law of the items, if it is known in closed form."""
+        path = self.folder / "law.npz"
+        if not path.exists():
+            return None
+        return GaussianLaw(**dict(zip(LAW, read_arrays(path, *LAW), strict=True)))
+
+
+@frozen(kw_only=True)
+class AwayShard(StoredShard):
+    """A shard that is with its owner: what is shared of it is here, its items are not."""
+
+    @property
+    def items(self) -> np.ndarray:
+        """Raises DataError: whatever needs items cannot be made here."""
+        raise DataError(f"shard {self.index}: its items stay with their owner; choose what can do without them")
+
+
+@frozen(kw_only=True)
+class WholeShard:
+    """All shards as one, for the monolith: index -1, fraction 1."""
+
+    parts: tuple[Shard, ...]
+    index: int = -1
+    fraction: float = 1.0
+
+    @property
+    def count(self) -> int:
+        """The number of items of all shards."""
+        return sum(part.count for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.parts[0].shape
+
+    @property
+    def items(self) -> Items:
+        """The items, shard after shard, each where it lies."""
+        return joined(*(part.items for part in self.parts))
+
+    @property
+    def law(self) -> GaussianLaw | None:
+        """The mixture of the shards' laws, if all are known."""
+        laws = [part.law for part in self.parts]
+        known = [law for law in laws if law is not None]
+        if len(known) < len(laws):
+            return None
+        weights = [part.fraction * law.weights for part, law in zip(self.parts, known, strict=True)]
+        return GaussianLaw(
+            weights=np.concatenate(weights),
+            means=np.concatenate([law.means for law in known]),
+            covariances=np.concatenate([law.covariances for law in known]),
+        )
+
+
+@frozen(kw_only=True)
+class Shards:
+    """The artifact of the partition stage. ``key`` names its inputs; ``about`` is what is known of the data."""
+
+    key: str
+    parts: tuple[StoredShard, ...]
+    about: dict[str, Any]
+
+    @property
+    def whole(self) -> WholeShard:
+        """The data set as one shard."""
+        return WholeShard(parts=self.parts)
+
+    @property
+    def are_here(self) -> bool:
+        """Whether items can be read; in an assembled run they stay with their owners."""
+        return are_here(self.parts)
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """pi, (K,)."""
+        return tuple(part.fraction for part in self.parts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``*data``."""
+        return self.parts[0].shape
+
+
+def are_here(parts: Sequence[Shard]) -> bool:
+    """Whether the items of all these shards can be read."""
+    return not any(isinstance(part, AwayShard) for part in parts)
+
+
+def open_shards(folder: Path, key: str) -> Shards:
+    """The shards in ``folder``, written by the partition stage. Reads no items."""
+    about = read_json(folder / "data.json")
+    try:
+        parts = [_open_shard(folder / str(k), k) for k in range(about["shards"])]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
+    return Shards(key=key, parts=tuple(parts), about=about)
+
+
+def _open_shard(folder: Path, k: int) -> StoredShard:
+    facts = read_json(folder / "shard.json")
+    kind = AwayShard if facts.get("away") else StoredShard
+    return kind(
+        folder=folder,
+        index=k,
+        count=facts["count"],
+        fraction=facts["fraction"],
+        shape=tuple(facts["shape"]),
+    )
+
+
+class Writer(Protocol):
+    def write(self, block: np.ndarray, /) -> object:
+        """Takes the next items."""
+        ...
+
+
+class Store(Protocol):
+    """Where the items of one shard go. ``files``: those below the unit's folder, once they are written."""
+
+    @property
+    def files(self) -> Sequence[str]: ...
+
+    def writer(self) -> AbstractContextManager[Writer]:
+        """What takes the items; they are there when the block ends well."""
+        ...
+
+
+def store_of(part: Part, unit: Unit) -> Store:
+    """Memory-mapped in the run folder, or as Parquet where the data ask for that.
+
+    Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the unit.
+    """
+    streaming = part.data.streaming
+    if streaming is None:
+        return _NumpyStore(part=part, folder=unit.folder)
+    place = None if streaming.store is None else f"{streaming.store.rstrip('/')}/{unit.key}/{part.index}"
+    return _ParquetStore(part=part, folder=unit.folder, streaming=streaming, place=place)
+
+
+@define(kw_only=True)
+class _NumpyStore:
+    """A .npy file, in the order of rows."""
+
+    part: Part
+    folder: Path
+
+    @property
+    def files(self) -> Sequence[str]:
+        return (f"{self.part.index}/items.npy",)
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        about = {
+            "descr": np.lib.format.dtype_to_descr(self.part.items.dtype),
+            "fortran_order": False,
+            "shape": (self.part.count, *self.part.shape),
+        }
+        with replacing(self.folder / self.files[0]) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, about)
+            yield _NumpyWriter(file=file)
+
+
+@define(kw_only=True)
+class _NumpyWriter:
+    file: IO[bytes]
+
+    def write(self, block: np.ndarray, /) -> None:
+        self.file.write(block.tobytes())
+
+
+@define(kw_only=True)
+class _ParquetStore:
+    """Parquet files in the shard's folder or at ``place``, and in the folder the list of them."""
+
+    part: Part
+    folder: Path
+    streaming: Streaming
+    place: str | None
+    files: list[str] = field(factory=list, init=False)
+
+    @contextmanager
+    def writer(self) -> Iterator[Writer]:
+        home = self.folder / str(self.part.index)
+        place = self.place or str(home)
+        with shard_writer(place, self.part.shape, self.part.items.dtype, self.streaming.row_group) as writer:
+            yield writer
+        write_stream(home, self.place, writer.column, writer.files, self.streaming.window)
+        listed = [] if self.place else [f"{self.part.index}/{file.name}" for file in writer.files]
+        self.files.extend([*listed, f"{self.part.index}/{STREAM}"])

@@ -1,0 +1,215 @@
+"""Experts that are one network: all shards -> one training -> ``experts/shared/``, of which expert k is label k."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import asdict, frozen
+
+from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.errors import ArtifactError, RecipeError
+from mixvel_core.pipeline.experts import LOSSES, MOMENTS, Experts, StoredExpert
+from mixvel_core.pipeline.jobs import Pending
+from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
+from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
+from mixvel_core.recipe.dump import plain
+from mixvel_core.training.options import is_shared
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+FOLDER = "shared"
+"""In ``experts/`` of a run."""
+
+
+def shared_family(use: ExpertUse) -> SharedFamily:
+    """The family as one that trains a network for all shards. Raises RecipeError where it cannot."""
+    family = use.build()
+    if not isinstance(family, SharedFamily):
+        raise RecipeError(f"expert {use.name}: has `shared: true` and cannot train one network for all shards")
+    return family
+
+
+def check_apart(use: ExpertUse, why: str) -> None:
+    """Raises RecipeError, saying ``why``, where one network is asked for."""
+    if is_shared(use.options):
+        raise RecipeError(f"expert.shared: {why}; set expert.shared=false")
+
+
+@frozen(kw_only=True)
+class StoredGroup:
+    """The folder of a shared network: ``config.json``, ``model.safetensors`` and ``moments.safetensors``."""
+
+    folder: Path
+    family: ExpertUse
+    schedule: ScheduleUse
+
+    @property
+    def configs(self) -> tuple[ExpertConfig, ...]:
+        """What the folder says of each expert."""
+        path = self.folder / "config.json"
+        try:
+            return tuple(
+                ExpertConfig(
+                    index=one["index"], count=one["count"], fraction=one["fraction"], shape=tuple(one["shape"])
+                )
+                for one in read_json(path)["experts"]
+            )
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path}: not of experts that share a network ({error})") from None
+
+    def load(self, device: torch.device | str = "cpu") -> ExpertGroup:
+        """All experts, on ``device``."""
+        from mixvel_core.artifacts.tensors import read_sealed
+
+        tensors, _ = read_sealed(self.folder / "model.safetensors")
+        moved = {name: value.to(device) for name, value in tensors.items()}
+        return shared_family(self.family).load_shared(self.configs, moved, self.schedule.build())
+
+
+@frozen(kw_only=True)
+class StoredMember(StoredExpert):
+    """Expert ``index`` in the folder of a shared network. Loaded by itself it brings the whole network with it."""
+
+    index: int
+
+    @property
+    def group(self) -> StoredGroup:
+        """All that lies in the folder."""
+        return StoredGroup(folder=self.folder, family=self.family, schedule=self.schedule)
+
+    @property
+    def config(self) -> ExpertConfig:
+        """What the folder says of this expert."""
+        return self.group.configs[self.index]
+
+    def load(self, device: torch.device | str = "cpu") -> Expert:
+        """The expert, on ``device``."""
+        from mixvel_core.sampling.dispatch import GroupMember
+
+        return GroupMember(group=self.group.load(device), index=self.index)
+
+    def moments(self, device: torch.device | str = "cpu") -> Moments | None:
+        """Of this expert's shard, without the weights; None if those of a shard are not known."""
+        every = super().moments(device)
+        return None if every is None else Moments(mean=every.mean[self.index], variance=every.variance[self.index])
+
+
+@frozen(kw_only=True)
+class SharedStage:
+    """How the experts of all ``shards`` are made at once, as one job. The fields are those of ``ExpertStage``."""
+
+    shards: tuple[Shard, ...]
+    shards_key: str
+    family: ExpertUse
+    schedule: ScheduleUse
+    seed: int
+    folder: Path
+    tensorboard: Path
+    name: str = "experts"
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of all experts."""
+        key = key_of(
+            shards=self.shards_key,
+            index=self.name,
+            expert=plain(self.family),
+            schedule=plain(self.schedule),
+            seed=self.seed,
+        )
+        return Unit(folder=self.folder, key=key)
+
+    @property
+    def members(self) -> tuple[MemberStage, ...]:
+        """The experts one by one."""
+        return tuple(MemberStage(whole=self, shard=shard) for shard in self.shards)
+
+    def pending(self) -> list[Pending]:
+        """The experts, if they are not there yet."""
+        if self.unit.is_done():
+            return []
+        damaged = self.unit.damage()
+        self.unit.begin()
+        from mixvel_core.randomness import key
+
+        job = Job(
+            name=self.name,
+            task=shared_family(self.family).shared_task(self.shards, self.schedule.build()),
+            seed=key(self.seed, self.name),
+            folder=self.folder,
+            tensorboard=self.tensorboard / self.name,
+        )
+
+        def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
+            self._store(shared_family(self.family).shared_tensors(self.shards, trained[""]))
+
+        return [Pending(name=self.name, jobs={"": job}, finish=finish, damaged=damaged)]
+
+    def _store(self, tensors: Mapping[str, Tensor]) -> None:
+        from mixvel_core.artifacts.tensors import write_sealed
+
+        configs = [ExpertConfig(index=s.index, count=s.count, fraction=s.fraction, shape=s.shape) for s in self.shards]
+        sealed = {"expert": self.family.name}
+        write_sealed(self.folder / "model.safetensors", tensors, sealed)
+        files = ["model.safetensors", "config.json", LOSSES]
+        group = shared_family(self.family).load_shared(configs, tensors, self.schedule.build())
+        moments = _stacked(group, len(configs))
+        if moments is not None:
+            write_sealed(self.folder / MOMENTS, moments, sealed)
+            files.append(MOMENTS)
+        about = {
+            "experts": [asdict(config) for config in configs],
+            "expert": plain(self.family),
+            "schedule": plain(self.schedule),
+        }
+        write_json(self.folder / "config.json", about)
+        self.unit.close(files)
+
+
+def _stacked(group: ExpertGroup, count: int) -> dict[str, Tensor] | None:
+    """Moments of all shards, (K, *data); None if some are not known."""
+    import torch
+
+    every = [group.moments(k) for k in range(count)]
+    known = [one for one in every if one is not None]
+    if len(known) < count:
+        return None
+    return {
+        "mean": torch.stack([one.mean for one in known]),
+        "variance": torch.stack([one.variance for one in known]),
+    }
+
+
+@frozen(kw_only=True)
+class MemberStage:
+    """One of the experts that ``whole`` makes: the one of ``shard``."""
+
+    whole: SharedStage
+    shard: Shard
+
+    @property
+    def name(self) -> str:
+        """expert-K, as if it were trained alone."""
+        return f"expert-{self.shard.index}"
+
+    @property
+    def schedule(self) -> ScheduleUse:
+        """Of all experts."""
+        return self.whole.schedule
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of all experts."""
+        return self.whole.unit
+
+    @property
+    def artifact(self) -> Experts:
+        """The expert, once they are made."""
+        whole, k = self.whole, self.shard.index
+        stored = StoredMember(folder=whole.folder, family=whole.family, schedule=whole.schedule, index=k)
+        return Experts(keys=(key_of(network=self.unit.digest(), index=k),), parts=(stored,))

@@ -1,0 +1,272 @@
+"""Discovery: plugin modules found by entry point and imported one by one, so that a bad plugin harms only itself.
+
+Entry points are enumerated here and not by pluggy, whose own loader stops at the first import error and lets
+a second distribution replace a name without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import attrs
+import pluggy
+from attrs import frozen
+
+from mixvel_core.errors import PluginError, did_you_mean
+from mixvel_core.plugin.definition import CONTRACT, PROJECT, Kind, PluginDef, Specs
+
+# Where definitions of all kinds stand side by side, their options and components have no common type.
+AnyDef: TypeAlias = PluginDef[Any, Any]
+
+
+@frozen(kw_only=True)
+class Entry:
+    """A definition and where it is from."""
+
+    definition: AnyDef
+    distribution: str
+    version: str
+
+    @property
+    def kind(self) -> Kind:
+        """The definition's kind."""
+        return self.definition.kind
+
+    @property
+    def name(self) -> str:
+        """The definition's name."""
+        return self.definition.name
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, as in "mixvel 0.1.0"."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+@frozen(kw_only=True)
+class Broken:
+    """A module, or one definition of it, that cannot be used. ``kind`` and ``name`` where they are known."""
+
+    module: str
+    distribution: str
+    version: str
+    reason: str
+    kind: Kind | None = None
+    name: str | None = None
+
+    def __str__(self) -> str:
+        what = " ".join(part for part in (self.kind, self.name) if part) or self.module
+        return f"{what} of {self.distribution} {self.version}".strip() + f": {self.reason}"
+
+
+@frozen(kw_only=True)
+class Conflict:
+    """A name of one kind that several definitions claim; none of them is used."""
+
+    kind: Kind
+    name: str
+    entries: tuple[Entry, ...]
+
+    def __str__(self) -> str:
+        origins = " and ".join(entry.origin for entry in self.entries)
+        return f"{self.kind} {self.name} is claimed by {origins}; uninstall all but one"
+
+
+_HOOKS: dict[str, Kind] = {
+    "mixvel_schedules": "schedule",
+    "mixvel_experts": "expert",
+    "mixvel_routers": "router",
+    "mixvel_selectors": "selector",
+    "mixvel_integrators": "integrator",
+    "mixvel_data": "data",
+    "mixvel_partitioners": "partitioner",
+    "mixvel_metrics": "metric",
+    "mixvel_launchers": "launcher",
+}
+
+
+@frozen(kw_only=True)
+class Source:
+    """A module that may hold plugins: an entry point and the distribution it belongs to."""
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    load: Callable[[], object]
+
+
+def installed() -> list[Source]:
+    """The entry points of group ``mixvel`` of every installed distribution, in a fixed order."""
+    # A folder that stands twice on the path offers its entry points twice.
+    sources = {(s.distribution, s.name, s.module): s for s in map(_source, entry_points(group=PROJECT))}
+    return [sources[key] for key in sorted(sources)]
+
+
+def _source(point: EntryPoint) -> Source:
+    distribution = point.dist
+    return Source(
+        name=point.name,
+        module=point.value,
+        distribution=distribution.name if distribution else "unknown",
+        version=distribution.version if distribution else "",
+        load=point.load,
+    )
+
+
+def load(source: Source) -> Iterator[Entry | Broken]:
+    """Everything one module offers; what cannot be used comes as Broken, with the reason in a line."""
+    try:
+        returned = _call_hooks(source)
+    # A module that calls sys.exit() while it is imported is broken too, and must not end the program.
+    except (Exception, SystemExit) as error:
+        yield _broken(source, _one_line(error))
+        return
+    if not returned:
+        yield _broken(source, "it offers no plugin; are its hooks named as in Specs and decorated with @hookimpl?")
+    for kind, definition in returned:
+        fault = _fault(kind, definition)
+        if fault is None and isinstance(definition, PluginDef):
+            yield Entry(definition=definition, distribution=source.distribution, version=source.version)
+        else:
+            name = getattr(definition, "name", None)
+            yield _broken(source, fault or "", kind=kind, name=name if isinstance(name, str) else None)
+
+
+def load_all(sources: Iterable[Source]) -> tuple[list[Entry], list[Broken]]:
+    """The usable definitions of all sources, and what is broken."""
+    entries: list[Entry] = []
+    broken: list[Broken] = []
+    for source in sources:
+        for result in load(source):
+            if isinstance(result, Entry):
+                entries.append(result)
+            else:
+                broken.append(result)
+    return entries, broken
+
+
+def _call_hooks(source: Source) -> list[tuple[Kind, object]]:
+    # A manager for each module: an unknown hook is then this module's fault, and its results are its own.
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Specs)
+    manager.register(source.load(), name=source.name)
+    manager.check_pending()
+    found: list[tuple[Kind, object]] = []
+    for hook, kind in _HOOKS.items():
+        for result in getattr(manager.hook, hook)():
+            if not isinstance(result, Sequence) or isinstance(result, str):
+                raise TypeError(f"{hook} must return a list of PluginDef, not {type(result).__name__}")
+            found += [(kind, definition) for definition in result]
+    return found
+
+
+def _fault(kind: Kind, definition: object) -> str | None:
+    """Why a definition cannot be used, or None."""
+    if not isinstance(definition, PluginDef):
+        return f"a hook of {kind} returned {type(definition).__name__}, not PluginDef"
+    if not isinstance(definition.contract, int) or definition.contract > CONTRACT:
+        return f"written for contract {definition.contract}, mixvel has {CONTRACT}; install a newer mixvel"
+    if definition.kind != kind:
+        return f"returned by the hook of {kind} but says it is {definition.kind}"
+    if not isinstance(definition.name, str) or not _is_name(definition.name):
+        return f"{definition.name!r} is not a name; use letters, digits and hyphens"
+    return _options_fault(definition)
+
+
+def _options_fault(definition: AnyDef) -> str | None:
+    if not isinstance(definition.options, type) or not attrs.has(definition.options):
+        return "its options are not an attrs class"
+    if any(field.alias == "use" for field in attrs.fields(definition.options)):
+        return "an option is called `use`, which a recipe keeps for the plugin's name"
+    return None
+
+
+def _is_name(text: str) -> bool:
+    return text != "" and all(part.isascii() and part.isalnum() for part in text.split("-"))
+
+
+def _broken(source: Source, reason: str, kind: Kind | None = None, name: str | None = None) -> Broken:
+    return Broken(
+        module=source.module,
+        distribution=source.distribution,
+        version=source.version,
+        reason=reason,
+        kind=kind,
+        name=name,
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@frozen(kw_only=True)
+class Registry:
+    """What was found. ``found`` is sorted by kind, name and distribution; ``broken`` cannot be used."""
+
+    found: tuple[Entry, ...]
+    broken: tuple[Broken, ...] = ()
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Names that are claimed more than once."""
+        return tuple(
+            Conflict(kind=kind, name=name, entries=claims)
+            for (kind, name), claims in self._by_name()
+            if len(claims) > 1
+        )
+
+    def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
+        """The definitions that can be used, of one kind or of all, sorted by kind and name."""
+        return tuple(claims[0] for (k, _), claims in self._by_name() if len(claims) == 1 and kind in (None, k))
+
+    def names(self, kind: Kind) -> tuple[str, ...]:
+        """The names that a recipe may use for a kind."""
+        return tuple(entry.name for entry in self.entries(kind))
+
+    def get(self, kind: Kind, name: str) -> AnyDef:
+        """The definition of a name.
+
+        Raises PluginError: the name is unknown (with the nearest ones, and which plugins are broken, for the name
+        may be theirs), broken, or claimed twice.
+        """
+        for entry in self.entries(kind):
+            if entry.name == name:
+                return entry.definition
+        for conflict in self.conflicts:
+            if (conflict.kind, conflict.name) == (kind, name):
+                raise PluginError(str(conflict))
+        for broken in self.broken:
+            if (broken.kind, broken.name) == (kind, name):
+                raise PluginError(f"broken plugin {broken}")
+        raise PluginError(self._unknown(kind, name))
+
+    def _unknown(self, kind: Kind, name: str) -> str:
+        names = self.names(kind)
+        listed = f"installed for {kind}: {', '.join(names)}" if names else f"no plugin for {kind} is installed"
+        text = f"no {kind} is called {name!r}{did_you_mean(name, names)}  ({listed})"
+        whole = [str(broken) for broken in self.broken if broken.name is None]
+        return text + (f"  (or it is in a broken plugin: {'; '.join(whole)})" if whole else "")
+
+    def _by_name(self) -> list[tuple[tuple[Kind, str], tuple[Entry, ...]]]:
+        ordered = groupby(self.found, key=lambda entry: (entry.kind, entry.name))
+        return [(key, tuple(claims)) for key, claims in ordered]
+
+
+def make_registry(sources: Iterable[Source]) -> Registry:
+    """The registry of the plugins in ``sources``."""
+    entries, broken = load_all(sources)
+    ordered = sorted(entries, key=lambda e: (e.kind, e.name, e.distribution, e.version))
+    return Registry(found=tuple(ordered), broken=tuple(broken))
+
+
+@cache
+def load_registry() -> Registry:
+    """The registry of everything installed. Read once a process: what is installed does not change under it."""
+    return make_registry(installed())

@@ -1,0 +1,192 @@
+"""Shards: how many items each expert saw, of which labels and attributes, and what they look like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from attrs import frozen
+from matplotlib.figure import Figure
+
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.field.conversions import to_float
+from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.shards import StoredShard
+from mixvel_core.report.figures import colour, svg
+from mixvel_core.report.inputs import Inputs, Section, at_random, spread_over
+from mixvel_core.report.samples import Picture, picture, plane_of
+
+
+def shard_name(part: StoredShard) -> str:
+    """What the partitioner said that the shard holds; empty where it said nothing."""
+    name: str = read_json(part.folder / "shard.json").get("name", "")
+    return name
+
+
+def attribute_counts(part: StoredShard) -> dict[str, int]:
+    """How many items of a shard have each attribute."""
+    counts: dict[str, int] = read_json(part.folder / "shard.json").get("attributes", {})
+    return counts
+
+
+def telling(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int) -> tuple[str, ...]:
+    """The ``most`` attributes whose part of a shard differs most between shards, in their own order.
+
+    Args:
+        found: the counts of each shard.
+        sizes: the items of each shard.
+        most: names wanted.
+    """
+    names = list(dict.fromkeys(name for counts in found for name in counts))
+    spread = {name: float(np.ptp([c.get(name, 0) / n for c, n in zip(found, sizes, strict=True)])) for name in names}
+    # The sort keeps the order of equals.
+    chosen = set(sorted(names, key=lambda name: -spread[name])[:most])
+    return tuple(name for name in names if name in chosen)
+
+
+def called(label: str, names: Sequence[str]) -> str:
+    """The name of a label, where it has one."""
+    return names[int(label)] if label.isdecimal() and int(label) < len(names) else label
+
+
+SHOWN = 12
+"""Images of each shard."""
+MOST_ITEMS = 2000
+"""Items of a shard that its mean and its points are taken from."""
+MOST_LABELS = 20
+"""Columns of the table of labels; rarer labels are added up in a last one."""
+
+
+@frozen(kw_only=True)
+class ShardRow:
+    """One shard. ``labels``, ``attributes``: a count for each column of these tables."""
+
+    index: int
+    name: str
+    count: int
+    fraction: float
+    labels: tuple[int, ...]
+    attributes: tuple[int, ...]
+    mean: Picture | None
+    items: Picture | None
+
+
+@frozen(kw_only=True)
+class ShardsContent:
+    """``labels``, ``attributes``: the columns of these tables, empty without any; ``left_out``: attributes without a
+    column. ``named``: whether shards have names. ``chart``: of vectors. ``away``: whether the items are with their
+    owners."""
+
+    away: bool
+    provenance: Mapping[str, str]
+    labels: tuple[str, ...]
+    attributes: tuple[str, ...]
+    left_out: int
+    named: bool
+    rows: tuple[ShardRow, ...]
+    most_items: int
+    chart: str | None
+
+
+def shards(inputs: Inputs) -> Section:
+    """A row for each shard."""
+    counts = [label_counts(part) for part in inputs.shards.parts]
+    columns = _columns(counts)
+    flags = [attribute_counts(part) for part in inputs.shards.parts]
+    shown = telling(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
+    rows = tuple(
+        _row(
+            inputs,
+            part,
+            tuple(_count(found, label, columns) for label in columns),
+            tuple(has.get(name, 0) for name in shown),
+        )
+        for part, found, has in zip(inputs.shards.parts, counts, flags, strict=True)
+    )
+    label_names = inputs.shards.about.get("label_names", [])
+    return Section(
+        anchor="shards",
+        title="Shards",
+        stage="partition",
+        template="shards.html.jinja",
+        content=ShardsContent(
+            away=not inputs.shards.are_here,
+            provenance=inputs.shards.about.get("provenance", {}),
+            labels=tuple(called(label, label_names) for label in columns),
+            attributes=shown,
+            left_out=max(map(len, flags)) - len(shown),
+            named=any(row.name for row in rows),
+            rows=rows,
+            most_items=MOST_ITEMS,
+            chart=None if inputs.are_images or not inputs.shards.are_here else _chart(inputs),
+        ),
+    )
+
+
+def label_counts(part: StoredShard) -> dict[str, int]:
+    """How many items of a shard have each label."""
+    counts: dict[str, int] = read_json(part.folder / "shard.json").get("labels", {})
+    return counts
+
+
+OTHERS = "others"
+
+
+def _columns(counts: list[dict[str, int]]) -> tuple[str, ...]:
+    """The most frequent labels in their own order, and OTHERS if that is not all."""
+    total: dict[str, int] = {}
+    for found in counts:
+        for label, count in found.items():
+            total[label] = total.get(label, 0) + count
+    frequent = sorted(total, key=lambda label: (-total[label], label))[:MOST_LABELS]
+    ordered = sorted(frequent, key=lambda label: (int(label), "") if label.lstrip("-").isdecimal() else (0, label))
+    return (*ordered, OTHERS) if len(total) > len(ordered) else tuple(ordered)
+
+
+def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> int:
+    if label == OTHERS:
+        return sum(count for name, count in found.items() if name not in columns)
+    return found.get(label, 0)
+
+
+def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...], attributes: tuple[int, ...]) -> ShardRow:
+    mean = items = None
+    if inputs.are_images and not inputs.shards.are_here:
+        shared = (
+            model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].artifact.parts[0].moments()
+        )
+        mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
+    elif inputs.are_images:
+        mean = picture(to_float(spread_over(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
+        items = picture(to_float(spread_over(part, SHOWN)), SHOWN)
+    return ShardRow(
+        index=part.index,
+        name=shard_name(part),
+        count=part.count,
+        fraction=part.fraction,
+        labels=labels,
+        attributes=attributes,
+        mean=mean,
+        items=items,
+    )
+
+
+def _chart(inputs: Inputs) -> str:
+    plane = plane_of(to_float(at_random(inputs.shards, MOST_ITEMS, inputs.recipe.seed)))
+    parts = inputs.shards.parts
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for part in parts:
+            points = plane.of(to_float(spread_over(part, MOST_ITEMS // len(parts) + 1)))
+            y = points[:, 1] if points.shape[1] == 2 else np.full(len(points), float(part.index))
+            axes.scatter(
+                points[:, 0], y, s=8, color=colour(part.index, len(parts)), linewidths=0, alpha=0.7, rasterized=True
+            )
+            axes.scatter([], [], s=20, color=colour(part.index, len(parts)), label=f"shard {part.index}")
+        axes.set_xlabel(plane.names[0])
+        axes.set_ylabel(plane.names[1] if len(plane.names) == 2 else "shard")
+        if len(parts) <= MOST_LABELS:
+            figure.legend(loc="outside right upper")
+
+    return svg(draw, width=620, height=400)

@@ -1,0 +1,161 @@
+"""Charts as SVG within the page, and how numbers, shapes and plugins are written there."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from mixvel_core.pipeline.router_data import drawn_options
+from mixvel_core.pipeline.sample import Draw
+from mixvel_core.plugin.definition import RouterUse, Use
+from mixvel_core.recipe.describe import told
+
+
+def number(value: float) -> str:
+    """Four significant digits, trailing zeros kept, so that a column of them lines up: 1.200, 0.01234, 1.2e+05."""
+    return f"{value:#.4g}".rstrip(".") if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def spread(value: float) -> str:
+    """Two significant digits: more are not known of a standard deviation over a few seeds."""
+    return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.3g}"
+
+
+def amount(value: float) -> str:
+    """A count, or a mean of counts: 40, 1,797, 12.5."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """1 × 8 × 8 for images; the dimension for vectors."""
+    return f"{shape[0]} dimensions" if len(shape) == 1 else " × ".join(str(size) for size in shape)
+
+
+def brief(use: Use[Any]) -> str:
+    """A plugin with the options that are not its defaults, ``topk (k=2)``; groups of options are left to the recipe."""
+    options = told(use)
+    return f"{use.name} ({', '.join(options)})" if options else use.name
+
+
+def learned_from(use: RouterUse) -> str:
+    """What a router's networks were trained on; nothing for a router without any."""
+    drawn = drawn_options(use)
+    if drawn is not None:
+        return f"{amount(drawn.count)} samples of the experts ({drawn.integrator}, {drawn.steps} steps)"
+    return "the items of the shards" if hasattr(use.options, "train_on") else ""
+
+
+def method_text(draw: Draw) -> str:
+    """How a method samples: router, selector and integrator; the monolith has but the last."""
+    if draw.router is None:
+        return f"monolith · {brief(draw.integrator)}"
+    return f"{draw.router} · {brief(draw.selector)} · {brief(draw.integrator)}"
+
+
+GREY = "#8b919a"
+ACCENT = "#2f6fb3"
+_TEN = (
+    "#3b76af", "#e08a3c", "#5a9e5f", "#c3514e", "#8e6bb0", "#8a6550", "#d080b4", "#7d8590", "#b5b04a", "#4fb0bd",
+)  # fmt: skip  # a table of colours, read as one
+
+# Keyed by Any: the type of its keys lists every setting of one version of matplotlib.
+_STYLE: dict[Any, Any] = {
+    "figure.dpi": 100,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": "#444a52",
+    "axes.edgecolor": "#b4b9c0",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GREY,
+    "grid.alpha": 0.22,
+    "grid.linewidth": 0.6,
+    "xtick.color": "#b4b9c0",
+    "ytick.color": "#b4b9c0",
+    "xtick.labelcolor": "#444a52",
+    "ytick.labelcolor": "#444a52",
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "none",
+    # Ids of an SVG are random without a salt.
+    "svg.hashsalt": "mixvel",
+}
+# Laid out by the widths of DejaVu Sans, which comes with matplotlib; shown in the reader's own, narrower font.
+_SHOWN_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
+_INCH = 96.0
+
+Colour: TypeAlias = str | tuple[float, float, float, float]
+
+
+def svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
+    """What ``draw`` draws into an empty figure, as a data URI.
+
+    Args:
+        draw: adds axes and artists; the style holds while it runs.
+        width: in CSS pixels.
+        height: in CSS pixels.
+    """
+    buffer = io.StringIO()
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # Names may be in any script; the browser has glyphs that the font of the layout lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure = Figure(figsize=(width / _INCH, height / _INCH), layout="constrained")
+        draw(figure)
+        figure.savefig(buffer, format="svg", dpi=200, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().replace("'DejaVu Sans'", _SHOWN_FONT)
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def colour(index: int, count: int) -> Colour:
+    """The colour of one of ``count`` experts or methods, the same in every chart of a page."""
+    return _TEN[index] if count <= len(_TEN) else matplotlib.colormaps["turbo"]((index + 0.5) / count)
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib does not read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def suit_scale(axes: Axes, y: Sequence[float]) -> None:
+    """Makes the vertical axis logarithmic where the positive values on it span more than a factor of four."""
+    if min(y) > 0 and max(y) > 4 * min(y):
+        axes.set_yscale("log")
+        plain_ticks(axes.yaxis)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Gives a logarithmic axis the ticks 0.5, 1, 2, 5, 10, written so, instead of powers of ten."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def legend_of(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend of all that is drawn in several panels, below them all, in rows of at most ``columns``."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    if found:
+        rows = -(-len(found) // columns)
+        figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=-(-len(found) // rows))

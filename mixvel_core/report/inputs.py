@@ -1,0 +1,104 @@
+"""What every section of the report is made from, and ``Section``: a template and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.analysis.study import Study
+from mixvel_core.analysis.theory_report import Certificate
+from mixvel_core.data.pictures import is_image
+from mixvel_core.pipeline.evaluate import Scores, real_items
+from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.shards import Shards, StoredShard
+from mixvel_core.recipe.model import Recipe
+
+
+@frozen(kw_only=True)
+class Inputs:
+    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, ``study`` and ``theory``."""
+
+    recipe: Recipe
+    shards: Shards
+    samples: tuple[StoredSamples, ...]
+    scores: Scores
+    folder: Path
+    study: Study | None = None
+    theory: Certificate | None = None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The rows of every table, in the order of the recipe."""
+        return tuple(self.recipe.sample.methods)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The columns of every table, in the order of the recipe."""
+        return self.recipe.sample.steps
+
+    @property
+    def first_seed(self) -> int:
+        """The seed whose samples are shown."""
+        return self.recipe.sample.seeds[0]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether items can be looked at; otherwise they are points of a space."""
+        return is_image(self.shards.shape)
+
+    def shown(self, method: str, steps: int) -> StoredSamples:
+        """The samples of one row and column, for the seed that is shown."""
+        wanted = (method, steps, self.first_seed)
+        return next(s for s in self.samples if (s.draw.method, s.draw.steps, s.draw.seed) == wanted)
+
+
+def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
+    """``count`` real items at random to look at (all, if there are fewer); None where all are with their owners."""
+    if inputs.shards.are_here:
+        return at_random(inputs.shards, count, inputs.recipe.seed)
+    items = real_items(inputs.recipe.evaluate, inputs.shards.parts)
+    if items is None:
+        return None
+    chosen = np.random.default_rng(inputs.recipe.seed).choice(len(items), min(count, len(items)), replace=False)
+    return items[chosen]
+
+
+def spread_over(shard: StoredShard, count: int) -> np.ndarray:
+    """``count`` items of a shard (all, if there are fewer) at even distances from first to last."""
+    chosen = np.linspace(0, shard.count - 1, min(count, shard.count)).round().astype(np.int64)
+    return np.asarray(shard.items[chosen])
+
+
+def at_random(shards: Shards, count: int, seed: int) -> np.ndarray:
+    """``count`` items of the data set (all, if there are fewer) at random, without reading the others."""
+    ends = np.cumsum([part.count for part in shards.parts])
+    chosen = np.random.default_rng(seed).choice(ends[-1], min(count, int(ends[-1])), replace=False)
+    home = np.searchsorted(ends, chosen, side="right")
+    items = np.empty((len(chosen), *shards.shape), dtype=shards.parts[0].items.dtype)
+    for k, part in enumerate(shards.parts):
+        mine = home == k
+        items[mine] = part.items[chosen[mine] - (ends[k] - part.count)]
+    return items
+
+
+@frozen(kw_only=True)
+class Section:
+    """``anchor``: its id in the page. ``stage``: whose results it shows, as the command line calls it.
+
+    ``template``: a file of ``templates/``, which finds ``content`` under that name. Everything in ``content`` is text
+    to be escaped: names come from recipes, provenance from data.
+    """
+
+    anchor: str
+    title: str
+    stage: str
+    template: str
+    content: object
+
+
+MakeSection: TypeAlias = Callable[[Inputs], Section | None]
+"""How a section is made; None where the run has nothing for it."""

@@ -1,0 +1,120 @@
+"""Losses over training: of every expert, the monolith and every network of the routers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from attrs import frozen
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mixvel_core.pipeline.shared_experts import FOLDER
+from mixvel_core.report.figures import colour, literal, suit_scale, svg
+from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.training.log import read_losses
+from mixvel_core.training.options import is_shared
+
+ABREAST = 3
+MOST_NAMED = 16
+"""Curves in one panel that are told apart by a legend."""
+WINDOW = 20
+"""The bold curve is a running mean over this part, 1/20, of the recorded steps."""
+
+
+@frozen(kw_only=True)
+class Curve:
+    """One recorded loss of one training."""
+
+    name: str
+    steps: tuple[float, ...]
+    values: tuple[float, ...]
+
+
+@frozen(kw_only=True)
+class CurvesContent:
+    """``untrained``: what has no losses because it is in closed form or fixed."""
+
+    chart: str
+    panels: tuple[str, ...]
+    untrained: tuple[str, ...]
+
+
+def curves(inputs: Inputs) -> Section | None:
+    """A panel each for experts, monolith and routers; None where nothing was trained."""
+    found = dict(_panels(inputs))
+    trained = {title: lines for title, lines in found.items() if lines}
+    if not trained:
+        return None
+    return Section(
+        anchor="losses",
+        title="Losses",
+        stage="experts, monolith, routers",
+        template="curves.html.jinja",
+        content=CurvesContent(
+            chart=_chart(trained),
+            panels=tuple(trained),
+            untrained=tuple(title for title, lines in found.items() if not lines),
+        ),
+    )
+
+
+def _panels(inputs: Inputs) -> Iterator[tuple[str, list[Curve]]]:
+    folder = inputs.folder
+    experts = {f"expert {part.index}": folder / "experts" / str(part.index) for part in inputs.shards.parts}
+    if is_shared(inputs.recipe.expert.options):
+        experts = {"all experts": folder / "experts" / FOLDER}
+    yield "experts", _curves(experts)
+    if inputs.recipe.monolith is not None:
+        yield "monolith", _curves({"monolith": folder / "monolith"})
+    for name in inputs.recipe.routers:
+        logs = sorted((folder / "routers" / name).glob("*/losses.csv"))
+        yield f"router {name}", _curves({log.parent.name: log.parent for log in logs})
+
+
+def _curves(folders: Mapping[str, Path]) -> list[Curve]:
+    made = []
+    for name, folder in folders.items():
+        columns = read_losses(folder / "losses.csv")
+        steps = columns.pop("step", [])
+        for column, values in columns.items():
+            label = name if column == "loss" else f"{name}, {column}"
+            made.append(Curve(name=label, steps=tuple(steps), values=tuple(values)))
+    return [curve for curve in made if curve.values]
+
+
+def _chart(trained: Mapping[str, list[Curve]]) -> str:
+    columns = min(ABREAST, len(trained))
+    rows = -(-len(trained) // columns)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, (title, lines) in zip(panels, trained.items(), strict=False):
+            _panel(axes, title, lines)
+        for axes in panels[len(trained) :]:
+            axes.set_axis_off()
+
+    return svg(draw, width=max(330 * columns, 460), height=280 * rows)
+
+
+def _panel(axes: Axes, title: str, lines: list[Curve]) -> None:
+    for i, line in enumerate(lines):
+        tint = colour(i, len(lines))
+        axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)
+        axes.plot(line.steps, running_mean(np.array(line.values)), color=tint, label=literal(line.name))
+    suit_scale(axes, [value for line in lines for value in line.values])
+    axes.set_title(literal(title))
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("loss")
+    if 1 < len(lines) <= MOST_NAMED:
+        axes.legend(ncols=2 if len(lines) > 5 else 1, fontsize=7)
+
+
+def running_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the window that ends at each entry; over fewer entries at the start."""
+    width = max(1, len(values) // WINDOW)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(0, last - width)
+    return np.asarray((total[last] - total[first]) / (last - first))

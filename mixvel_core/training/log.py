@@ -1,0 +1,160 @@
+"""What a training records: losses.csv with increasing steps, and TensorBoard event files.
+
+What was recorded goes into every checkpoint, and a training that goes on writes the file anew from there: a file that
+was damaged, or that lost its last rows with the power, is whole again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from mixvel_core.artifacts.files import write_text, writing
+from mixvel_core.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+FILE = "losses.csv"
+
+
+def read_losses(path: Path) -> dict[str, list[float]]:
+    """The columns of a ``losses.csv``: ``step``, ``loss`` and the other recorded losses; {} where there is none."""
+    header, rows = _read(path)
+    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+
+
+@define
+class Losses:
+    """What was recorded: ``rows`` of the step and a number for each of ``names``, "loss" first."""
+
+    names: tuple[str, ...] = ()
+    rows: list[tuple[float, ...]] = field(factory=list)
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Sequence[float]]) -> Losses:
+        """From what ``columns`` gave."""
+        names = _ordered(name for name in columns if name != "step")
+        if not names:
+            return cls()
+        steps = [int(step) for step in columns["step"]]
+        return cls(names, list(zip(steps, *(columns[name] for name in names), strict=True)))
+
+    def columns(self) -> dict[str, list[float]]:
+        """Numbers by name, ``step`` among them; {} where nothing was recorded."""
+        return {name: [row[i] for row in self.rows] for i, name in enumerate(self._header())}
+
+    def add(self, step: int, losses: Mapping[str, float]) -> None:
+        """One row."""
+        self.names = self.names or _ordered(losses)
+        self.rows.append((step, *(losses[name] for name in self.names)))
+
+    def text(self) -> str:
+        """As in ``losses.csv``."""
+        return "".join([_line(header), *map(_line, self.rows)] if (header := self._header()) else [])
+
+    def last(self) -> str:
+        """The lines that the last row adds to the file: with the header above it, if it is the only one."""
+        return self.text() if len(self.rows) == 1 else _line(self.rows[-1])
+
+    def _header(self) -> tuple[str, ...]:
+        return ("step", *self.names) if self.names else ()
+
+
+class LossLog:
+    """Keeps the file at ``path`` up with ``losses``; it is written anew first."""
+
+    def __init__(self, path: Path, losses: Losses) -> None:
+        self._path = path
+        self._losses = losses
+        write_text(path, losses.text())
+
+    def append(self) -> None:
+        """The last row, on disk when this returns (as far as the operating system is concerned)."""
+        with writing(self._path), self._path.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._losses.last())
+
+
+def _ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """An order that does not depend on that of the objective's mapping."""
+    return tuple(sorted(names, key=lambda name: (name != "loss", name)))
+
+
+def _line(cells: Sequence[str | float]) -> str:
+    # repr of a float is the shortest text that reads back to the same number.
+    return ",".join(str(c) for c in cells) + "\n"
+
+
+def _read(path: Path) -> tuple[list[str], list[list[float]]]:
+    if not path.is_file():
+        return [], []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # A process that was killed while writing leaves a last line without its end.
+        header, *rows = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
+        read = [[int(row[0]), *(float(cell) for cell in row[1:])] for row in rows]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+    if any(len(row) != len(header) for row in read):
+        raise ArtifactError(f"{path}: damaged (rows of different lengths); remove it and run the recipe again")
+    return header, read
+
+
+class Scalars:
+    """Writes losses as scalars into a new event file in ``folder``, at once and by itself.
+
+    Not torch's SummaryWriter: it writes later and in a thread, so that a process that is killed loses points of steps
+    which its checkpoint has behind it, and a full disk is told in a traceback.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = Event, Summary
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._path = folder / _next_name(folder)
+            self._file = self._path.open("wb", buffering=0)
+        self._records = RecordWriter(self._file)
+        try:
+            self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
+            # Readers forget what earlier files say of steps that are done again, so that no step shows twice.
+            begin = SessionLog(status=SessionLog.START)
+            self._add(Event(wall_time=time.time(), step=start + 1, session_log=begin))
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, step: int, losses: Mapping[str, float]) -> None:
+        """One point on each curve."""
+        values = [self._summary.Value(tag=name, simple_value=value) for name, value in losses.items()]
+        self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
+
+    def sync(self) -> None:
+        """All points are on disk when this returns, whatever happens to the machine."""
+        with writing(self._path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """No more points."""
+        self._file.close()
+
+    def _add(self, event: Event) -> None:
+        with writing(self._path):
+            self._records.write(event.SerializeToString())
+
+
+def _next_name(folder: Path) -> str:
+    """Readers take files in the order of names. A clock that stands still, or goes back, must not change it."""
+    numbers = (path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*"))
+    newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    return f"events.out.tfevents.{max(int(time.time()), newest + 1):010d}.{socket.gethostname()}.{os.getpid()}"

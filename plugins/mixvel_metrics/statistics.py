@@ -1,0 +1,135 @@
+"""Statistics of sets of features: moments, squared Frechet distance, kernel distance (KID), precision and recall."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from attrs import define, field, frozen
+from torch import Tensor
+
+
+@frozen(kw_only=True)
+class Gaussian:
+    """``mean`` (D,) and ``covariance`` (D, D), float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+@define(kw_only=True)
+class Moments:
+    """Running mean and scatter, merged block by block (Chan, Golub & LeVeque 1979): no large sums cancel."""
+
+    dimension: int
+    count: int = field(default=0, init=False)
+    _mean: np.ndarray = field(init=False)
+    _scatter: np.ndarray = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._mean = np.zeros(self.dimension)
+        self._scatter = np.zeros((self.dimension, self.dimension))
+
+    def update(self, block: np.ndarray) -> None:
+        """Adds the rows of ``block`` (n, D). How rows are split into blocks does not matter, up to rounding."""
+        if len(block) == 0:
+            return
+        block = block.astype(np.float64, copy=False)
+        total = self.count + len(block)
+        mean = block.mean(axis=0)
+        shift = mean - self._mean
+        centred = block - mean
+        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(block) / total)
+        self._mean = self._mean + shift * (len(block) / total)
+        self.count = total
+
+    def finish(self) -> Gaussian:
+        """The Gaussian with the mean and the unbiased covariance (divided by n - 1) of the rows so far.
+
+        Raises:
+            ValueError: fewer than two rows.
+        """
+        if self.count < 2:
+            raise ValueError(f"a covariance takes two rows at least, not {self.count}")
+        return Gaussian(mean=self._mean.copy(), covariance=self._scatter / (self.count - 1))
+
+
+def squared_frechet(p: Gaussian, q: Gaussian) -> float:
+    """The squared Wasserstein-2 distance between two Gaussians, which may be degenerate."""
+    shift = p.mean - q.mean
+    # tr (S_1 S_2)^(1/2) = tr (A S_2 A)^(1/2) with A = S_1^(1/2); that is the sum of the singular values of A B
+    # with B = S_2^(1/2). Taken so, no root is drawn of a rounded zero: with fewer items than features, most
+    # eigenvalues of A S_2 A for like sets are zeros wrong by 1e-16, and their roots would be wrong by 1e-8.
+    overlap = np.linalg.svd(_root(p.covariance) @ _root(q.covariance), compute_uv=False).sum()
+    spread = np.trace(p.covariance) + np.trace(q.covariance) - 2 * overlap
+    # Rounding may leave the distance of equal Gaussians a hair below zero.
+    return max(0.0, float(shift @ shift + spread))
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """The symmetric square root of a symmetric positive semi-definite matrix."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
+
+
+KERNEL_ROWS = 1024
+"""Rows of the kernel matrix held at a time."""
+
+
+def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
+    """The unbiased estimate of MMD^2 between the laws of features x (n, D) and y (m, D), n, m >= 2.
+
+    The kernel is (x . y / D + 1)^3. All pairs are used, not random subsets of them: the value of subsets of size n is
+    this value plus noise. It may be below zero where the laws are alike.
+    """
+    n, m = len(x), len(y)
+    within_x = (_total(x, x) - _diagonal(x)) / (n * (n - 1))
+    within_y = (_total(y, y) - _diagonal(y)) / (m * (m - 1))
+    return float(within_x + within_y - 2 * _total(x, y) / (n * m))
+
+
+def _total(x: np.ndarray, y: np.ndarray) -> float:
+    """The sum of the kernel over all pairs, in float64."""
+    y = y.astype(np.float64, copy=False)
+    blocks = (x[start : start + KERNEL_ROWS].astype(np.float64, copy=False) for start in range(0, len(x), KERNEL_ROWS))
+    return sum(float(_kernel(block @ y.T, x.shape[1]).sum()) for block in blocks)
+
+
+def _diagonal(x: np.ndarray) -> float:
+    squares = np.einsum("nd,nd->n", x, x, dtype=np.float64)
+    return float(_kernel(squares, x.shape[1]).sum())
+
+
+def _kernel(products: np.ndarray, dimension: int) -> np.ndarray:
+    return np.asarray((products / dimension + 1.0) ** 3)
+
+
+NEIGHBOURS = 3
+DISTANCE_ROWS = 2048
+"""Rows of the table of distances held at a time."""
+
+
+def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Precision and recall of features ``samples`` (n, D) against ``reference`` (m, D), n, m > 3.
+
+    A point is covered by a set if it lies no further from some member than that member's third nearest neighbour in
+    the set. Precision is the share of samples that the reference covers, recall the share of the reference that the
+    samples cover. Both grow with n and m, so they are comparable at equal counts only.
+    """
+    x, y = torch.from_numpy(samples), torch.from_numpy(reference)
+    return _covered(x, y, _radii(y)), _covered(y, x, _radii(x))
+
+
+def _radii(x: Tensor) -> Tensor:
+    """The distance of each row from its third nearest neighbour among the others."""
+    # One more: each row is its own nearest. Exact distances: the fast form cannot tell close points apart.
+    parts = [_distances(block, x).kthvalue(NEIGHBOURS + 1, dim=1).values for block in torch.split(x, DISTANCE_ROWS)]
+    return torch.cat(parts)
+
+
+def _covered(x: Tensor, members: Tensor, radii: Tensor) -> float:
+    inside = [(_distances(block, members) <= radii).any(dim=1) for block in torch.split(x, DISTANCE_ROWS)]
+    return float(torch.cat(inside).double().mean())
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

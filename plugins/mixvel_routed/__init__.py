@@ -1,1 +1,0 @@
-"""Integrators of the sampling ODE: Euler, Heun, DDIM and the second-order multistep 2M."""

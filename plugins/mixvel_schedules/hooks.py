@@ -1,0 +1,93 @@
+"""Definitions of the schedules; nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.options import above, at_least, inside, option
+from mixvel_core.protocols import NoiseSchedule
+
+
+@frozen(kw_only=True)
+class LinearOptions:
+    """Options of ``vp-linear``."""
+
+    beta_min: float = option(default=0.1, check=above(0), doc="beta at t = 0")
+    beta_max: float = option(default=20.0, check=above(0), doc="beta at t = 1")
+
+
+@frozen(kw_only=True)
+class TableOptions:
+    """Options of ``ddpm-table``."""
+
+    betas: Literal["linear", "scaled-linear", "squared-cosine"] = option(default="linear", doc="shape of the table")
+    steps: int = option(default=1000, check=at_least(4), doc="length T of the table")
+    first: float = option(default=1e-4, check=inside(0, 1), doc="first beta (not of squared-cosine)")
+    last: float = option(default=0.02, check=inside(0, 1), doc="last beta (not of squared-cosine)")
+
+
+def _linear(options: LinearOptions) -> NoiseSchedule:
+    from mixvel_schedules.schedules import Linear
+
+    return Linear(beta_min=options.beta_min, beta_max=options.beta_max)
+
+
+def _cosine(options: NoOptions) -> NoiseSchedule:
+    from mixvel_schedules.schedules import Cosine
+
+    return Cosine()
+
+
+def _table(options: TableOptions) -> NoiseSchedule:
+    from mixvel_schedules.table import betas_of, from_betas
+
+    return from_betas(betas_of(options.betas, options.steps, options.first, options.last))
+
+
+def _rectified(options: NoOptions) -> NoiseSchedule:
+    from mixvel_schedules.schedules import Rectified
+
+    return Rectified()
+
+
+@hookimpl
+def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
+    """vp-linear, vp-cosine, ddpm-table, rectified."""
+    return (
+        PluginDef(
+            kind="schedule",
+            name="vp-linear",
+            options=LinearOptions,
+            build=_linear,
+            example=lambda: _linear(LinearOptions()),
+            summary="variance preserving, linear beta; alpha(1) = 0.0066",
+        ),
+        PluginDef(
+            kind="schedule",
+            name="vp-cosine",
+            options=NoOptions,
+            build=_cosine,
+            example=lambda: _cosine(NoOptions()),
+            summary="variance preserving, alpha = cos(pi t/2); alpha(1) = 0",
+        ),
+        PluginDef(
+            kind="schedule",
+            name="ddpm-table",
+            options=TableOptions,
+            build=_table,
+            example=lambda: _table(TableOptions(steps=250)),
+            summary="a discrete DDPM beta table, made continuous by a spline",
+        ),
+        PluginDef(
+            kind="schedule",
+            name="rectified",
+            options=NoOptions,
+            build=_rectified,
+            example=lambda: _rectified(NoOptions()),
+            summary="the rectified path alpha = 1 - t, sigma = t",
+        ),
+    )

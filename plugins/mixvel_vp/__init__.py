@@ -1,1 +1,0 @@
-"""Noise schedules: variance preserving (linear, cosine, a DDPM beta table) and the rectified path."""
