@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixvel_core.pipeline.opened import open_finished
+    from mixvel_core.pipeline.opened import open_run
     from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.recipe.build import build
     from mixvel_core.recipe.resolve import load_recipe
@@ -23,11 +23,11 @@ _HOMES = {
     "build": "mixvel_core.recipe.build",
     "load_recipe": "mixvel_core.recipe.resolve",
     "load_registry": "mixvel_core.plugin.discovery",
-    "open_finished": "mixvel_core.pipeline.opened",
+    "open_run": "mixvel_core.pipeline.opened",
     "reference": "mixvel_core.sampling.ode",
 }
 
-__all__ = ["Sampler", "Samples", "build", "load_recipe", "load_registry", "open_finished", "reference"]
+__all__ = ["Sampler", "Samples", "build", "load_recipe", "load_registry", "open_run", "reference"]
 
 
 def __getattr__(name: str) -> Any:

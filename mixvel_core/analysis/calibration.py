@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, frozen
 from torch import Tensor
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shards import Shards
@@ -115,7 +115,7 @@ def calibrate(
         numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
         points = _FEW if numbers > _LARGE else _COUNT
     units = {
-        name: Unit(
+        name: Artifact(
             folder=folder / "calibration",
             key=key_of(
                 router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points
@@ -137,7 +137,7 @@ def _measure(
     shards: Shards,
     seed: int,
     points: int,
-    units: Mapping[str, Unit],
+    units: Mapping[str, Artifact],
 ) -> None:
     import torch
 
@@ -166,7 +166,7 @@ def measure(
     """The rows of each router: first on noised items, where it has no state, then along the flow."""
     import torch
 
-    from mixvel_core.field.conversions import to_float
+    from mixvel_core.field.scale import to_float
     from mixvel_core.randomness import key, normal, permutation, uniform
 
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in routers}

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, frozen
 
-from mixvel_core.analysis.settings import Curve, Setting
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.analysis.settings import StudyCurve, StudySettings
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_arrays, write_arrays
-from mixvel_core.pipeline.sample import Draw, Loaded
+from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler
 
 
-def keep(unit: Unit, arrays: dict[str, np.ndarray], **notes: Any) -> None:
+def keep(unit: Artifact, arrays: dict[str, np.ndarray], **notes: Any) -> None:
     """Writes ``NAME.npz`` and closes the unit."""
     path = unit.folder / f"{unit.name}.npz"
     write_arrays(path, arrays)
     unit.close([path.name], **notes)
 
 
-def kept(unit: Unit, *names: str) -> tuple[np.ndarray, ...] | None:
+def kept(unit: Artifact, *names: str) -> tuple[np.ndarray, ...] | None:
     """The arrays of a unit; None where it is not done. Raises ArtifactError where the file is not what it says."""
     if not unit.is_done():
         return None
@@ -36,18 +36,18 @@ def kept(unit: Unit, *names: str) -> tuple[np.ndarray, ...] | None:
 
 
 @frozen(kw_only=True, eq=False)
-class Cell:
+class StudyCell:
     """``x``: where the samples end, (count, *data). ``evaluations``: expert calls of each, (count,)."""
 
-    curve: Curve
+    curve: StudyCurve
     steps: int
     x: np.ndarray
     evaluations: np.ndarray
 
 
-def sampler_of(curve: Curve, steps: int, setting: Setting, loaded: Loaded) -> Sampler:
+def sampler_of(curve: StudyCurve, steps: int, setting: StudySettings, loaded: Loaded) -> Sampler:
     """The sampler of a cell: the sample stage's, on the curve's grid."""
-    draw = Draw(
+    draw = SampleSpec(
         method="study",
         steps=steps,
         seed=setting.seed,
@@ -59,7 +59,9 @@ def sampler_of(curve: Curve, steps: int, setting: Setting, loaded: Loaded) -> Sa
     return evolve(loaded.sampler(draw), grid=curve.grid)
 
 
-def cells_of(setting: Setting, loaded: Loaded, models_key: str, folder: Path, progress: Progress) -> tuple[Cell, ...]:
+def cells_of(
+    setting: StudySettings, loaded: Loaded, models_key: str, folder: Path, progress: Progress
+) -> tuple[StudyCell, ...]:
     """All cells, those that are not in ``folder`` made now; curve by curve, steps rising.
 
     Args:
@@ -70,13 +72,13 @@ def cells_of(setting: Setting, loaded: Loaded, models_key: str, folder: Path, pr
         progress: a bar in sample-steps over the whole study.
     """
     wanted = [(curve, steps) for curve in setting.curves for steps in setting.steps]
-    units = [_unit(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
+    units = [_artifact(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
     # First what is there, so that the bar's speed is that of the work.
     there = [kept(unit, "x", "evaluations") for unit in units]
-    tell_damage((unit.damage() for unit, found in zip(units, there, strict=True) if found is None), progress)
+    report_damage((unit.damage() for unit, found in zip(units, there, strict=True) if found is None), progress)
     done = setting.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
     total = setting.count * len(setting.curves) * sum(setting.steps)
-    cells: list[Cell] = []
+    cells: list[StudyCell] = []
     with progress.task("study", total, "sample steps") as bar:
         bar.update(done)
         for (curve, steps), unit, found in zip(wanted, units, there, strict=True):
@@ -91,11 +93,13 @@ def cells_of(setting: Setting, loaded: Loaded, models_key: str, folder: Path, pr
                 x, evaluations = _made(curve, steps, setting, loaded, tell)
                 keep(unit, {"x": x, "evaluations": evaluations}, **curve.names, steps=steps)
                 done += setting.count * steps
-            cells.append(Cell(curve=curve, steps=steps, x=x, evaluations=evaluations))
+            cells.append(StudyCell(curve=curve, steps=steps, x=x, evaluations=evaluations))
     return tuple(cells)
 
 
-def _unit(curve: Curve, steps: int, setting: Setting, options: SampleOptions, models_key: str, folder: Path) -> Unit:
+def _artifact(
+    curve: StudyCurve, steps: int, setting: StudySettings, options: SampleOptions, models_key: str, folder: Path
+) -> Artifact:
     key = key_of(
         models=models_key,
         selector=plain(curve.selector),
@@ -111,13 +115,13 @@ def _unit(curve: Curve, steps: int, setting: Setting, options: SampleOptions, mo
         channels_last=options.channels_last,
         compile=options.compile,
     )
-    return Unit(folder=folder, key=key, name=key)
+    return Artifact(folder=folder, key=key, name=key)
 
 
 def _made(
-    curve: Curve,
+    curve: StudyCurve,
     steps: int,
-    setting: Setting,
+    setting: StudySettings,
     loaded: Loaded,
     tell: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray]:

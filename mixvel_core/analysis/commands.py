@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixvel_core.analysis.study import Study, study
-from mixvel_core.analysis.theory_report import Certificate, certify
+from mixvel_core.analysis.records import StudyResult, TheoryReport
+from mixvel_core.analysis.study import study
+from mixvel_core.analysis.theory_report import measure_theory
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.pipeline.opened import Finished, open_finished
-from mixvel_core.pipeline.run import Run
+from mixvel_core.pipeline.opened import Run, open_run
+from mixvel_core.pipeline.run import RunResult
 from mixvel_core.pipeline.run_folder import check_folder
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
@@ -18,7 +19,7 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe
 
 
-def study_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None, progress: Progress) -> Study:
+def study_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None, progress: Progress) -> StudyResult:
     """A study of a run folder. Nothing is trained.
 
     Args:
@@ -31,7 +32,7 @@ def study_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None
         UsageError: there is no run, or its models are not all made.
         RecipeError: an override is wrong.
     """
-    finished = open_finished(folder, overrides)
+    finished = open_run(folder, overrides)
     with locked(folder):
         made = study(finished, load_registry(), out or folder, progress)
         if out is None or out.absolute() == folder.absolute():
@@ -39,7 +40,7 @@ def study_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None
     return made
 
 
-def study_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Study:
+def study_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> StudyResult:
     """A study of a recipe; what it needs of data, experts and routers is made first, where it is not there.
 
     Args:
@@ -52,11 +53,11 @@ def study_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Study:
     """
     with locked(folder):
         check_folder(recipe, folder, fresh=False)
-        run = Run(recipe=recipe, folder=folder, progress=progress)
+        run = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = run.partition()
         makers = model_stages(recipe, folder, shards)
         run.train(makers, "sample")
-        finished = Finished(folder=folder, recipe=recipe, shards=shards, models=makers.models)
+        finished = Run(folder=folder, recipe=recipe, shards=shards, models=makers.models)
         made = study(finished, load_registry(), folder, progress)
         renew_report(folder, progress)
     return made
@@ -72,11 +73,13 @@ def renew_report(folder: Path, progress: Progress) -> None:
         progress.line(f"report: there is none to show what was measured; `mixvel run {own} --out {folder}` makes it")
         return
     # The run's own recipe, not an override of it: all but the report is done, and stays.
-    run = Run(recipe=load_recipe(own, [], load_registry()), folder=folder, progress=progress)
+    run = RunResult(recipe=load_recipe(own, [], load_registry()), folder=folder, progress=progress)
     run.until(run.partition(), "report")
 
 
-def certify_run(folder: Path, overrides: Sequence[str], *, out: Path | None = None, progress: Progress) -> Certificate:
+def theory_of_run(
+    folder: Path, overrides: Sequence[str], *, out: Path | None = None, progress: Progress
+) -> TheoryReport:
     """The certificate of a run folder. Nothing is trained.
 
     Args:
@@ -89,15 +92,15 @@ def certify_run(folder: Path, overrides: Sequence[str], *, out: Path | None = No
         UsageError: there is no run, its models are not all made, or the theory says nothing of it.
         RecipeError: an override is wrong.
     """
-    finished = open_finished(folder, overrides)
+    finished = open_run(folder, overrides)
     with locked(folder):
-        made = certify(finished, load_registry(), out or folder, progress)
+        made = measure_theory(finished, load_registry(), out or folder, progress)
         if out is None or out.absolute() == folder.absolute():
             renew_report(folder, progress)
     return made
 
 
-def certify_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Certificate:
+def theory_of_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> TheoryReport:
     """The certificate of a recipe; what it needs of data, experts and routers is made first, where it is not there.
 
     Args:
@@ -110,11 +113,11 @@ def certify_recipe(recipe: Recipe, folder: Path, *, progress: Progress) -> Certi
     """
     with locked(folder):
         check_folder(recipe, folder, fresh=False)
-        run = Run(recipe=recipe, folder=folder, progress=progress)
+        run = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = run.partition()
         makers = model_stages(recipe, folder, shards)
         run.train(makers, "sample")
-        finished = Finished(folder=folder, recipe=recipe, shards=shards, models=makers.models)
-        made = certify(finished, load_registry(), folder, progress)
+        finished = Run(folder=folder, recipe=recipe, shards=shards, models=makers.models)
+        made = measure_theory(finished, load_registry(), folder, progress)
         renew_report(folder, progress)
     return made

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from mixvel_core.analysis.convergence import power_law, quantity_of
 from mixvel_core.analysis.references import noised
-from mixvel_core.analysis.theory_settings import Pair, Setting
-from mixvel_core.pipeline.opened import Finished
-from mixvel_core.pipeline.sample import Draw, Loaded
+from mixvel_core.analysis.theory_settings import Pair, TheorySettings
+from mixvel_core.pipeline.opened import Run
+from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.randomness import key, uniform
 from mixvel_core.sampling.routed_field import WeightTransform, start_field
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
-from mixvel_core.theory.exact import Exact, ExactField, whole_mixture
+from mixvel_core.theory.exact import Exact, ExactField, approximate_mixture
 from mixvel_core.theory.increments import PARTS, Increment, increments
 from mixvel_core.theory.lipschitz import L_v_paper, L_v_sharp
 from mixvel_core.theory.measured import Products, epsilon, local_lipschitz
@@ -152,7 +152,7 @@ def along_flow(field: ExactField, times: Sequence[float], path: Tensor, R: float
 
 
 def epsilons(
-    finished: Finished, loaded: Loaded, exact: Exact, sampler: Sampler, setting: Setting
+    finished: Run, loaded: Loaded, exact: Exact, sampler: Sampler, setting: TheorySettings
 ) -> tuple[dict[str, Any], ...]:
     """er and ec of the experts and the router, by time: {low, high} and the fields of ``Epsilon``."""
     delta, rows = setting.delta, []
@@ -167,7 +167,7 @@ def epsilons(
 
 
 @frozen(kw_only=True, eq=False)
-class Travelled:
+class MeasuredPair:
     """``x``: where the samples end, (n, *data), and ``error`` their distances to the exact ends, (n,). ``evaluations``:
     the mean of expert calls. ``rows``: one a step, of mean squares. ``method``, ``network``: norms of what truncation
     with selection, and networks, add over all steps, (n,). ``C_tr``: the largest truncation in units of h^2. ``C_sig``:
@@ -186,9 +186,9 @@ class Travelled:
     C_sig: float
 
 
-def sampler_of(pair: Pair, steps: int, setting: Setting, loaded: Loaded) -> Sampler:
+def sampler_of(pair: Pair, steps: int, setting: TheorySettings, loaded: Loaded) -> Sampler:
     """The sampler of the sample stage, on the uniform grid of the theory."""
-    draw = Draw(
+    draw = SampleSpec(
         method="theory",
         steps=steps,
         seed=setting.seed,
@@ -227,7 +227,7 @@ class Exactly:
 
 
 @torch.no_grad()
-def travel(pair: Pair, sampler: Sampler, beside: Exactly, seed: int, exact: bool) -> Travelled:
+def travel(pair: Pair, sampler: Sampler, beside: Exactly, seed: int, exact: bool) -> MeasuredPair:
     """The trajectories of a sampler from where the exact ones start.
 
     Args:
@@ -249,7 +249,7 @@ def travel(pair: Pair, sampler: Sampler, beside: Exactly, seed: int, exact: bool
         weights=sampler.weights,
         autocast=sampler.autocast,
     )
-    whole = whole_mixture(
+    whole = approximate_mixture(
         schedule=sampler.schedule,
         experts=sampler.experts,
         router=sampler.router,
@@ -279,7 +279,7 @@ def travel(pair: Pair, sampler: Sampler, beside: Exactly, seed: int, exact: bool
         C_tr = max(C_tr, float(_norms(one.truncation).max()) / h**2)
         C_sig = max(C_sig, row["selection"] / h**2)
         end = one.after
-    return Travelled(
+    return MeasuredPair(
         pair=pair,
         steps=len(times) - 1,
         x=(end + beside.path[-1]).cpu().numpy(),

@@ -11,13 +11,14 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.analysis.cells import keep, kept
-from mixvel_core.analysis.settings import Setting
+from mixvel_core.analysis.settings import StudySettings
 from mixvel_core.analysis.theory_settings import is_closed
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.errors import SamplingError
-from mixvel_core.field.conversions import add_noise, point_for, to_float
+from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.posterior import PosteriorEngine
-from mixvel_core.pipeline.opened import Finished
+from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import DensityExpert, GaussianLaw, Progress, Router
@@ -47,7 +48,7 @@ class Reference:
 
 
 @frozen(kw_only=True)
-class Place:
+class Start:
     """Where points live: ``shape`` of one, ``*data``, and ``device`` of the models."""
 
     shape: tuple[int, ...]
@@ -71,13 +72,13 @@ class Transformed:
         return self.transform(a.to(x.dtype)), state
 
 
-def reference_key(setting: Setting, weights: WeightTransform, models_key: str) -> str:
+def reference_key(setting: StudySettings, weights: WeightTransform, models_key: str) -> str:
     """A digest of everything a reference depends on; the grid, selectors and integrators are not among it."""
     return key_of(models=models_key, weights=plain(weights), **_about(setting), **_start(setting))
 
 
 def reference_of(
-    setting: Setting, sampler: Sampler, models_key: str, place: Place, folder: Path, progress: Progress
+    setting: StudySettings, sampler: Sampler, models_key: str, place: Start, folder: Path, progress: Progress
 ) -> Reference:
     """The reference, from ``folder`` or made now.
 
@@ -90,10 +91,10 @@ def reference_of(
         progress: a bar in percent.
     """
     key = reference_key(setting, sampler.weights, models_key)
-    unit = Unit(folder=folder, key=key, name=key)
+    unit = Artifact(folder=folder, key=key, name=key)
     found = kept(unit, "x", "looser")
     if found is None:
-        tell_damage([unit.damage()], progress)
+        report_damage([unit.damage()], progress)
         with progress.task(f"reference {setting.reference}", 200, "%") as bar:
 
             def tell(passed: float) -> None:
@@ -106,7 +107,7 @@ def reference_of(
     return Reference(x=found[0], looser=found[1], about=_about(setting))
 
 
-def _about(setting: Setting) -> dict[str, Any]:
+def _about(setting: StudySettings) -> dict[str, Any]:
     if setting.reference == "dopri5":
         tolerance = setting.tolerance
         return {
@@ -119,7 +120,7 @@ def _about(setting: Setting) -> dict[str, Any]:
     return {"kind": "ddim-1000", "steps": DDIM_STEPS, "looser": DDIM_STEPS // 2}
 
 
-def _start(setting: Setting) -> dict[str, Any]:
+def _start(setting: StudySettings) -> dict[str, Any]:
     return {
         "count": setting.count,
         "seed": setting.seed,
@@ -128,7 +129,7 @@ def _start(setting: Setting) -> dict[str, Any]:
     }
 
 
-def _solved(setting: Setting, sampler: Sampler, place: Place, coarse: float, tell: Tell) -> np.ndarray:
+def _solved(setting: StudySettings, sampler: Sampler, place: Start, coarse: float, tell: Tell) -> np.ndarray:
     """The ends of all samples; ``coarse`` 1 is the reference itself."""
     firsts = range(0, setting.count, setting.block)
     blocks = []
@@ -148,7 +149,7 @@ def _solved(setting: Setting, sampler: Sampler, place: Place, coarse: float, tel
     return ends.cpu().numpy()
 
 
-def _solve(setting: Setting, sampler: Sampler, x: Tensor, coarse: float, tell: Tell) -> Tensor:
+def _solve(setting: StudySettings, sampler: Sampler, x: Tensor, coarse: float, tell: Tell) -> Tensor:
     router = Transformed(router=sampler.router, transform=sampler.weights)
     if setting.reference == "dopri5":
         tolerance = coarse * setting.tolerance
@@ -188,7 +189,7 @@ class Oracle:
     products: Products
 
 
-def oracle_of(finished: Finished, loaded: Loaded, registry: Registry) -> Oracle:
+def oracle_of(finished: Run, loaded: Loaded, registry: Registry) -> Oracle:
     """The exact mixture of a run: its experts themselves where they are closed forms, the Gaussian law of its data (D3)
     where there is one, and the empirical law of its items (D2) otherwise.
     """
@@ -224,25 +225,25 @@ def oracle_of(finished: Finished, loaded: Loaded, registry: Registry) -> Oracle:
     )
 
 
-def noised(finished: Finished, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
+def noised(finished: Run, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
     """Points x_t of the exact law, one for each time (B,): (B, *data) float64.
 
     Where the law is known they start from new draws of it, which no network has seen; elsewhere the items are the law.
     """
     law = finished.shards.whole.law
     rng = np.random.default_rng(seed)
-    x_0 = _drawn(law, len(t), rng) if law is not None else _items(finished, len(t), rng)
+    x_0 = _sampled_points(law, len(t), rng) if law is not None else _items(finished, len(t), rng)
     start = torch.from_numpy(x_0.reshape(len(t), *loaded.shape)).to(t)
     eps = normal(key(seed, "theory", "noise"), torch.arange(len(t), device=t.device), loaded.shape, t.dtype)
     return add_noise(start, eps, point_for(loaded.schedule, t, start))
 
 
-def _drawn(law: GaussianLaw, count: int, rng: np.random.Generator) -> np.ndarray:
+def _sampled_points(law: GaussianLaw, count: int, rng: np.random.Generator) -> np.ndarray:
     component = rng.choice(len(law.weights), size=count, p=law.weights / law.weights.sum())
     return np.stack([rng.multivariate_normal(law.means[j], law.covariances[j]) for j in component])
 
 
-def _items(finished: Finished, count: int, rng: np.random.Generator) -> np.ndarray:
+def _items(finished: Run, count: int, rng: np.random.Generator) -> np.ndarray:
     parts = finished.shards.parts
     shard = rng.choice(len(parts), size=count, p=finished.shards.fractions)
     return np.stack([to_float(np.asarray(parts[k].items[rng.integers(parts[k].count)])) for k in shard]).astype(float)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from mixvel_core.errors import UsageError, did_you_mean
-from mixvel_core.pipeline.opened import Finished
+from mixvel_core.pipeline.opened import Run
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
@@ -32,7 +32,7 @@ more points; networks are paid for the points that fill up the last block."""
 
 
 @frozen(kw_only=True)
-class Curve:
+class StudyCurve:
     """One line of the plots: error over step counts."""
 
     selector: SelectorUse
@@ -46,11 +46,11 @@ class Curve:
 
 
 @frozen(kw_only=True)
-class Setting:
+class StudySettings:
     """``steps``: rising. ``fitted``: the step counts that slopes are fitted to. ``router``: its name in the run.
     ``block``: samples of the reference solved together."""
 
-    curves: tuple[Curve, ...]
+    curves: tuple[StudyCurve, ...]
     steps: tuple[int, ...]
     fitted: tuple[int, ...]
     count: int
@@ -70,7 +70,7 @@ class Setting:
         return torch.float64 if self.precision == "float64" else torch.float32
 
 
-def setting_of(finished: Finished, registry: Registry) -> Setting:
+def study_settings(finished: Run, registry: Registry) -> StudySettings:
     """What the recipe of a run asks for; the usual where it does not say.
 
     Raises:
@@ -86,9 +86,9 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
             "sample.delta is 0, where the velocity is infinite; take study.reference=ddim-1000 or a larger delta"
         )
     default = EXACT_TOLERANCE if exact and precision == "float64" else NETWORK_TOLERANCE
-    return Setting(
+    return StudySettings(
         curves=tuple(
-            Curve(selector=selector, integrator=integrator, grid=grid)
+            StudyCurve(selector=selector, integrator=integrator, grid=grid)
             for selector in options.selectors or _usual_selectors(registry)
             for integrator in options.integrators or _usual_integrators(registry)
             for grid in options.grids
@@ -114,7 +114,7 @@ def _router(wanted: str | None, there: list[str]) -> str:
     return wanted or there[0]
 
 
-def _in_closed_form(finished: Finished, router: str) -> bool:
+def _in_closed_form(finished: Run, router: str) -> bool:
     """Whether no network is asked on the way: neither experts nor router have anything to train."""
     schedule, parts = finished.models.schedule.build(), finished.shards.parts
     if finished.recipe.routers[router].build().tasks(parts, schedule):

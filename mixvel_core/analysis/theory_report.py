@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict, fields, frozen
+from attrs import asdict
 
 from mixvel_core.analysis.convergence import quantity_of
 from mixvel_core.analysis.error_budget import (
     AlongFlow,
     Exactly,
-    Travelled,
+    MeasuredPair,
     along_flow,
     epsilons,
     is_exact,
@@ -23,13 +23,12 @@ from mixvel_core.analysis.error_budget import (
     takeover,
     travel,
 )
+from mixvel_core.analysis.records import TheoryReport, write_theory_report
 from mixvel_core.analysis.references import Oracle, oracle_of
-from mixvel_core.analysis.theory_settings import CLOSED_TOLERANCE, EMPIRICAL_TOLERANCE, Setting, setting_of
-from mixvel_core.artifacts.files import read_sealed_json, write_sealed_json
+from mixvel_core.analysis.theory_settings import CLOSED_TOLERANCE, EMPIRICAL_TOLERANCE, TheorySettings, theory_settings
 from mixvel_core.device import threads
-from mixvel_core.errors import ArtifactError
 from mixvel_core.field.transport import Transport, transport
-from mixvel_core.pipeline.opened import Finished
+from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
@@ -39,70 +38,13 @@ from mixvel_core.sampling.ode import flow
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.theory.exact import ExactField
 from mixvel_core.theory.increments import exact_steps
-from mixvel_core.theory.problem import Problem
+from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.table import BoundTable, bounds_of
-
-FILE = "theory.json"
-
-
-@frozen(kw_only=True)
-class Certificate:
-    """All numbers are finite or None; those called log10 are logarithms, for the paper's bounds overflow.
-
-    ``constants``: {name, title, where, paper_log10, sharp_log10, measured_log10, paper_vacuous, sharp_vacuous} for the
-    largest step count.
-    ``distances``: {selector, integrator, steps, evaluations, paper_log10, sharp_log10, paper_vacuous, sharp_vacuous,
-    rms, median, w2, w2_low, w2_high, independent}: Theorem 8's two sides. The bounds are those of `euler` with
-    `iid`, `sum-up` and `mixture` (the paper's: of `iid`), and None elsewhere. ``rms`` is the coupling that the proof
-    uses, an upper bound of W_2; ``w2`` is of sets from the same noise, ``independent`` of sets from different noise, to
-    be compared with ``floor``.
-    ``budget``: {selector, integrator, steps, t, drift, truncation, selection, network, error, dominant}: mean squares
-    of the parts of the increments, for the largest step count.
-    ``accumulated``: {selector, integrator, steps, method, network}: RMS of what all steps together add besides drift.
-    ``takeover``: {selector, integrator, steps, slope, low, high, says}: where the network part takes over.
-    ``lipschitz``: {t, median, largest, paper, sharp}: local Lipschitz constants along exact trajectories.
-    ``epsilon``: {low, high, er_sup, er_rms, ec_sup, ec_rms, count}.
-    ``floor``: {value, low, high, kind, n}: W_2 of two independent exact sets. ``diameter``: bounds above are vacuous.
-    ``warnings``: conditions of the theory that fail. ``conditions``: everything the numbers hold for.
-    """
-
-    constants: tuple[dict[str, Any], ...]
-    distances: tuple[dict[str, Any], ...]
-    budget: tuple[dict[str, Any], ...]
-    accumulated: tuple[dict[str, Any], ...]
-    takeover: tuple[dict[str, Any], ...]
-    lipschitz: tuple[dict[str, Any], ...]
-    epsilon: tuple[dict[str, Any], ...]
-    floor: Mapping[str, Any]
-    diameter: float
-    warnings: tuple[str, ...]
-    conditions: Mapping[str, Any]
-
-
-def write_certificate(certificate: Certificate, folder: Path) -> Path:
-    """Writes ``theory.json``; the same certificate gives the same bytes."""
-    write_sealed_json(folder / FILE, asdict(certificate))
-    return folder / FILE
-
-
-def read_certificate(folder: Path) -> Certificate | None:
-    """The certificate of a run; None where there is none. Raises ArtifactError where it is damaged."""
-    path = folder / FILE
-    if not path.exists():
-        return None
-    found = read_sealed_json(path)
-    try:
-        values = {field.name: found[field.name] for field in fields(Certificate)}
-        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return Certificate(**{**values, **lists})
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not a certificate ({error}); `mixvel theory {folder}` makes it again") from None
-
 
 MEAN_SQUARE = "E norm(e_N)^2"
 
 
-def certify(finished: Finished, registry: Registry, out: Path, progress: Progress) -> Certificate:
+def measure_theory(finished: Run, registry: Registry, out: Path, progress: Progress) -> TheoryReport:
     """Measures a run beside its bounds, and writes ``theory.json``.
 
     Args:
@@ -115,16 +57,18 @@ def certify(finished: Finished, registry: Registry, out: Path, progress: Progres
         UsageError: the theory says nothing of this run.
         SamplingError: an expert, router or selector returned something that cannot be used.
     """
-    setting = setting_of(finished, registry)
+    setting = theory_settings(finished, registry)
     loaded = Loaded(finished.models, finished.recipe.sample)
     oracle = oracle_of(finished, loaded, registry)
     with threads(finished.recipe.sample.threads):
         made = _measured(finished, setting, loaded, oracle, progress)
-    write_certificate(made, out)
+    write_theory_report(made, out)
     return made
 
 
-def _measured(finished: Finished, setting: Setting, loaded: Loaded, oracle: Oracle, progress: Progress) -> Certificate:
+def _measured(
+    finished: Run, setting: TheorySettings, loaded: Loaded, oracle: Oracle, progress: Progress
+) -> TheoryReport:
     field = ExactField(exact=oracle.exact)
     grids = {n: time_grid("uniform", loaded.schedule, n, setting.delta) for n in setting.steps}
     times = _merged(list(grids.values()))
@@ -145,7 +89,7 @@ def _measured(finished: Finished, setting: Setting, loaded: Loaded, oracle: Orac
     first = sampler_of(setting.pairs[0], setting.steps[0], setting, loaded)
     exact = is_exact(first, field, path[len(times) // 2, :4])
     beside: dict[tuple[str, int], Exactly] = {}
-    found: list[Travelled] = []
+    found: list[MeasuredPair] = []
     with progress.task("error budget", len(setting.pairs) * sum(setting.steps), "steps") as bar:
         for pair in setting.pairs:
             for n in setting.steps:
@@ -161,7 +105,7 @@ def _measured(finished: Finished, setting: Setting, loaded: Loaded, oracle: Orac
     tables = {n: bounds_of(_problem(finished, setting, loaded, epsilon, n)) for n in setting.steps}
     last = setting.steps[-1]
     ends = _flat(path[-1])
-    return Certificate(
+    return TheoryReport(
         constants=tuple(_constants(tables[last], seen, found)),
         distances=tuple(_distance(one, tables[one.steps], ends, other, setting) for one in found),
         budget=tuple(
@@ -179,7 +123,7 @@ def _measured(finished: Finished, setting: Setting, loaded: Loaded, oracle: Orac
         takeover=tuple(_takeovers(found, setting)),
         lipschitz=seen.rows,
         epsilon=epsilon,
-        floor=_told(transport(ends, other, seed=setting.seed)),
+        floor=_with_logs(transport(ends, other, seed=setting.seed)),
         diameter=2.0 * setting.R,
         warnings=tuple(finding.message for finding in tables[last].findings),
         conditions={
@@ -221,9 +165,9 @@ def _flat(x: torch.Tensor) -> np.ndarray:
 
 
 def _problem(
-    finished: Finished, setting: Setting, loaded: Loaded, epsilon: Sequence[dict[str, Any]], steps: int
-) -> Problem:
-    return Problem(
+    finished: Run, setting: TheorySettings, loaded: Loaded, epsilon: Sequence[dict[str, Any]], steps: int
+) -> BoundProblem:
+    return BoundProblem(
         schedule=loaded.schedule,
         R=setting.R,
         D=math.prod(loaded.shape),
@@ -235,7 +179,7 @@ def _problem(
     )
 
 
-def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[Travelled]) -> list[dict[str, Any]]:
+def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[MeasuredPair]) -> list[dict[str, Any]]:
     """The rows of the table; what was measured is of the largest step count, and of iid with Euler where it says so."""
     measured = {"L_v": seen.L_v, "int L_v": seen.integral, "C_v": seen.C_v, "sup norm(x_t)": seen.reach}
     logs = {"exp(lambda T)": 2.0 * seen.integral / math.log(10.0)}
@@ -263,7 +207,7 @@ def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[Travelled]) -
 
 
 def _distance(
-    one: Travelled, table: BoundTable, ends: np.ndarray, other: np.ndarray, setting: Setting
+    one: MeasuredPair, table: BoundTable, ends: np.ndarray, other: np.ndarray, setting: TheorySettings
 ) -> dict[str, Any]:
     """Theorem 8's right side, where it is of this method, beside its left."""
     bound = table[one.pair.bound] if one.pair.bound else None
@@ -285,7 +229,7 @@ def _distance(
     }
 
 
-def _takeovers(found: Sequence[Travelled], setting: Setting) -> list[dict[str, Any]]:
+def _takeovers(found: Sequence[MeasuredPair], setting: TheorySettings) -> list[dict[str, Any]]:
     rows = []
     for pair in setting.pairs:
         mine = [one for one in found if one.pair is pair]
@@ -299,7 +243,7 @@ def _takeovers(found: Sequence[Travelled], setting: Setting) -> list[dict[str, A
     return rows
 
 
-def _told(found: Transport) -> dict[str, Any]:
+def _with_logs(found: Transport) -> dict[str, Any]:
     return {**asdict(found), "n": list(found.n)}
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mixvel_core.errors import UsageError, did_you_mean
-from mixvel_core.field.conversions import to_float
-from mixvel_core.pipeline.opened import Finished
+from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.opened import Run
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.recipe.describe import label
@@ -52,7 +52,7 @@ class Pair:
 
 
 @frozen(kw_only=True)
-class Setting:
+class TheorySettings:
     """``steps``: rising. ``R``: radius of the data. ``where_r``: how it is known. ``router``: its name in the run."""
 
     pairs: tuple[Pair, ...]
@@ -66,7 +66,7 @@ class Setting:
     router: str
 
 
-def setting_of(finished: Finished, registry: Registry) -> Setting:
+def theory_settings(finished: Run, registry: Registry) -> TheorySettings:
     """What the recipe of a run asks for; the usual where it does not say.
 
     Raises:
@@ -84,7 +84,7 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
     if options.router is not None and options.router not in there:
         hint = did_you_mean(options.router, there)
         raise UsageError(f"no router is called {options.router!r}{hint}  (routers: {', '.join(there)})")
-    return Setting(
+    return TheorySettings(
         pairs=tuple(
             Pair(selector=selector, integrator=integrator)
             for selector in options.selectors or _usual_selectors(registry)
@@ -101,7 +101,7 @@ def setting_of(finished: Finished, registry: Registry) -> Setting:
     )
 
 
-def is_closed(finished: Finished) -> bool:
+def is_closed(finished: Run) -> bool:
     """Whether the experts are closed forms, which cost next to nothing."""
     family, schedule = finished.recipe.expert.build(), finished.models.schedule.build()
     return all(family.task(part, schedule) is None for part in finished.shards.parts)

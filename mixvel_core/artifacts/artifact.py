@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.artifacts.files import checksum, read_json, read_sealed_json, write_json, write_sealed_json
+from mixvel_core.artifacts.files import checksum, read_checksummed_json, read_json, write_checksummed_json, write_json
 from mixvel_core.artifacts.untrusted import named_in
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import Progress
@@ -36,7 +36,7 @@ def _is_as_written(path: Path, facts: Mapping[str, Any]) -> bool:
     return path.is_file() and path.stat().st_size == facts["size"] and checksum(path) == facts["checksum"]
 
 
-def tell_damage(damaged: Iterable[Path | None], progress: Progress) -> None:
+def report_damage(damaged: Iterable[Path | None], progress: Progress) -> None:
     """A line for each file of a unit that was found damaged, and so is made again."""
     for path in damaged:
         if path is not None:
@@ -44,7 +44,7 @@ def tell_damage(damaged: Iterable[Path | None], progress: Progress) -> None:
 
 
 @frozen(kw_only=True)
-class Unit:
+class Artifact:
     """``folder``: where its files lie. ``key``: of its inputs. ``name``: what is called ``NAME.json`` there."""
 
     folder: Path
@@ -67,17 +67,19 @@ class Unit:
         """The first of its files that is not as it was written; None where it is whole, not made yet, or made from
         other inputs."""
         try:
-            if self.record.exists() and not isinstance(read_sealed_json(self.record)["key"], str):
+            if self.record.exists() and not isinstance(read_checksummed_json(self.record)["key"], str):
                 return self.record
             return self._first_changed() if self._is_of_these_inputs() else None
         except (ArtifactError, KeyError, AttributeError, TypeError):
             return self.record
 
     def _is_of_these_inputs(self) -> bool:
-        return self.record.exists() and bool(read_sealed_json(self.record)["key"] == self.key)
+        return self.record.exists() and bool(read_checksummed_json(self.record)["key"] == self.key)
 
     def _first_changed(self) -> Path | None:
-        files = {named_in(self.folder, name): facts for name, facts in read_sealed_json(self.record)["files"].items()}
+        files = {
+            named_in(self.folder, name): facts for name, facts in read_checksummed_json(self.record)["files"].items()
+        }
         return next((path for path, facts in files.items() if not _is_as_written(path, facts)), None)
 
     def clear(self) -> None:
@@ -104,14 +106,14 @@ class Unit:
             name: {"size": (self.folder / name).stat().st_size, "checksum": checksum(self.folder / name)}
             for name in files
         }
-        write_sealed_json(self.record, {"key": self.key, "files": facts, "notes": notes})
+        write_checksummed_json(self.record, {"key": self.key, "files": facts, "notes": notes})
 
     def digest(self) -> str:
         """Of what it was made from and of every file. Raises ArtifactError where the unit is not done."""
-        found = read_sealed_json(self.record)
+        found = read_checksummed_json(self.record)
         return key_of(made_from=found["key"], files=found["files"])
 
     def notes(self) -> dict[str, Any]:
         """What ``close`` kept. Raises ArtifactError where the unit is not done."""
-        notes: dict[str, Any] = read_sealed_json(self.record)["notes"]
+        notes: dict[str, Any] = read_checksummed_json(self.record)["notes"]
         return notes

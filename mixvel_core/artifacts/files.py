@@ -17,7 +17,7 @@ import numpy as np
 from mixvel_core.errors import ArtifactError
 
 _UNFINISHED = ".unfinished"
-_SEAL = "seal"
+_CHECKSUM = "seal"
 _LONGEST_JSON = 1 << 26
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors of writing alone. Others may come from what is read to be written, and are not ours to reword."""
@@ -99,25 +99,25 @@ def read_json(path: Path) -> Any:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
 
 
-def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
+def write_checksummed_json(path: Path, value: dict[str, Any]) -> None:
     """Writes an object as JSON with a checksum of itself, ``seal``: for files that no record knows."""
     # As it will be read back: names that are numbers here are texts there, and are sorted otherwise.
     read_back = json.loads(json.dumps(value))
-    write_json(path, {**read_back, _SEAL: _seal(read_back)})
+    write_json(path, {**read_back, _CHECKSUM: _json_checksum(read_back)})
 
 
-def read_sealed_json(path: Path) -> dict[str, Any]:
+def read_checksummed_json(path: Path) -> dict[str, Any]:
     """The object in a file of ``write_sealed_json``. Raises ArtifactError where it is absent, damaged or altered.
 
     A file without a seal is from before there were any, and is taken as it is.
     """
     found = read_json(path)
-    if not isinstance(found, dict) or (_SEAL in found and found.pop(_SEAL) != _seal(found)):
+    if not isinstance(found, dict) or (_CHECKSUM in found and found.pop(_CHECKSUM) != _json_checksum(found)):
         raise ArtifactError(f"{path}: damaged (its contents do not match its seal); remove it and make it again")
     return found
 
 
-def _seal(value: dict[str, Any]) -> str:
+def _json_checksum(value: dict[str, Any]) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -24,14 +24,14 @@ from mixvel_core.errors import ArtifactError
 _KEY = "mixvel"
 
 
-def write_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+def write_checksummed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Writes ``tensors`` and ``metadata`` (of JSON types), whole or not at all, the same bytes for the same content.
 
     Raises ArtifactError where the place cannot be written, for example because the disk is full.
     """
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     own = {name: value.detach().cpu().clone().contiguous() for name, value in sorted(tensors.items())}
-    header = json.dumps({"metadata": metadata, "seal": _seal(own, metadata)}, sort_keys=True)
+    header = json.dumps({"metadata": metadata, "seal": _header_checksum(own, metadata)}, sort_keys=True)
     try:
         with replacing(path) as temporary:
             save_file(own, str(temporary), metadata={_KEY: header})
@@ -41,7 +41,7 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         ) from None
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checksummed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the metadata of a sealed file.
 
     Raises ArtifactError where it is missing, cut short, altered, not a sealed file, or longer than memory.
@@ -57,12 +57,12 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no iterator
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
-    if seal != _seal(tensors, metadata):
+    if seal != _header_checksum(tensors, metadata):
         raise ArtifactError(f"{path}: damaged (contents do not match the seal); remove it and run the recipe again")
     return tensors, metadata
 
 
-def _seal(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+def _header_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())

@@ -12,8 +12,7 @@ from mixvel_core.cli.run import Overrides, load
 from mixvel_core.cli.table import print_table
 
 if TYPE_CHECKING:
-    from mixvel_core.analysis.study import Study
-    from mixvel_core.analysis.theory_report import Certificate
+    from mixvel_core.analysis.records import StudyResult, TheoryReport
 
 
 def study(
@@ -51,7 +50,7 @@ def study(
     typer.echo(f"written to {folder / 'study.json'}")
 
 
-def _print_study(study: Study) -> None:
+def _print_study(study: StudyResult) -> None:
     header = ("selector", "integrator", "grid", "steps", "evaluations", "median", "rms", "mean square", "p90")
     print_table(header, [_row(row) for row in study.rows])
     typer.echo("")
@@ -114,24 +113,24 @@ def theory(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if source.is_dir():
-        from mixvel_core.analysis.commands import certify_run
+        from mixvel_core.analysis.commands import theory_of_run
 
         with shown_progress() as progress:
-            made = certify_run(source, overrides or [], out=out, progress=progress)
+            made = theory_of_run(source, overrides or [], out=out, progress=progress)
         folder = out or source
     else:
         recipe, folder = load(source, overrides, out)
-        from mixvel_core.analysis.commands import certify_recipe
+        from mixvel_core.analysis.commands import theory_of_recipe
 
         with shown_progress() as progress:
-            made = certify_recipe(recipe, folder, progress=progress)
+            made = theory_of_recipe(recipe, folder, progress=progress)
     for line in made.warnings:
         typer.echo(f"warning: {line}", err=True)
     _print_theory(made)
     typer.echo(f"written to {folder / 'theory.json'}")
 
 
-def _print_theory(made: Certificate) -> None:
+def _print_theory(made: TheoryReport) -> None:
     about = made.conditions
     typer.echo(f"\nmeasured against {about['against']}")
     typer.echo(
@@ -155,7 +154,7 @@ def _print_theory(made: Certificate) -> None:
     print_table(("t", "er sup", "er rms", "ec sup", "ec rms"), [_epsilon(row) for row in made.epsilon])
 
 
-def told(log10: float | None) -> str:
+def bound_rows(log10: float | None) -> str:
     """A number known by its logarithm: plain where that can be read."""
     if log10 is None:
         return "–"
@@ -165,12 +164,12 @@ def told(log10: float | None) -> str:
 
 
 def _bound(row: dict[str, Any], tier: str) -> str:
-    value = told(row[f"{tier}_log10"])
+    value = bound_rows(row[f"{tier}_log10"])
     return f"{value} vacuous" if row[f"{tier}_vacuous"] else value
 
 
 def _constant(row: dict[str, Any]) -> tuple[str, ...]:
-    measured = told(row["measured_log10"])
+    measured = bound_rows(row["measured_log10"])
     return row["name"], _bound(row, "paper"), _bound(row, "sharp"), measured, row["title"], row["where"]
 
 
@@ -206,5 +205,5 @@ def _part(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _epsilon(row: dict[str, Any]) -> tuple[str, ...]:
     numbers = (row[name] for name in ("er_sup", "er_rms", "ec_sup", "ec_rms"))
-    told = ("–" if value is None else f"{value:.3g}" for value in numbers)
-    return f"{row['low']:.2f} to {row['high']:.2f}", *told
+    bound_rows = ("–" if value is None else f"{value:.3g}" for value in numbers)
+    return f"{row['low']:.2f} to {row['high']:.2f}", *bound_rows

@@ -13,8 +13,8 @@ from attrs import frozen
 
 from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, planned_jobs, rate_of
 from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, amount, duration
-from mixvel_core.pipeline.sample import draws_of
-from mixvel_core.pipeline.shards import are_here
+from mixvel_core.pipeline.sample import sample_specs
+from mixvel_core.pipeline.shards import are_local
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.training.options import is_shared
@@ -26,7 +26,7 @@ def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> Iterat
     networks = {job.group: job.network for job in jobs}
     fewest = most = router = 0
     flops = [0, 0]
-    for draw in draws_of(recipe.sample, list(recipe.routers)):
+    for draw in sample_specs(recipe.sample, list(recipe.routers)):
         asked = count * draw.steps * draw.integrator.build().evaluations
         widest = 1 if draw.router is None else experts
         fewest, most = fewest + asked, most + asked * widest
@@ -52,7 +52,7 @@ def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
     """Lines about bytes."""
     numbers = math.prod(parts[0].shape)
     stored = []
-    if are_here(parts):
+    if are_local(parts):
         size = sum(part.count for part in parts) * numbers * parts[0].items.dtype.itemsize
         stored.append(f"shards {amount(size, 'B')}")
     known = [(job, job.network.parameters) for job in jobs if job.network is not None]
@@ -61,7 +61,7 @@ def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
         checkpoints = sum(CHECKPOINT * job.keep * parameters for job, parameters in known)
         models = sum(2 * WEIGHTS * parameters for _, parameters in known)
         stored += [f"checkpoints {amount(checkpoints, 'B')}", f"networks {amount(models, 'B')}"]
-    draws = len(list(draws_of(recipe.sample, list(recipe.routers))))
+    draws = len(list(sample_specs(recipe.sample, list(recipe.routers))))
     stored.append(f"samples {amount(draws * recipe.sample.count * numbers * _FLOAT, 'B')}")
     yield f"stored      {', '.join(stored)}"
     experts = [parameters for job, parameters in known if job.group == "experts"]

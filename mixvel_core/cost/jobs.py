@@ -13,7 +13,7 @@ from attrs import frozen
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.cost.networks import Network, count
 from mixvel_core.errors import ArtifactError
-from mixvel_core.pipeline.shards import WholeShard
+from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import PlanOptions, Recipe
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Speed:
+class MeasuredSpeed:
     """Images a second, measured on ``workers`` of ``device`` together."""
 
     images_per_second: float
@@ -45,7 +45,7 @@ class PlannedJob:
     batch: int
     keep: int
     network: Network | None
-    speed: Speed | None
+    speed: MeasuredSpeed | None
 
     @property
     def images(self) -> int:
@@ -89,7 +89,7 @@ def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[Plann
             shape,
         )
     if recipe.monolith is not None:
-        task = recipe.monolith.build().task(WholeShard(parts=tuple(parts)), schedule)
+        task = recipe.monolith.build().task(JoinedShard(parts=tuple(parts)), schedule)
         if task is not None:
             yield from _group("monolith", {"monolith": (task, folder / "monolith")}, shape)
     for name, router in recipe.routers.items():
@@ -122,14 +122,14 @@ def _group(
         )
 
 
-def speed_at(folder: Path) -> Speed | None:
+def speed_at(folder: Path) -> MeasuredSpeed | None:
     """What a training has left in its folder; None where there is nothing, or nothing of use.
 
     The file's name is that of ``mixvel_core.training.speed``, which imports torch.
     """
     try:
         found = read_json(folder / "speed.json")
-        return Speed(
+        return MeasuredSpeed(
             images_per_second=float(found["images_per_second"]),
             workers=int(found["workers"]),
             device=str(found["device"]),
@@ -171,7 +171,7 @@ def _alike(one: Network | None, other: Network | None) -> bool:
     return one is None or other is None or one.training == other.training
 
 
-def _measured(speed: Speed, own: bool) -> Rate:
+def _measured(speed: MeasuredSpeed, own: bool) -> Rate:
     return Rate(
         images_per_second=speed.images_per_second / speed.workers,
         source="measured" if own else "measured on one like it",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols.data import Items
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mixvel_core.artifacts.files import replacing
 from mixvel_core.errors import UsageError
-from mixvel_core.field.conversions import to_float, to_uint8
+from mixvel_core.field.scale import to_float, to_uint8
 
 GAP = 1
 """Pixels between two images and around all of them."""

@@ -9,27 +9,27 @@ from typing import Any
 
 from attrs import evolve
 
-from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.federated.bundle import MODEL, HandedExpert, read_handed
+from mixvel_core.federated.bundle import MODEL, ExpertBundle, read_bundle
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.pipeline.partition import partition_unit, stored_shards
-from mixvel_core.pipeline.preflight import rehearse_away
+from mixvel_core.pipeline.partition import partition_artifact, stored_shards
+from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.run_folder import begin, check_folder
-from mixvel_core.pipeline.shards import AwayShard, Shards, open_shards
+from mixvel_core.pipeline.shards import RemoteShard, Shards, open_shards
 from mixvel_core.pipeline.shared_experts import check_apart
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import ExpertConfig, Progress
 from mixvel_core.recipe.dump import diff, plain
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.problems import Place, Tree, one_line
+from mixvel_core.recipe.problems import SourcePlace, Tree, one_line
 from mixvel_core.recipe.resolve import read_recipe, resolve
 
 
-def in_order(handed: Sequence[HandedExpert]) -> list[HandedExpert]:
+def in_order(handed: Sequence[ExpertBundle]) -> list[ExpertBundle]:
     """The experts as they will be numbered 0..K-1: by their own indices if these differ, else as they were given.
 
     Raises DataError where one was given twice, ArtifactError where they do not fit together; names the folders.
@@ -46,7 +46,7 @@ def in_order(handed: Sequence[HandedExpert]) -> list[HandedExpert]:
     return [evolve(one, index=k) for k, one in enumerate(chosen)]
 
 
-def _check_alike(one: HandedExpert, first: HandedExpert) -> None:
+def _check_alike(one: ExpertBundle, first: ExpertBundle) -> None:
     pairs = (
         ("items", one.shape, first.shape),
         ("values", one.values, first.values),
@@ -69,7 +69,7 @@ def _difference(old: Any, new: Any) -> str:
     return f"{old} -> {new}"
 
 
-def check_loads(one: HandedExpert, recipe: Recipe) -> None:
+def check_loads(one: ExpertBundle, recipe: Recipe) -> None:
     """Raises ArtifactError, naming the folder, where its weights are not an expert of the kind that it says it is."""
     config = ExpertConfig(index=one.index, count=one.count, fraction=1.0, shape=one.shape)
     try:
@@ -82,11 +82,11 @@ def check_loads(one: HandedExpert, recipe: Recipe) -> None:
         raise ArtifactError(f"{one.folder}: does not load ({type(error).__name__}: {one_line(str(error))})") from error
 
 
-def away_shards(handed: Sequence[HandedExpert], folder: Path) -> tuple[AwayShard, ...]:
+def remote_shards(handed: Sequence[ExpertBundle], folder: Path) -> tuple[RemoteShard, ...]:
     """What is known of the shards, pi_k = n_k / n."""
     total = sum(one.count for one in handed)
     return tuple(
-        AwayShard(
+        RemoteShard(
             folder=folder / str(one.index),
             index=one.index,
             count=one.count,
@@ -97,12 +97,12 @@ def away_shards(handed: Sequence[HandedExpert], folder: Path) -> tuple[AwayShard
     )
 
 
-def place_shards(handed: Sequence[HandedExpert], unit: Unit) -> Shards:
+def place_shards(handed: Sequence[ExpertBundle], unit: Artifact) -> Shards:
     """The shards of which little but the count is known; written, or found as they were written before.
 
     Raises UsageError where others are there.
     """
-    parts = away_shards(handed, unit.folder)
+    parts = remote_shards(handed, unit.folder)
     stored = stored_shards(unit)
     if stored is None:
         unit.clear()
@@ -122,7 +122,7 @@ def place_shards(handed: Sequence[HandedExpert], unit: Unit) -> Shards:
     return stored
 
 
-def _write_shard(part: AwayShard) -> str:
+def _write_shard(part: RemoteShard) -> str:
     facts = {
         "away": True,
         "count": part.count,
@@ -134,7 +134,7 @@ def _write_shard(part: AwayShard) -> str:
     return f"{part.index}/shard.json"
 
 
-def place_expert(one: HandedExpert, stage: ExpertStage, run: Path) -> None:
+def place_expert(one: ExpertBundle, stage: ExpertStage, run: Path) -> None:
     """The expert's folder in the run. Raises UsageError where another expert is there."""
     origin = stage.folder / "handed.json"
     mark = {"model": checksum(one.folder / MODEL)}
@@ -186,12 +186,12 @@ def assemble(
     """
     if not folders:
         raise UsageError("no expert is named; name the folders that `mixvel train` wrote")
-    handed = in_order([read_handed(folder) for folder in folders])
+    handed = in_order([read_bundle(folder) for folder in folders])
     made = _recipe(handed, out, recipe, overrides)
     for one in handed:
         check_loads(one, made)
-    unit = partition_unit(made, out)
-    rehearse_away(made, away_shards(handed, unit.folder))
+    unit = partition_artifact(made, out)
+    preflight_without_data(made, remote_shards(handed, unit.folder))
     with locked(out):
         check_folder(made, out, fresh=False)
         begin(made, out)
@@ -203,11 +203,11 @@ def assemble(
     return made
 
 
-def _recipe(handed: Sequence[HandedExpert], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
+def _recipe(handed: Sequence[ExpertBundle], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
     """The recipe of the run, without data. Schedule and expert are the owners'; a recipe that has them must agree."""
     first = handed[0]
     theirs = {"schedule": first.schedule, "expert": first.expert}
-    tree = Tree(value={"name": _name(out), **USUAL}, places={(): Place(source="assemble")})
+    tree = Tree(value={"name": _name(out), **USUAL}, places={(): SourcePlace(source="assemble")})
     if path is not None:
         tree = read_recipe(path)
     if isinstance(tree.value, dict):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.artifacts.untrusted import check_fits_memory
 from mixvel_core.errors import ArtifactError, DataError, UsageError
@@ -41,7 +41,7 @@ _MOST, _MOST_SIDES = 1 << 40, 8
 
 
 @frozen(kw_only=True)
-class HandedExpert:
+class ExpertBundle:
     """What a folder says of its expert. ``index``: k in the owner's own counting. ``count``: items it was trained on.
     ``expert``, ``schedule``: as a recipe writes them, with every option."""
 
@@ -56,9 +56,9 @@ class HandedExpert:
 
     def tensors(self) -> dict[str, Tensor]:
         """What the expert's family loads it from. Raises ArtifactError where the file is not the one handed over."""
-        from mixvel_core.artifacts.tensors import read_sealed
+        from mixvel_core.artifacts.tensors import read_checksummed
 
-        tensors, metadata = read_sealed(self.folder / MODEL)
+        tensors, metadata = read_checksummed(self.folder / MODEL)
         if metadata.get("about") != read_json(self.folder / CONFIG):
             raise ArtifactError(
                 f"{self.folder}: {CONFIG} and {MODEL} are not of one expert; ask its owner for it again"
@@ -75,7 +75,7 @@ def check_share(share: Share, family: ExpertFamily, name: str) -> None:
     family.without_moments({})
 
 
-def hand_over(stored: StoredExpert, items: Items, share: Share, folder: Path) -> None:
+def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path) -> None:
     """Writes the folder of a trained expert.
 
     Args:
@@ -88,9 +88,9 @@ def hand_over(stored: StoredExpert, items: Items, share: Share, folder: Path) ->
         DataError: the expert is made of the items themselves.
         UsageError, RecipeError: it cannot do without what is not shared.
     """
-    from mixvel_core.artifacts.tensors import read_sealed, write_sealed
+    from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 
-    tensors, _ = read_sealed(stored.folder / MODEL)
+    tensors, _ = read_checksummed(stored.folder / MODEL)
     config, family = stored.config, stored.family.build()
     _refuse_items(tensors, config.count, config.shape, stored.family.name)
     check_share(share, family, stored.family.name)
@@ -106,20 +106,20 @@ def hand_over(stored: StoredExpert, items: Items, share: Share, folder: Path) ->
         "expert": plain(stored.family),
         "schedule": plain(stored.schedule),
     }
-    unit = Unit(folder=folder, key=key_of(**about))
+    unit = Artifact(folder=folder, key=key_of(**about))
     unit.clear()
     files = [MODEL, CONFIG]
-    write_sealed(folder / MODEL, tensors, {"expert": stored.family.name, "about": about})
+    write_checksummed(folder / MODEL, tensors, {"expert": stored.family.name, "about": about})
     moments = stored.moments() if share == "moments" else None
     if moments is not None:
         shared = {"mean": moments.mean, "variance": moments.variance}
-        write_sealed(folder / MOMENTS, shared, {"expert": stored.family.name})
+        write_checksummed(folder / MOMENTS, shared, {"expert": stored.family.name})
         files.append(MOMENTS)
     write_json(folder / CONFIG, about)
     unit.close(files)
 
 
-def read_handed(folder: Path) -> HandedExpert:
+def read_bundle(folder: Path) -> ExpertBundle:
     """The expert in ``folder``, every file of which is as it was handed over.
 
     Raises:
@@ -141,16 +141,16 @@ def read_handed(folder: Path) -> HandedExpert:
     for name in FILES:
         if (folder / name).exists():
             check_fits_memory(folder / name)
-    if not Unit(folder=folder, key=key_of(**about)).is_done():
+    if not Artifact(folder=folder, key=key_of(**about)).is_done():
         raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
     try:
-        shape = tuple(_whole(side, 1) for side in about["shape"])
+        shape = tuple(_complete(side, 1) for side in about["shape"])
         if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
             raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
-        return HandedExpert(
+        return ExpertBundle(
             folder=folder,
-            index=_whole(about["index"], 0),
-            count=_whole(about["count"], 1),
+            index=_complete(about["index"], 0),
+            count=_complete(about["count"], 1),
             shape=shape,
             values=_one_of(about["values"], get_args(Values)),
             share=_one_of(about["share"], get_args(Share)),
@@ -161,7 +161,7 @@ def read_handed(folder: Path) -> HandedExpert:
         raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None
 
 
-def _whole(value: Any, least: int) -> int:
+def _complete(value: Any, least: int) -> int:
     if type(value) is not int or not least <= value <= _MOST:
         raise ValueError(f"{value!s:.40} is no whole number from {least} to {_MOST}")
     return value
@@ -173,10 +173,10 @@ def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
     return value
 
 
-def is_handed(folder: Path, index: int, share: Share, stored: StoredExpert) -> bool:
+def is_bundle(folder: Path, index: int, share: Share, stored: StoredExpert) -> bool:
     """Whether ``folder`` holds this expert, handed over in this way, and is whole."""
     try:
-        found = read_handed(folder)
+        found = read_bundle(folder)
     except (DataError, ArtifactError):
         return False
     same = (found.index, found.share, found.expert, found.schedule) == (

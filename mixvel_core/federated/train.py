@@ -10,11 +10,11 @@ from pathlib import Path
 
 from attrs import evolve
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, remove_unfinished, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError, UsageError
-from mixvel_core.federated.bundle import FILES, Share, check_share, hand_over, is_handed
+from mixvel_core.federated.bundle import FILES, Share, check_share, is_bundle, write_bundle
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.partition import partition, stored_shards
@@ -56,22 +56,22 @@ def train_expert(
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)
         check_share(share, recipe.expert.build(), recipe.expert.name)
-        shards = Unit(
+        shards = Artifact(
             folder=work / "shards",
             key=key_of(data=plain(recipe.data), partition=None, seed=recipe.seed),
         )
         stage = _stage(recipe, index, _own_shard(recipe, index, shards, work, fresh, progress), shards, work)
         make(stage.pending(), recipe.launcher, progress)
         [stored] = stage.artifact.parts
-        if is_handed(out, index, share, stored):
+        if is_bundle(out, index, share, stored):
             progress.line(f"{stage.name}: already handed over")
             return
-        hand_over(stored, stage.shard.items, share, out)
+        write_bundle(stored, stage.shard.items, share, out)
         told = "count, mean and variance of its items" if (out / FILES[2]).exists() else "count of its items"
         progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {told}")
 
 
-def _own_shard(recipe: Recipe, index: int, unit: Unit, work: Path, fresh: bool, progress: Progress) -> StoredShard:
+def _own_shard(recipe: Recipe, index: int, unit: Artifact, work: Path, fresh: bool, progress: Progress) -> StoredShard:
     """All items of the data as shard ``index``. Nothing is written before the expert is known to fit them."""
     stored = None if fresh else stored_shards(unit)
     if stored is None:
@@ -89,7 +89,7 @@ def _own_shard(recipe: Recipe, index: int, unit: Unit, work: Path, fresh: bool, 
     return evolve(only, index=index)
 
 
-def _stage(recipe: Recipe, index: int, shard: StoredShard, shards: Unit, work: Path) -> ExpertStage:
+def _stage(recipe: Recipe, index: int, shard: StoredShard, shards: Artifact, work: Path) -> ExpertStage:
     return ExpertStage(
         shard=shard,
         shards_key=shards.digest(),
@@ -131,5 +131,5 @@ def _begin(recipe: Recipe, index: int, work: Path, fresh: bool) -> None:
     remove_unfinished(work)
     if fresh:
         for name in ("expert", "shards", "tensorboard"):
-            Unit(folder=work / name, key="").clear()
+            Artifact(folder=work / name, key="").clear()
     write_json(work / _ABOUT, _about(recipe, index))

@@ -46,7 +46,7 @@ def time_of(schedule: NoiseSchedule, angle: Tensor) -> Tensor:
 
 
 @frozen(kw_only=True, eq=False)
-class Meeting:
+class EqualSNR:
     """Times of two schedules with equal signal-to-noise ratios: ``t`` of the other one, (B,), and their points there.
 
     ``here``, ``there``: of the one and the other, (B,) float64.
@@ -63,8 +63,8 @@ class Meeting:
         return torch.hypot(q.alpha, q.sigma) / torch.hypot(p.alpha, p.sigma)
 
 
-def meeting(schedule: NoiseSchedule, other: NoiseSchedule, t: Tensor) -> Meeting:
+def match_snr(schedule: NoiseSchedule, other: NoiseSchedule, t: Tensor) -> EqualSNR:
     """Where ``other`` is at times t, (B,), of ``schedule``; its times have the type of t."""
     p = schedule.at(t.double())
     then = time_of(other, torch.atan2(p.sigma, p.alpha)).to(t.dtype)
-    return Meeting(t=then, here=p, there=other.at(then.double()))
+    return EqualSNR(t=then, here=p, there=other.at(then.double()))

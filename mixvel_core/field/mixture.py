@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixvel_core.field.conversions import expand, to_float
+from mixvel_core.field.conversions import expand
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Evaluations, Items, Moments, SchedulePoint
 
 

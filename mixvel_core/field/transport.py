@@ -35,7 +35,7 @@ class Solved:
 def solved(x: np.ndarray, y: np.ndarray) -> Solved:
     """The optimal transport between points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
     costs = _squared_distances(x, y)
-    return _assigned(x, y, costs) if len(x) == len(y) <= FEW else _spread(x, y, costs)
+    return _assigned(x, y, costs) if len(x) == len(y) <= FEW else _potentials_over(x, y, costs)
 
 
 def _assigned(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> Solved:
@@ -59,7 +59,7 @@ def _assigned(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> Solved:
     return Solved(value=float(np.sqrt(((x - y[to]) ** 2).sum(axis=1).mean())), f=f, g=g)
 
 
-def _spread(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> Solved:
+def _potentials_over(x: np.ndarray, y: np.ndarray, costs: np.ndarray) -> Solved:
     """Sets of any sizes: points may be divided."""
     # Two seconds of import or more, paid by those alone who need it.
     import ot
@@ -127,14 +127,14 @@ def transport(
     if max(sizes) > exact_up_to:
         squares = _sliced_squares(x, y, rng)
         again = squares[rng.integers(len(squares), size=(RESAMPLES, len(squares)))].mean(axis=1)
-        return _told(float(np.sqrt(squares.mean())), again, "sliced", sizes)
+        return _with_interval(float(np.sqrt(squares.mean())), again, "sliced", sizes)
     found = solved(x, y)
     together = _mean_again(found.f + found.g, rng) if paired else _mean_again(found.f, rng) + _mean_again(found.g, rng)
     moved = together - (found.f.mean() + found.g.mean())
-    return _told(found.value, found.value**2 + moved, "exact", sizes)
+    return _with_interval(found.value, found.value**2 + moved, "exact", sizes)
 
 
-def _told(value: float, squares: np.ndarray, kind: Kind, sizes: tuple[int, int]) -> Transport:
+def _with_interval(value: float, squares: np.ndarray, kind: Kind, sizes: tuple[int, int]) -> Transport:
     tail = 50.0 * (1.0 - LEVEL)
     low, high = np.sqrt(np.percentile(squares, [tail, 100.0 - tail]).clip(min=0.0))
     # Rounding alone may leave the value a hair outside.

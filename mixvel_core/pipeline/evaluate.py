@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.data.items import Chosen, Floats
 from mixvel_core.errors import DataError
 from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.pipeline.shards import Shards, WholeShard, are_here
+from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Scorer, Shard
 from mixvel_core.recipe.dump import plain
@@ -32,7 +32,7 @@ def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None
     Raises DataError where the items are of another shape than the shards'.
     """
     if options.data is None:
-        return WholeShard(parts=tuple(parts)).items if are_here(parts) else None
+        return JoinedShard(parts=tuple(parts)).items if are_local(parts) else None
     items = options.data.build().load().items
     shape = tuple(int(side) for side in items.shape[1:])
     if shape != parts[0].shape:
@@ -75,14 +75,14 @@ def evaluate(
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
         launcher: whose workers score, each one set by one metric at a time; this process if None.
     """
-    unit = Unit(
+    unit = Artifact(
         folder=folder,
         key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke),
         name="scored",
     )
     path = folder / "scores.json"
     if not unit.is_done():
-        tell_damage([unit.damage()], progress)
+        report_damage([unit.damage()], progress)
         stated = {"smoke": "toy size"} if smoke else {}
         write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
         unit.close([path.name])
@@ -99,7 +99,7 @@ def _scores(
     stated: Mapping[str, str],
     launcher: LauncherUse | None,
 ) -> Scores:
-    if options.data is None and not shards.are_here:
+    if options.data is None and not shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
     errand = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
@@ -107,7 +107,7 @@ def _scores(
     if launcher is None:
         found = _in_turn(errand, sets, progress)
     else:
-        found = _spread(errand, sets, mapper_of(launcher), progress)
+        found = _over_seeds(errand, sets, mapper_of(launcher), progress)
     plain_scores = [[_plain(score, stated) for scores in by_metric for score in scores] for by_metric in found]
     floors, noise, *others = plain_scores
     rows = [{**_about(one), **score} for one, scores in zip(samples, others, strict=True) for score in scores]
@@ -128,19 +128,21 @@ def _in_turn(errand: _Scoring, sets: Sequence[int], progress: Progress) -> list[
     score, found = errand.begin(None), []
     with progress.task("evaluate", len(sets), "sets") as bar:
         for done, one in enumerate(sets, start=1):
-            found.append([score((one, metric), _nobody) for metric in range(len(errand.options.metrics))])
+            found.append([score((one, metric), _no_progress) for metric in range(len(errand.options.metrics))])
             bar.update(done)
     return found
 
 
-def _spread(errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress) -> list[list[Sequence[Score]]]:
+def _over_seeds(
+    errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress
+) -> list[list[Sequence[Score]]]:
     """The same by the workers of a launcher. A metric at a time: who has read the reference for it goes on with it."""
     metrics = len(errand.options.metrics)
     parts = [(one, metric) for metric in range(metrics) for one in sets]
     found: dict[tuple[int, int], Sequence[Score]] = {}
     with (
         progress.task("evaluate", len(sets), "sets") as bar,
-        closing(mapper.map(errand, parts, _nobody)) as results,
+        closing(mapper.map(errand, parts, _no_progress)) as results,
     ):
         for index, scores in results:
             found[parts[index]] = scores
@@ -148,7 +150,7 @@ def _spread(errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Pro
     return [[found[one, metric] for metric in range(metrics)] for one in sets]
 
 
-def _nobody(*moved: int) -> None:
+def _no_progress(*moved: int) -> None:
     """A score is told of when it is there."""
 
 

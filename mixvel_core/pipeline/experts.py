@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.pipeline.jobs import Pending
-from mixvel_core.pipeline.shards import AwayShard
+from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.shards import RemoteShard
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, Job, Moments, Shard
 from mixvel_core.recipe.dump import plain
@@ -50,20 +50,20 @@ class StoredExpert:
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_sealed
+        from mixvel_core.artifacts.tensors import read_checksummed
 
-        tensors, _ = read_sealed(self.folder / "model.safetensors")
+        tensors, _ = read_checksummed(self.folder / "model.safetensors")
         moved = {name: value.to(device) for name, value in tensors.items()}
         return self.family.build().load(self.config, moved, self.schedule.build())
 
     def moments(self, device: torch.device | str = "cpu") -> Moments | None:
         """What is shared of the shard, without the weights; None if nothing is."""
-        from mixvel_core.artifacts.tensors import read_sealed
+        from mixvel_core.artifacts.tensors import read_checksummed
 
         path = self.folder / MOMENTS
         if not path.exists():
             return None
-        tensors, _ = read_sealed(path)
+        tensors, _ = read_checksummed(path)
         return Moments(mean=tensors["mean"].to(device), variance=tensors["variance"].to(device))
 
 
@@ -75,7 +75,7 @@ class Experts:
     parts: tuple[StoredExpert, ...]
 
 
-class MadeExpert(Protocol):
+class ReadyExpert(Protocol):
     """One expert of a run, made or to be made, whether it has a network of its own or a share in one.
 
     ``shard``: its own. ``name``: expert-K. ``unit``: what it is made as, maybe together with others. ``artifact``: the
@@ -89,7 +89,7 @@ class MadeExpert(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def unit(self) -> Unit: ...
+    def unit(self) -> Artifact: ...
     @property
     def artifact(self) -> Experts: ...
 
@@ -116,7 +116,7 @@ class ExpertStage:
         return "monolith" if self.shard.index < 0 else f"expert-{self.shard.index}"
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> Artifact:
         """The unit of the expert."""
         key = key_of(
             shards=self.shards_key,
@@ -125,7 +125,7 @@ class ExpertStage:
             schedule=plain(self.schedule),
             seed=self.seed,
         )
-        return Unit(folder=self.folder, key=key)
+        return Artifact(folder=self.folder, key=key)
 
     @property
     def artifact(self) -> Experts:
@@ -133,11 +133,11 @@ class ExpertStage:
         stored = StoredExpert(folder=self.folder, family=self.family, schedule=self.schedule)
         return Experts(keys=(self.unit.digest(),), parts=(stored,))
 
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[TrainingJob]:
         """The expert, if it is not there yet. Raises DataError where its shard is not here to train it on."""
         if self.unit.is_done():
             return []
-        if isinstance(self.shard, AwayShard):
+        if isinstance(self.shard, RemoteShard):
             raise DataError(
                 f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
                 "`mixvel assemble` makes a whole run in another --out"
@@ -161,21 +161,21 @@ class ExpertStage:
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             self.store(family.tensors(self.shard, trained.get("")), [LOSSES] if jobs else [])
 
-        return [Pending(name=self.name, jobs=jobs, finish=finish, damaged=damaged)]
+        return [TrainingJob(name=self.name, jobs=jobs, finish=finish, damaged=damaged)]
 
     def store(self, tensors: Mapping[str, Tensor], beside: Sequence[str] = ()) -> None:
         """Writes the expert's folder: what ``load`` of its family needs, by name. ``beside``: files that are there."""
-        from mixvel_core.artifacts.tensors import write_sealed
+        from mixvel_core.artifacts.tensors import write_checksummed
 
         shard = self.shard
         config = ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
-        write_sealed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
+        write_checksummed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
         files = ["model.safetensors", "config.json", *beside]
         moments = self.family.build().load(config, tensors, self.schedule.build()).moments
         if moments is not None:
             # A file of its own: selectors need it of every expert, also of those that are never loaded.
             shared = {"mean": moments.mean, "variance": moments.variance}
-            write_sealed(self.folder / MOMENTS, shared, {"expert": self.family.name})
+            write_checksummed(self.folder / MOMENTS, shared, {"expert": self.family.name})
             files.append(MOMENTS)
         about = {**asdict(config), "expert": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import tell_damage
+from mixvel_core.artifacts.artifact import report_damage
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Job, Progress
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Pending:
+class TrainingJob:
     """One model. ``jobs``: its networks, by part, none for a closed form. ``finish``: makes the model's folder from the
     trained state of each part. ``damaged``: the file for whose sake it is made again, if it was made before."""
 
@@ -30,14 +30,14 @@ class Pending:
     damaged: Path | None = None
 
 
-def make(pending: Sequence[Pending], launcher: LauncherUse, progress: Progress) -> None:
+def make(pending: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
     """Trains what has to be trained, then finishes every model.
 
     Raises whatever the launcher raises; models whose networks were trained before are finished by the next run.
     """
     if not pending:
         return
-    tell_damage((model.damaged for model in pending), progress)
+    report_damage((model.damaged for model in pending), progress)
     jobs = [job for model in pending for job in model.jobs.values()]
     if jobs:
         launcher.build().run(jobs, progress)
@@ -48,7 +48,7 @@ def make(pending: Sequence[Pending], launcher: LauncherUse, progress: Progress) 
         model.finish(_trained(model))
 
 
-def _trained(model: Pending) -> Mapping[str, Mapping[str, Tensor]]:
+def _trained(model: TrainingJob) -> Mapping[str, Mapping[str, Tensor]]:
     from mixvel_core.training.checkpoint import read_trained
 
     return {part: read_trained(job.folder) for part, job in model.jobs.items()}

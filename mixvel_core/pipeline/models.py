@@ -7,9 +7,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.pipeline.experts import Experts, ExpertStage, MadeExpert
-from mixvel_core.pipeline.jobs import Pending
-from mixvel_core.pipeline.router_data import DrawnStage, drawn_folder, drawn_options
+from mixvel_core.pipeline.experts import Experts, ExpertStage, ReadyExpert
+from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.router_data import RouterDataStage, router_data_folder, router_data_options
 from mixvel_core.pipeline.routers import RouterStage
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
@@ -34,11 +34,11 @@ class ModelStages:
     routers: Mapping[str, RouterStage]
 
     @property
-    def experts(self) -> tuple[MadeExpert, ...]:
+    def experts(self) -> tuple[ReadyExpert, ...]:
         """The experts of all shards."""
         return self.apart if self.shared is None else self.shared.members
 
-    def pending_experts(self, only: int | None = None) -> list[Pending]:
+    def pending_experts(self, only: int | None = None) -> list[TrainingJob]:
         """The experts that are not there yet, or ``only`` one of those that have a network each."""
         if self.shared is not None:
             return self.shared.pending()
@@ -112,7 +112,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             )
             for part in shards.parts
         )
-    experts: tuple[MadeExpert, ...] = apart if shared is None else shared.members
+    experts: tuple[ReadyExpert, ...] = apart if shared is None else shared.members
     monolith = None
     if recipe.monolith is not None:
         monolith = ExpertStage(
@@ -133,21 +133,23 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             seed=recipe.seed,
             folder=(folder / "routers" / name).absolute(),
             tensorboard=events,
-            drawn=_drawn(recipe, family, experts, folder),
+            drawn=_router_data(recipe, family, experts, folder),
         )
         for name, family in recipe.routers.items()
     }
     return ModelStages(recipe=recipe, apart=apart, shared=shared, monolith=monolith, routers=routers)
 
 
-def _drawn(recipe: Recipe, router: RouterUse, experts: tuple[MadeExpert, ...], folder: Path) -> DrawnStage | None:
-    options = drawn_options(router)
+def _router_data(
+    recipe: Recipe, router: RouterUse, experts: tuple[ReadyExpert, ...], folder: Path
+) -> RouterDataStage | None:
+    options = router_data_options(router)
     if options is None:
         return None
-    return DrawnStage(
+    return RouterDataStage(
         experts=experts,
         options=options,
         seed=recipe.seed,
-        folder=drawn_folder(folder, options).absolute(),
+        folder=router_data_folder(folder, options).absolute(),
         sample=recipe.sample,
     )

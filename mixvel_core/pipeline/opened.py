@@ -11,10 +11,10 @@ from attrs import frozen
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.pipeline.partition import partition_unit, stored_shards
-from mixvel_core.pipeline.parts import Lot, mapper_of, spread
+from mixvel_core.pipeline.partition import partition_artifact, stored_shards
+from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_in_parts
 from mixvel_core.pipeline.run_folder import check_recipe
-from mixvel_core.pipeline.sample import Draw, Loaded, Models, ModelsSource, write_samples
+from mixvel_core.pipeline.sample import Loaded, Models, ModelsSource, SampleSpec, write_samples
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True)
-class Finished:
+class Run:
     """A run folder whose models are all there."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Finished:
     models: Models
 
 
-def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
+def open_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
     """The run in ``folder``; nothing is trained.
 
     Args:
@@ -51,14 +51,14 @@ def open_finished(folder: Path, overrides: Sequence[str] = ()) -> Finished:
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
     check_recipe(folder)
     recipe = load_recipe(path, overrides, load_registry())
-    unit = partition_unit(recipe, folder)
+    unit = partition_artifact(recipe, folder)
     shards = stored_shards(unit)
     if shards is None:
         raise _unfinished(folder, "its partition", unit.damage())
     stages = model_stages(recipe, folder, shards)
     if missing := stages.missing():
         raise _unfinished(folder, missing, stages.damage())
-    return Finished(folder=folder, recipe=recipe, shards=shards, models=stages.models)
+    return Run(folder=folder, recipe=recipe, shards=shards, models=stages.models)
 
 
 def _unfinished(folder: Path, what: str, damage: Path | None) -> MixvelError:
@@ -93,14 +93,14 @@ def sample_run(
     Raises:
         MixvelError: the run is not as it was made, or another process is at work where the files go.
     """
-    finished = open_finished(folder, overrides)
+    finished = open_run(folder, overrides)
     options = finished.recipe.sample
     if monolith and finished.models.monolith is None:
         raise UsageError(f"{folder}: the recipe makes no monolith")
     names = list(finished.models.routers)
     if router is not None and router not in names:
         raise UsageError(f"no router is called {router!r}; the run has {', '.join(names)}")
-    draw = Draw(
+    draw = SampleSpec(
         method="more",
         steps=options.steps[0],
         seed=options.seeds[0],
@@ -111,10 +111,10 @@ def sample_run(
     )
     # A run that is at work removes unfinished files wherever they lie in its folder.
     with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
-        return _written(_drawn(finished, draw, options, progress), draw, out)
+        return _written(_sampled(finished, draw, options, progress), draw, out)
 
 
-def _written(samples: Samples, draw: Draw, out: Path) -> list[Path]:
+def _written(samples: Samples, draw: SampleSpec, out: Path) -> list[Path]:
     from mixvel_core.data.pictures import grid, is_image, save_png
 
     source = "monolith" if draw.router is None else f"{draw.router}-{draw.selector.name}"
@@ -130,11 +130,11 @@ def _written(samples: Samples, draw: Draw, out: Path) -> list[Path]:
     return files
 
 
-def _drawn(finished: Finished, draw: Draw, options: SampleOptions, progress: Progress) -> Samples:
+def _sampled(finished: Run, draw: SampleSpec, options: SampleOptions, progress: Progress) -> Samples:
     if options.launcher is not None:
-        lot = Lot(label="sample", what=draw, count=options.count, steps=draw.steps, seed=draw.seed)
+        lot = SampleJob(label="sample", what=draw, count=options.count, steps=draw.steps, seed=draw.seed)
         source = ModelsSource(models=finished.models, options=options, folder=finished.folder.absolute())
-        [(_, drawn)] = spread(source, [lot], mapper_of(options.launcher), options.batch, progress)
+        [(_, drawn)] = sample_in_parts(source, [lot], mapper_of(options.launcher), options.batch, progress)
         return drawn.samples
     from mixvel_core.device import threads
 

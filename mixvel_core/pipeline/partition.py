@@ -8,28 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import write_arrays, write_json
 from mixvel_core.data.items import spans
-from mixvel_core.pipeline.shards import LAW, Shards, Store, Writer, open_shards, store_of
+from mixvel_core.pipeline.shards import LAW, Shards, ShardStore, Writer, open_shards, store_of
 from mixvel_core.pipeline.split import Part, Split
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
 
 
-def partition_unit(recipe: Recipe, folder: Path) -> Unit:
+def partition_artifact(recipe: Recipe, folder: Path) -> Artifact:
     """The unit of this stage in the run folder ``folder``."""
     key = key_of(data=plain(recipe.data), partition=plain(recipe.partition), seed=recipe.seed)
-    return Unit(folder=folder / "shards", key=key)
+    return Artifact(folder=folder / "shards", key=key)
 
 
-def stored_shards(unit: Unit) -> Shards | None:
+def stored_shards(unit: Artifact) -> Shards | None:
     """The shards, if they are written and whole. Reads the files to make sure."""
     return open_shards(unit.folder, unit.digest()) if unit.is_done() else None
 
 
-def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
+def partition(split: Split, unit: Artifact, progress: Progress) -> Shards:
     """Writes the shards of a data set.
 
     Args:
@@ -54,7 +54,7 @@ def partition(split: Split, unit: Unit, progress: Progress) -> Shards:
     return open_shards(unit.folder, unit.digest())
 
 
-def _write_items(split: Split, stores: Mapping[int, Store], progress: Progress) -> None:
+def _write_items(split: Split, stores: Mapping[int, ShardStore], progress: Progress) -> None:
     """The items of all shards, in one pass over the data: a block of them is all that is ever in memory."""
     items, shard_of = split.data.items, split.shard_of
     blocks = list(spans(items))

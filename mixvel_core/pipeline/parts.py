@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_arrays, write_arrays
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import LauncherUse
@@ -32,7 +32,7 @@ WhatT_contra = TypeVar("WhatT_contra", contravariant=True)
 _ARRAYS = ("x", "evaluations", "times", "usage")
 
 
-class Opened(Protocol[WhatT_contra]):
+class OpenedModels(Protocol[WhatT_contra]):
     """Models in memory."""
 
     @property
@@ -43,7 +43,7 @@ class Opened(Protocol[WhatT_contra]):
         ...
 
 
-class Source(Protocol[WhatT_contra]):
+class ModelSource(Protocol[WhatT_contra]):
     """Where models are read from; picklable. ``threads``: of torch, or None. ``folder``: all that is read is below."""
 
     @property
@@ -51,13 +51,13 @@ class Source(Protocol[WhatT_contra]):
     @property
     def threads(self) -> int | None: ...
 
-    def open(self, device: torch.device) -> Opened[WhatT_contra]:
+    def open(self, device: torch.device) -> OpenedModels[WhatT_contra]:
         """What a worker loads from, once."""
         ...
 
 
 @frozen(kw_only=True)
-class Lot(Generic[WhatT]):
+class SampleJob(Generic[WhatT]):
     """Samples 0 to ``count`` - 1 of one sampler. ``label``: of its bar. ``what``: tells the source which sampler.
 
     ``unit``: what they are kept as, beside which finished parts are kept; None keeps none.
@@ -68,11 +68,11 @@ class Lot(Generic[WhatT]):
     count: int
     steps: int
     seed: int
-    unit: Unit | None = None
+    unit: Artifact | None = None
 
 
 @frozen(kw_only=True)
-class Piece(Generic[WhatT]):
+class SamplePart(Generic[WhatT]):
     """Samples ``first`` to ``last - 1`` of a lot; ``lot``: which one."""
 
     lot: int
@@ -83,7 +83,7 @@ class Piece(Generic[WhatT]):
 
 
 @frozen(kw_only=True)
-class Drawn:
+class SampledPart:
     """The samples of a piece or a lot, on the CPU, and the seconds of work in them."""
 
     samples: Samples
@@ -91,15 +91,15 @@ class Drawn:
 
 
 @frozen(kw_only=True)
-class _Errand(Generic[WhatT]):
-    source: Source[WhatT]
+class _SampleTask(Generic[WhatT]):
+    source: ModelSource[WhatT]
     name: str = "sampling"
 
     @property
     def folder(self) -> Path:
         return self.source.folder
 
-    def begin(self, device: torch.device) -> Callable[[Piece[WhatT], Callable[[int], None]], Drawn]:
+    def begin(self, device: torch.device) -> Callable[[SamplePart[WhatT], Callable[[int], None]], SampledPart]:
         import torch
         from attrs import fields
 
@@ -109,13 +109,13 @@ class _Errand(Generic[WhatT]):
         if self.source.threads is not None:
             torch.set_num_threads(self.source.threads)
 
-        def draw(piece: Piece[WhatT], tell: Callable[[int], None]) -> Drawn:
+        def draw(piece: SamplePart[WhatT], tell: Callable[[int], None]) -> SampledPart:
             started = perf_counter()
             found = opened.sampler(piece.what).part(
                 piece.first, piece.last, shape=opened.shape, seed=piece.seed, device=device, on_step=tell
             )
             here = Samples(**{one.name: getattr(found, one.name).cpu() for one in fields(Samples)})
-            return Drawn(samples=here, seconds=perf_counter() - started)
+            return SampledPart(samples=here, seconds=perf_counter() - started)
 
         return draw
 
@@ -128,9 +128,9 @@ def mapper_of(launcher: LauncherUse) -> Mapper:
     return built
 
 
-def spread(
-    source: Source[WhatT], lots: Sequence[Lot[WhatT]], mapper: Mapper, batch: int, progress: Progress
-) -> Iterator[tuple[int, Drawn]]:
+def sample_in_parts(
+    source: ModelSource[WhatT], lots: Sequence[SampleJob[WhatT]], mapper: Mapper, batch: int, progress: Progress
+) -> Iterator[tuple[int, SampledPart]]:
     """Draws all lots, a piece at a time by each worker, ``batch`` samples in a piece.
 
     Args:
@@ -146,7 +146,7 @@ def spread(
     from mixvel_core.sampling.sampler import cuts
 
     pieces = [
-        Piece(lot=index, what=lot.what, seed=lot.seed, first=first, last=last)
+        SamplePart(lot=index, what=lot.what, seed=lot.seed, first=first, last=last)
         for index, lot in enumerate(lots)
         for first, last in cuts(lot.count, batch)
     ]
@@ -168,7 +168,7 @@ def spread(
         def tell(index: int, done: int) -> None:
             under_way[pieces[todo[index]].lot].tell(todo[index], done)
 
-        with closing(mapper.map(_Errand(source=source), [pieces[index] for index in todo], tell)) as results:
+        with closing(mapper.map(_SampleTask(source=source), [pieces[index] for index in todo], tell)) as results:
             for index, drawn in results:
                 mine = pieces[todo[index]].lot
                 _keep(pieces[todo[index]], lots[mine].unit, drawn)
@@ -176,7 +176,7 @@ def spread(
                     yield mine, whole
 
 
-def forget(unit: Unit) -> None:
+def forget(unit: Artifact) -> None:
     """Removes the pieces kept beside ``unit``, once it is done."""
     shutil.rmtree(_pieces_folder(unit), ignore_errors=True)
 
@@ -185,12 +185,12 @@ def forget(unit: Unit) -> None:
 class _UnderWay:
     """One lot: what is there of its pieces, and its bar from the first word of it to its end."""
 
-    lot: Lot[Any]
+    lot: SampleJob[Any]
     sizes: Mapping[int, int]
     progress: Progress
     own: ExitStack = field(factory=ExitStack, init=False)
     _bar: ProgressTask | None = field(default=None, init=False)
-    _drawn: dict[int, Drawn] = field(factory=dict, init=False)
+    _drawn: dict[int, SampledPart] = field(factory=dict, init=False)
     _told: dict[int, int] = field(factory=dict, init=False)
 
     def tell(self, index: int, done: int, note: str = "") -> None:
@@ -201,7 +201,7 @@ class _UnderWay:
         self._told[index] = done
         self._bar.update(sum(self._told.values()), note)
 
-    def take(self, index: int, drawn: Drawn) -> Drawn | None:
+    def take(self, index: int, drawn: SampledPart) -> SampledPart | None:
         """A piece is done; all of the lot, if that was the last of it."""
         from mixvel_core.sampling.sampler import joined
 
@@ -215,29 +215,29 @@ class _UnderWay:
         self.tell(index, steps, f"{float(whole.evaluations.float().mean()):.4g} evaluations a sample")
         self.own.close()
         self._drawn.clear()
-        return Drawn(samples=whole, seconds=sum(part.seconds for part in parts))
+        return SampledPart(samples=whole, seconds=sum(part.seconds for part in parts))
 
 
-def _pieces_folder(unit: Unit) -> Path:
+def _pieces_folder(unit: Artifact) -> Path:
     return unit.folder / f"{unit.name}.parts"
 
 
-def _unit_of(piece: Piece[Any], whole: Unit) -> Unit:
+def _artifact_of(piece: SamplePart[Any], whole: Artifact) -> Artifact:
     name = f"{piece.first}-{piece.last}"
-    return Unit(folder=_pieces_folder(whole), key=key_of(whole=whole.key, piece=name), name=name)
+    return Artifact(folder=_pieces_folder(whole), key=key_of(whole=whole.key, piece=name), name=name)
 
 
-def _keep(piece: Piece[Any], whole: Unit | None, drawn: Drawn) -> None:
+def _keep(piece: SamplePart[Any], whole: Artifact | None, drawn: SampledPart) -> None:
     if whole is None:
         return
-    unit = _unit_of(piece, whole)
+    unit = _artifact_of(piece, whole)
     path = unit.folder / f"{unit.name}.npz"
     write_arrays(path, {name: getattr(drawn.samples, name).numpy() for name in _ARRAYS})
     unit.close([path.name], seconds=drawn.seconds)
 
 
-def _read(piece: Piece[Any], whole: Unit | None) -> Drawn | None:
-    if whole is None or not (unit := _unit_of(piece, whole)).is_done():
+def _read(piece: SamplePart[Any], whole: Artifact | None) -> SampledPart | None:
+    if whole is None or not (unit := _artifact_of(piece, whole)).is_done():
         return None
     import torch
 
@@ -245,4 +245,4 @@ def _read(piece: Piece[Any], whole: Unit | None) -> Drawn | None:
 
     arrays = read_arrays(unit.folder / f"{unit.name}.npz", *_ARRAYS)
     samples = Samples(**{name: torch.from_numpy(one) for name, one in zip(_ARRAYS, arrays, strict=True)})
-    return Drawn(samples=samples, seconds=float(unit.notes()["seconds"]))
+    return SampledPart(samples=samples, seconds=float(unit.notes()["seconds"]))

@@ -9,11 +9,11 @@ from attrs import frozen
 
 from mixvel_core.cost.estimate import estimate
 from mixvel_core.pipeline.models import ModelStages, model_stages
-from mixvel_core.pipeline.partition import partition_unit, stored_shards
-from mixvel_core.pipeline.preflight import rehearse
-from mixvel_core.pipeline.router_data import drawn_options
+from mixvel_core.pipeline.partition import partition_artifact, stored_shards
+from mixvel_core.pipeline.preflight import preflight
+from mixvel_core.pipeline.router_data import router_data_options
 from mixvel_core.pipeline.run_folder import check_folder
-from mixvel_core.pipeline.sample import draws_of
+from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ExpertUse, RouterUse, Use
 from mixvel_core.protocols import Shard
@@ -22,7 +22,7 @@ from mixvel_core.training.options import TrainOptions, is_shared
 
 
 @frozen(kw_only=True)
-class Row:
+class PlanRow:
     """One stage: its plugin, how much it is, and what is done of it."""
 
     stage: str
@@ -35,7 +35,7 @@ class Row:
 class Plan:
     """All stages, printed as a table; below it what they cost: ``cost``, lines of text."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[PlanRow, ...]
     cost: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -58,19 +58,19 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
         UsageError: the folder is of another recipe, or no run.
     """
     check_folder(recipe, folder, fresh)
-    stored = None if fresh else stored_shards(partition_unit(recipe, folder))
-    parts: Sequence[Shard] = (stored or rehearse(recipe)).parts
+    stored = None if fresh else stored_shards(partition_artifact(recipe, folder))
+    parts: Sequence[Shard] = (stored or preflight(recipe)).parts
     cost = estimate(recipe, folder, parts)
     return Plan(rows=tuple(_rows(recipe, folder, stored, parts)), cost=tuple(cost))
 
 
-def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[Shard]) -> Iterator[Row]:
+def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[Shard]) -> Iterator[PlanRow]:
     counts = [part.count for part in parts]
     source = recipe.data.name if recipe.data is not None else "with their owners"
-    yield Row(stage="data", what=source, size=f"{sum(counts)} items", state="")
+    yield PlanRow(stage="data", what=source, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
     partitioner = recipe.partition.name if recipe.partition is not None else "assembled"
-    yield Row(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
+    yield PlanRow(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
     makers = model_stages(recipe, folder, stored) if stored else None
     experts = makers.experts if makers else ()
     one = is_shared(recipe.expert.options)
@@ -79,32 +79,32 @@ def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[S
     if recipe.monolith is not None:
         made = makers is not None and makers.monolith is not None and makers.monolith.unit.is_done()
         yield _models("monolith", recipe.monolith, int(made), 1)
-    yield from _drawn(recipe, makers)
+    yield from _router_data(recipe, makers)
     for name, use in recipe.routers.items():
         made = makers is not None and makers.routers[name].is_done()
         jobs = len(use.build().tasks(parts, recipe.schedule.build()))
         yield _models(f"router {name}", use, int(made), 1, jobs)
-    draws = list(draws_of(recipe.sample, list(recipe.routers)))
+    draws = list(sample_specs(recipe.sample, list(recipe.routers)))
     records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
     drawn = sum(record.exists() for record in records) if stored else 0
     size = f"{len(draws)} draws of {recipe.sample.count}"
     methods = f"{len(recipe.sample.methods)} methods"
-    yield Row(stage="sample", what=methods, size=size, state=_state(drawn, len(draws)))
+    yield PlanRow(stage="sample", what=methods, size=size, state=_state(drawn, len(draws)))
     metrics = ", ".join(metric.name for metric in recipe.evaluate.metrics)
     scored = stored is not None and (folder / "scored.json").exists()
-    yield Row(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
+    yield PlanRow(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
     reported = stored is not None and (folder / "report" / "index.html").exists()
-    yield Row(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
+    yield PlanRow(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
 
 
-def _drawn(recipe: Recipe, makers: ModelStages | None) -> Iterator[Row]:
+def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow]:
     """The samples of experts that routers learn from, once for all routers that ask for the same ones."""
-    asked = {name: options for name, use in recipe.routers.items() if (options := drawn_options(use)) is not None}
+    asked = {name: options for name, use in recipe.routers.items() if (options := router_data_options(use)) is not None}
     for options in dict.fromkeys(asked.values()):
         router = next(name for name, one in asked.items() if one == options)
         stage = makers.routers[router].drawn if makers else None
         size = f"{options.count} samples, {options.steps} steps"
-        yield Row(
+        yield PlanRow(
             stage="draw",
             what=options.integrator,
             size=size,
@@ -112,10 +112,10 @@ def _drawn(recipe: Recipe, makers: ModelStages | None) -> Iterator[Row]:
         )
 
 
-def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int, jobs: int | None = None) -> Row:
+def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int, jobs: int | None = None) -> PlanRow:
     """``jobs``: how many networks the models have; as many as models if None."""
     size = _training(use, total if jobs is None else jobs, total)
-    return Row(stage=stage, what=use.name, size=size, state=_state(done, total))
+    return PlanRow(stage=stage, what=use.name, size=size, state=_state(done, total))
 
 
 def _training(use: ExpertUse | RouterUse, jobs: int, models: int) -> str:

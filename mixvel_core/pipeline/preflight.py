@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from attrs import field, frozen
 
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
-from mixvel_core.pipeline.router_data import drawn_options
-from mixvel_core.pipeline.shards import WholeShard
+from mixvel_core.pipeline.router_data import router_data_options
+from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
 from mixvel_core.pipeline.split import Split, split
 from mixvel_core.plugin.definition import MetricUse
@@ -29,7 +29,7 @@ _FEW = 8
 _SILENT = Silent()
 
 
-def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
+def preflight(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     """The data of a recipe in shards, once every plugin that will meet them has said that it can.
 
     Raises:
@@ -50,7 +50,7 @@ def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
                 _try_expert(expert, part, schedule)
     with problems.noted():
         if recipe.monolith is not None:
-            _try_expert(recipe.monolith.build(), WholeShard(parts=made.parts), schedule)
+            _try_expert(recipe.monolith.build(), JoinedShard(parts=made.parts), schedule)
     for router in recipe.routers.values():
         with problems.noted():
             family = router.build()
@@ -60,7 +60,7 @@ def rehearse(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     return made
 
 
-def rehearse_away(recipe: Recipe, parts: Sequence[Shard]) -> None:
+def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
     """The same of a recipe whose shards stay with their owners, and whose experts are there already.
 
     Raises RecipeError: plugins cannot do without the items; a line for each problem.
@@ -72,7 +72,7 @@ def rehearse_away(recipe: Recipe, parts: Sequence[Shard]) -> None:
         with problems.noted(f"routers.{name}  "):
             if not family.tasks(parts, schedule):
                 family.tensors(parts, {})
-            elif drawn_options(router) is None:
+            elif router_data_options(router) is None:
                 raise RecipeError(
                     f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
                 )

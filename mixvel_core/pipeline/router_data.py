@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, field, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_array, write_json
 from mixvel_core.errors import SamplingError
-from mixvel_core.field.conversions import to_uint8
-from mixvel_core.pipeline.experts import MadeExpert
-from mixvel_core.pipeline.parts import Lot, mapper_of, spread
+from mixvel_core.field.scale import to_uint8
+from mixvel_core.pipeline.experts import ReadyExpert
+from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_in_parts
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import Mapper, Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
-from mixvel_core.training.options import DrawnOptions
+from mixvel_core.training.options import RouterDataOptions
 
 if TYPE_CHECKING:
     import torch
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler
 
 
-def drawn_options(router: RouterUse) -> DrawnOptions | None:
+def router_data_options(router: RouterUse) -> RouterDataOptions | None:
     """How the samples that a router learns from are drawn; None where it learns from data, or not at all."""
     options = router.options
     drawn = getattr(options, "drawn", None)
     wanted = getattr(options, "train_on", "data") == "experts"
-    return drawn if wanted and isinstance(drawn, DrawnOptions) else None
+    return drawn if wanted and isinstance(drawn, RouterDataOptions) else None
 
 
 def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
@@ -54,15 +54,15 @@ def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 @frozen(kw_only=True)
-class DrawnStage:
+class RouterDataStage:
     """How samples of all experts are made, each expert's a unit of its own.
 
     ``experts``: their stages. ``seed``: the recipe's root seed. ``folder``: where the samples go. ``sample``: for the
     batch, the threads and the launcher, which change no sample.
     """
 
-    experts: tuple[MadeExpert, ...]
-    options: DrawnOptions
+    experts: tuple[ReadyExpert, ...]
+    options: RouterDataOptions
     seed: int
     folder: Path
     sample: SampleOptions
@@ -97,7 +97,7 @@ class DrawnStage:
         Raises SamplingError where an expert's samples are not finite.
         """
         todo = [(stage, count) for stage, count in self._shares() if not self._unit(stage, count).is_done()]
-        tell_damage((self._unit(stage, count).damage() for stage, count in todo), progress)
+        report_damage((self._unit(stage, count).damage() for stage, count in todo), progress)
         if self.sample.launcher is not None:
             self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
             return
@@ -106,9 +106,9 @@ class DrawnStage:
             unit.clear()
             self._keep(unit, stage, self._draw(stage, count, progress))
 
-    def _draw_apart(self, todo: Sequence[tuple[MadeExpert, int]], mapper: Mapper, progress: Progress) -> None:
+    def _draw_apart(self, todo: Sequence[tuple[ReadyExpert, int]], mapper: Mapper, progress: Progress) -> None:
         lots = [
-            Lot(
+            SampleJob(
                 label=f"draw {stage.name}",
                 what=index,
                 count=count,
@@ -125,31 +125,31 @@ class DrawnStage:
             folder=self.folder.parent,
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        for index, drawn in spread(source, lots, mapper, self.sample.batch, progress):
+        for index, drawn in sample_in_parts(source, lots, mapper, self.sample.batch, progress):
             stage, count = todo[index]
             unit = self._unit(stage, count)
             unit.clear()
             self._keep(unit, stage, drawn.samples.x.float().numpy())
 
-    def _seed(self, stage: MadeExpert) -> int:
+    def _seed(self, stage: ReadyExpert) -> int:
         from mixvel_core.randomness import key
 
         return key(self.seed, "drawn", stage.shard.index)
 
-    def _shares(self) -> list[tuple[MadeExpert, int]]:
+    def _shares(self) -> list[tuple[ReadyExpert, int]]:
         counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
         return list(zip(self.experts, counts, strict=True))
 
-    def _unit(self, stage: MadeExpert, count: int) -> Unit:
+    def _unit(self, stage: ReadyExpert, count: int) -> Artifact:
         key = key_of(
             expert=stage.unit.digest(),
             drawn=plain(evolve(self.options, count=count)),
             seed=self.seed,
             index=stage.shard.index,
         )
-        return Unit(folder=self.folder / str(stage.shard.index), key=key)
+        return Artifact(folder=self.folder / str(stage.shard.index), key=key)
 
-    def _draw(self, stage: MadeExpert, count: int, progress: Progress) -> np.ndarray:
+    def _draw(self, stage: ReadyExpert, count: int, progress: Progress) -> np.ndarray:
         from mixvel_core.device import best_device, threads
 
         device = best_device()
@@ -167,7 +167,7 @@ class DrawnStage:
         x: np.ndarray = samples.x.float().cpu().numpy()
         return x
 
-    def _keep(self, unit: Unit, stage: MadeExpert, x: np.ndarray) -> None:
+    def _keep(self, unit: Artifact, stage: ReadyExpert, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = unit.folder / "items.npy"
@@ -186,8 +186,8 @@ class DrawnStage:
 class ExpertsSource:
     """Experts to be sampled alone, by their place in ``stages``. ``folder``: where all of them lie below."""
 
-    stages: tuple[MadeExpert, ...]
-    options: DrawnOptions
+    stages: tuple[ReadyExpert, ...]
+    options: RouterDataOptions
     threads: int | None
     folder: Path
 
@@ -200,8 +200,8 @@ class ExpertsSource:
 class OpenedExperts:
     """The expert that is sampled is in memory, no other."""
 
-    stages: tuple[MadeExpert, ...]
-    options: DrawnOptions
+    stages: tuple[ReadyExpert, ...]
+    options: RouterDataOptions
     device: torch.device
     _room: Residency = field(factory=lambda: _room(), init=False)
 
@@ -212,13 +212,13 @@ class OpenedExperts:
 
     def sampler(self, index: int) -> Sampler:
         """Of the expert in place ``index``."""
-        from mixvel_core.sampling.sampler import Alone, Sampler
+        from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
         [stored] = self.stages[index].artifact.parts
         return Sampler(
             schedule=self.stages[index].schedule.build(),
             experts=(self._room.get(index, lambda: stored.load(self.device)),),
-            router=Alone(),
+            router=SingleExpertRouter(),
             selector=build("selector", "mixture"),
             integrator=build("integrator", self.options.integrator),
             steps=self.options.steps,
@@ -233,6 +233,6 @@ def _room() -> Residency:
     return Residency(limit=1)
 
 
-def drawn_folder(run: Path, options: DrawnOptions) -> Path:
+def router_data_folder(run: Path, options: RouterDataOptions) -> Path:
     """Where the samples lie in a run folder: routers that ask for the same ones share them."""
     return run / "drawn" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.experts import LOSSES
-from mixvel_core.pipeline.jobs import Pending
-from mixvel_core.pipeline.router_data import DrawnStage
+from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.router_data import RouterDataStage
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import RouterUse, ScheduleUse
 from mixvel_core.protocols import Job, Router, RouterConfig
@@ -44,9 +44,9 @@ class StoredRouter:
 
     def load(self, device: torch.device | str = "cpu") -> Router:
         """The router, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_sealed
+        from mixvel_core.artifacts.tensors import read_checksummed
 
-        tensors, _ = read_sealed(self.folder / "model.safetensors")
+        tensors, _ = read_checksummed(self.folder / "model.safetensors")
         moved = {name: value.to(device) for name, value in tensors.items()}
         return self.family.build().load(self.config, moved, self.schedule.build())
 
@@ -66,7 +66,7 @@ class RouterStage:
     seed: int
     folder: Path
     tensorboard: Path
-    drawn: DrawnStage | None = None
+    drawn: RouterDataStage | None = None
 
     def is_done(self) -> bool:
         """Whether the router is made, and what it learned from still there."""
@@ -78,17 +78,17 @@ class RouterStage:
         return self.shards if self.drawn is None else self.drawn.shards
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> Artifact:
         """The unit of the router."""
         key = key_of(shards=self.lessons.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
-        return Unit(folder=self.folder, key=key)
+        return Artifact(folder=self.folder, key=key)
 
     @property
     def artifact(self) -> StoredRouter:
         """The router, once it is made."""
         return StoredRouter(key=self.unit.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[TrainingJob]:
         """The router, if it is not there yet."""
         if self.unit.is_done():
             return []
@@ -113,13 +113,13 @@ class RouterStage:
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             self._store(family.tensors(lessons, trained), [f"{part}/{LOSSES}" for part in jobs])
 
-        return [Pending(name=f"router-{self.name}", jobs=jobs, finish=finish, damaged=damaged)]
+        return [TrainingJob(name=f"router-{self.name}", jobs=jobs, finish=finish, damaged=damaged)]
 
     def _store(self, tensors: Mapping[str, Tensor], beside: Sequence[str]) -> None:
-        from mixvel_core.artifacts.tensors import write_sealed
+        from mixvel_core.artifacts.tensors import write_checksummed
 
         config = RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape)
-        write_sealed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
+        write_checksummed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
         about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
         self.unit.close(["model.safetensors", "config.json", *beside])

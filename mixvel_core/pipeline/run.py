@@ -11,27 +11,27 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import tell_damage
+from mixvel_core.artifacts.artifact import report_damage
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import ModelStages, model_stages
-from mixvel_core.pipeline.partition import partition, partition_unit, stored_shards
-from mixvel_core.pipeline.preflight import rehearse
+from mixvel_core.pipeline.partition import partition, partition_artifact, stored_shards
+from mixvel_core.pipeline.preflight import preflight
 from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.sample import sample
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.report.page import report
+from mixvel_core.report.stage import report
 from mixvel_core.training.options import is_shared
 
 STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "report")
 
 
 @frozen(kw_only=True)
-class Run:
+class RunResult:
     """A run folder and the recipe it belongs to; the stages, upstream first."""
 
     recipe: Recipe
@@ -41,15 +41,15 @@ class Run:
     def partition(self, fresh: bool = False, only: int | None = None) -> Shards:
         """Data to shards, in a folder that is the recipe's from here on. Nothing is written, and nothing thrown away if
         ``fresh``, before data and recipe are known to fit together and expert ``only`` to be one of them."""
-        unit = partition_unit(self.recipe, self.folder)
+        unit = partition_artifact(self.recipe, self.folder)
         stored = None if fresh else stored_shards(unit)
         if stored is not None:
             _check_expert(only, len(stored.parts))
             begin(self.recipe, self.folder)
             return stored
         if not fresh:
-            tell_damage([unit.damage()], self.progress)
-        split = rehearse(self.recipe, self.progress)
+            report_damage([unit.damage()], self.progress)
+        split = preflight(self.recipe, self.progress)
         _check_expert(only, len(split.parts))
         begin(self.recipe, self.folder, fresh)
         return partition(split, unit, self.progress)
@@ -134,7 +134,7 @@ def run(
         raise UsageError(f"--expert {expert}: expert.shared is true, one network is all experts; use --stage experts")
     with locked(folder):
         check_folder(recipe, folder, fresh)
-        this = Run(recipe=recipe, folder=folder, progress=progress)
+        this = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = this.partition(fresh, expert)
         this.until(shards, "experts" if expert is not None else stage or STAGES[-1], expert)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_arrays, write_arrays
 from mixvel_core.pipeline.experts import Experts, StoredExpert
-from mixvel_core.pipeline.parts import Lot, forget, mapper_of, spread
+from mixvel_core.pipeline.parts import SampleJob, forget, mapper_of, sample_in_parts
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, LauncherUse, ScheduleUse, SelectorUse
@@ -40,7 +40,7 @@ class Models:
 
 
 @frozen(kw_only=True)
-class Draw:
+class SampleSpec:
     """One row and column of the table, for one seed, with every default filled in."""
 
     method: str
@@ -56,8 +56,8 @@ class Draw:
 class StoredSamples:
     """The artifact of one draw: an NPZ file, and in its record the seconds it took."""
 
-    draw: Draw
-    unit: Unit
+    draw: SampleSpec
+    unit: Artifact
 
     @property
     def path(self) -> Path:
@@ -74,12 +74,12 @@ class StoredSamples:
         return read_arrays(self.path, name)[0]
 
 
-def draws_of(options: SampleOptions, routers: Sequence[str]) -> Iterator[Draw]:
+def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[SampleSpec]:
     """Everything the recipe asks for, in the order of the table."""
     for name, method in options.methods.items():
         for steps in options.steps:
             for seed in options.seeds:
-                yield Draw(
+                yield SampleSpec(
                     method=name,
                     steps=steps,
                     seed=seed,
@@ -95,7 +95,7 @@ def _router_of(method: Method, routers: Sequence[str]) -> str | None:
     return None if method.model == "monolith" else method.router or routers[0]
 
 
-def sample_unit(draw: Draw, options: SampleOptions, models_key: str, folder: Path) -> Unit:
+def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
     """The unit of one draw. How many samples or experts are held at once is left out of its key: no sample changes."""
     key = key_of(
         models=models_key,
@@ -113,7 +113,7 @@ def sample_unit(draw: Draw, options: SampleOptions, models_key: str, folder: Pat
         grid=options.grid,
         delta=options.delta,
     )
-    return Unit(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
+    return Artifact(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
 
 
 def models_key(models: Models, router: str | None) -> str:
@@ -134,30 +134,30 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         progress: a bar for each method, in sample-steps.
     """
     stored = [
-        StoredSamples(draw=draw, unit=sample_unit(draw, options, models_key(models, draw.router), folder))
-        for draw in draws_of(options, list(models.routers))
+        StoredSamples(draw=draw, unit=sample_artifact(draw, options, models_key(models, draw.router), folder))
+        for draw in sample_specs(options, list(models.routers))
     ]
     todo = [s for s in stored if not s.unit.is_done()]
     if todo:
-        tell_damage((s.unit.damage() for s in todo), progress)
+        report_damage((s.unit.damage() for s in todo), progress)
         # Late: a run that has nothing to draw does not wait for torch.
         if options.launcher is not None:
-            _draw_apart(todo, models, options, options.launcher, folder, progress)
+            _sample_in_parts(todo, models, options, options.launcher, folder, progress)
             return tuple(stored)
         from mixvel_core.device import threads
 
         loaded = Loaded(models, options)
         with threads(options.threads):
             for one in todo:
-                _draw(one, options, loaded, progress)
+                _sample_here(one, options, loaded, progress)
     return tuple(stored)
 
 
-def _label(draw: Draw, options: SampleOptions) -> str:
+def _label(draw: SampleSpec, options: SampleOptions) -> str:
     return f"sample {draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
 
 
-def _draw_apart(
+def _sample_in_parts(
     todo: Sequence[StoredSamples],
     models: Models,
     options: SampleOptions,
@@ -167,7 +167,7 @@ def _draw_apart(
 ) -> None:
     """All draws by the workers of one launch, each of which loads models once."""
     lots = [
-        Lot(
+        SampleJob(
             label=_label(one.draw, options),
             what=one.draw,
             count=options.count,
@@ -178,14 +178,14 @@ def _draw_apart(
         for one in todo
     ]
     source = ModelsSource(models=models, options=options, folder=folder.absolute().parent)
-    for index, drawn in spread(source, lots, mapper_of(launcher), options.batch, progress):
+    for index, drawn in sample_in_parts(source, lots, mapper_of(launcher), options.batch, progress):
         one = todo[index]
         write_samples(one.path, drawn.samples)
         one.unit.close([one.path.name], seconds=drawn.seconds)
         forget(one.unit)
 
 
-def _draw(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
+def _sample_here(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
     draw, unit = one.draw, one.unit
     sampler = loaded.sampler(draw)
     started = perf_counter()
@@ -250,15 +250,15 @@ class Loaded:
         self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}
 
-    def sampler(self, draw: Draw) -> Sampler:
+    def sampler(self, draw: SampleSpec) -> Sampler:
         """The sampler of a draw."""
         from mixvel_core.sampling.routed_field import WeightTransform
-        from mixvel_core.sampling.sampler import Alone, Sampler
+        from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
         return Sampler(
             schedule=self.schedule,
             experts=self.experts(monolith=draw.router is None),
-            router=Alone() if draw.router is None else self.router(draw.router),
+            router=SingleExpertRouter() if draw.router is None else self.router(draw.router),
             selector=draw.selector.build(),
             integrator=draw.integrator.build(),
             steps=draw.steps,
@@ -302,19 +302,19 @@ class Loaded:
         """Experts that share a network: it is loaded and tuned once, and there is room for it."""
         from mixvel_core.protocols import NetworkGroup
         from mixvel_core.sampling.dispatch import members
-        from mixvel_core.sampling.snr_matched import reclocked
+        from mixvel_core.sampling.snr_matched import snr_matched
 
         group = first.group.load(self.device)
         if isinstance(group, NetworkGroup) and (self.options.channels_last or self.options.compile):
             group = group.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
-        return tuple(reclocked(expert, self.schedule) for expert in members(group, count))
+        return tuple(snr_matched(expert, self.schedule) for expert in members(group, count))
 
     def _load(self, part: StoredExpert) -> Expert:
         from mixvel_core.protocols import NetworkExpert
-        from mixvel_core.sampling.snr_matched import reclocked
+        from mixvel_core.sampling.snr_matched import snr_matched
 
         expert = part.load(self.device)
         if isinstance(expert, NetworkExpert) and (self.options.channels_last or self.options.compile):
             expert = expert.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
         # Here and not by the sampler: an expert that is not loaded yet could not say what its schedule is.
-        return reclocked(expert, self.schedule)
+        return snr_matched(expert, self.schedule)

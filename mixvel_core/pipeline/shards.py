@@ -10,7 +10,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 from attrs import define, field, frozen
 
-from mixvel_core.artifacts.artifact import Unit
+from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import map_array, read_arrays, read_json, replacing
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream, write_stream
@@ -50,7 +50,7 @@ class StoredShard:
 
 
 @frozen(kw_only=True)
-class AwayShard(StoredShard):
+class RemoteShard(StoredShard):
     """A shard that is with its owner: what is shared of it is here, its items are not."""
 
     @property
@@ -60,7 +60,7 @@ class AwayShard(StoredShard):
 
 
 @frozen(kw_only=True)
-class WholeShard:
+class JoinedShard:
     """All shards as one, for the monolith: index -1, fraction 1."""
 
     parts: tuple[Shard, ...]
@@ -106,14 +106,14 @@ class Shards:
     about: dict[str, Any]
 
     @property
-    def whole(self) -> WholeShard:
+    def whole(self) -> JoinedShard:
         """The data set as one shard."""
-        return WholeShard(parts=self.parts)
+        return JoinedShard(parts=self.parts)
 
     @property
-    def are_here(self) -> bool:
+    def are_local(self) -> bool:
         """Whether items can be read; in an assembled run they stay with their owners."""
-        return are_here(self.parts)
+        return are_local(self.parts)
 
     @property
     def fractions(self) -> tuple[float, ...]:
@@ -126,9 +126,9 @@ class Shards:
         return self.parts[0].shape
 
 
-def are_here(parts: Sequence[Shard]) -> bool:
+def are_local(parts: Sequence[Shard]) -> bool:
     """Whether the items of all these shards can be read."""
-    return not any(isinstance(part, AwayShard) for part in parts)
+    return not any(isinstance(part, RemoteShard) for part in parts)
 
 
 def open_shards(folder: Path, key: str) -> Shards:
@@ -143,7 +143,7 @@ def open_shards(folder: Path, key: str) -> Shards:
 
 def _open_shard(folder: Path, k: int) -> StoredShard:
     facts = read_json(folder / "shard.json")
-    kind = AwayShard if facts.get("away") else StoredShard
+    kind = RemoteShard if facts.get("away") else StoredShard
     return kind(
         folder=folder,
         index=k,
@@ -159,7 +159,7 @@ class Writer(Protocol):
         ...
 
 
-class Store(Protocol):
+class ShardStore(Protocol):
     """Where the items of one shard go. ``files``: those below the unit's folder, once they are written."""
 
     @property
@@ -170,7 +170,7 @@ class Store(Protocol):
         ...
 
 
-def store_of(part: Part, unit: Unit) -> Store:
+def store_of(part: Part, unit: Artifact) -> ShardStore:
     """Memory-mapped in the run folder, or as Parquet where the data ask for that.
 
     Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the unit.

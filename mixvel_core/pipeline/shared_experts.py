@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.pipeline.experts import LOSSES, MOMENTS, Experts, StoredExpert
-from mixvel_core.pipeline.jobs import Pending
+from mixvel_core.pipeline.jobs import TrainingJob
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
 from mixvel_core.recipe.dump import plain
@@ -64,9 +64,9 @@ class StoredGroup:
 
     def load(self, device: torch.device | str = "cpu") -> ExpertGroup:
         """All experts, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_sealed
+        from mixvel_core.artifacts.tensors import read_checksummed
 
-        tensors, _ = read_sealed(self.folder / "model.safetensors")
+        tensors, _ = read_checksummed(self.folder / "model.safetensors")
         moved = {name: value.to(device) for name, value in tensors.items()}
         return shared_family(self.family).load_shared(self.configs, moved, self.schedule.build())
 
@@ -113,7 +113,7 @@ class SharedStage:
     name: str = "experts"
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> Artifact:
         """The unit of all experts."""
         key = key_of(
             shards=self.shards_key,
@@ -122,14 +122,14 @@ class SharedStage:
             schedule=plain(self.schedule),
             seed=self.seed,
         )
-        return Unit(folder=self.folder, key=key)
+        return Artifact(folder=self.folder, key=key)
 
     @property
     def members(self) -> tuple[MemberStage, ...]:
         """The experts one by one."""
         return tuple(MemberStage(whole=self, shard=shard) for shard in self.shards)
 
-    def pending(self) -> list[Pending]:
+    def pending(self) -> list[TrainingJob]:
         """The experts, if they are not there yet."""
         if self.unit.is_done():
             return []
@@ -148,19 +148,19 @@ class SharedStage:
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             self._store(shared_family(self.family).shared_tensors(self.shards, trained[""]))
 
-        return [Pending(name=self.name, jobs={"": job}, finish=finish, damaged=damaged)]
+        return [TrainingJob(name=self.name, jobs={"": job}, finish=finish, damaged=damaged)]
 
     def _store(self, tensors: Mapping[str, Tensor]) -> None:
-        from mixvel_core.artifacts.tensors import write_sealed
+        from mixvel_core.artifacts.tensors import write_checksummed
 
         configs = [ExpertConfig(index=s.index, count=s.count, fraction=s.fraction, shape=s.shape) for s in self.shards]
         sealed = {"expert": self.family.name}
-        write_sealed(self.folder / "model.safetensors", tensors, sealed)
+        write_checksummed(self.folder / "model.safetensors", tensors, sealed)
         files = ["model.safetensors", "config.json", LOSSES]
         group = shared_family(self.family).load_shared(configs, tensors, self.schedule.build())
         moments = _stacked(group, len(configs))
         if moments is not None:
-            write_sealed(self.folder / MOMENTS, moments, sealed)
+            write_checksummed(self.folder / MOMENTS, moments, sealed)
             files.append(MOMENTS)
         about = {
             "experts": [asdict(config) for config in configs],
@@ -203,7 +203,7 @@ class MemberStage:
         return self.whole.schedule
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> Artifact:
         """The unit of all experts."""
         return self.whole.unit
 

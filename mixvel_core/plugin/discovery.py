@@ -90,7 +90,7 @@ _HOOKS: dict[str, Kind] = {
 
 
 @frozen(kw_only=True)
-class Source:
+class PluginSource:
     """A module that may hold plugins: an entry point and the distribution it belongs to."""
 
     name: str
@@ -100,16 +100,16 @@ class Source:
     load: Callable[[], object]
 
 
-def installed() -> list[Source]:
+def installed() -> list[PluginSource]:
     """The entry points of group ``mixvel`` of every installed distribution, in a fixed order."""
     # A folder that stands twice on the path offers its entry points twice.
     sources = {(s.distribution, s.name, s.module): s for s in map(_source, entry_points(group=PROJECT))}
     return [sources[key] for key in sorted(sources)]
 
 
-def _source(point: EntryPoint) -> Source:
+def _source(point: EntryPoint) -> PluginSource:
     distribution = point.dist
-    return Source(
+    return PluginSource(
         name=point.name,
         module=point.value,
         distribution=distribution.name if distribution else "unknown",
@@ -118,7 +118,7 @@ def _source(point: EntryPoint) -> Source:
     )
 
 
-def load(source: Source) -> Iterator[Entry | Broken]:
+def load(source: PluginSource) -> Iterator[Entry | Broken]:
     """Everything one module offers; what cannot be used comes as Broken, with the reason in a line."""
     try:
         returned = _call_hooks(source)
@@ -137,7 +137,7 @@ def load(source: Source) -> Iterator[Entry | Broken]:
             yield _broken(source, fault or "", kind=kind, name=name if isinstance(name, str) else None)
 
 
-def load_all(sources: Iterable[Source]) -> tuple[list[Entry], list[Broken]]:
+def load_all(sources: Iterable[PluginSource]) -> tuple[list[Entry], list[Broken]]:
     """The usable definitions of all sources, and what is broken."""
     entries: list[Entry] = []
     broken: list[Broken] = []
@@ -150,7 +150,7 @@ def load_all(sources: Iterable[Source]) -> tuple[list[Entry], list[Broken]]:
     return entries, broken
 
 
-def _call_hooks(source: Source) -> list[tuple[Kind, object]]:
+def _call_hooks(source: PluginSource) -> list[tuple[Kind, object]]:
     # A manager for each module: an unknown hook is then this module's fault, and its results are its own.
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Specs)
@@ -190,7 +190,7 @@ def _is_name(text: str) -> bool:
     return text != "" and all(part.isascii() and part.isalnum() for part in text.split("-"))
 
 
-def _broken(source: Source, reason: str, kind: Kind | None = None, name: str | None = None) -> Broken:
+def _broken(source: PluginSource, reason: str, kind: Kind | None = None, name: str | None = None) -> Broken:
     return Broken(
         module=source.module,
         distribution=source.distribution,
@@ -259,7 +259,7 @@ class Registry:
         return [(key, tuple(claims)) for key, claims in ordered]
 
 
-def make_registry(sources: Iterable[Source]) -> Registry:
+def make_registry(sources: Iterable[PluginSource]) -> Registry:
     """The registry of the plugins in ``sources``."""
     entries, broken = load_all(sources)
     ordered = sorted(entries, key=lambda e: (e.kind, e.name, e.distribution, e.version))

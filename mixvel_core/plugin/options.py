@@ -15,7 +15,7 @@ from attrs import NOTHING, Attribute, frozen
 
 
 @frozen(kw_only=True)
-class Check:
+class OptionCheck:
     """A range an option must lie in: ``text`` says it in words, ``holds`` decides.
 
     Called by attrs as a validator; None passes, because whether an option may be None is its type's business.
@@ -29,46 +29,46 @@ class Check:
             raise ValueError(f"must be {self.text}, not {value!r}")
 
 
-def at_least(low: float) -> Check:
+def at_least(low: float) -> OptionCheck:
     """Accepts values >= low."""
-    return Check(text=f"at least {low:g}", holds=lambda v: math.isfinite(v) and v >= low)
+    return OptionCheck(text=f"at least {low:g}", holds=lambda v: math.isfinite(v) and v >= low)
 
 
-def above(low: float) -> Check:
+def above(low: float) -> OptionCheck:
     """Accepts values > low."""
-    return Check(text=f"above {low:g}", holds=lambda v: math.isfinite(v) and v > low)
+    return OptionCheck(text=f"above {low:g}", holds=lambda v: math.isfinite(v) and v > low)
 
 
-def between(low: float, high: float) -> Check:
+def between(low: float, high: float) -> OptionCheck:
     """Accepts low <= value <= high."""
-    return Check(text=f"between {low:g} and {high:g}", holds=lambda v: low <= v <= high)
+    return OptionCheck(text=f"between {low:g} and {high:g}", holds=lambda v: low <= v <= high)
 
 
-def inside(low: float, high: float) -> Check:
+def inside(low: float, high: float) -> OptionCheck:
     """Accepts low < value < high."""
-    return Check(text=f"above {low:g} and below {high:g}", holds=lambda v: low < v < high)
+    return OptionCheck(text=f"above {low:g} and below {high:g}", holds=lambda v: low < v < high)
 
 
-def above_up_to(low: float, high: float) -> Check:
+def above_up_to(low: float, high: float) -> OptionCheck:
     """Accepts low < value <= high."""
-    return Check(text=f"above {low:g} and at most {high:g}", holds=lambda v: low < v <= high)
+    return OptionCheck(text=f"above {low:g} and at most {high:g}", holds=lambda v: low < v <= high)
 
 
-def from_up_to(low: float, high: float) -> Check:
+def from_up_to(low: float, high: float) -> OptionCheck:
     """Accepts low <= value < high."""
-    return Check(text=f"at least {low:g} and below {high:g}", holds=lambda v: low <= v < high)
+    return OptionCheck(text=f"at least {low:g} and below {high:g}", holds=lambda v: low <= v < high)
 
 
-def each(check: Check) -> Check:
+def each(check: OptionCheck) -> OptionCheck:
     """Accepts a non-empty list whose every entry passes ``check``."""
-    return Check(
+    return OptionCheck(
         text=f"a list, not empty, of values {check.text}",
         holds=lambda v: len(v) > 0 and all(check.holds(e) for e in v),
     )
 
 
 def option(
-    *, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None, check: Check | None = None
+    *, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None, check: OptionCheck | None = None
 ) -> Any:
     """One option: ``doc`` in a line, a ``default`` (or a ``factory`` of it) unless required, and its range."""
     metadata = {"doc": doc, "range": check.text if check else ""}

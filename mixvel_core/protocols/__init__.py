@@ -28,7 +28,7 @@ from mixvel_core.protocols.expert import (
     SharedFamily,
 )
 from mixvel_core.protocols.integrator import Field, Integrator
-from mixvel_core.protocols.launcher import Errand, Job, Launcher, Mapper
+from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
@@ -51,7 +51,6 @@ __all__ = [
     "DensityExpert",
     "DiscreetFamily",
     "Draws",
-    "Errand",
     "Evaluations",
     "Expert",
     "ExpertConfig",
@@ -91,5 +90,6 @@ __all__ = [
     "SteppedSchedule",
     "Streaming",
     "Suprema",
+    "Task",
     "TrainTask",
 ]

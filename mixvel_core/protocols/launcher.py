@@ -49,7 +49,7 @@ PartT_contra = TypeVar("PartT_contra", contravariant=True)
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
 
-class Errand(Protocol[PartT_contra, ResultT_co]):
+class Task(Protocol[PartT_contra, ResultT_co]):
     """Work that falls into parts, none of which needs another. Picklable, as are its parts and results."""
 
     @property
@@ -77,7 +77,7 @@ class Mapper(Protocol):
     """An optional side of a Launcher."""
 
     def map(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part once, as many at a time as there are workers.
 

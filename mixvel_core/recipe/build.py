@@ -18,7 +18,7 @@ from mixvel_core.protocols import (
     RouterFamily,
     Selector,
 )
-from mixvel_core.recipe.problems import Place, ProblemsFound, Tree, report
+from mixvel_core.recipe.problems import ProblemsFound, SourcePlace, Tree, report
 from mixvel_core.recipe.structure import structure_options
 
 Options = Mapping[str, object] | None
@@ -74,6 +74,6 @@ def build(kind: Kind, name: str, options: Options = None, registry: Registry | N
     try:
         checked = structure_options(options or {}, definition.options, registry, owner=name)
     except ProblemsFound as found:
-        tree = Tree(value=None, places={(): Place(source=f"{kind} {name}")})
+        tree = Tree(value=None, places={(): SourcePlace(source=f"{kind} {name}")})
         raise report(tree, found.problems) from None
     return definition.build(checked)

@@ -66,7 +66,7 @@ def describe_value(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
-def told(use: Use[Any]) -> list[str]:
+def chosen_options(use: Use[Any]) -> list[str]:
     """The options that are not defaults, as ``k=2``; groups of options are left to the recipe."""
     options = use.options
     values = ((field, getattr(options, field.name)) for field in fields(type(options)))
@@ -79,7 +79,7 @@ def told(use: Use[Any]) -> list[str]:
 
 def label(use: Use[Any]) -> str:
     """The plugin's name and ``told`` behind it, as in ``cached tolerance=0.3``."""
-    return " ".join([use.name, *told(use)])
+    return " ".join([use.name, *chosen_options(use)])
 
 
 def _default(default: Any) -> Any:

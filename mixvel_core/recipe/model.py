@@ -22,7 +22,7 @@ from mixvel_core.plugin.definition import (
     ScheduleUse,
     SelectorUse,
 )
-from mixvel_core.plugin.options import Check, above, above_up_to, at_least, each, from_up_to, option
+from mixvel_core.plugin.options import OptionCheck, above, above_up_to, at_least, each, from_up_to, option
 
 
 @frozen(kw_only=True)
@@ -48,7 +48,7 @@ class Method:
     )
 
 
-STOP = Check(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
+STOP = OptionCheck(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
 """Nearer to 0, sigma squared is no number of 32 bits any more; at 0 itself nothing divides by it."""
 
 
@@ -102,7 +102,7 @@ class EvaluateOptions:
     )
 
 
-NOT_EMPTY = Check(text="a list, not empty", holds=lambda v: len(v) > 0)
+NOT_EMPTY = OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0)
 
 
 @frozen(kw_only=True)

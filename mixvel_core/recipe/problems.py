@@ -29,7 +29,7 @@ class MissingPluginError(RecipeError, PluginError):
 
 
 @frozen(kw_only=True)
-class Place:
+class SourcePlace:
     """Where something was written: line ``line`` of a file, or (None) an override. ``order`` sorts sources."""
 
     source: str
@@ -41,7 +41,7 @@ class Place:
 
 
 @frozen(kw_only=True)
-class Problem:
+class RecipeProblem:
     """One thing wrong at ``path``.
 
     ``plugin``: a plugin is missing or broken, the recipe may be right. ``place``: where to look, if that is
@@ -51,9 +51,9 @@ class Problem:
     path: KeyPath
     message: str
     plugin: bool = False
-    place: Place | None = None
+    place: SourcePlace | None = None
 
-    def below(self, *keys: str | int) -> Problem:
+    def below(self, *keys: str | int) -> RecipeProblem:
         """The same problem, seen from further up."""
         return evolve(self, path=(*keys, *self.path))
 
@@ -61,7 +61,7 @@ class Problem:
 class ProblemsFound(Exception):  # noqa: N818 - carries problems on their way up, and ends in a RecipeError
     """Raised inside this package by whatever finds problems; ``report`` makes the error that leaves it."""
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: RecipeProblem) -> None:
         super().__init__(*problems)
         self.problems = problems
 
@@ -74,18 +74,18 @@ class Tree:
     """
 
     value: Any
-    places: Mapping[KeyPath, Place]
-    problems: tuple[Problem, ...] = ()
+    places: Mapping[KeyPath, SourcePlace]
+    problems: tuple[RecipeProblem, ...] = ()
     readable: bool = True
 
-    def place(self, path: KeyPath) -> Place:
+    def place(self, path: KeyPath) -> SourcePlace:
         """Where ``path`` stands, or else the nearest part around it that was written."""
         while path not in self.places:
             path = path[:-1]
         return self.places[path]
 
 
-def report(tree: Tree, problems: Iterable[Problem]) -> RecipeError:
+def report(tree: Tree, problems: Iterable[RecipeProblem]) -> RecipeError:
     """One error for all problems, in the order in which a reader meets them in the file."""
     distinct = list(dict.fromkeys(problems))
     located = [(problem.place or tree.place(problem.path), problem) for problem in distinct]
@@ -98,7 +98,7 @@ def report(tree: Tree, problems: Iterable[Problem]) -> RecipeError:
     return RecipeError(*lines)
 
 
-def _line(place: Place, problem: Problem) -> str:
+def _line(place: SourcePlace, problem: RecipeProblem) -> str:
     message = shortened(one_line(problem.message), _LONGEST_MESSAGE)
     return "  ".join(part for part in (one_line(str(place)), dotted(problem.path), message) if part)
 
@@ -121,7 +121,7 @@ def shortened(text: str, longest: int = 60) -> str:
 _LONGEST_NAME = 80
 
 
-def cross_problems(value: Any) -> Iterator[Problem]:
+def cross_problems(value: Any) -> Iterator[RecipeProblem]:
     """Every contradiction between the parts of a recipe, given as plain data."""
     recipe = value if isinstance(value, dict) else {}
     routers = _section(recipe, "routers")
@@ -131,9 +131,9 @@ def cross_problems(value: Any) -> Iterator[Problem]:
     yield from _doubles(sample)
     if sample.get("grid") == "native" and sample.get("delta") != 0:
         message = "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
-        yield Problem(path=("sample", "delta"), message=message)
+        yield RecipeProblem(path=("sample", "delta"), message=message)
     if methods == {}:
-        yield Problem(path=("sample", "methods"), message="is empty; name at least one method")
+        yield RecipeProblem(path=("sample", "methods"), message="is empty; name at least one method")
     for name, method in (methods or {}).items():
         if not isinstance(method, dict):
             continue
@@ -142,30 +142,30 @@ def cross_problems(value: Any) -> Iterator[Problem]:
             yield from _monolith_method(path, method, recipe)
         else:
             yield from _routed_method(path, method, routers)
-    yield from _away(recipe)
+    yield from _without_data(recipe)
     study = _section(recipe, "study")
     if study is not None:
         yield from _routed_method(("study",), study, routers)
 
 
-def _monolith_method(path: KeyPath, method: dict[str, Any], recipe: dict[str, Any]) -> Iterator[Problem]:
+def _monolith_method(path: KeyPath, method: dict[str, Any], recipe: dict[str, Any]) -> Iterator[RecipeProblem]:
     if recipe.get("monolith") is None:
-        yield Problem(path=(*path, "model"), message="the recipe has no section `monolith` to make it")
+        yield RecipeProblem(path=(*path, "model"), message="the recipe has no section `monolith` to make it")
     for key in ("router", "selector"):
         if method.get(key) is not None:
-            yield Problem(path=(*path, key), message="has no effect: the monolith is not routed; remove it")
+            yield RecipeProblem(path=(*path, key), message="has no effect: the monolith is not routed; remove it")
 
 
-def _routed_method(path: KeyPath, method: dict[str, Any], routers: dict[str, Any] | None) -> Iterator[Problem]:
+def _routed_method(path: KeyPath, method: dict[str, Any], routers: dict[str, Any] | None) -> Iterator[RecipeProblem]:
     router = method.get("router")
     if routers == {}:
-        yield Problem(path=path, message="samples from the experts, but `routers` is empty")
+        yield RecipeProblem(path=path, message="samples from the experts, but `routers` is empty")
     elif routers is not None and isinstance(router, str) and router not in routers:
         unknown = f"no router is called {shortened(router)!r}{did_you_mean(router, routers)}"
-        yield Problem(path=(*path, "router"), message=f"{unknown}  (routers: {', '.join(routers)})")
+        yield RecipeProblem(path=(*path, "router"), message=f"{unknown}  (routers: {', '.join(routers)})")
 
 
-def _away(recipe: dict[str, Any]) -> Iterator[Problem]:
+def _without_data(recipe: dict[str, Any]) -> Iterator[RecipeProblem]:
     """A recipe without data has no use for what is made from them."""
     if "data" not in recipe or "partition" not in recipe:
         return
@@ -173,20 +173,20 @@ def _away(recipe: dict[str, Any]) -> Iterator[Problem]:
         for key in ("partition", "monolith"):
             if recipe.get(key) is not None:
                 message = "needs the data of all shards together, and `data` is null; set it to null too"
-                yield Problem(path=(key,), message=message)
+                yield RecipeProblem(path=(key,), message=message)
     elif recipe["partition"] is None:
-        yield Problem(path=("partition",), message="is null, but there are `data` to split; name a partitioner")
+        yield RecipeProblem(path=("partition",), message="is null, but there are `data` to split; name a partitioner")
 
 
-def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[Problem]:
+def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[RecipeProblem]:
     """Names that become folders must stay inside the run."""
     message = "cannot be the name of a folder; use letters, digits, hyphens and dots"
     if isinstance(name, str) and not _is_folder_name(name):
-        yield Problem(path=("name",), message=message)
+        yield RecipeProblem(path=("name",), message=message)
     for path, section in ((("routers",), routers), (("sample", "methods"), methods)):
         for key in section:
             if not _is_folder_name(key):
-                yield Problem(path=(*path, key), message=message)
+                yield RecipeProblem(path=(*path, key), message=message)
 
 
 def _is_folder_name(text: str) -> bool:
@@ -194,7 +194,7 @@ def _is_folder_name(text: str) -> bool:
     return inside.isalnum() and text[0].isalnum() and len(text) <= _LONGEST_NAME
 
 
-def _doubles(sample: dict[str, Any]) -> Iterator[Problem]:
+def _doubles(sample: dict[str, Any]) -> Iterator[RecipeProblem]:
     for key in ("steps", "seeds"):
         values = sample.get(key)
         seen: set[int] = set()
@@ -202,7 +202,7 @@ def _doubles(sample: dict[str, Any]) -> Iterator[Problem]:
             if type(value) is not int:
                 continue
             if value in seen:
-                yield Problem(path=("sample", key, index), message=f"{value} appears twice; remove one")
+                yield RecipeProblem(path=("sample", key, index), message=f"{value} appears twice; remove one")
             seen.add(value)
 
 

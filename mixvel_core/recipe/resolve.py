@@ -15,7 +15,16 @@ from pathlib import Path
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.problems import KeyPath, Place, Problem, ProblemsFound, Tree, cross_problems, dotted, report
+from mixvel_core.recipe.problems import (
+    KeyPath,
+    ProblemsFound,
+    RecipeProblem,
+    SourcePlace,
+    Tree,
+    cross_problems,
+    dotted,
+    report,
+)
 from mixvel_core.recipe.structure import structure
 from mixvel_core.recipe.text import parse, put, with_overrides
 
@@ -39,7 +48,7 @@ def at_toy_size(tree: Tree) -> Tree:
         return tree
     if not isinstance(section, dict) or not section:
         message = "is missing, so there is nothing to make it small by; it holds key.path: value lines"
-        return _with_problem(tree, Problem(path=(SECTION,), message=message))
+        return _with_problem(tree, RecipeProblem(path=(SECTION,), message=message))
     small = _without(tree)
     for key in section:
         path = (SECTION, key)
@@ -47,7 +56,7 @@ def at_toy_size(tree: Tree) -> Tree:
         try:
             small = put(small, tuple(str(key).split(".")), new)
         except ValueError as error:
-            problem = Problem(path=(dotted((str(key),)),), message=str(error), place=tree.place(path))
+            problem = RecipeProblem(path=(dotted((str(key),)),), message=str(error), place=tree.place(path))
             small = _with_problem(small, problem)
     name = small.value.get("name")
     marked = {**small.value, SECTION: True}
@@ -62,11 +71,11 @@ def _without(tree: Tree) -> Tree:
     return Tree(value=value, places=places, problems=tree.problems)
 
 
-def _below(tree: Tree, above: KeyPath) -> dict[KeyPath, Place]:
+def _below(tree: Tree, above: KeyPath) -> dict[KeyPath, SourcePlace]:
     return {path[len(above) :]: place for path, place in tree.places.items() if path[: len(above)] == above}
 
 
-def _with_problem(tree: Tree, problem: Problem) -> Tree:
+def _with_problem(tree: Tree, problem: RecipeProblem) -> Tree:
     return Tree(value=tree.value, places=tree.places, problems=(*tree.problems, problem))
 
 
@@ -91,7 +100,9 @@ def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: 
     tree = at_toy_size(tree) if smoke else at_full_size(tree)
     tree = with_overrides(tree, overrides)
     if tree.value is None:
-        raise report(tree, [*tree.problems, Problem(path=(), message="holds nothing; a recipe starts with `name:`")])
+        raise report(
+            tree, [*tree.problems, RecipeProblem(path=(), message="holds nothing; a recipe starts with `name:`")]
+        )
     problems = list(tree.problems)
     recipe = None
     try:
@@ -104,9 +115,9 @@ def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: 
     return recipe
 
 
-def _once(problems: Sequence[Problem]) -> list[Problem]:
+def _once(problems: Sequence[RecipeProblem]) -> list[RecipeProblem]:
     """Without a second problem at the place of a first one: what could not be read is not also of a wrong type."""
-    first: dict[object, Problem] = {}
+    first: dict[object, RecipeProblem] = {}
     for problem in problems:
         first.setdefault(problem.path, problem)
     return [problem for problem in problems if problem is first[problem.path] or not problem.path]

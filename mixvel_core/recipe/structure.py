@@ -16,7 +16,7 @@ from mixvel_core.errors import MixvelError, PluginError, did_you_mean
 from mixvel_core.plugin.definition import Kind, Use
 from mixvel_core.plugin.discovery import AnyDef, Registry
 from mixvel_core.recipe.describe import describe_value
-from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, Problem, ProblemsFound
+from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, ProblemsFound, RecipeProblem
 from mixvel_core.recipe.values import (
     VALUE_HOOKS,
     Hook,
@@ -92,21 +92,21 @@ def _construct(cls: Any, made: Mapping[str, Any]) -> Any:
 
 
 def _refused(error: Exception) -> ProblemsFound:
-    return ProblemsFound(*(Problem(path=(), message=line) for line in str(error).splitlines() or [repr(error)]))
+    return ProblemsFound(*(RecipeProblem(path=(), message=line) for line in str(error).splitlines() or [repr(error)]))
 
 
-def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool) -> Problem:
+def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool) -> RecipeProblem:
     if not isinstance(key, str):
-        return Problem(path=(), message=f"a key must be text, not {describe_value(key)}")
+        return RecipeProblem(path=(), message=f"a key must be text, not {describe_value(key)}")
     accepts = f"accepts {', '.join(sorted(fields))}" if fields else "has no options"
     path: KeyPath = (key,)
     hint = did_you_mean(key, fields) if hinted else ""
-    return Problem(path=path, message=f"unknown option{hint}  ({title} {accepts})")
+    return RecipeProblem(path=path, message=f"unknown option{hint}  ({title} {accepts})")
 
 
-def _missing(alias: str, field: attrs.Attribute[Any]) -> Problem:
+def _missing(alias: str, field: attrs.Attribute[Any]) -> RecipeProblem:
     doc = field.metadata.get("doc", "")
-    return Problem(path=(alias,), message="is missing" + (f"; it says {doc}" if doc else ""))
+    return RecipeProblem(path=(alias,), message="is missing" + (f"; it says {doc}" if doc else ""))
 
 
 def _title(cls: type) -> str:
@@ -132,7 +132,7 @@ def slot_hook(cls: Any, converter: Converter, registry: Registry) -> Hook:
         name = value.get("use")
         if not isinstance(name, str):
             message = f"must name a plugin as `use: NAME` ({_choices(kind, registry)})"
-            raise ProblemsFound(Problem(path=("use",), message=message))
+            raise ProblemsFound(RecipeProblem(path=("use",), message=message))
         definition = _definition(kind, name, registry, ("use",))
         options = {key: item for key, item in value.items() if key != "use"}
         return cls(definition=definition, options=_options(definition, options, converter))
@@ -144,7 +144,7 @@ def _definition(kind: Kind, name: str, registry: Registry, path: KeyPath) -> Any
     try:
         return registry.get(kind, name)
     except PluginError as error:
-        raise ProblemsFound(Problem(path=path, message=str(error), plugin=True)) from None
+        raise ProblemsFound(RecipeProblem(path=path, message=str(error), plugin=True)) from None
 
 
 def _options(definition: AnyDef, options: Mapping[str, Any], converter: Converter) -> Any:
@@ -153,7 +153,7 @@ def _options(definition: AnyDef, options: Mapping[str, Any], converter: Converte
     # The options class itself cannot be read: that is the plugin's fault, not the recipe's.
     except PluginError as error:
         message = f"broken plugin {definition.name}: {error}"
-        raise ProblemsFound(Problem(path=("use",), message=message, plugin=True)) from None
+        raise ProblemsFound(RecipeProblem(path=("use",), message=message, plugin=True)) from None
 
 
 def _choices(kind: Kind, registry: Registry) -> str:

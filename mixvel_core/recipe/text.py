@@ -15,7 +15,7 @@ import yaml
 from attrs import Factory, frozen
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from mixvel_core.recipe.problems import KeyPath, Place, Problem, Tree, dotted, shortened
+from mixvel_core.recipe.problems import KeyPath, RecipeProblem, SourcePlace, Tree, dotted, shortened
 
 
 def with_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
@@ -31,19 +31,19 @@ def with_overrides(tree: Tree, overrides: Sequence[str]) -> Tree:
 
 def _with_override(tree: Tree, override: str, order: int) -> Tree:
     source = f"{shortened(override)} (command line)"
-    place = Place(source=source, order=order)
+    place = SourcePlace(source=source, order=order)
     key, equals, text = override.partition("=")
     path = tuple(key.strip().split("."))
     if not equals or not all(path):
         message = "is no override; write key.path=value, for example seed=1"
-        return _with_problem(tree, Problem(path=(), message=message, place=place))
+        return _with_problem(tree, RecipeProblem(path=(), message=message, place=place))
     new = parse(text, source, in_file=False, order=order)
     if not new.readable:
         return _with_problem(tree, *new.problems)
     try:
         return put(tree, path, new)
     except ValueError as error:
-        return _with_problem(tree, Problem(path=path, message=str(error), place=place))
+        return _with_problem(tree, RecipeProblem(path=path, message=str(error), place=place))
 
 
 def put(tree: Tree, path: Sequence[str], new: Tree) -> Tree:
@@ -53,7 +53,7 @@ def put(tree: Tree, path: Sequence[str], new: Tree) -> Tree:
     return Tree(value=value, places=_places(tree, at, new), problems=(*tree.problems, *problems))
 
 
-def _places(tree: Tree, at: KeyPath, new: Tree) -> dict[KeyPath, Place]:
+def _places(tree: Tree, at: KeyPath, new: Tree) -> dict[KeyPath, SourcePlace]:
     """Places after ``new`` was set ``at`` a path: sections that were made on the way are the override's too."""
     places = {path: place for path, place in tree.places.items() if path[: len(at)] != at}
     value = tree.value
@@ -72,7 +72,7 @@ def _child(value: Any, key: Any) -> Any:
     return value.get(key) if isinstance(value, dict) else None
 
 
-def _with_problem(tree: Tree, *problems: Problem) -> Tree:
+def _with_problem(tree: Tree, *problems: RecipeProblem) -> Tree:
     return Tree(value=tree.value, places=tree.places, problems=(*tree.problems, *problems))
 
 
@@ -183,14 +183,14 @@ class _Reader:
     source: str
     in_file: bool
     order: int
-    places: dict[KeyPath, Place] = Factory(dict)
-    problems: list[Problem] = Factory(list)
+    places: dict[KeyPath, SourcePlace] = Factory(dict)
+    problems: list[RecipeProblem] = Factory(list)
 
-    def place(self, line: int) -> Place:
-        return Place(source=self.source, line=line if self.in_file else None, order=self.order)
+    def place(self, line: int) -> SourcePlace:
+        return SourcePlace(source=self.source, line=line if self.in_file else None, order=self.order)
 
     def unreadable(self, line: int, message: str) -> Tree:
-        problem = Problem(path=(), message=message, place=self.place(line))
+        problem = RecipeProblem(path=(), message=message, place=self.place(line))
         return Tree(value=None, places={(): self.place(1)}, problems=(problem,), readable=False)
 
     def data(self, node: Node, path: KeyPath) -> Any:
@@ -232,9 +232,9 @@ class _Reader:
         return _VALUES[tag](text)
 
     def _refuse(self, node: Node, path: KeyPath, message: str) -> None:
-        self.problems.append(Problem(path=path, message=message, place=self._place_of(node)))
+        self.problems.append(RecipeProblem(path=path, message=message, place=self._place_of(node)))
 
-    def _place_of(self, node: Node) -> Place:
+    def _place_of(self, node: Node) -> SourcePlace:
         return self.place(node.start_mark.line + 1)
 
 

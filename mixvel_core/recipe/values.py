@@ -12,7 +12,7 @@ from cattrs import Converter
 
 from mixvel_core.errors import did_you_mean
 from mixvel_core.recipe.describe import describe_type, describe_value
-from mixvel_core.recipe.problems import Problem, ProblemsFound
+from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
 """What cattrs calls to structure a value: (value, type) -> instance."""
@@ -22,7 +22,7 @@ _BITS = 63
 
 def wrong(expected: str, value: object) -> ProblemsFound:
     """The problem of a value that is not what was expected."""
-    return ProblemsFound(Problem(path=(), message=f"must be {expected}, not {describe_value(value)}"))
+    return ProblemsFound(RecipeProblem(path=(), message=f"must be {expected}, not {describe_value(value)}"))
 
 
 def _bool(value: Any, _: Any) -> bool:
@@ -79,7 +79,7 @@ VALUE_HOOKS: Mapping[type, Hook] = {
 def structure_each(converter: Converter, parts: Iterable[tuple[str | int, Any, Any]]) -> dict[str | int, Any]:
     """Structures (key, value, type) parts one by one. Raises the problems of all of them together."""
     done: dict[str | int, Any] = {}
-    problems: list[Problem] = []
+    problems: list[RecipeProblem] = []
     for key, value, annotation in parts:
         try:
             done[key] = converter.structure(value, annotation)
@@ -144,7 +144,7 @@ def literal_hook(annotation: Any, converter: Converter) -> Hook:
         found = wrong(describe_type(annotation), value)
         if isinstance(value, str):
             hint = did_you_mean(value, [c for c in choices if isinstance(c, str)])
-            raise ProblemsFound(*(Problem(path=p.path, message=p.message + hint) for p in found.problems))
+            raise ProblemsFound(*(RecipeProblem(path=p.path, message=p.message + hint) for p in found.problems))
         raise found
 
     return hook

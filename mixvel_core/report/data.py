@@ -9,11 +9,11 @@ from attrs import frozen
 from matplotlib.figure import Figure
 
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.report.figures import colour, svg
-from mixvel_core.report.inputs import Inputs, Section, at_random, spread_over
+from mixvel_core.report.inputs import Inputs, Section, at_random, evenly_spaced
 from mixvel_core.report.samples import Picture, picture, plane_of
 
 
@@ -110,7 +110,7 @@ def shards(inputs: Inputs) -> Section:
         stage="partition",
         template="shards.html.jinja",
         content=ShardsContent(
-            away=not inputs.shards.are_here,
+            away=not inputs.shards.are_local,
             provenance=inputs.shards.about.get("provenance", {}),
             labels=tuple(called(label, label_names) for label in columns),
             attributes=shown,
@@ -118,7 +118,7 @@ def shards(inputs: Inputs) -> Section:
             named=any(row.name for row in rows),
             rows=rows,
             most_items=MOST_ITEMS,
-            chart=None if inputs.are_images or not inputs.shards.are_here else _chart(inputs),
+            chart=None if inputs.are_images or not inputs.shards.are_local else _chart(inputs),
         ),
     )
 
@@ -151,14 +151,14 @@ def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> in
 
 def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...], attributes: tuple[int, ...]) -> ShardRow:
     mean = items = None
-    if inputs.are_images and not inputs.shards.are_here:
+    if inputs.are_images and not inputs.shards.are_local:
         shared = (
             model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].artifact.parts[0].moments()
         )
         mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
     elif inputs.are_images:
-        mean = picture(to_float(spread_over(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
-        items = picture(to_float(spread_over(part, SHOWN)), SHOWN)
+        mean = picture(to_float(evenly_spaced(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
+        items = picture(to_float(evenly_spaced(part, SHOWN)), SHOWN)
     return ShardRow(
         index=part.index,
         name=shard_name(part),
@@ -178,7 +178,7 @@ def _chart(inputs: Inputs) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for part in parts:
-            points = plane.of(to_float(spread_over(part, MOST_ITEMS // len(parts) + 1)))
+            points = plane.of(to_float(evenly_spaced(part, MOST_ITEMS // len(parts) + 1)))
             y = points[:, 1] if points.shape[1] == 2 else np.full(len(points), float(part.index))
             axes.scatter(
                 points[:, 0], y, s=8, color=colour(part.index, len(parts)), linewidths=0, alpha=0.7, rasterized=True

@@ -15,10 +15,10 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mixvel_core.pipeline.router_data import drawn_options
-from mixvel_core.pipeline.sample import Draw
+from mixvel_core.pipeline.router_data import router_data_options
+from mixvel_core.pipeline.sample import SampleSpec
 from mixvel_core.plugin.definition import RouterUse, Use
-from mixvel_core.recipe.describe import told
+from mixvel_core.recipe.describe import chosen_options
 
 
 def number(value: float) -> str:
@@ -26,7 +26,7 @@ def number(value: float) -> str:
     return f"{value:#.4g}".rstrip(".") if abs(value) < 1e5 else f"{value:.3g}"
 
 
-def spread(value: float) -> str:
+def plus_minus(value: float) -> str:
     """Two significant digits: more are not known of a standard deviation over a few seeds."""
     return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.3g}"
 
@@ -43,19 +43,19 @@ def shape_text(shape: tuple[int, ...]) -> str:
 
 def brief(use: Use[Any]) -> str:
     """A plugin with the options that are not its defaults, ``topk (k=2)``; groups of options are left to the recipe."""
-    options = told(use)
+    options = chosen_options(use)
     return f"{use.name} ({', '.join(options)})" if options else use.name
 
 
 def learned_from(use: RouterUse) -> str:
     """What a router's networks were trained on; nothing for a router without any."""
-    drawn = drawn_options(use)
+    drawn = router_data_options(use)
     if drawn is not None:
         return f"{amount(drawn.count)} samples of the experts ({drawn.integrator}, {drawn.steps} steps)"
     return "the items of the shards" if hasattr(use.options, "train_on") else ""
 
 
-def method_text(draw: Draw) -> str:
+def method_text(draw: SampleSpec) -> str:
     """How a method samples: router, selector and integrator; the monolith has but the last."""
     if draw.router is None:
         return f"monolith · {brief(draw.integrator)}"

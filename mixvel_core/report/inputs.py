@@ -9,8 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.analysis.study import Study
-from mixvel_core.analysis.theory_report import Certificate
+from mixvel_core.analysis.records import StudyResult, TheoryReport
 from mixvel_core.data.pictures import is_image
 from mixvel_core.pipeline.evaluate import Scores, real_items
 from mixvel_core.pipeline.sample import StoredSamples
@@ -27,8 +26,8 @@ class Inputs:
     samples: tuple[StoredSamples, ...]
     scores: Scores
     folder: Path
-    study: Study | None = None
-    theory: Certificate | None = None
+    study: StudyResult | None = None
+    theory: TheoryReport | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -58,7 +57,7 @@ class Inputs:
 
 def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
     """``count`` real items at random to look at (all, if there are fewer); None where all are with their owners."""
-    if inputs.shards.are_here:
+    if inputs.shards.are_local:
         return at_random(inputs.shards, count, inputs.recipe.seed)
     items = real_items(inputs.recipe.evaluate, inputs.shards.parts)
     if items is None:
@@ -67,7 +66,7 @@ def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
     return items[chosen]
 
 
-def spread_over(shard: StoredShard, count: int) -> np.ndarray:
+def evenly_spaced(shard: StoredShard, count: int) -> np.ndarray:
     """``count`` items of a shard (all, if there are fewer) at even distances from first to last."""
     chosen = np.linspace(0, shard.count - 1, min(count, shard.count)).round().astype(np.int64)
     return np.asarray(shard.items[chosen])

@@ -1,26 +1,16 @@
-"""Stage `report`: everything a run found, as one page that needs nothing else, and the same numbers as JSON."""
+"""The page: its sections in their order, the templates they are written with, and report.json, the same as numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mixvel_core.analysis.study import read_study
-from mixvel_core.analysis.theory_report import read_certificate
-from mixvel_core.artifacts.artifact import Unit, key_of, tell_damage
-from mixvel_core.artifacts.files import write_json, write_text
-from mixvel_core.pipeline.evaluate import Scores
-from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import plain, to_plain
-from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.dump import to_plain
 from mixvel_core.report.data import attribute_counts, label_counts, shard_name, shards
-from mixvel_core.report.figures import amount, learned_from, number, spread
+from mixvel_core.report.figures import amount, learned_from, number, plus_minus
 from mixvel_core.report.inputs import Inputs, MakeSection
 from mixvel_core.report.routing import calibration, measured, usage
 from mixvel_core.report.samples import samples
@@ -73,7 +63,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, amount=amount, spread=spread)
+    environment.filters.update(number=number, amount=amount, spread=plus_minus)
     return environment
 
 
@@ -125,68 +115,3 @@ def _table(inputs: Inputs) -> list[dict[str, Any]]:
         for steps, cell in zip(table.steps, row.cells, strict=True)
         if cell is not None
     ]
-
-
-@frozen(kw_only=True)
-class Report:
-    """The artifact: ``path`` of the page, ``json_path`` of its numbers."""
-
-    path: Path
-    json_path: Path
-
-
-def report(
-    recipe: Recipe,
-    shards: Shards,
-    samples: Sequence[StoredSamples],
-    scores: Scores,
-    folder: Path,
-    progress: Progress,
-) -> Report:
-    """Writes ``report/index.html`` and ``report/report.json``, unless they are there.
-
-    The same inputs give the same bytes, but for the seconds that sampling took, which stand apart: in the page's
-    last section and under ``timings``.
-
-    Args:
-        recipe: what was asked for.
-        shards: of the partition stage.
-        samples: of the sample stage, in the order of the table.
-        scores: of the evaluate stage.
-        folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written.
-        progress: a bar over the sections.
-
-    Raises:
-        ArtifactError: a file of the run is damaged.
-    """
-    found, certificate = read_study(folder), read_certificate(folder)
-    unit = Unit(
-        folder=folder / "report",
-        key=key_of(
-            recipe=plain(recipe),
-            shards=shards.key,
-            samples=[s.unit.key for s in samples],
-            scores=asdict(scores),
-            study=asdict(found) if found else None,
-            theory=asdict(certificate) if certificate else None,
-        ),
-    )
-    made = Report(path=unit.folder / "index.html", json_path=unit.folder / "report.json")
-    if not unit.is_done():
-        tell_damage([unit.damage()], progress)
-        from mixvel_core.report.inputs import Inputs
-
-        inputs = Inputs(
-            recipe=recipe,
-            shards=shards,
-            samples=tuple(samples),
-            scores=scores,
-            folder=folder,
-            study=found,
-            theory=certificate,
-        )
-        write_text(made.path, page(inputs, progress))
-        write_json(made.json_path, numbers(inputs))
-        unit.close([made.path.name, made.json_path.name])
-        progress.line(f"report: {made.path}")
-    return made

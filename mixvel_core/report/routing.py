@@ -72,7 +72,7 @@ def measured(inputs: Inputs) -> RouterCalibrations:
     """
     stages = model_stages(inputs.recipe, inputs.folder, inputs.shards).routers
     routers = {name: stage.artifact for name, stage in stages.items() if stage.is_done()}
-    if len(inputs.shards.parts) < 2 or not inputs.shards.are_here:
+    if len(inputs.shards.parts) < 2 or not inputs.shards.are_local:
         routers = {}
     recipe = inputs.recipe
     points = recipe.report.calibration

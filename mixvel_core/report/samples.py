@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixvel_core.data.pictures import grid, png
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.report.figures import ACCENT, GREY, method_text, svg
 from mixvel_core.report.inputs import Inputs, Section, some_real
 

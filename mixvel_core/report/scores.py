@@ -16,7 +16,7 @@ from mixvel_core.report.inputs import Inputs, Section
 
 
 @frozen(kw_only=True)
-class Cell:
+class ScoreCell:
     """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
 
     ``evaluations``: expert evaluations per sample, the cost. ``best``: no other mean of the column is better, to
@@ -31,11 +31,11 @@ class Cell:
 
 
 @frozen(kw_only=True)
-class Row:
+class ScoreRow:
     """A method and its cells, None where it was not scored at that step count."""
 
     method: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[ScoreCell | None, ...]
 
 
 @frozen(kw_only=True)
@@ -49,7 +49,7 @@ class ScoreTable:
     metric: str
     conditions: Mapping[str, str]
     steps: tuple[int, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     floor: float | None
     noise: float | None
     larger_is_better: bool
@@ -82,7 +82,7 @@ def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequen
         _column([[r for r in found if (r["method"], r["steps"]) == (m, n)] for m in methods], larger) for n in steps
     ]
     rows = (
-        Row(method=method, cells=tuple(column[i] for column in columns))
+        ScoreRow(method=method, cells=tuple(column[i] for column in columns))
         for i, method in enumerate(methods)
         if any(row["method"] == method for row in found)
     )
@@ -97,7 +97,7 @@ def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequen
     )
 
 
-def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bool) -> list[Cell | None]:
+def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bool) -> list[ScoreCell | None]:
     """The cells of one column, from the score rows of each method."""
     values = [{int(row["seed"]): float(row["value"]) for row in rows} for rows in rows_of]
     means = [fmean(v.values()) if v else None for v in values]
@@ -107,7 +107,7 @@ def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bo
     return [
         None
         if mean is None
-        else Cell(
+        else ScoreCell(
             values=v,
             mean=mean,
             spread=stdev(v.values()) if len(v) > 1 else None,

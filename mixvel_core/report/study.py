@@ -9,7 +9,7 @@ from attrs import frozen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixvel_core.analysis.study import Study
+from mixvel_core.analysis.records import StudyResult
 from mixvel_core.report.figures import GREY, colour, legend_of, literal, plain_ticks, svg
 from mixvel_core.report.inputs import Inputs, Section
 
@@ -75,13 +75,13 @@ def _name(row: Mapping[str, Any]) -> CurveName:
     return row["selector"], row["integrator"], row["grid"]
 
 
-def _title(name: CurveName, found: Study) -> str:
+def _title(name: CurveName, found: StudyResult) -> str:
     """The grid is only named where there are several."""
     several = len({row["grid"] for row in found.rows}) > 1
     return " · ".join(name if several else name[:2])
 
 
-def _table(found: Study, name: CurveName, steps: tuple[int, ...]) -> CurveTable:
+def _table(found: StudyResult, name: CurveName, steps: tuple[int, ...]) -> CurveTable:
     rows = {row["steps"]: row for row in found.rows if _name(row) == name}
     slopes = {slope["quantity"]: slope for slope in found.slopes if _name(slope) == name}
     return CurveTable(
@@ -91,14 +91,14 @@ def _table(found: Study, name: CurveName, steps: tuple[int, ...]) -> CurveTable:
     )
 
 
-def _reference(found: Study) -> str:
+def _reference(found: StudyResult) -> str:
     about = found.reference
     if about["kind"] == "dopri5":
         return f"the full mixture's ODE solved by adaptive Dormand-Prince 5(4) to tolerance {about['rtol']:g}"
     return f"{about['steps']} DDIM steps of the full mixture on the uniform grid"
 
 
-def _conditions(found: Study) -> tuple[tuple[str, str], ...]:
+def _conditions(found: StudyResult) -> tuple[tuple[str, str], ...]:
     about = found.conditions
     return (
         ("samples", str(about["count"])),
@@ -111,7 +111,7 @@ def _conditions(found: Study) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _chart(found: Study) -> str:
+def _chart(found: StudyResult) -> str:
     axes_of = (("steps", "steps N"), ("evaluations", "expert evaluations per sample"))
 
     def draw(figure: Figure) -> None:
@@ -128,7 +128,7 @@ def _chart(found: Study) -> str:
     return svg(draw, width=860, height=680 + 22 * -(-len(names) // 4))
 
 
-def _panel(axes: Axes, found: Study, quantity: str, cost: str) -> None:
+def _panel(axes: Axes, found: StudyResult, quantity: str, cost: str) -> None:
     names = list(dict.fromkeys(_name(row) for row in found.rows))
     # Selectors by colour, integrators by line, grids by marker.
     orders = [list(dict.fromkeys(name[i] for name in names)) for i in range(3)]

@@ -10,7 +10,7 @@ from attrs import frozen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixvel_core.analysis.theory_report import Certificate
+from mixvel_core.analysis.records import TheoryReport
 from mixvel_core.report.figures import ACCENT, GREY, colour, legend_of, literal, plain_ticks, svg
 from mixvel_core.report.inputs import Inputs, Section
 
@@ -110,7 +110,7 @@ def _of(rows: Sequence[Mapping[str, Any]], name: PairName) -> list[Mapping[str, 
     return [row for row in rows if (row["selector"], row["integrator"]) == name]
 
 
-def _told(log10: float | None) -> str:
+def _formatted(log10: float | None) -> str:
     if log10 is None:
         return "–"
     if abs(log10) < PLAIN:
@@ -120,12 +120,15 @@ def _told(log10: float | None) -> str:
 
 def _line(row: Mapping[str, Any]) -> Line:
     paper, sharp = (
-        _told(row[f"{tier}_log10"]) + (" (vacuous)" if row[f"{tier}_vacuous"] else "") for tier in ("paper", "sharp")
+        _formatted(row[f"{tier}_log10"]) + (" (vacuous)" if row[f"{tier}_vacuous"] else "")
+        for tier in ("paper", "sharp")
     )
-    return Line(name=row["name"], title=row["title"], paper=paper, sharp=sharp, measured=_told(row["measured_log10"]))
+    return Line(
+        name=row["name"], title=row["title"], paper=paper, sharp=sharp, measured=_formatted(row["measured_log10"])
+    )
 
 
-def _reading(name: PairName, found: Certificate) -> Reading:
+def _reading(name: PairName, found: TheoryReport) -> Reading:
     """Stretches of time over which one part dominates, from noise to data; shorter ones than a tenth are left out."""
     rows = _of(found.budget, name)
     stretches: list[tuple[str, float, float]] = []
@@ -144,7 +147,7 @@ def _reading(name: PairName, found: Certificate) -> Reading:
     )
 
 
-def _tiers(found: Certificate) -> str:
+def _tiers(found: TheoryReport) -> str:
     """The three tiers against N; the bounds' exponents have an axis of their own, for they are on another scale."""
 
     def draw(figure: Figure) -> None:
@@ -198,7 +201,7 @@ def _tiers(found: Certificate) -> str:
     return svg(draw, width=860, height=430)
 
 
-def _budget(found: Certificate) -> str:
+def _budget(found: TheoryReport) -> str:
     """Shares of the parts over time, stacked, and above which error they build up."""
     pairs = _pairs(found.budget)
 
@@ -223,7 +226,7 @@ def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_ylim(0.0, 1.0)
 
 
-def _epsilon(found: Certificate) -> str:
+def _epsilon(found: TheoryReport) -> str:
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, 2)
         middles = [0.5 * (row["low"] + row["high"]) for row in found.epsilon]
@@ -242,7 +245,7 @@ def _epsilon(found: Certificate) -> str:
     return svg(draw, width=860, height=280)
 
 
-def _lipschitz(found: Certificate) -> str:
+def _lipschitz(found: TheoryReport) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         t = [row["t"] for row in found.lipschitz]

@@ -24,7 +24,7 @@ WINDOW = 20
 
 
 @frozen(kw_only=True)
-class Curve:
+class LossCurve:
     """One recorded loss of one training."""
 
     name: str
@@ -60,7 +60,7 @@ def curves(inputs: Inputs) -> Section | None:
     )
 
 
-def _panels(inputs: Inputs) -> Iterator[tuple[str, list[Curve]]]:
+def _panels(inputs: Inputs) -> Iterator[tuple[str, list[LossCurve]]]:
     folder = inputs.folder
     experts = {f"expert {part.index}": folder / "experts" / str(part.index) for part in inputs.shards.parts}
     if is_shared(inputs.recipe.expert.options):
@@ -73,18 +73,18 @@ def _panels(inputs: Inputs) -> Iterator[tuple[str, list[Curve]]]:
         yield f"router {name}", _curves({log.parent.name: log.parent for log in logs})
 
 
-def _curves(folders: Mapping[str, Path]) -> list[Curve]:
+def _curves(folders: Mapping[str, Path]) -> list[LossCurve]:
     made = []
     for name, folder in folders.items():
         columns = read_losses(folder / "losses.csv")
         steps = columns.pop("step", [])
         for column, values in columns.items():
             label = name if column == "loss" else f"{name}, {column}"
-            made.append(Curve(name=label, steps=tuple(steps), values=tuple(values)))
+            made.append(LossCurve(name=label, steps=tuple(steps), values=tuple(values)))
     return [curve for curve in made if curve.values]
 
 
-def _chart(trained: Mapping[str, list[Curve]]) -> str:
+def _chart(trained: Mapping[str, list[LossCurve]]) -> str:
     columns = min(ABREAST, len(trained))
     rows = -(-len(trained) // columns)
 
@@ -98,7 +98,7 @@ def _chart(trained: Mapping[str, list[Curve]]) -> str:
     return svg(draw, width=max(330 * columns, 460), height=280 * rows)
 
 
-def _panel(axes: Axes, title: str, lines: list[Curve]) -> None:
+def _panel(axes: Axes, title: str, lines: list[LossCurve]) -> None:
     for i, line in enumerate(lines):
         tint = colour(i, len(lines))
         axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)

@@ -12,7 +12,7 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Prior, Router, Selector
 from mixvel_core.sampling.dispatch import evaluate, first_not_finite
-from mixvel_core.sampling.snr_matched import reclocked
+from mixvel_core.sampling.snr_matched import snr_matched
 
 
 @frozen(kw_only=True)
@@ -132,7 +132,7 @@ def start_field(
     """
     return RoutedField(
         schedule=schedule,
-        experts=[reclocked(expert, schedule) for expert in experts],
+        experts=[snr_matched(expert, schedule) for expert in experts],
         router=router,
         selector=selector,
         weights=weights,

@@ -34,7 +34,7 @@ class SampleDraws:
 
 
 @frozen(kw_only=True)
-class Alone:
+class SingleExpertRouter:
     """K = 1."""
 
     def start(self, x: Tensor, t: Tensor) -> None:

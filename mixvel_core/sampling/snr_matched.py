@@ -12,7 +12,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from mixvel_core.field.angle import meeting
+from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import DensityExpert, Expert, Moments, NoiseSchedule, SchedulePoint
 
@@ -35,7 +35,7 @@ ExpertT = TypeVar("ExpertT", bound=Expert)
 
 
 @frozen(kw_only=True, eq=False)
-class Reclocked(Generic[ExpertT]):
+class SNRMatched(Generic[ExpertT]):
     """``expert`` as one that reads x and t by ``schedule``.
 
     Where the expert's schedule ends before the sampler's does, it has no such time. Beyond its noisiest time the
@@ -86,7 +86,7 @@ class Reclocked(Generic[ExpertT]):
         return (p.alpha / p.sigma / self._least_signal).clamp_max(1.0)
 
     def _place(self, x: Tensor, t: Tensor) -> _Place:
-        met = meeting(self.schedule, self.expert.schedule, t)
+        met = match_snr(self.schedule, self.expert.schedule, t)
         p, q, scale = met.here, met.there, met.scale
         if self._least_signal > 0.0:
             scale = torch.where(self._signal_left(p) < 1.0, q.sigma / p.sigma, scale)
@@ -94,7 +94,7 @@ class Reclocked(Generic[ExpertT]):
 
 
 @frozen(kw_only=True, eq=False)
-class ReclockedDensity(Reclocked[DensityExpert]):
+class SNRMatchedDensity(SNRMatched[DensityExpert]):
     """The same of an expert that knows its density."""
 
     def log_density(self, x: Tensor, t: Tensor) -> Tensor:
@@ -116,10 +116,10 @@ class ReclockedDensity(Reclocked[DensityExpert]):
         return torch.where(left < 1.0, noise + left * (found - noise), found) + (D * place.scale.log()).to(found)
 
 
-def reclocked(expert: Expert, schedule: NoiseSchedule) -> Expert:
+def snr_matched(expert: Expert, schedule: NoiseSchedule) -> Expert:
     """The expert, read by ``schedule``: itself where that is its own."""
     if expert.schedule == schedule:
         return expert
     if isinstance(expert, DensityExpert):
-        return ReclockedDensity(expert=expert, schedule=schedule)
-    return Reclocked(expert=expert, schedule=schedule)
+        return SNRMatchedDensity(expert=expert, schedule=schedule)
+    return SNRMatched(expert=expert, schedule=schedule)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from mixvel_core.errors import ConformanceError
-from mixvel_core.field.conversions import point_for, score, to_float
+from mixvel_core.field.conversions import point_for, score
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import DensityExpert, ExpertFamily
 from mixvel_core.testing import schedules
 from mixvel_core.testing.check import gap, near, require, require_finite, require_like, same_rows, untouched

@@ -26,7 +26,7 @@ from mixvel_core.protocols import (
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import normal
 from mixvel_core.testing.check import gap, require, require_finite
-from mixvel_core.testing.problems import Problem, images, vectors
+from mixvel_core.testing.problems import SmallProblem, images, vectors
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.loop import train
@@ -36,26 +36,26 @@ _CPU = torch.device("cpu")
 
 
 @frozen(kw_only=True, eq=False)
-class MadeExpert:
+class TrainedExpert:
     """The expert of a problem's first shard, and what it was made from."""
 
-    problem: Problem
+    problem: SmallProblem
     config: ExpertConfig
     tensors: Mapping[str, Tensor]
     expert: Expert
 
 
 @frozen(kw_only=True, eq=False)
-class MadeRouter:
+class TrainedRouter:
     """The router of a problem's shards, and what it was made from."""
 
-    problem: Problem
+    problem: SmallProblem
     config: RouterConfig
     tensors: Mapping[str, Tensor]
     router: Router
 
 
-def make_expert(family: ExpertFamily, problem: Problem) -> MadeExpert:
+def make_expert(family: ExpertFamily, problem: SmallProblem) -> TrainedExpert:
     """Trains, stores and loads the expert of the first shard."""
     shard = problem.shards[0]
     task = family.task(shard, problem.schedule)
@@ -63,20 +63,20 @@ def make_expert(family: ExpertFamily, problem: Problem) -> MadeExpert:
     tensors = _plain(family.tensors(shard, trained))
     config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
     expert = family.load(config, _copy(tensors), problem.schedule)
-    return MadeExpert(problem=problem, config=config, tensors=tensors, expert=expert)
+    return TrainedExpert(problem=problem, config=config, tensors=tensors, expert=expert)
 
 
-def make_router(family: RouterFamily, problem: Problem) -> MadeRouter:
+def make_router(family: RouterFamily, problem: SmallProblem) -> TrainedRouter:
     """Trains, stores and loads the router of all shards."""
     tasks = family.tasks(problem.shards, problem.schedule)
     trained = {name: _trained(f"router-{name}", task) for name, task in tasks.items()}
     tensors = _plain(family.tensors(problem.shards, trained))
     config = RouterConfig(fractions=problem.fractions, shape=problem.shape)
     router = family.load(config, _copy(tensors), problem.schedule)
-    return MadeRouter(problem=problem, config=config, tensors=tensors, router=router)
+    return TrainedRouter(problem=problem, config=config, tensors=tensors, router=router)
 
 
-def made_experts(family: ExpertFamily) -> list[MadeExpert]:
+def made_experts(family: ExpertFamily) -> list[TrainedExpert]:
     """The expert of every problem that the family can work with."""
     made, refusals = [], []
     for problem in _problems():
@@ -88,7 +88,7 @@ def made_experts(family: ExpertFamily) -> list[MadeExpert]:
     return made
 
 
-def made_routers(family: RouterFamily) -> list[MadeRouter]:
+def made_routers(family: RouterFamily) -> list[TrainedRouter]:
     """The router of every problem that the family can work with."""
     made, refusals = [], []
     for problem in _problems():
@@ -177,32 +177,34 @@ def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
 
 
-def reloaded_expert(family: ExpertFamily, made: MadeExpert) -> Expert:
+def reloaded_expert(family: ExpertFamily, made: TrainedExpert) -> Expert:
     """The same expert once more, from its tensors alone."""
     return family.load(made.config, _copy(made.tensors), made.problem.schedule)
 
 
-def reloaded_router(family: RouterFamily, made: MadeRouter) -> Router:
+def reloaded_router(family: RouterFamily, made: TrainedRouter) -> Router:
     """The same router once more, from its tensors alone."""
     return family.load(made.config, _copy(made.tensors), made.problem.schedule)
 
 
-def probes(problem: Problem, times: tuple[float, ...], dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+def probes(
+    problem: SmallProblem, times: tuple[float, ...], dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """Noisy points and their times, one for each of ``times``."""
     t = torch.tensor(times, dtype=dtype)
     return problem.noisy(t), t
 
 
-def fresh_noise(problem: Problem, count: int) -> Tensor:
+def fresh_noise(problem: SmallProblem, count: int) -> Tensor:
     """Where trajectories start: standard normal points, (count, *data)."""
     return normal(17, torch.arange(count), problem.shape, torch.float32)
 
 
-def _problems() -> tuple[Problem, ...]:
+def _problems() -> tuple[SmallProblem, ...]:
     return vectors(), images()
 
 
-def _refusal(problem: Problem, error: MixvelError) -> str:
+def _refusal(problem: SmallProblem, error: MixvelError) -> str:
     return f"{problem.name}: {str(error).splitlines()[0]}"
 
 

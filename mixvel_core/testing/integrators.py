@@ -14,7 +14,7 @@ from torch import Tensor
 from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.protocols import Draws, Evaluations, Field, Integrator, NoiseSchedule, Prior
 from mixvel_core.sampling.routed_field import start_field
-from mixvel_core.sampling.sampler import Alone, SampleDraws
+from mixvel_core.sampling.sampler import SampleDraws, SingleExpertRouter
 from mixvel_core.testing.check import gap, near, require, require_finite, require_like, same_rows, untouched
 from mixvel_core.testing.problems import Circle
 
@@ -231,7 +231,7 @@ def single(integrator: Integrator) -> None:
     routed = start_field(
         schedule=flow.schedule,
         experts=[_AsExpert(flow=flow)],
-        router=Alone(),
+        router=SingleExpertRouter(),
         selector=_Everyone(),
         x=x,
         t=START,

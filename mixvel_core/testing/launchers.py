@@ -32,7 +32,7 @@ def _short() -> TrainOptions:
 
 
 @frozen(kw_only=True, eq=False)
-class Regression:
+class LineRegression:
     """Squared error of a linear denoiser; ``spoilt``: of which nothing finite comes."""
 
     network: nn.Module
@@ -67,11 +67,11 @@ class LinearTask:
         """Not known."""
         return
 
-    def objective(self, seed: int) -> Regression:
+    def objective(self, seed: int) -> LineRegression:
         """A fresh linear map."""
         with seeded(seed):
             network = nn.Linear(3, 3)
-        return Regression(network=network, schedule=self.schedule, spoilt=self.spoilt)
+        return LineRegression(network=network, schedule=self.schedule, spoilt=self.spoilt)
 
 
 def job(folder: Path, name: str, task: LinearTask) -> Job:
@@ -155,7 +155,7 @@ def resuming(launcher: Launcher) -> None:
         _require_same(_result(one), trained_by_the_loop(job(folder / "loop", "expert-0", task)), one)
 
 
-def finished(launcher: Launcher) -> None:
+def completed(launcher: Launcher) -> None:
     """A finished job is left as it is."""
     with _folder() as folder:
         one = job(folder, "expert-0", LinearTask(seed=0))
@@ -215,4 +215,4 @@ def _require_same(found: dict[str, Tensor], wanted: dict[str, Tensor], one: Job)
     require(_same(found, wanted), f"job {one.name} ends with other weights than the training loop gives", _SAME)
 
 
-CHECKS = (nothing, training, resuming, finished, failure)
+CHECKS = (nothing, training, resuming, completed, failure)

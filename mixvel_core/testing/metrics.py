@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mixvel_core.errors import ConformanceError, MixvelError
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Items, Metric, ReferenceMetric, Score
 from mixvel_core.testing.check import require
 from mixvel_core.testing.problems import Rows, images, vectors

@@ -8,7 +8,7 @@ from attrs import frozen
 from mixvel_core.errors import ConformanceError, MixvelError
 from mixvel_core.protocols import Data, Partitioner
 from mixvel_core.testing.check import require
-from mixvel_core.testing.problems import Problem, images, vectors
+from mixvel_core.testing.problems import SmallProblem, images, vectors
 
 
 @frozen(kw_only=True, eq=False)
@@ -102,7 +102,7 @@ def _data_sets() -> list[tuple[str, Data]]:
     return [(problem.name, _data_of(problem)) for problem in (vectors(), images())]
 
 
-def _data_of(problem: Problem) -> Data:
+def _data_of(problem: SmallProblem) -> Data:
     items = np.concatenate([shard.items[:] for shard in problem.shards])
     labels = np.arange(len(items), dtype=np.int64) % 4
     groups = np.arange(len(items), dtype=np.int64) % 2

@@ -9,7 +9,8 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from mixvel_core.field.conversions import add_noise, point_for, to_float
+from mixvel_core.field.conversions import add_noise, point_for
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import GaussianLaw, Items, NoiseSchedule, SchedulePoint
 from mixvel_core.randomness import key, normal
 
@@ -90,7 +91,7 @@ class MemoryShard:
 
 
 @frozen(kw_only=True, eq=False)
-class Problem:
+class SmallProblem:
     """A data set in K shards under a schedule. ``name``: for messages."""
 
     name: str
@@ -118,19 +119,19 @@ class Problem:
         eps = normal(key(0, "conformance"), torch.arange(len(t)), self.shape, t.dtype)
         return add_noise(x_0, eps, point_for(self.schedule, t, x_0))
 
-    def first(self, count: int) -> Problem:
+    def first(self, count: int) -> SmallProblem:
         """The same problem with its first shards alone."""
         parts = self.shards[:count]
         total = sum(part.fraction for part in parts)
         alone = [MemoryShard(items=p.items, index=p.index, fraction=p.fraction / total, law=p.law) for p in parts]
-        return Problem(name=f"{count} of the shards of {self.name}", shards=tuple(alone), schedule=self.schedule)
+        return SmallProblem(name=f"{count} of the shards of {self.name}", shards=tuple(alone), schedule=self.schedule)
 
 
 PI = (0.5, 0.3, 0.2)
 """Fractions of the shards."""
 
 
-def vectors() -> Problem:
+def vectors() -> SmallProblem:
     """Three shards of vectors in the plane, float32, each drawn from one Gaussian whose law is known."""
     rng = np.random.default_rng(5)
     means = np.array([[-0.6, 0.1], [0.5, 0.5], [0.2, -0.6]])
@@ -140,10 +141,10 @@ def vectors() -> Problem:
         law = GaussianLaw(weights=np.ones(1), means=mean[None], covariances=(root @ root.T)[None])
         items = (mean + rng.standard_normal((int(40 * pi), 2)) @ root.T).clip(-1, 1).astype(np.float32)
         shards.append(MemoryShard(items=Rows(array=items), index=k, fraction=pi, law=law))
-    return Problem(name="vectors in two dimensions", shards=tuple(shards))
+    return SmallProblem(name="vectors in two dimensions", shards=tuple(shards))
 
 
-def images(channels: int = 1, side: int = 8) -> Problem:
+def images(channels: int = 1, side: int = 8) -> SmallProblem:
     """Three shards of bytes: bright at the top, at the left, everywhere; noise on all. No law is known."""
     rng = np.random.default_rng(6)
     ramp = np.linspace(60.0, 200.0, side)
@@ -154,4 +155,4 @@ def images(channels: int = 1, side: int = 8) -> Problem:
         items = Rows(array=(pattern + noise).clip(0, 255).astype(np.uint8))
         shards.append(MemoryShard(items=items, index=k, fraction=pi))
     name = f"bytes of shape {channels}x{side}x{side}"
-    return Problem(name=name, shards=tuple(shards), schedule=Straight())
+    return SmallProblem(name=name, shards=tuple(shards), schedule=Straight())

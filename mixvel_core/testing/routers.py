@@ -11,7 +11,7 @@ from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Router, RouterFamily
 from mixvel_core.testing.check import gap, looks, near, require, require_finite, same_rows, untouched
 from mixvel_core.testing.families import (
-    MadeRouter,
+    TrainedRouter,
     check_same_answers,
     check_task,
     made_routers,
@@ -141,7 +141,7 @@ def _require_simplex(a: Tensor, K: int, time: float) -> None:
     )
 
 
-def _points(made: MadeRouter) -> Tensor:
+def _points(made: TrainedRouter) -> Tensor:
     """Points along trajectories, (N, B, *data): the same items and noise at every time."""
     return torch.stack([made.problem.noisy(_times(time)) for time in _TIMES])
 
@@ -150,7 +150,7 @@ def _times(time: float) -> Tensor:
     return torch.full((_B,), time)
 
 
-def _along(made: MadeRouter, index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
+def _along(made: TrainedRouter, index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
     """The weights along trajectories, the rows ``index`` of them."""
     asked = made.router if router is None else router
     chosen = torch.arange(_B) if index is None else index

@@ -40,7 +40,7 @@ def _as_they_are(call: int, answers: Evaluations) -> Evaluations:
 
 
 @frozen(kw_only=True, eq=False)
-class Mixture:
+class DrivenMixture:
     """K Gaussian experts, (K, *data) each, and weights that change along B trajectories.
 
     ``constant``: all experts answer their mean, which then should be the same. ``corners``: the weights are
@@ -122,7 +122,7 @@ class Mixture:
         M, state = selector.combine(x, t, a, answers, state)
         return Call(t=t, a=a, mask=asked, answers=answers, M=M), state
 
-    def only(self) -> Mixture:
+    def only(self) -> DrivenMixture:
         """The same with one expert."""
         return evolve(self, experts=1)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from mixvel_core.protocols import Evaluations, Prior, Selector
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, untouched
-from mixvel_core.testing.selections import TIMES, Call, Mixture
+from mixvel_core.testing.selections import TIMES, Call, DrivenMixture
 
 
 def mask(selector: Selector) -> None:
@@ -57,7 +57,7 @@ def estimate(selector: Selector) -> None:
 def weights(selector: Selector) -> None:
     """Where all experts answer the same, so does the mixture: weights sum to 1."""
     for shared in (True, False):
-        mixture = Mixture(constant=True, shared=shared)
+        mixture = DrivenMixture(constant=True, shared=shared)
         wanted = mixture.mean[0].expand(mixture.batch, *mixture.shape)
         for n, call in enumerate(mixture.drive(selector)):
             off = gap(call.M, wanted)
@@ -72,7 +72,7 @@ def weights(selector: Selector) -> None:
 def corners(selector: Selector) -> None:
     """Weights on a single expert, zero elsewhere, give finite estimates."""
     for shared in (True, False):
-        for call in Mixture(corners=True, shared=shared).drive(selector):
+        for call in DrivenMixture(corners=True, shared=shared).drive(selector):
             require_finite(
                 f"M at t = {call.t:g} with all weight on one expert",
                 call.M,
@@ -82,7 +82,7 @@ def corners(selector: Selector) -> None:
 
 def cost(selector: Selector) -> None:
     """Every evaluation that is asked and paid for is used."""
-    mixture = Mixture()
+    mixture = DrivenMixture()
     plain = mixture.drive(selector)
     for n, call in enumerate(plain):
         for k in range(mixture.experts):
@@ -106,7 +106,7 @@ def cost(selector: Selector) -> None:
 
 def determinism(selector: Selector) -> None:
     """All that is random comes from the draws: the same draws, the same choices."""
-    mixture = Mixture(batch=16)
+    mixture = DrivenMixture(batch=16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         first = mixture.drive(selector)
@@ -122,7 +122,7 @@ def determinism(selector: Selector) -> None:
 
 def rows(selector: Selector) -> None:
     """Samples choose independently: companions in a batch change nothing."""
-    mixture = Mixture(batch=6)
+    mixture = DrivenMixture(batch=6)
     together = mixture.drive(selector)
     for i in range(mixture.batch):
         one = torch.tensor([i])
@@ -139,7 +139,7 @@ def rows(selector: Selector) -> None:
 def single(selector: Selector) -> None:
     """With one expert the estimate is its answer, at one evaluation a call."""
     for shared in (True, False):
-        mixture = Mixture(shared=shared).only()
+        mixture = DrivenMixture(shared=shared).only()
         for n, call in enumerate(mixture.drive(selector)):
             wanted = mixture.denoise(torch.zeros(mixture.batch, dtype=torch.int64), mixture.points(n), call.t)
             require(
@@ -156,7 +156,7 @@ def single(selector: Selector) -> None:
 
 def arguments(selector: Selector) -> None:
     """x, a and the answers are left alone."""
-    mixture = Mixture()
+    mixture = DrivenMixture()
     index = torch.arange(mixture.batch)
     state: Any = _started(selector, mixture, index)
     for n, t in enumerate(TIMES):
@@ -172,7 +172,7 @@ def arguments(selector: Selector) -> None:
 
 def trajectories(selector: Selector) -> None:
     """Two trajectories of one selector do not meet: all that is carried along is in the state."""
-    mixture, other = Mixture(), Mixture(seed=1)
+    mixture, other = DrivenMixture(), DrivenMixture(seed=1)
     alone = mixture.drive(selector)
     index = torch.arange(mixture.batch)
     mine: Any = _started(selector, mixture, index)
@@ -197,15 +197,15 @@ def _require_same(one: list[Call], other: list[Call], what: str, fix: str) -> No
         require(near(second.M, first.M), f"{where}, estimate off by {gap(second.M, first.M):.2g})", fix)
 
 
-def _started(selector: Selector, mixture: Mixture, index: Tensor) -> object:
+def _started(selector: Selector, mixture: DrivenMixture, index: Tensor) -> object:
     prior = Prior(mean=mixture.mean, variance=mixture.variance) if mixture.shared else None
     return selector.start(mixture.points(0), mixture.schedule, prior, SampleDraws(seed=3, index=index))
 
 
-def _mixtures() -> Iterator[Mixture]:
-    yield Mixture()
-    yield Mixture(shared=False)
-    yield Mixture(shape=(2, 3, 3), dtype=torch.float32)
+def _mixtures() -> Iterator[DrivenMixture]:
+    yield DrivenMixture()
+    yield DrivenMixture(shared=False)
+    yield DrivenMixture(shape=(2, 3, 3), dtype=torch.float32)
 
 
 CHECKS = (

@@ -22,7 +22,7 @@ def log_sum(*logs: float) -> float:
     return largest + math.log(sum(math.exp(one - largest) for one in logs))
 
 
-def is_vacuous(bound_log10: float, diameter: float) -> bool:
+def exceeds_diameter(bound_log10: float, diameter: float) -> bool:
     """Whether a distance of 10^bound_log10 is at least the diameter."""
     return bound_log10 >= log10(diameter)
 

@@ -85,7 +85,7 @@ class ExactField:
 
 
 @define(kw_only=True, eq=False)
-class WholeMixture:
+class ApproximateMixture:
     """sum_k a_k m_k of K experts and a router, with the router's state; it lives as long as one set of trajectories."""
 
     schedule: NoiseSchedule
@@ -101,11 +101,11 @@ class WholeMixture:
         return weighted_sum(self.weights(a.to(x.dtype)), evaluate(self.experts, x, t, everyone))
 
 
-def whole_mixture(
+def approximate_mixture(
     *, schedule: NoiseSchedule, experts: Sequence[Expert], router: Router, weights: WeightTransform, x: Tensor, t: float
-) -> WholeMixture:
+) -> ApproximateMixture:
     """The mixture of trajectories that start at x, (B, *data), and time t."""
-    return WholeMixture(
+    return ApproximateMixture(
         schedule=schedule,
         experts=experts,
         router=router,

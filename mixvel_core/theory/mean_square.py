@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mixvel_core.theory.bound import ln, log_sum
 from mixvel_core.theory.growth import acceleration_sharp, left_out, trajectory_sharp
-from mixvel_core.theory.problem import Problem
+from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.rates import CELLS, Rates, rates_at, rates_over
 
 
@@ -78,7 +78,7 @@ def lambda_paper(L: float, C_NN: float, eps: float) -> float:
     return 3.0 + 4.0 * (2.0 * L + L**2) + 8.0 * C_NN**2 * eps**2
 
 
-def log_mean_square_paper(problem: Problem, lam: float, C_NN: float, log_C_sig: float, C_tr: float) -> float:
+def log_mean_square_paper(problem: BoundProblem, lam: float, C_NN: float, log_C_sig: float, C_tr: float) -> float:
     """ln of exp(lambda T) T [8 C_NN^2 (1 + rho)^2 eps^2 + (C_sig + 2 C_tr^2 h) h]."""
     T, h = problem.T, problem.h
     inside = log_sum(
@@ -103,7 +103,7 @@ class Steps:
     noise: tuple[float, ...]
 
 
-def steps_of(problem: Problem) -> Steps:
+def steps_of(problem: BoundProblem) -> Steps:
     """The four parts of every step, ours: G_n from the eigenvalues of I - h grad v, the rest from the sharp bounds.
 
     grad v is symmetric with eigenvalues in [r - kappa, r], kappa = alpha c R^2/sigma^2, so G_n = max(abs(1 - h r),
@@ -134,7 +134,7 @@ def steps_of(problem: Problem) -> Steps:
     )
 
 
-def trajectory_over(problem: Problem, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
+def trajectory_over(problem: BoundProblem, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     """An upper bound of norm(x_t) over intervals: the noise's share at the later end, the data's at the earlier one."""
     late = trajectory_sharp(problem.schedule, high, problem.start, 0.0)
     early = trajectory_sharp(problem.schedule, low, 0.0, problem.R)

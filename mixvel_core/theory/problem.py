@@ -12,22 +12,22 @@ from mixvel_core.errors import UsageError
 from mixvel_core.protocols import BoundedSchedule, NoiseSchedule
 
 
-def _radius(problem: Problem, attribute: Attribute[float], value: float) -> None:
+def _radius(problem: BoundProblem, attribute: Attribute[float], value: float) -> None:
     if not (math.isfinite(value) and value > 0):
         raise UsageError(f"theory: R, the largest norm of a data point, must be a number above 0, not {value!r}")
 
 
-def _not_negative(problem: Problem, attribute: Attribute[float], value: float | None) -> None:
+def _not_negative(problem: BoundProblem, attribute: Attribute[float], value: float | None) -> None:
     if value is not None and not (math.isfinite(value) and value >= 0):
         raise UsageError(f"theory: {attribute.name} must be a number of at least 0, not {value!r}")
 
 
-def _count(problem: Problem, attribute: Attribute[int], value: int) -> None:
+def _count(problem: BoundProblem, attribute: Attribute[int], value: int) -> None:
     if value != int(value) or value < 1:
         raise UsageError(f"theory: {attribute.name} must be a whole number of at least 1, not {value!r}")
 
 
-def _open_unit(problem: Problem, attribute: Attribute[float], value: float) -> None:
+def _between_0_and_1(problem: BoundProblem, attribute: Attribute[float], value: float) -> None:
     if not 0.0 < value < 1.0:
         raise UsageError(
             f"theory: delta must be above 0 and below 1, not {value!r}: at delta = 0 every bound is infinite"
@@ -35,7 +35,7 @@ def _open_unit(problem: Problem, attribute: Attribute[float], value: float) -> N
 
 
 @frozen(kw_only=True)
-class Problem:
+class BoundProblem:
     """A sampling problem: N Euler steps of size h = (1 - delta)/N on the uniform grid from t = 1 to delta.
 
     Args:
@@ -59,7 +59,7 @@ class Problem:
     R: float = field(validator=_radius)
     D: int = field(validator=_count)
     K: int = field(validator=_count)
-    delta: float = field(validator=_open_unit)
+    delta: float = field(validator=_between_0_and_1)
     steps: int = field(validator=_count)
     eps_r: float = field(default=0.0, validator=_not_negative)
     eps_c: float = field(default=0.0, validator=_not_negative)

@@ -109,7 +109,7 @@ def rates_everywhere(schedule: NoiseSchedule, delta: float, count: int = CELLS) 
     return rates_over(schedule, times[:-1], times[1:])
 
 
-def is_certified(schedule: NoiseSchedule) -> bool:
+def has_suprema(schedule: NoiseSchedule) -> bool:
     """Whether the schedule proves its suprema; otherwise they are estimates."""
     return isinstance(schedule, BoundedSchedule)
 
@@ -151,5 +151,5 @@ def schedule_constants(schedule: NoiseSchedule) -> ScheduleConstants:
     times = torch.linspace(0.0, 1.0, CELLS + 1, dtype=torch.float64)
     known = suprema(schedule, times[:-1], times[1:])
     return ScheduleConstants(
-        C1=float(known.d_alpha.amax()), C2=float(known.dd_alpha.amax()), certified=is_certified(schedule)
+        C1=float(known.d_alpha.amax()), C2=float(known.dd_alpha.amax()), certified=has_suprema(schedule)
     )

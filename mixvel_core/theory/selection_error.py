@@ -15,7 +15,7 @@ from mixvel_core.theory.bound import ln, log_sum
 from mixvel_core.theory.growth import dm_sharp
 from mixvel_core.theory.lipschitz import L_v_sharp
 from mixvel_core.theory.mean_square import Steps
-from mixvel_core.theory.problem import Problem
+from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.rates import rates_at, rates_over
 
 
@@ -28,7 +28,7 @@ def debt_bound(K: int) -> float:
     return 2.0 * (K - 1) ** 2 / K
 
 
-def log_errors_sum_up(problem: Problem, steps: Steps) -> tuple[float, ...]:
+def log_errors_sum_up(problem: BoundProblem, steps: Steps) -> tuple[float, ...]:
     """ln of an upper bound of norm(e_n), n = 1 .. N; over x_1 ~ N(0, I) of the root of its mean square.
 
     Args:

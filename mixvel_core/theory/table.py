@@ -5,10 +5,10 @@ from __future__ import annotations
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.theory.bound import LN10, Bound, is_vacuous, ln, log10
+from mixvel_core.theory.bound import LN10, Bound, exceeds_diameter, ln, log10
 from mixvel_core.theory.growth import Affine, dm_paper, dm_sharp, ds
 from mixvel_core.theory.lipschitz import L_s_paper, L_s_uniform_sharp, L_v_integral_paper, L_v_integral_sharp
-from mixvel_core.theory.problem import Finding, Problem, check_schedule
+from mixvel_core.theory.problem import BoundProblem, Finding, check_schedule
 from mixvel_core.theory.rates import rates_everywhere, schedule_constants
 from mixvel_core.theory.uniform import PaperConstants, SharpConstants, paper_constants, sharp_constants
 from mixvel_core.theory.wasserstein import log_mismatch_paper, log_mismatch_sharp, log_stopping, log_total
@@ -21,7 +21,7 @@ BUILT_ON = frozenset({"variance-preserving", "alpha-at-zero", "bounded-derivativ
 class BoundTable:
     """``bounds``: in the order of the derivation. ``findings``: the conditions that fail; warnings, not errors."""
 
-    problem: Problem
+    problem: BoundProblem
     bounds: tuple[Bound, ...]
     findings: tuple[Finding, ...]
 
@@ -30,7 +30,7 @@ class BoundTable:
         return next(bound for bound in self.bounds if bound.name == name)
 
 
-def bounds_of(problem: Problem) -> BoundTable:
+def bounds_of(problem: BoundProblem) -> BoundTable:
     """Every constant and bound; milliseconds."""
     constants = schedule_constants(problem.schedule)
     findings = check_schedule(problem.schedule, constants.C1, constants.C2)
@@ -44,7 +44,7 @@ def bounds_of(problem: Problem) -> BoundTable:
     return BoundTable(problem=problem, bounds=bounds, findings=findings)
 
 
-def _constants(problem: Problem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
+def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
     """Everything up to the mean square, from the problem's own starting point."""
     schedule, delta, R, T = problem.schedule, problem.delta, problem.R, problem.T
     over, constants = rates_everywhere(schedule, delta), schedule_constants(schedule)
@@ -96,7 +96,7 @@ def _constants(problem: Problem, paper: PaperConstants | None, sharp: SharpConst
     return [_held(row) for row in rows]
 
 
-def _distances(problem: Problem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
+def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
     """W_2 and its parts, over x_1 ~ N(0, I)."""
     once = f"N = {problem.steps}"
     stopping = log_stopping(problem)
@@ -160,5 +160,5 @@ def _held(row: Bound) -> Bound:
 
 
 def _compared(row: Bound, diameter: float) -> Bound:
-    paper, sharp = (None if b is None else is_vacuous(b, diameter) for b in (row.paper_log10, row.sharp_log10))
+    paper, sharp = (None if b is None else exceeds_diameter(b, diameter) for b in (row.paper_log10, row.sharp_log10))
     return evolve(row, paper_vacuous=paper, vacuous=sharp)

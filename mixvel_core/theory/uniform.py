@@ -23,7 +23,7 @@ from mixvel_core.theory.mean_square import (
     steps_of,
     trajectory_over,
 )
-from mixvel_core.theory.problem import Problem
+from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.rates import ScheduleConstants, cells, rates_everywhere, rates_over, schedule_constants
 from mixvel_core.theory.selection_error import log_errors_sum_up
 
@@ -49,7 +49,7 @@ class PaperConstants:
     log_mean_square: float
 
 
-def paper_constants(problem: Problem) -> PaperConstants:
+def paper_constants(problem: BoundProblem) -> PaperConstants:
     """The whole chain; it means something on variance preserving paths only."""
     found = schedule_constants(problem.schedule)
     C1, R, T = found.C1, problem.R, problem.T
@@ -106,7 +106,7 @@ class SharpConstants:
     log_errors_sum_up: tuple[float, ...]
 
 
-def sharp_constants(problem: Problem) -> SharpConstants:
+def sharp_constants(problem: BoundProblem) -> SharpConstants:
     """All of ours; on any path with falling alpha and rising sigma."""
     R, times = problem.R, cells(problem.delta)
     low, high = times[:-1], times[1:]

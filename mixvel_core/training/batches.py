@@ -17,7 +17,7 @@ from torch import Tensor
 from mixvel_core.data.parquet_items import Stream, stream_of
 from mixvel_core.data.row_groups import GroupReader
 from mixvel_core.errors import DataError
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols.data import Items
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.training import Batch

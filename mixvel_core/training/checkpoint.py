@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 from torch import Tensor
 
 from mixvel_core.artifacts.files import checksum
-from mixvel_core.artifacts.tensors import read_sealed, write_sealed
+from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols.progress import Progress
 from mixvel_core.training.log import FILE
@@ -37,7 +37,7 @@ class Checkpoints:
 
     def save(self, state: TrainState) -> None:
         """Writes the state at its step and removes what is older than the newest ``keep``."""
-        write_sealed(self._path(state.step), state.tensors(), {**self.identity, "step": state.step})
+        write_checksummed(self._path(state.step), state.tensors(), {**self.identity, "step": state.step})
         for path in self._paths()[: -self.keep]:
             path.unlink()
 
@@ -78,7 +78,7 @@ class Checkpoints:
         self._restore(path, tensors, metadata, state)
 
     def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, metadata = read_sealed(path)
+        tensors, metadata = read_checksummed(path)
         step = metadata.get("step")
         if not isinstance(step, int) or path != self._path(step):
             raise ArtifactError(f"{path}: damaged (it holds step {step})")
@@ -122,12 +122,12 @@ def trained_path(folder: Path) -> Path:
 def write_trained(folder: Path, average: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
     """Keeps the averaged state of the network, floats as float32, and the checksum of the losses beside it."""
     kept = {name: value.float() if value.is_floating_point() else value for name, value in average.items()}
-    write_sealed(trained_path(folder), kept, {**metadata, _LOSSES: checksum(folder / FILE)})
+    write_checksummed(trained_path(folder), kept, {**metadata, _LOSSES: checksum(folder / FILE)})
 
 
 def read_trained(folder: Path) -> dict[str, Tensor]:
     """The averaged state of a finished job's network. Raises ArtifactError where it is absent or damaged."""
-    return read_sealed(trained_path(folder))[0]
+    return read_checksummed(trained_path(folder))[0]
 
 
 def is_trained(folder: Path) -> bool:
@@ -141,7 +141,7 @@ def damaged(folder: Path) -> Path | None:
     if not path.exists():
         return None
     try:
-        metadata = read_sealed(path)[1]
+        metadata = read_checksummed(path)[1]
     except ArtifactError:
         return path
     losses = folder / FILE

@@ -20,10 +20,10 @@ from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
 from mixvel_core.training.log import FILE, LossLog, Scalars
-from mixvel_core.training.speed import Speed
+from mixvel_core.training.speed import SpeedMeter
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, Watch, called, placed
-from mixvel_core.training.world import World, whole
+from mixvel_core.training.world import World, uninterrupted
 
 
 class Record:
@@ -110,7 +110,7 @@ def _run(
     options = job.task.options
     network = called(state.network, options, world)
     step = Step(objective=objective, network=network, state=state, options=options)
-    speed = Speed(batch=options.batch)
+    speed = SpeedMeter(batch=options.batch)
     watch = Watch(job.name, batches.device)
     note = ""
     with Record(job, state, world) as record, progress.task(job.name, options.steps, "steps") as bar:
@@ -118,7 +118,7 @@ def _run(
             bar.update(state.step, note)
             while state.step < options.steps:
                 # Also the records are part of a step: an interruption between them would leave a gap.
-                with whole():
+                with uninterrupted():
                     losses, norm = step.take(batches.at(state.step))
                     speed.stepped()
                     watch.see(state.step, losses["loss"], norm)

@@ -52,7 +52,7 @@ TrainedOn: TypeAlias = Literal["data", "experts"]
 
 
 @frozen(kw_only=True)
-class DrawnOptions:
+class RouterDataOptions:
     """Each expert is sampled alone, by its own ODE, and stands with its samples for its shard."""
 
     count: int = option(

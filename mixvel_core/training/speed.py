@@ -18,7 +18,7 @@ WARM_UP = 2
 
 
 @define(kw_only=True)
-class Speed:
+class SpeedMeter:
     """Times the steps of one process between the moments at which its results are waited for."""
 
     batch: int

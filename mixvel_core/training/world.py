@@ -16,7 +16,7 @@ from mixvel_core.errors import TrainingError
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Runs the block to its end before Ctrl-C or SIGTERM is answered by whatever handler stands for it.
 
     An optimizer stopped half-way leaves weights of two different steps; what is saved then must not be that.

@@ -13,7 +13,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import DataError
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Items
 
 SHORT = {"dinov2": ("vit_small_patch14_dinov2.lvd142m", {"img_size": 224})}

@@ -12,7 +12,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError
-from mixvel_core.field.conversions import to_float
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Data, Items
 from mixvel_core.randomness import key
 
@@ -31,7 +31,7 @@ class Points(Protocol):
 
 
 @frozen(kw_only=True, eq=False)
-class Pixels:
+class PixelPoints:
     """The values of items, in [-1, 1]."""
 
     items: Items
@@ -152,7 +152,7 @@ class KMeansPartitioner:
 
     def _points(self, items: Items) -> Points:
         if self.features == "pixels":
-            return Pixels(items=items)
+            return PixelPoints(items=items)
         # torch: paid when the data are split.
         from mixvel_data.features import extractor
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, at_least, between, each, option
+from mixvel_core.plugin.options import OptionCheck, at_least, between, each, option
 
 
 def _are_groups(groups: tuple[tuple[int, ...], ...]) -> bool:
@@ -15,7 +15,7 @@ def _are_groups(groups: tuple[tuple[int, ...], ...]) -> bool:
     return len(groups) > 0 and all(groups) and len(set(labels)) == len(labels)
 
 
-GROUPS = Check(text="a list of lists of labels, none of them empty and no label twice", holds=_are_groups)
+GROUPS = OptionCheck(text="a list of lists of labels, none of them empty and no label twice", holds=_are_groups)
 
 
 @frozen(kw_only=True)
@@ -93,7 +93,7 @@ def _are_names(names: tuple[str, ...]) -> bool:
     return len(names) > 0 and all(names) and len(set(names)) == len(names)
 
 
-NAMES = Check(text="a list of names, not empty and none of them twice", holds=_are_names)
+NAMES = OptionCheck(text="a list of names, not empty and none of them twice", holds=_are_names)
 
 
 @frozen(kw_only=True)

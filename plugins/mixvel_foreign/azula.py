@@ -60,7 +60,7 @@ def schedule_of(denoiser: object, what: str) -> NoiseSchedule:
 
 
 @frozen(kw_only=True)
-class ToldTime:
+class TimeConvention:
     """``time``: t itself, T t, or T t - 1, which is the entry of a table of ``length`` T, counted from 0.
 
     ``rounded``: whether it is rounded to an integer (and stays a float), as in training.
@@ -84,7 +84,7 @@ class ToldTime:
 class Clocked(nn.Module):
     """A network that is told of time in its own way."""
 
-    def __init__(self, network: nn.Module, *, told: ToldTime) -> None:
+    def __init__(self, network: nn.Module, *, told: TimeConvention) -> None:
         super().__init__()
         self.network = network
         self.told = told

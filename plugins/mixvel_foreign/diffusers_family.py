@@ -15,7 +15,7 @@ from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
-from mixvel_foreign.azula import Clocked, ToldTime
+from mixvel_foreign.azula import Clocked, TimeConvention
 from mixvel_foreign.options import DiffusersOptions, place_of
 from mixvel_foreign.scheduler import Arc, Preconditioned, Training, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
@@ -26,7 +26,7 @@ SCHEDULER = "scheduler_config.json"
 
 
 @frozen(kw_only=True, eq=False)
-class Folder:
+class DiffusersFolder:
     """``model``: config.json of the network. ``scheduler``: of its training. ``files``: the weights."""
 
     model: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Folder:
     files: tuple[Path, ...]
 
 
-def open_folder(path: Path, scheduler: Path | None) -> Folder:
+def open_folder(path: Path, scheduler: Path | None) -> DiffusersFolder:
     """The folder of a model or of a pipeline; reads no weights.
 
     Pipelines keep the model in unet/ and the scheduler in scheduler/; the oldest keep both in one folder. Raises
@@ -46,7 +46,7 @@ def open_folder(path: Path, scheduler: Path | None) -> Folder:
         'python -c "from diffusers import UNet2DModel; '
         f"UNet2DModel.from_pretrained('{model}').save_pretrained('{model}')\""
     )
-    return Folder(
+    return DiffusersFolder(
         model=read_json_of(model / "config.json"),
         scheduler=read_json_of(scheduler_file(path, scheduler)),
         files=tuple(model_files(model, STEM, convert)),
@@ -163,14 +163,14 @@ class DiffusersFamily:
                 sigma_min=training.sigma_min,
                 velocity=training.prediction == "v",
             )
-        told = ToldTime(
+        told = TimeConvention(
             time="entries" if training.style == "table" else "scaled",
             length=training.length,
             rounded=self.options.timesteps == "rounded",
         )
         return Clocked(network, told=told)
 
-    def _open(self, shard: Shard) -> Folder:
+    def _open(self, shard: Shard) -> DiffusersFolder:
         path = place_of(self.options.path, shard.index, WHAT)
         folder = open_folder(path, self.options.scheduler)
         training_of(folder.scheduler, str(path))

@@ -11,7 +11,7 @@ from mixvel_core.protocols import ExpertFamily, NoiseSchedule, RouterFamily
 from mixvel_foreign.options import (
     AzulaOptions,
     DiffusersOptions,
-    FolderOptions,
+    ForeignFolderOptions,
     ParisOptions,
     ParisRouterOptions,
     PerShardOptions,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("Shrink", "Denoiser", "Logits"))
 
 
-def _schedule(options: FolderOptions) -> NoiseSchedule:
+def _schedule(options: ForeignFolderOptions) -> NoiseSchedule:
     from mixvel_foreign.diffusers_family import scheduler_file
     from mixvel_foreign.scheduler import training_of
     from mixvel_foreign.tensor_files import read_json_of
@@ -44,11 +44,11 @@ def _diffusers(options: DiffusersOptions) -> ExpertFamily:
 
 def _declared(options: Predicting) -> Callable[[object, NoiseSchedule], Read]:
     """How a network is read whose options declare it."""
-    from mixvel_foreign.azula import ToldTime
+    from mixvel_foreign.azula import TimeConvention
     from mixvel_foreign.module_family import Read
 
     own = options.schedule.build() if options.schedule is not None else None
-    told = ToldTime(time=options.time, length=options.length, rounded=options.timesteps == "rounded")
+    told = TimeConvention(time=options.time, length=options.length, rounded=options.timesteps == "rounded")
 
     def read(network: object, schedule: NoiseSchedule) -> Read:
         return Read(schedule=own or schedule, told=told, prediction=options.prediction)
@@ -72,13 +72,13 @@ def _paris(options: ParisOptions) -> ExpertFamily:
 
 
 def _azula(options: AzulaOptions) -> ExpertFamily:
-    from mixvel_foreign.azula import ToldTime, schedule_of
+    from mixvel_foreign.azula import TimeConvention, schedule_of
     from mixvel_foreign.module_family import ModuleFamily, Read
 
     def read(network: object, schedule: NoiseSchedule) -> Read:
         return Read(
             schedule=schedule_of(network, "expert azula"),
-            told=ToldTime(time="unit", length=1, rounded=False),
+            told=TimeConvention(time="unit", length=1, rounded=False),
             prediction="x0",
             mean=True,
         )
@@ -129,9 +129,9 @@ def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
         PluginDef(
             kind="schedule",
             name="diffusers",
-            options=FolderOptions,
+            options=ForeignFolderOptions,
             build=_schedule,
-            example=lambda: _schedule(FolderOptions(path=_folder())),
+            example=lambda: _schedule(ForeignFolderOptions(path=_folder())),
             summary="the schedule of a diffusers folder, with the steps its scheduler takes (grid native)",
         ),
     )

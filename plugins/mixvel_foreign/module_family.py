@@ -20,7 +20,7 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
 from mixvel_core.randomness import seeded
-from mixvel_foreign.azula import Called, Clocked, ToldTime
+from mixvel_foreign.azula import Called, Clocked, TimeConvention
 from mixvel_foreign.diffusers_family import moments_in, parted, shared
 from mixvel_foreign.options import Made, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
@@ -110,7 +110,7 @@ class Read:
     """How a network is read: what it is ``told`` of time, and whether the ``mean`` of its answer is meant."""
 
     schedule: NoiseSchedule
-    told: ToldTime
+    told: TimeConvention
     prediction: Prediction
     mean: bool = False
 

@@ -10,10 +10,10 @@ from attrs import frozen
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
-from mixvel_core.plugin.options import Check, at_least, option
+from mixvel_core.plugin.options import OptionCheck, at_least, option
 from mixvel_core.training.options import is_shared
 
-IMPORT_PATH = Check(
+IMPORT_PATH = OptionCheck(
     text="an import path `package.module:name`",
     holds=lambda v: v.count(":") == 1 and all(p.isidentifier() for p in v.replace(":", ".").split(".")),
 )
@@ -26,7 +26,7 @@ PARIS = "the folder that holds expert_0/, expert_1/, ... and router/"
 
 
 @frozen(kw_only=True)
-class FolderOptions:
+class ForeignFolderOptions:
     """Options of the schedule ``diffusers``."""
 
     path: Path = option(doc="a pipeline folder, a model folder beside its scheduler_config.json, or a scheduler folder")
@@ -115,7 +115,7 @@ class PerShardOptions:
     """Options of ``per-shard``."""
 
     experts: tuple[ExpertUse, ...] = option(
-        check=Check(text="a list, not empty", holds=lambda v: len(v) > 0),
+        check=OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0),
         doc="the expert of each shard, in their order",
     )
 

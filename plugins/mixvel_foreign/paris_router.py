@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError, SamplingError
-from mixvel_core.field.angle import meeting
+from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
-from mixvel_foreign.azula import Called, Clocked, ToldTime
+from mixvel_foreign.azula import Called, Clocked, TimeConvention
 from mixvel_foreign.module_family import check_trusted, make
 from mixvel_foreign.options import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
@@ -36,7 +36,7 @@ class ParisRouter:
     def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
         """a(x, t), (B, K)."""
         if self.own != self.schedule:
-            met = meeting(self.schedule, self.own, t)
+            met = match_snr(self.schedule, self.own, t)
             x, t = expand(met.scale.to(x), x) * x, met.t
         logits = self.network(x, t)
         if logits.shape != (len(x), self.experts):
@@ -66,7 +66,9 @@ class ParisRouterFamily:
         load_weights(network, tensors, WHAT)
         device = next((value.device for value in tensors.values()), None)
         called = Called(network.to(device).eval().requires_grad_(False), name=f"{WHAT}, {self.options.module},")
-        told = ToldTime(time=self.options.time, length=self.options.length, rounded=self.options.timesteps == "rounded")
+        told = TimeConvention(
+            time=self.options.time, length=self.options.length, rounded=self.options.timesteps == "rounded"
+        )
         return ParisRouter(
             network=Clocked(called, told=told),
             own=self.own or schedule,

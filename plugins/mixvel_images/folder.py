@@ -49,7 +49,7 @@ class Files(Protocol):
 
 
 @frozen(kw_only=True)
-class Folder:
+class FileFolder:
     """A folder on disk; a file's size and time of change tell another content."""
 
     root: Path
@@ -61,7 +61,7 @@ class Folder:
 
 
 @frozen(kw_only=True, eq=False)
-class Zip:
+class ZipFiles:
     """A zip file; a file's size and CRC tell another content."""
 
     root: Path
@@ -85,7 +85,7 @@ def open_files(path: Path, get: str) -> Files:
     """
     if path.is_dir():
         found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in _walk(path)}
-        return Folder(root=path, facts=dict(sorted(found.items())))
+        return FileFolder(root=path, facts=dict(sorted(found.items())))
     if path.is_file():
         return _open_zip(path)
     raise DataError(f"{path}: does not exist; {get}")
@@ -107,7 +107,7 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield path.relative_to(root).as_posix(), path.stat()
 
 
-def _open_zip(path: Path) -> Zip:
+def _open_zip(path: Path) -> ZipFiles:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -126,7 +126,7 @@ def _open_zip(path: Path) -> Zip:
                 "as no image does; take it out of the zip file"
             )
         found[info.filename] = (info.file_size, info.CRC)
-    return Zip(root=path, facts=dict(sorted(found.items())), archive=archive)
+    return ZipFiles(root=path, facts=dict(sorted(found.items())), archive=archive)
 
 
 @frozen(kw_only=True, eq=False)

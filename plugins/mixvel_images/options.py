@@ -6,13 +6,13 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, at_least, option
+from mixvel_core.plugin.options import OptionCheck, at_least, option
 
 Filter: TypeAlias = Literal["lanczos", "bicubic", "box"]
 Unreadable: TypeAlias = Literal["refuse", "skip"]
 Labels: TypeAlias = Literal["auto", "folders", "none"]
 
-NO_DUPLICATES = Check(text="a list of names, none of them twice", holds=lambda v: len(set(v)) == len(v))
+NO_DUPLICATES = OptionCheck(text="a list of names, none of them twice", holds=lambda v: len(set(v)) == len(v))
 
 
 @frozen(kw_only=True)

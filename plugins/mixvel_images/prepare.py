@@ -24,10 +24,10 @@ from mixvel_core.errors import DataError
 from mixvel_core.protocols import Progress
 from mixvel_images.blocks import Block, Workbench, checksum_of
 from mixvel_images.collection import COLOURS, Collection, Collector, Form, Pictures, formed
-from mixvel_images.store import Store, write_record
+from mixvel_images.store import ImageStore, write_record
 
 
-def finish(bench: Workbench, collection: Collection, form: Form, store: Store) -> None:
+def finish(bench: Workbench, collection: Collection, form: Form, store: ImageStore) -> None:
     """Brings finished work into place and clears the workbench away.
 
     Raises DataError where not one image could be read.
@@ -96,12 +96,12 @@ FORMAT = 1
 _MOST_THREADS = 16
 
 
-def store_of(collector: Collector, form: Form, home: Path) -> Store:
+def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
     """The store of these inputs in this form, finished or not. Raises DataError where the inputs are absent."""
-    return Store(folder=home / f"{collector.name}-{_digest(collector.identity(), form)[:16]}")
+    return ImageStore(folder=home / f"{collector.name}-{_digest(collector.identity(), form)[:16]}")
 
 
-def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> Store:
+def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> ImageStore:
     """The finished store, made where it is not there yet. Images that cannot be read are named in its record.
 
     Args:
@@ -115,14 +115,14 @@ def prepare(collector: Collector, form: Form, home: Path, progress: Progress) ->
     """
     store = store_of(collector, form, home)
     if not store.is_there:
-        with _alone(store.folder, progress):
+        with _locked(store.folder, progress):
             # Another process may have made it while this one waited.
             if not store.is_there:
                 _make(collector, form, store, progress)
     return store
 
 
-def _make(collector: Collector, form: Form, store: Store, progress: Progress) -> None:
+def _make(collector: Collector, form: Form, store: ImageStore, progress: Progress) -> None:
     collection = collector.collect()
     count = len(collection.pictures.names)
     with _warnings_of_pillow():
@@ -215,7 +215,7 @@ def _warnings_of_pillow() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path, progress: Progress) -> Iterator[None]:
+def _locked(folder: Path, progress: Progress) -> Iterator[None]:
     """One process at a time makes a store; the kernel lets go of it however it ends."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")

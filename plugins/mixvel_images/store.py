@@ -18,7 +18,7 @@ RECORD = "store.json"
 
 
 @frozen(kw_only=True)
-class Store:
+class ImageStore:
     """``items.npy`` (n, 3, H, W), perhaps ``labels.npy`` (n,) and ``attributes.npy`` (A, n), and the record."""
 
     folder: Path

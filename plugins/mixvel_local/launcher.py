@@ -10,9 +10,9 @@ import torch
 from attrs import frozen
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.protocols import Errand, Job, Progress
+from mixvel_core.protocols import Job, Progress, Task
 from mixvel_core.training.loop import train
-from mixvel_local.mapping import Mapping
+from mixvel_local.mapping import LocalMapping
 from mixvel_local.side_by_side import SideBySide
 
 PartT = TypeVar("PartT")
@@ -51,14 +51,16 @@ class LocalLauncher:
                     train_one(job, progress)
 
     def map(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part, ``parallel`` at a time, each in a thread that loads for itself; see ``Mapper``."""
         device = self._device()
         workers = min(self.parallel, len(parts))
         with _threads_restored():
             threads = self.threads or max(1, torch.get_num_threads() // max(1, workers))
-            yield from Mapping[PartT, ResultT](workers=workers, threads=threads, device=device).run(errand, parts, tell)
+            yield from LocalMapping[PartT, ResultT](workers=workers, threads=threads, device=device).run(
+                errand, parts, tell
+            )
 
     def _device(self) -> torch.device:
         there = torch.cuda.is_available()

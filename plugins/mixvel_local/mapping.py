@@ -11,14 +11,14 @@ from typing import Generic, TypeAlias, TypeVar
 import torch
 from attrs import frozen
 
-from mixvel_core.protocols import Errand
+from mixvel_core.protocols import Task
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
 
 
 @frozen
-class _Told:
+class _Reported:
     index: int
     done: int
 
@@ -36,11 +36,11 @@ class _Left:
     error: BaseException | None
 
 
-_Event: TypeAlias = _Told | _Result[ResultT] | _Left
+_Event: TypeAlias = _Reported | _Result[ResultT] | _Left
 
 
 @frozen(kw_only=True)
-class Mapping(Generic[PartT, ResultT]):
+class LocalMapping(Generic[PartT, ResultT]):
     """``workers`` threads, each with ``threads`` of torch, on one device; see ``Mapper``."""
 
     workers: int
@@ -48,7 +48,7 @@ class Mapping(Generic[PartT, ResultT]):
     device: torch.device
 
     def run(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
         if self.workers > 1:
@@ -60,7 +60,7 @@ class Mapping(Generic[PartT, ResultT]):
                 yield index, do(part, partial(tell, index))
 
     def _side_by_side(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         todo: queue.SimpleQueue[tuple[int, PartT]] = queue.SimpleQueue()
         for index, part in enumerate(parts):
@@ -75,7 +75,7 @@ class Mapping(Generic[PartT, ResultT]):
             working = len(threads)
             while working:
                 match events.get():
-                    case _Told(index, done):
+                    case _Reported(index, done):
                         tell(index, done)
                     case _Result(index, result):
                         yield index, result
@@ -90,7 +90,7 @@ class Mapping(Generic[PartT, ResultT]):
 
     def _work(
         self,
-        errand: Errand[PartT, ResultT],
+        errand: Task[PartT, ResultT],
         todo: queue.SimpleQueue[tuple[int, PartT]],
         events: queue.SimpleQueue[_Event[ResultT]],
         stop: threading.Event,
@@ -99,7 +99,7 @@ class Mapping(Generic[PartT, ResultT]):
             if stop.is_set():
                 # Threads get no signals; nobody waits for this part any more.
                 raise KeyboardInterrupt
-            events.put(_Told(index, done))
+            events.put(_Reported(index, done))
 
         try:
             # Set where it works: the number belongs to the thread.

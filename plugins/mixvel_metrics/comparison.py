@@ -12,7 +12,14 @@ from attrs import field, frozen
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.features import BLOCK, FeatureName, FeatureSpace, check_sets, conditions, feature_space, features_of
-from mixvel_metrics.statistics import NEIGHBOURS, Gaussian, Moments, kernel_distance, precision_recall, squared_frechet
+from mixvel_metrics.statistics import (
+    NEIGHBOURS,
+    Gaussian,
+    RunningMoments,
+    kernel_distance,
+    precision_recall,
+    squared_frechet,
+)
 
 Further: TypeAlias = Literal["kernel", "precision", "recall"]
 
@@ -109,7 +116,7 @@ class Comparison:
 
 def fit(space: FeatureSpace, items: Items) -> Gaussian:
     """The Gaussian with the mean and covariance of the features of items (n, *data), n >= 2, a block at a time."""
-    moments = Moments(dimension=space.dimension)
+    moments = RunningMoments(dimension=space.dimension)
     for start in range(0, len(items), BLOCK):
         moments.update(space.of(items[start : start + BLOCK]))
     return moments.finish()
@@ -117,7 +124,7 @@ def fit(space: FeatureSpace, items: Items) -> Gaussian:
 
 def fit_features(features: np.ndarray) -> Gaussian:
     """The same from features (n, D)."""
-    moments = Moments(dimension=features.shape[1])
+    moments = RunningMoments(dimension=features.shape[1])
     for start in range(0, len(features), BLOCK):
         moments.update(features[start : start + BLOCK])
     return moments.finish()

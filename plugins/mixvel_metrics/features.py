@@ -98,7 +98,7 @@ class FeatureSpace(Protocol):
 
 
 @frozen(kw_only=True)
-class Pixels:
+class PixelFeatures:
     """The values of an item themselves."""
 
     dimension: int
@@ -126,7 +126,7 @@ def feature_space(name: FeatureName, shape: tuple[int, ...]) -> FeatureSpace:
     """
     if name == "random-conv":
         return RandomConv.for_shape(shape)
-    return Pixels(dimension=int(np.prod(shape)))
+    return PixelFeatures(dimension=int(np.prod(shape)))
 
 
 def features_of(space: FeatureSpace, items: Items) -> np.ndarray:

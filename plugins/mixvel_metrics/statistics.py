@@ -17,7 +17,7 @@ class Gaussian:
 
 
 @define(kw_only=True)
-class Moments:
+class RunningMoments:
     """Running mean and scatter, merged block by block (Chan, Golub & LeVeque 1979): no large sums cancel."""
 
     dimension: int

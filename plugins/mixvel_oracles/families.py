@@ -10,8 +10,8 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.field.conversions import to_float
 from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import (
     DensityExpert,
     ExpertConfig,

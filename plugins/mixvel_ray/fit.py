@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixvel_core.errors import MixvelError, TrainingError
 from mixvel_core.training.world import World
-from mixvel_ray.progress import Event, NoReport, Report
+from mixvel_ray.progress import Event, NoReport, WorkerReport
 from mixvel_ray.streaming import ClusterReader
 from mixvel_ray.work import Room, Work
 
@@ -85,7 +85,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 @define
-class ActorWire:
+class ActorChannel:
     """The way to the mailbox actor."""
 
     mailbox: Any
@@ -113,14 +113,14 @@ def _work(config: dict[str, Any]) -> None:
     """What Ray calls on each worker."""
     context = ray.train.get_context()
     work: Work = config["work"]
-    wire = ActorWire(config["mailbox"])
+    wire = ActorChannel(config["mailbox"])
     # A worker that is made for one that was told to stop has nothing to do.
     wire.send([])
     if wire.wait():
         return
     device = ray.train.torch.get_device()
     world = world_of(context.get_world_rank(), context.get_world_size(), device)
-    report = Report(job=work.job.name, wire=wire) if world.leads else NoReport()
+    report = WorkerReport(job=work.job.name, wire=wire) if world.leads else NoReport()
     try:
         work.do(device, world, report, wire)
     finally:

@@ -16,11 +16,11 @@ from uuid import uuid4
 from attrs import evolve, frozen
 
 from mixvel_core.errors import RecipeError
-from mixvel_core.protocols import Errand, Job, Progress
+from mixvel_core.protocols import Job, Progress, Task
 from mixvel_core.training.checkpoint import is_trained
 from mixvel_ray.cluster import Cluster, cluster
 from mixvel_ray.fit import Fit
-from mixvel_ray.mapping import Bench, Mapping
+from mixvel_ray.mapping import Bench, RayMapping
 from mixvel_ray.options import RayOptions
 from mixvel_ray.progress import Board, Ended, Failed
 from mixvel_ray.work import Room, Work, room_of
@@ -65,7 +65,7 @@ class RayLauncher:
             _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
 
     def map(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part, as many at a time as the cluster holds workers, or ``parallel``; see ``Mapper``.
 
@@ -88,7 +88,7 @@ class RayLauncher:
                 threads=self.options.threads or max(1, int(self.options.cpus)),
                 device="cuda" if room.gpus else "cpu",
             )
-            yield from Mapping[PartT, ResultT](
+            yield from RayMapping[PartT, ResultT](
                 there=there,
                 room=room,
                 at_once=min(held, len(parts), self.options.parallel or len(parts)),

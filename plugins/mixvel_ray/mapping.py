@@ -17,10 +17,10 @@ from attrs import define, field, frozen
 from ray.exceptions import RayError, RayTaskError
 
 from mixvel_core.errors import DataError, MixvelError
-from mixvel_core.protocols import Errand
+from mixvel_core.protocols import Task
 from mixvel_ray.cluster import Cluster
-from mixvel_ray.fit import ActorWire, cause_of
-from mixvel_ray.progress import Moved, Report
+from mixvel_ray.fit import ActorChannel, cause_of
+from mixvel_ray.progress import Moved, WorkerReport
 from mixvel_ray.work import Room
 
 PartT = TypeVar("PartT")
@@ -45,10 +45,10 @@ class Bench:
 class Hand:
     """A worker. Lives in an actor."""
 
-    def __init__(self, errand: Errand[Any, Any], bench: Bench, mailbox: Any) -> None:
+    def __init__(self, errand: Task[Any, Any], bench: Bench, mailbox: Any) -> None:
         self._errand = errand
         self._bench = bench
-        self._wire = ActorWire(mailbox)
+        self._wire = ActorChannel(mailbox)
         self._do: Callable[[Any, Callable[[int], None]], Any]
 
     def begin(self) -> None:
@@ -66,7 +66,7 @@ class Hand:
 
     def do(self, index: int, part: Any) -> Any:
         """One part; what it tells goes to the mailbox under the part's index."""
-        report = Report(job=str(index), wire=self._wire)
+        report = WorkerReport(job=str(index), wire=self._wire)
         with report.task(self._errand.name, 0, "units") as bar:
             result = self._do(part, bar.update)
         # All that was said of a part arrives before its result.
@@ -83,7 +83,7 @@ class _Busy:
 
 
 @define(kw_only=True)
-class Mapping(Generic[PartT, ResultT]):
+class RayMapping(Generic[PartT, ResultT]):
     """``at_once`` workers that each reserve what ``room`` says; see ``Mapper``.
 
     A worker that is lost is replaced if there is room for another, and its part done again, ``max_failures`` times.
@@ -99,7 +99,7 @@ class Mapping(Generic[PartT, ResultT]):
     _losses: Counter[int | None] = field(factory=Counter, init=False)
 
     def run(
-        self, errand: Errand[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
         mailbox = self.there.mailbox()
@@ -165,7 +165,7 @@ class Mapping(Generic[PartT, ResultT]):
             if isinstance(event, Moved) and event.job in under_way:
                 tell(int(event.job), event.done)
 
-    def _lost(self, errand: Errand[PartT, ResultT], busy: _Busy, error: RayError) -> None:
+    def _lost(self, errand: Task[PartT, ResultT], busy: _Busy, error: RayError) -> None:
         _kill(busy.actor)
         self._losses[busy.index] += 1
         if self._losses[busy.index] > self.max_failures:
@@ -185,7 +185,7 @@ class Mapping(Generic[PartT, ResultT]):
             self.room.jobs(self.there.nodes)
             begin()
 
-    def _said(self, errand: Errand[PartT, ResultT], error: RayTaskError) -> MixvelError:
+    def _said(self, errand: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
         cause = cause_of(error)
         if isinstance(cause, MixvelError):
             return cause

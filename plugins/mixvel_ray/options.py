@@ -7,9 +7,9 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import Check, above, at_least, option
+from mixvel_core.plugin.options import OptionCheck, above, at_least, option
 
-_AMOUNTS = Check(text="amounts above 0", holds=lambda v: all(amount > 0 for amount in v.values()))
+_AMOUNTS = OptionCheck(text="amounts above 0", holds=lambda v: all(amount > 0 for amount in v.values()))
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,7 @@ from mixvel_core.protocols import Progress, ProgressTask
 
 
 @frozen
-class Opened:
+class BarOpened:
     """The training of ``job`` begins, or begins again."""
 
     job: str
@@ -56,7 +56,7 @@ class Failed:
     error: MixvelError
 
 
-Event: TypeAlias = Opened | Moved | Ended | Said | Failed
+Event: TypeAlias = BarOpened | Moved | Ended | Said | Failed
 
 
 class Mailbox:
@@ -84,7 +84,7 @@ class Mailbox:
 _SECONDS_BETWEEN_REPORTS = 0.25
 
 
-class Wire(Protocol):
+class Channel(Protocol):
     """The way to the driver."""
 
     def send(self, events: Sequence[Event]) -> None:
@@ -99,7 +99,7 @@ class Wire(Protocol):
 @define(kw_only=True)
 class _Bar:
     job: str
-    wire: Wire
+    wire: Channel
     clock: Callable[[], float]
     next: float = field(default=float("-inf"), init=False)
     last: Moved = field(init=False)
@@ -120,17 +120,17 @@ class _Bar:
 
 
 @frozen(kw_only=True)
-class Report:
+class WorkerReport:
     """The progress of the worker that leads ``job``; ``clock`` in seconds."""
 
     job: str
-    wire: Wire
+    wire: Channel
     clock: Callable[[], float] = time.monotonic
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[_Bar]:
         """The bar of the job. It stays when the block ends: after a failure the next worker goes on with it."""
-        self.wire.send([Opened(self.job, total, unit)])
+        self.wire.send([BarOpened(self.job, total, unit)])
         bar = _Bar(job=self.job, wire=self.wire, clock=self.clock)
         try:
             yield bar
@@ -185,7 +185,7 @@ class Board:
         """Shows events in their order. Raises what a Failed brings."""
         for event in events:
             match event:
-                case Opened():
+                case BarOpened():
                     self._begin(event)
                 case Moved(job, done, note) if job in self._open:
                     self._steps[job] = done
@@ -206,7 +206,7 @@ class Board:
         if job in self._open:
             self._open.pop(job).own.close()
 
-    def _begin(self, event: Opened) -> None:
+    def _begin(self, event: BarOpened) -> None:
         if event.job in self._open:
             reached = self._steps.get(event.job, 0)
             self.progress.line(f"{event.job}: a worker was lost about step {reached}; goes on from its checkpoint")

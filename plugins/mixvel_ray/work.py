@@ -18,7 +18,7 @@ from mixvel_core.protocols import Job, Progress
 from mixvel_core.training.loop import train
 from mixvel_core.training.world import World
 from mixvel_ray.options import RayOptions
-from mixvel_ray.progress import Ended, Failed, Wire
+from mixvel_ray.progress import Channel, Ended, Failed
 
 
 @frozen(kw_only=True)
@@ -86,7 +86,7 @@ class Work:
     token: Path
     threads: int
 
-    def do(self, device: torch.device, world: World, progress: Progress, wire: Wire) -> None:
+    def do(self, device: torch.device, world: World, progress: Progress, wire: Channel) -> None:
         """Trains. What no other worker would do better is told the driver before it is raised.
 
         Raises DataError where this machine does not see the run folder, and whatever ``train`` raises.

@@ -8,8 +8,8 @@ from typing import Literal
 
 from attrs import evolve, frozen
 
-from mixvel_core.plugin.options import Check, above, at_least, between, option
-from mixvel_core.training.options import DrawnOptions, TrainedOn, TrainOptions
+from mixvel_core.plugin.options import OptionCheck, above, at_least, between, option
+from mixvel_core.training.options import RouterDataOptions, TrainedOn, TrainOptions
 from mixvel_networks.architecture import Architecture
 
 
@@ -17,7 +17,7 @@ def _are_ends(ends: Sequence[float]) -> bool:
     return len(ends) > 0 and all(0.0 < end < 1.0 for end in ends) and all(a < b for a, b in pairwise(ends))
 
 
-INCREASING = Check(text="a list, not empty, of increasing times above 0 and below 1", holds=_are_ends)
+INCREASING = OptionCheck(text="a list, not empty, of increasing times above 0 and below 1", holds=_are_ends)
 
 
 @frozen(kw_only=True)
@@ -30,7 +30,9 @@ class ClassifierOptions(Architecture):
     train_on: TrainedOn = option(
         default="data", doc="data: the items of the shards; experts: samples of the experts, so that no item is needed"
     )
-    drawn: DrawnOptions = option(factory=DrawnOptions, doc="how those samples are drawn; no effect with `data`")
+    drawn: RouterDataOptions = option(
+        factory=RouterDataOptions, doc="how those samples are drawn; no effect with `data`"
+    )
 
 
 @frozen(kw_only=True)

@@ -20,7 +20,7 @@ def one_hot(choice: Tensor, a: Tensor) -> Tensor:
     return torch.zeros_like(a, dtype=torch.bool).scatter_(1, choice[:, None], True)
 
 
-def taken_whole(a: Tensor, answers: Evaluations) -> Tensor:
+def unweighted(a: Tensor, answers: Evaluations) -> Tensor:
     """M is the answer of the one expert that was asked: weight 1, not a_k."""
     return weighted_sum(torch.ones_like(a), answers)
 
@@ -34,7 +34,7 @@ def categorical(a: Tensor, u: Tensor) -> Tensor:
 
 
 @define(kw_only=True)
-class _Kept:
+class _FixedState:
     draws: Draws
     choice: Tensor | None = None
 
@@ -47,23 +47,25 @@ class Fixed:
     mixture's flow, and an expert is asked about points far from its own shard's noisy data.
     """
 
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Kept:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _FixedState:
         """Nothing chosen yet."""
-        return _Kept(draws=draws)
+        return _FixedState(draws=draws)
 
-    def select(self, x: Tensor, t: float, a: Tensor, state: _Kept) -> tuple[Tensor, _Kept]:
+    def select(self, x: Tensor, t: float, a: Tensor, state: _FixedState) -> tuple[Tensor, _FixedState]:
         """The expert of the first draw."""
         if state.choice is None:
             state.choice = categorical(a, state.draws.uniform(0))
         return one_hot(state.choice, a), state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Kept) -> tuple[Tensor, _Kept]:
+    def combine(
+        self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _FixedState
+    ) -> tuple[Tensor, _FixedState]:
         """Its answer."""
-        return taken_whole(a, answers), state
+        return unweighted(a, answers), state
 
 
 @define(kw_only=True)
-class _Drawn:
+class _IidState:
     draws: Draws
     call: int = 0
 
@@ -72,23 +74,25 @@ class _Drawn:
 class Iid:
     """k ~ Categorical(a), M = m_k: unbiased for the mixture at every step. Costs 1 evaluation."""
 
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Drawn:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _IidState:
         """Counts its draws."""
-        return _Drawn(draws=draws)
+        return _IidState(draws=draws)
 
-    def select(self, x: Tensor, t: float, a: Tensor, state: _Drawn) -> tuple[Tensor, _Drawn]:
+    def select(self, x: Tensor, t: float, a: Tensor, state: _IidState) -> tuple[Tensor, _IidState]:
         """A new draw."""
         choice = categorical(a, state.draws.uniform(state.call))
         state.call += 1
         return one_hot(choice, a), state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Drawn) -> tuple[Tensor, _Drawn]:
+    def combine(
+        self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _IidState
+    ) -> tuple[Tensor, _IidState]:
         """The drawn expert's answer."""
-        return taken_whole(a, answers), state
+        return unweighted(a, answers), state
 
 
 @define(kw_only=True)
-class _Debts:
+class _SumUpState:
     owed: Tensor | None = None
 
 
@@ -96,17 +100,19 @@ class _Debts:
 class SumUp:
     """M = m_k of the expert that is owed most. Deterministic; costs 1 evaluation."""
 
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Debts:
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _SumUpState:
         """Nobody is owed anything."""
-        return _Debts()
+        return _SumUpState()
 
-    def select(self, x: Tensor, t: float, a: Tensor, state: _Debts) -> tuple[Tensor, _Debts]:
+    def select(self, x: Tensor, t: float, a: Tensor, state: _SumUpState) -> tuple[Tensor, _SumUpState]:
         """The expert with the largest debt, which is then paid."""
         owed = a if state.owed is None else state.owed + a
         mask = one_hot(owed.argmax(1), a)
         state.owed = owed - mask.to(a)
         return mask, state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Debts) -> tuple[Tensor, _Debts]:
+    def combine(
+        self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _SumUpState
+    ) -> tuple[Tensor, _SumUpState]:
         """Its answer."""
-        return taken_whole(a, answers), state
+        return unweighted(a, answers), state

@@ -18,7 +18,7 @@ from mixvel_unet.options import UNetOptions
 
 
 @frozen(kw_only=True)
-class Regression:
+class DenoiserRegression:
     """Mean squared error between the network at (x_t, t) and its target (V4); ``labelled``: told each item's shard."""
 
     network: nn.Module
@@ -56,11 +56,11 @@ class UNetTask:
         """How it is trained."""
         return self.design.train
 
-    def objective(self, seed: int) -> Regression:
+    def objective(self, seed: int) -> DenoiserRegression:
         """A fresh network and its loss."""
         shape = self.shard.shape
         network = make_unet(self.design, shape, shape[0], seed, "expert unet")
-        return Regression(network=network, schedule=self.schedule, prediction=self.design.prediction)
+        return DenoiserRegression(network=network, schedule=self.schedule, prediction=self.design.prediction)
 
 
 @frozen(kw_only=True)
@@ -87,8 +87,10 @@ class SharedUNetTask:
         """How it is trained."""
         return self.design.train
 
-    def objective(self, seed: int) -> Regression:
+    def objective(self, seed: int) -> DenoiserRegression:
         """A fresh network and its loss."""
         shape = self.members[0].shape
         network = make_unet(self.design, shape, shape[0], seed, "expert unet", len(self.members))
-        return Regression(network=network, schedule=self.schedule, prediction=self.design.prediction, labelled=True)
+        return DenoiserRegression(
+            network=network, schedule=self.schedule, prediction=self.design.prediction, labelled=True
+        )

@@ -11,8 +11,8 @@ import numpy as np
 from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, files, recipe_of, results, snapshot
 
-from mixvel_core.analysis.commands import certify_run, study_run
-from mixvel_core.analysis.study import read_study
+from mixvel_core.analysis.commands import study_run, theory_of_run
+from mixvel_core.analysis.records import read_study
 from mixvel_core.errors import MixvelError
 from mixvel_core.pipeline import run as pipeline
 from mixvel_core.pipeline.opened import sample_run
@@ -64,7 +64,7 @@ def finished(name: str, folder: Path, *, studied: bool = False) -> Finished:
     _run(name, folder, Silent())
     if studied:
         study_run(folder, [], progress=Silent())
-        certify_run(folder, [], progress=Silent())
+        theory_of_run(folder, [], progress=Silent())
     return Finished(folder=folder, name=name, drawn=draw(folder, folder.with_name(f"{folder.name}-drawn")))
 
 

@@ -10,7 +10,7 @@ from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Sele
 from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.ode import reference
 from mixvel_core.sampling.routed_field import RoutedField
-from mixvel_core.sampling.sampler import Alone, SampleDraws, Sampler
+from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
@@ -78,7 +78,7 @@ class Exact:
             self.start(count)[0],
             schedule=self.schedule,
             experts=(self.whole,),
-            router=Alone(),
+            router=SingleExpertRouter(),
             delta=delta,
             rtol=1e-9,
             atol=1e-9,

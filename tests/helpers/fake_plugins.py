@@ -10,7 +10,7 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from mixvel_core.plugin.definition import Kind, NoOptions, PluginDef, hookimpl
-from mixvel_core.plugin.discovery import Registry, Source, make_registry
+from mixvel_core.plugin.discovery import PluginSource, Registry, make_registry
 from mixvel_core.plugin.options import above, at_least, each, option
 from mixvel_core.training.options import TrainOptions
 
@@ -95,9 +95,9 @@ def _returning(value: object) -> Callable[[], object]:
     return lambda: value
 
 
-def source(load: Callable[[], object], distribution: str = "fakes", version: str = "1.0") -> Source:
+def source(load: Callable[[], object], distribution: str = "fakes", version: str = "1.0") -> PluginSource:
     """An entry point that yields what ``load`` returns."""
-    return Source(
+    return PluginSource(
         name=distribution, module=f"{distribution}.hooks", distribution=distribution, version=version, load=load
     )
 

@@ -69,10 +69,10 @@ def _option(name: str, value: object) -> Harm:
 
 def resealed(folder: Path, about: dict[str, Any]) -> None:
     """The folder says ``about`` of its expert, the model agrees, and so does the list."""
-    from mixvel_core.artifacts.tensors import read_sealed, write_sealed
+    from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 
-    tensors, metadata = read_sealed(folder / "model.safetensors")
-    write_sealed(folder / "model.safetensors", tensors, {**metadata, "about": about})
+    tensors, metadata = read_checksummed(folder / "model.safetensors")
+    write_checksummed(folder / "model.safetensors", tensors, {**metadata, "about": about})
     forge(folder, **about)
 
 

@@ -9,7 +9,7 @@ from attrs import evolve, frozen
 
 from mixvel_core.pipeline.evaluate import Scores, evaluate
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.pipeline.run import Run
+from mixvel_core.pipeline.run import RunResult
 from mixvel_core.pipeline.sample import StoredSamples, sample
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.discovery import load_registry
@@ -18,7 +18,7 @@ from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import resolve
 from mixvel_core.recipe.text import parse
-from mixvel_core.report.page import Report, report
+from mixvel_core.report.stage import WrittenReport, report
 
 VECTORS = """
 name: tiny
@@ -70,7 +70,7 @@ class Scored:
     samples: tuple[StoredSamples, ...]
     scores: Scores
 
-    def report(self, folder: Path, progress: Progress | None = None) -> Report:
+    def report(self, folder: Path, progress: Progress | None = None) -> WrittenReport:
         """The report of this run in ``folder``."""
         return report(self.recipe, self.shards, self.samples, self.scores, folder, progress or Silent())
 
@@ -93,7 +93,7 @@ class Scored:
 def scored(recipe_text: str, folder: Path) -> Scored:
     """Runs a recipe that trains nothing, up to its scores."""
     recipe = resolve(parse(recipe_text, "recipe"), [], load_registry())
-    run = Run(recipe=recipe, folder=folder, progress=Silent())
+    run = RunResult(recipe=recipe, folder=folder, progress=Silent())
     shards = run.partition()
     makers = model_stages(recipe, folder, shards)
     run.train(makers, "sample")

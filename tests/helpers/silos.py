@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from whole_runs import recipe_of, save_classes
 
-from mixvel_core.artifacts.artifact import Unit, key_of
+from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.federated.bundle import Share
 from mixvel_core.federated.train import train_expert
@@ -85,4 +85,4 @@ def forge(folder: Path, **changes: object) -> None:
     about = {**read_json(folder / "config.json"), **changes}
     write_json(folder / "config.json", about)
     files = list(read_json(folder / "done.json")["files"])
-    Unit(folder=folder, key=key_of(**about)).close(files)
+    Artifact(folder=folder, key=key_of(**about)).close(files)

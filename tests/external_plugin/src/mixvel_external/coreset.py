@@ -9,8 +9,8 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.field.conversions import to_float
 from mixvel_core.field.posterior import PosteriorEngine, widened
+from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
 
 

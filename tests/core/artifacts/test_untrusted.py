@@ -1,0 +1,273 @@
+"""Experts and runs from elsewhere: nothing in them runs, leads out of its folder, or takes memory for nothing."""
+
+from __future__ import annotations
+
+import ast
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from command import Command
+from harmful_experts import HARMS, TERABYTES
+from silos import hand_over, save_data
+from whole_runs import EXACT, run
+
+from mixvel_core.artifacts.artifact import Artifact
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.tensors import loaded
+from mixvel_core.artifacts.untrusted import named_in
+from mixvel_core.errors import ArtifactError, MixvelError
+from mixvel_core.federated.assemble import assemble
+from mixvel_core.federated.bundle import read_bundle
+from mixvel_core.protocols.progress import Silent
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def handed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An honest expert; nobody changes it."""
+    folder = tmp_path_factory.mktemp("owner")
+    save_data(folder)
+    return hand_over(folder, 0, folder / "expert")
+
+
+@pytest.fixture
+def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(monkeypatch=monkeypatch, capsys=capsys)
+
+
+SAID = {
+    "terabytes of holes": "more than this machine's memory",
+    "items of terabytes": "where float32 (1, 100000, 100000) is expected",
+    "channels far too wide": "where float32 (60000, 1, 3, 3) is expected",
+    "more layers than its weights": "made for another network",
+    "code to run": "os:system is code that the recipe wants to run as you",
+    "code to run, one for each shard": "os:system is code that the recipe wants to run as you",
+    "code of azula": "os:system is code that the recipe wants to run as you",
+    "a model by a link": "a link",
+    "a config of a hundred megabytes": "longer than 64 MiB",
+}
+"""For some, that they are refused for the reason they were made for."""
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_an_expert_that_means_harm_is_refused(
+    handed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bad = Path(shutil.copytree(handed, "bad"))
+    HARMS[harm](bad)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MixvelError) as refused:
+        assemble([bad], Path("run"), recipe=None, overrides=[], progress=Silent())
+    lines = str(refused.value).splitlines()
+    assert SAID.get(harm, "") in lines[0]
+    assert lines
+    assert all(line.isprintable() and len(line) < 1000 for line in lines), lines
+    assert not Path("owned").exists()
+    assert not Path("run").exists()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+def test_an_honest_one_is_taken(handed: Path, tmp_path: Path) -> None:
+    assemble([handed], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
+    assert (tmp_path / "run/experts/0/done.json").exists()
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/hostname", "", ".", "a\0b", 3, None, "link", "into/file"])
+def test_a_name_in_a_list_leads_nowhere_else(name: object, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "file").write_text("")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path / "out" / "file")
+    (folder / "into").symlink_to(tmp_path / "out")
+    with pytest.raises(ArtifactError):
+        named_in(folder, name)
+    assert named_in(folder, "0/items.npy") == folder / "0" / "items.npy"
+
+
+def test_a_unit_whose_list_leads_out_is_not_done_and_what_lies_there_stays(tmp_path: Path) -> None:
+    unit = Artifact(folder=tmp_path / "unit", key="k")
+    unit.folder.mkdir()
+    (tmp_path / "mine").write_text("mine")
+    (unit.folder / "file").write_text("its")
+    unit.close(["file", "../mine"])
+    assert not unit.is_done()
+    unit.clear()
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not unit.folder.exists()
+
+
+def test_clearing_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("mine")
+    unit = Artifact(folder=tmp_path / "unit", key="k")
+    unit.folder.mkdir()
+    (unit.folder / "link").symlink_to(tmp_path / "mine")
+    unit.clear()
+    assert (tmp_path / "mine" / "file").read_text() == "mine"
+
+
+def test_a_network_beyond_its_weights_is_never_made() -> None:
+    made = []
+
+    def make() -> torch.nn.Module:
+        network = torch.nn.Linear(1 << 20, 1 << 20)  # four terabytes
+        made.append(network.weight.device.type)
+        return network
+
+    with pytest.raises(ArtifactError, match=r"weight is float32 \(2, 2\) where float32 \(1048576, 1048576\)"):
+        loaded(make, {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}, "it")
+    assert made == ["meta"]
+
+
+CODE = "{use: torch-module, module: 'os:system', arguments: {command: touch owned}, prediction: x0}"
+
+
+@pytest.mark.parametrize("verb", [["run", "r.yaml"], ["check", "r.yaml"], ["run", "r.yaml", "--dry-run"]])
+def test_a_recipe_alone_runs_no_code(
+    mixvel: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.yaml").write_text(EXACT.replace("expert: gaussian-mixture", f"expert: {CODE}", 1))
+    done = mixvel(*verb)
+    assert done.code == 2
+    assert done.problems[-1] == (
+        "expert torch-module: os:system is code that the recipe wants to run as you; "
+        "if you trust it, set MIXVEL_TRUST=os"
+    )
+    assert {path.name for path in tmp_path.iterdir()} == {"r.yaml"}
+
+
+def test_a_run_folder_from_elsewhere_runs_no_code(
+    mixvel: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nice = "{use: torch-module, module: 'mixvel_foreign.examples:Shrink', prediction: x0}"
+    text = EXACT.replace("expert: gaussian-mixture", f"expert: {nice}", 1).replace("exact: oracle, ", "")
+    run(text, Path("run"), stage="sample")
+    # Whoever made the folder is free to make its records agree with what it now says.
+    monkeypatch.setattr(Artifact, "is_done", lambda self: self.record.exists())
+    recipe = Path("run/recipe.yaml")
+    kept = [line for line in recipe.read_text().splitlines() if not line.startswith("# Checksum")]
+    bad = "\n".join(kept).replace("mixvel_foreign.examples:Shrink", "os:system")
+    recipe.write_text(bad.replace("arguments: {}", "arguments: {command: touch owned}"))
+    assert "touch owned" in recipe.read_text()
+    for verb in ("sample", "study", "theory"):
+        done = mixvel(verb, "run")
+        assert done.code == 2, (verb, done)
+        assert "os:system is code that the recipe wants to run as you" in done.err
+        assert not Path("owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"shards": "3"}, "not what a partition writes"),
+        ({"shards": 10**9}, "missing"),
+        ({"shape": 3}, None),
+    ],
+)
+def test_a_partition_that_says_nonsense(tmp_path: Path, damage: dict[str, object], said: str | None) -> None:
+    run(EXACT, tmp_path, stage="partition")
+    about = tmp_path / "shards/data.json"
+    write_json(about, {**read_json(about), **damage})
+    record = read_json(tmp_path / "shards/done.json")
+    Artifact(folder=tmp_path / "shards", key=record["key"]).close(list(record["files"]), **record["notes"])
+    if said is None:
+        run(EXACT, tmp_path, stage="partition")
+    else:
+        with pytest.raises(ArtifactError, match=said):
+            run(EXACT, tmp_path, stage="partition")
+
+
+def test_the_size_of_what_is_handed_over_is_looked_at_first(handed: Path, tmp_path: Path) -> None:
+    bad = Path(shutil.copytree(handed, tmp_path / "bad"))
+    with (bad / "moments.safetensors").open("r+b") as file:
+        file.truncate(TERABYTES)
+    with pytest.raises(ArtifactError, match="more than this machine's memory"):
+        read_bundle(bad)
+
+
+# Which modules may handle pickles at all, and why.
+PICKLES = {
+    "mixvel_core/testing/families.py": "a round trip of what it has pickled itself",
+    "mixvel_core/testing/schedules.py": "a round trip of what it has pickled itself",
+    "plugins/mixvel_images/cifar_pickle.py": "an unpickler that knows arrays of numbers and nothing else",
+}
+FORBIDDEN = {
+    *("eval", "exec", "compile", "__import__"),
+    *("os.system", "os.popen", "subprocess.run", "subprocess.Popen", "subprocess.call", "subprocess.check_output"),
+    *("torch.jit.load", "torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.package.PackageImporter"),
+    *("yaml.load", "yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "yaml.FullLoader", "yaml.UnsafeLoader"),
+    *("joblib.load", "shelve.open", "marshal.loads", "marshal.load", "dill.load", "cloudpickle.load"),
+    *("pandas.read_pickle", "np.frompyfunc", "numpy.core.multiarray.fromstring"),
+}
+SAYS = {"torch.load": ("weights_only", True), "load": ("allow_pickle", False), "NpzFile": ("allow_pickle", False)}
+
+
+def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of a file, with the dotted name of what is called."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def sources() -> list[Path]:
+    return sorted(path for room in ("mixvel_core", "plugins") for path in (ROOT / room).rglob("*.py"))
+
+
+def faults(path: Path, name: str, call: ast.Call) -> Iterator[str]:
+    if name in FORBIDDEN:
+        yield f"{path}:{call.lineno}: {name}"
+    given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+    if given.get("allow_pickle") or given.get("trust_remote_code") or given.get("shell"):
+        yield f"{path}:{call.lineno}: {name} with {given}"
+    is_numpys = name in ("np.load", "numpy.load", "np.lib.npyio.NpzFile")
+    wanted = SAYS["torch.load"] if name == "torch.load" else SAYS["load"] if is_numpys else None
+    if wanted is not None and given.get(wanted[0]) is not wanted[1]:
+        yield f"{path}:{call.lineno}: {name} without {wanted[0]}={wanted[1]}"
+    if name.startswith("pickle.") and str(path) not in PICKLES and name.rpartition(".")[2] in ("load", "loads"):
+        yield f"{path}:{call.lineno}: {name}"
+
+
+def test_nothing_is_unpickled_anywhere() -> None:
+    found = [
+        fault
+        for path in sources()
+        for name, call in calls(path)
+        for fault in faults(path.relative_to(ROOT), name, call)
+    ]
+    assert found == []
+    importers = {
+        str(path.relative_to(ROOT))
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import)
+        and any(one.name in ("pickle", "dill", "marshal", "shelve") for one in node.names)
+    }
+    assert importers == set(PICKLES)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "pickle.loads(data)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "eval(text)",
+        "datasets.load_dataset(name, trust_remote_code=True)",
+    ],
+)
+def test_the_search_finds_what_it_looks_for(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(line)
+    assert [fault for name, call in calls(path) for fault in faults(path, name, call)]

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import frozen
+from fake_plugins import RECIPE, definition, fake_registry, module, newer, source
+
+import mixvel_core.pipeline
+from mixvel_core.cli.main import main
+from mixvel_core.errors import DataError, MixvelError, TrainingError
+from mixvel_core.plugin.discovery import make_registry
+
+
+@frozen
+class Done:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Runs the console script in this process, with fake plugins."""
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", fake_registry)
+
+    def command(*arguments: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["mixvel", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    yield command
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(RECIPE)
+    return "small.yaml"
+
+
+def fake_pipeline(monkeypatch: pytest.MonkeyPatch, run: Callable[..., None]) -> None:
+    plan = SimpleNamespace(plan=lambda checked, folder, fresh=False: f"plan of {checked.name}")
+    monkeypatch.setattr(mixvel_core.pipeline, "run", SimpleNamespace(run=run), raising=False)
+    monkeypatch.setitem(sys.modules, "mixvel_core.pipeline.plan", plan)
+
+
+def test_run_passes_everything_on(mixvel: Command, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def run(checked: Any, folder: Path, **rest: Any) -> None:
+        calls.append({"seed": checked.seed, "folder": folder, **rest})
+        with rest["progress"].task("expert-0", 5, "steps") as task:
+            task.update(5, "loss 0.5")
+
+    fake_pipeline(monkeypatch, run)
+    done = mixvel("run", recipe, "seed=9", "--stage", "experts", "--expert", "2", "--fresh", "--out", "there")
+    assert done.code == 0, done.err
+    (call,) = calls
+    del call["progress"]
+    assert call == {"seed": 9, "folder": Path("there"), "fresh": True, "stage": "experts", "expert": 2}
+    assert done.out.splitlines()[:2] == ["recipe      small.yaml", "run folder  there"]
+    assert done.out.splitlines()[2].startswith("expert-0  5/5 steps")
+    assert mixvel("run", recipe).code == 0
+    assert calls[1]["folder"] == Path("runs/small")
+    assert calls[1]["stage"] is None
+
+
+def test_check_and_dry_run_print_the_plan_and_run_nothing(
+    mixvel: Command, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_pipeline(monkeypatch, lambda *_, **__: pytest.fail("it ran"))
+    for arguments in (("check", recipe), ("run", recipe, "--dry-run")):
+        done = mixvel(*arguments)
+        assert done.code == 0, done.err
+        assert done.out.endswith("plan of small\n")
+    assert [path.name for path in Path().iterdir()] == ["small.yaml"]
+
+
+def test_a_wrong_recipe_gives_lines_and_writes_nothing(mixvel: Command, recipe: str) -> None:
+    done = mixvel("run", recipe, "seed=x", "schedule.beta_mn=3")
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.splitlines() == [
+        "seed=x (command line)  seed  must be an integer, not the text 'x'",
+        "schedule.beta_mn=3 (command line)  schedule.beta_mn  unknown option; did you mean beta_min?"
+        "  (vp-linear accepts beta_max, beta_min)",
+    ]
+    assert [path.name for path in Path().iterdir()] == ["small.yaml"]
+
+
+def test_a_missing_recipe_and_a_missing_plugin(mixvel: Command, recipe: str) -> None:
+    assert mixvel("check", "none.yaml").code == 2
+    done = mixvel("check", recipe, "launcher=slurm")
+    assert done.code == 3
+    assert done.err.startswith("launcher=slurm (command line)  launcher  no launcher is called 'slurm'")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (DataError("no digits; install scikit-learn"), 3, "error: no digits; install scikit-learn"),
+        (TrainingError("expert-3: the loss is not finite at step 7"), 4, "error: expert-3: the loss is not"),
+        (MixvelError("one\ntwo"), 4, "error: one\nerror: two"),
+        (OSError(28, "No space left on device"), 4, "error: [Errno 28] No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted; run the same line again to go on"),
+    ],
+)
+def test_errors_are_lines_and_exit_codes_and_debug_shows_more(
+    mixvel: Command, recipe: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str
+) -> None:
+    def run(*_: Any, **__: Any) -> None:
+        raise error
+
+    fake_pipeline(monkeypatch, run)
+    done = mixvel("run", recipe)
+    assert done.code == code
+    assert done.err.startswith(line)
+    assert "Traceback" not in done.err
+    for arguments in (("--debug", "run", recipe), ("run", recipe, "--debug")):
+        done = mixvel(*arguments)
+        assert done.code == code
+        assert "Traceback" in done.err
+        assert line.splitlines()[0] in done.err
+
+
+def test_a_termination_signal_is_an_interruption(mixvel: Command, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_pipeline(monkeypatch, lambda *_, **__: signal.raise_signal(signal.SIGTERM))
+    assert mixvel("run", recipe).code == 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nothing",), ("run",), ("run", "r.yaml", "--expert", "x"), ("run", "r.yaml", "--unknown"), ("plugins", "hide")],
+)
+def test_usage_errors(mixvel: Command, arguments: tuple[str, ...]) -> None:
+    done = mixvel(*arguments)
+    assert done.code == 2
+    assert "Error: " in done.err
+
+
+def test_plugins_lists_all_and_flags_what_cannot_be_used(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = module(definition("data", "d"), definition("metric", "m"), newer(definition("metric", "late")))
+    two = module(definition("data", "d"))
+    registry = make_registry([source(lambda: one, "first"), source(lambda: two, "second")])
+    monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
+    done = mixvel("plugins")
+    assert done.code == 0
+    assert [line.split() for line in done.out.splitlines()[:2]] == [
+        ["kind", "name", "summary", "distribution", "version"],
+        ["metric", "m", "a", "fake", "metric", "first", "1.0"],
+    ]
+    assert done.out.splitlines()[2:] == [
+        "broken: metric late of first 1.0: written for contract 2, mixvel has 1; install a newer mixvel",
+        "conflict: data d is claimed by first 1.0 and second 1.0; uninstall all but one",
+    ]
+    shown = mixvel("plugins", "show", "late")
+    assert shown.code == 3
+    assert shown.err.startswith("error: metric late of first 1.0: written for contract 2")
+
+
+def test_plugins_show_prints_every_option(mixvel: Command) -> None:
+    done = mixvel("plugins", "show", "net", "--kind", "expert")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[:2] == ["expert net  (fakes 1.0)", "a fake expert"]
+    rows = {line.split()[0]: line for line in lines[3:]}
+    assert set(rows) >= {"channels", "prediction", "clip", "folder", "weights", "train.steps", "train.ema"}
+    assert "one of x0, eps" in rows["prediction"]
+    assert "[16, 32]" in rows["channels"]
+    assert "at least 0 and below 1" in rows["train.ema"]
+    assert "required" in mixvel("plugins", "show", "topk").out
+    both = mixvel("plugins", "show", "net").out
+    assert "expert net" in both
+    assert "router net" in both
+    assert mixvel("plugins", "show", "vp-cosine").out.endswith("It has no options.\n")
+
+
+def test_plugins_show_of_what_is_not_there(mixvel: Command) -> None:
+    done = mixvel("plugins", "show", "vp-liner")
+    assert done.code == 3
+    assert "did you mean vp-linear?" in done.err
+    assert mixvel("plugins", "show", "net", "--kind", "metric").code == 3
+    assert mixvel("plugins", "show", "net", "--kind", "exprt").err.startswith(
+        "error: no kind is called 'exprt'; did you mean expert?"
+    )
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipes as a wheel leaves them: in a folder beside the package."""
+    site = tmp_path / "site"
+    (site / "mixvel_recipes").mkdir(parents=True)
+    (site / "mixvel_recipes" / "small.yaml").write_text(RECIPE)
+    monkeypatch.setattr("mixvel_core.cli.recipes.__file__", str(site / "mixvel_core" / "cli" / "recipes.py"))
+    monkeypatch.chdir(tmp_path)
+    return site / "mixvel_recipes"
+
+
+def test_recipes_are_listed_and_copied_but_overwrite_nothing(mixvel: Command, shipped: Path) -> None:
+    assert [line.split() for line in mixvel("recipes").out.splitlines()[1:]] == [
+        ["small", "A", "recipe", "of", "fakes"]
+    ]
+    done = mixvel("recipes", "cp", "small")
+    assert done.code == 0, done.err
+    assert Path("small.yaml").read_text() == RECIPE
+    again = mixvel("recipes", "cp", "small")
+    assert again.code == 2
+    assert again.err.startswith("error: small.yaml: is there already")
+    assert mixvel("recipes", "cp", "small.yaml", "mine/first.yaml").code == 0
+    assert Path("mine/first.yaml").read_text() == RECIPE
+    wrong = mixvel("recipes", "cp", "smal")
+    assert wrong.code == 2
+    assert "did you mean small?" in wrong.err
+
+
+def test_without_recipes_it_says_so(mixvel: Command, shipped: Path) -> None:
+    (shipped / "small.yaml").unlink()
+    assert mixvel("recipes").code == 3
+
+
+def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
+    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
+    assert names == {path.stem for path in (Path(__file__).parents[3] / "recipes").glob("*.yaml")}
+    assert names

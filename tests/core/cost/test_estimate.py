@@ -1,0 +1,189 @@
+"""What a recipe costs: counts with known answers, and estimates beside what a run then takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve, field, frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from trainable import MemoryShard, short, vectors
+from whole_runs import EXACT, TRAINED, files, recipe_of, run, snapshot
+
+from mixvel_core.artifacts.files import write_json
+from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
+from mixvel_core.cost.networks import Network, amount, count, duration
+from mixvel_core.pipeline.plan import plan
+from mixvel_core.protocols import Batch, NoiseSchedule
+from mixvel_core.recipe.model import PlanOptions
+from mixvel_core.training.options import TrainOptions
+from mixvel_schedules.schedules import Cosine
+
+ROOT = Path(__file__).parents[3]
+THREE = "da: {use: da-network, width: 8, depth: 1, train: {steps: 4, batch: 8, warmup: 1}}"
+
+
+class Square(nn.Module):
+    """A D x D matrix applied to points."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.matrix = nn.Linear(size, size, bias=False)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Of all rows."""
+        answer: Tensor = self.matrix(x)
+        return answer
+
+
+@frozen
+class SquareObjective:
+    network: nn.Module
+
+    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        raise AssertionError("a count trains nothing")
+
+
+@frozen(kw_only=True, eq=False)
+class SquareTask:
+    """``reads``: whether its loss looks at the data when it is made, which no meta device can."""
+
+    reads: bool = False
+    items: np.ndarray = field(factory=vectors)
+    shards: None = None
+    schedule: NoiseSchedule = field(factory=Cosine)
+    options: TrainOptions = field(factory=short)
+
+    def objective(self, seed: int) -> SquareObjective:
+        if self.reads:
+            float(torch.ones(3).sum())
+        return SquareObjective(Square(5))
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_matrix_costs_two_flops_a_number_and_its_gradient_as_many(reads: bool) -> None:
+    assert count(SquareTask(reads=reads), (5,)) == Network(parameters=25, forward=50, training=100)
+
+
+def test_a_network_of_another_kind_is_not_counted() -> None:
+    assert count(SquareTask(), (4,)) is None
+
+
+def test_a_unet_counts_as_it_does_with_weights() -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    family = recipe_of(TRAINED).expert.build()
+    task = family.task(MemoryShard(items=np.zeros((2, 1, 8, 8), np.float32)), Cosine())
+    assert task is not None
+    network = task.objective(0).network
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, 8, 8), torch.zeros(1)).sum().backward()
+    found = count(task, (1, 8, 8))
+    assert found is not None
+    assert found.training == counter.get_total_flops() > 2.5 * found.forward > 0
+    assert found.parameters == sum(p.numel() for p in network.parameters())
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0.1, 100), min_size=1, max_size=12), st.integers(1, 8))
+def test_the_longest_first_is_between_the_bounds(seconds: list[float], at_once: int) -> None:
+    found = makespan(seconds, at_once)
+    assert found >= max(max(seconds), sum(seconds) / at_once) * (1 - 1e-9)
+    assert found <= (sum(seconds) / at_once + max(seconds)) * (1 + 1e-9)
+    if at_once == 1:
+        assert found == pytest.approx(sum(seconds))
+
+
+def job(name: str, training: int, speed: MeasuredSpeed | None = None, group: str = "experts") -> PlannedJob:
+    network = Network(parameters=1, forward=training // 3, training=training)
+    return PlannedJob(name=name, group=group, steps=10, batch=4, keep=2, network=network, speed=speed)
+
+
+def test_what_is_measured_comes_before_what_is_stated_and_flops_last() -> None:
+    own = job("expert-0", 300, MeasuredSpeed(images_per_second=8.0, workers=2, device="cpu"))
+    like, other = job("expert-1", 300), job("router-a", 600, group="router a")
+    jobs, options = [own, like, other], PlanOptions(peak_teraflops=3e-9, utilisation=0.5)
+    found = [rate_of(one, jobs, options) for one in jobs]
+    assert [(r.images_per_second, r.source) for r in found if r] == [
+        (4.0, "measured"),
+        (4.0, "measured on one like it"),
+        (0.5 * 3e3 / 600, "FLOPs"),
+    ]
+    stated = rate_of(other, jobs, evolve(options, images_per_second=7.0))
+    assert stated is not None
+    assert (stated.images_per_second, stated.source) == (3.5, "stated")
+    assert rate_of(evolve(other, network=None), jobs, options) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0, "0"), (999, "999"), (999.9, "1 k"), (12345, "12.3 k"), (2e9, "2 G"), (0.5, "0.5")]
+)
+def test_amounts(value: float, text: str) -> None:
+    assert amount(value) == text
+    assert amount(value, "B") == f"{text}B" if " " in text else f"{text} B"
+
+
+def test_durations() -> None:
+    assert [duration(s) for s in (12, 120, 7200, 3.6e6 * 5, 3.6e9 * 2)] == ["12 s", "2 min", "2 h", "5,000 h", "2 M h"]
+
+
+def test_a_router_of_three_networks_is_three_jobs(tmp_path: Path) -> None:
+    text = EXACT.replace("prior: fixed", f"prior: fixed, {THREE}")
+    lines = str(plan(recipe_of(text), tmp_path)).splitlines()
+    [row] = [line for line in lines if line.startswith("router da")]
+    assert "3 jobs of 4 steps, batch 8" in row
+    [row] = [line for line in lines if line.startswith("3: router-da-interval-0 to router-da-interval-2")]
+    assert "32 " in row
+    assert any(line.startswith("in all      3 jobs of 1 worker, 96 images") for line in lines)
+
+
+def test_closed_forms_train_nothing_and_say_so(tmp_path: Path) -> None:
+    text = str(plan(recipe_of(EXACT), tmp_path))
+    assert "images each" not in text
+    # Eight samples of 2 + 3 steps by four methods, one of which takes two evaluations; three experts but for the first.
+    fewest, most = 8 * 5 * (1 + 2 + 1 + 1), 8 * 5 * (1 + 3 * 2 + 3 + 3)
+    assert f"sampling    {fewest} to {most} evaluations of an expert" in text
+
+
+def test_the_estimate_beside_what_the_run_takes(tmp_path: Path) -> None:
+    recipe = recipe_of(TRAINED)
+    before = str(plan(recipe, tmp_path / "run"))
+    assert "FLOPs" in before
+    assert "assumed     0.3 of 312 TFLOP/s" in before
+    assert not (tmp_path / "run").exists()
+    run(TRAINED, tmp_path / "run", stage="sample")
+    after = str(plan(recipe, tmp_path / "run"))
+    assert "of cpu" in after
+    assert "measured" in after
+    assert "assumed" not in after
+    shards = [MemoryShard(items=np.zeros((2, 1, 8, 8)), index=k) for k in range(3)]
+    sizes = {name: path.stat().st_size for name, path in files(tmp_path / "run").items()}
+    for one in planned_jobs(recipe, tmp_path / "run", shards):
+        assert one.network is not None
+        home = {"experts": f"experts/{one.name[-1]}", "monolith": "monolith"}.get(one.group, "routers/a")
+        for ending, bytes_each in (("model.safetensors", 4), ("6.safetensors", 16)):
+            [size] = [size for name, size in sizes.items() if name.startswith(home) and name.endswith(ending)]
+            # Headers and names are a few hundred bytes a tensor, which is much of so small a network.
+            assert bytes_each * one.network.parameters < size < 1.7 * bytes_each * one.network.parameters
+
+
+def test_what_a_plan_assumes_changes_no_result(tmp_path: Path) -> None:
+    run(EXACT, tmp_path, stage="sample")
+    before = snapshot(tmp_path / "samples")
+    run(EXACT, tmp_path, "plan.utilisation=0.5", "plan.at_once=3", stage="sample")
+    assert snapshot(tmp_path / "samples") == before
+
+
+def test_a_damaged_speed_is_no_speed(tmp_path: Path) -> None:
+    assert speed_at(tmp_path) is None
+    write_json(tmp_path / "speed.json", {"images_per_second": 10, "workers": 2, "device": "cpu"})
+    assert speed_at(tmp_path) == MeasuredSpeed(images_per_second=10, workers=2, device="cpu")
+    damaged: list[object] = [{}, [], {"images_per_second": "fast", "workers": 1, "device": "cpu"}]
+    for bad in damaged:
+        write_json(tmp_path / "speed.json", bad)
+        assert speed_at(tmp_path) is None

@@ -1,0 +1,266 @@
+"""mixvel assemble: experts trained apart become a run without data, or one line says which of them does not fit."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import Command
+from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
+from whole_runs import recipe_of, results, run, snapshot
+
+from mixvel_core.analysis.commands import study_run
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
+from mixvel_core.federated.assemble import assemble
+from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.pipeline.plan import plan
+from mixvel_core.pipeline.run import run as run_recipe
+from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.recipe.resolve import load_recipe
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, the recipe, and an expert of each owner; nobody changes them."""
+    folder = tmp_path_factory.mktemp("owners")
+    save_data(folder)
+    (folder / "silos.yaml").write_text(SILOS)
+    for k in range(K):
+        hand_over(folder, k, folder / str(k), share="count" if k == 1 else "moments")
+    return folder
+
+
+def put_together(place: Path, out: Path, *overrides: str, owners: tuple[int, ...] = (0, 1, 2)) -> None:
+    folders = [place / str(k) for k in owners]
+    assemble(folders, out, recipe=place / "silos.yaml", overrides=overrides, progress=Silent())
+
+
+def go_on(folder: Path, fresh: bool = False, stage: str | None = None) -> None:
+    recipe = load_recipe(folder / "recipe.yaml", [], load_registry())
+    run_recipe(recipe, folder, progress=Silent(), fresh=fresh, stage=stage)
+
+
+@pytest.fixture(scope="module")
+def finished(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An assembled run, up to its report; nobody changes it."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    put_together(place, folder)
+    go_on(folder)
+    return folder
+
+
+@pytest.fixture
+def copy(place: Path, tmp_path: Path) -> Path:
+    """Folders of all owners, to be changed."""
+    for k in range(K):
+        shutil.copytree(place / str(k), tmp_path / "owners" / str(k))
+    shutil.copyfile(place / "silos.yaml", tmp_path / "owners/silos.yaml")
+    return tmp_path / "owners"
+
+
+def test_experts_are_the_pooled_runs(place: Path, finished: Path, tmp_path: Path) -> None:
+    run(SILOS, tmp_path, pooled_data(place), stage="experts")
+    for k in (0, 2):
+        expert = f"experts/{k}"
+        for name in ("model.safetensors", "moments.safetensors", "config.json"):
+            assert (finished / expert / name).read_bytes() == (tmp_path / expert / name).read_bytes()
+    assert not (finished / "experts/1/moments.safetensors").exists()
+    fractions = [read_json(finished / f"experts/{k}/config.json")["fraction"] for k in range(K)]
+    assert fractions == [count / sum(COUNTS) for count in COUNTS]
+
+
+def test_it_runs_to_its_report_without_an_item(place: Path, finished: Path) -> None:
+    with np.load(place / "pooled.npz") as arrays:
+        items = [item.tobytes() for item in arrays["items"]]
+    assert not [p for p in finished.rglob("*") if p.is_file() and any(item in p.read_bytes() for item in items)]
+    with np.load(finished / "samples/cached/steps-2-seed-0.npz") as samples:
+        assert np.isfinite(samples["x"]).all()
+    assert read_json(finished / "scores.json") == {"rows": [], "floors": [], "noise": []}
+    page = re.sub(r"\s+", " ", (finished / "report/index.html").read_text())
+    assert "with their owners; what they share of them is here" in page
+    assert "There are no scores" in page
+    assert "trained on 30 samples of the experts (ddim, 2 steps)" in page
+    assert "<td>not shared</td>" in page
+    assert "There are no real items here" in page
+    learned = read_json(finished / "report/report.json")["routers"]["a"]["learned_from"]
+    assert learned == "30 samples of the experts (ddim, 2 steps)"
+
+
+def test_it_is_sampled_and_studied(finished: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(finished, tmp_path / "run"))
+    assert [part.count for part in open_run(copied).shards.parts] == list(COUNTS)
+    overrides = ["sample.count=2", "sample.steps=[2]", "sample.seeds=[0]"]
+    found = sample_run(copied, overrides, router=None, monolith=False, out=tmp_path / "more", progress=Silent())
+    assert all(path.exists() for path in found)
+    small = ("selectors=[mixture]", "integrators=[ddim]", "steps=[2,3]", "count=2", "tolerance=0.1")
+    made = study_run(copied, [f"study.{one}" for one in small], progress=Silent())
+    assert [row["steps"] for row in made.rows] == [2, 3]
+
+
+def test_again_changes_nothing(place: Path, finished: Path) -> None:
+    before = snapshot(finished)
+    put_together(place, finished, owners=(2, 0, 1))
+    go_on(finished)
+    assert snapshot(finished) == before
+    assert "with their owners" in str(plan(load_recipe(finished / "recipe.yaml", [], load_registry()), finished))
+
+
+def test_other_experts_are_refused(place: Path, finished: Path) -> None:
+    before = snapshot(finished)
+    with pytest.raises(UsageError, match="assembled from other experts"):
+        put_together(place, finished, owners=(0, 1))
+    with pytest.raises(UsageError, match="made by another recipe"):
+        put_together(place, finished, "seed=4")
+    assert snapshot(finished) == before
+
+
+def test_nothing_is_lost_where_the_data_would_be_needed(place: Path, tmp_path: Path) -> None:
+    put_together(place, tmp_path)
+    before = snapshot(tmp_path)
+    with pytest.raises(DataError, match="`data` is null"):
+        go_on(tmp_path, fresh=True)
+    assert snapshot(tmp_path) == before
+    (tmp_path / "experts/1/model.safetensors").write_bytes(b"")
+    with pytest.raises(DataError, match=r"experts/1: missing or damaged, and the data of expert-1 stay"):
+        go_on(tmp_path)
+    put_together(place, tmp_path)
+    assert results(tmp_path)["experts/1/model.safetensors"] == before["experts/1/model.safetensors"][0]
+
+
+def test_a_data_set_to_compare_with_gives_scores(place: Path, tmp_path: Path) -> None:
+    put_together(place, tmp_path, f"evaluate.data={{use: numpy, path: {place}/pooled.npz}}")
+    go_on(tmp_path)
+    assert len(read_json(tmp_path / "scores.json")["rows"]) == 2
+    page = (tmp_path / "report/index.html").read_text()
+    assert "There are no scores" not in page
+    assert "Real items, at random" in page
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("routers.a.train_on=data", r"^routers\.a  learns from data, .* set routers\.a\.train_on=experts$"),
+        ("routers.a=oracle", r"^routers\.a  shard 0: its items stay with their owner"),
+        ("monolith=unet", "monolith  needs the data of all shards together"),
+        ("data=digits", "partition  is null, but there are `data`"),
+        ("expert.channels=[8,8]", r"other experts than .*\(channels: \[4, 8\] -> \[8, 8\]\)"),
+        ("schedule=vp-linear", "other experts than"),
+        ("evaluate.data={use: gaussian-mixture, dimension: 3}", r"items of shape \(3,\) cannot be compared"),
+    ],
+)
+def test_recipes_that_do_not_fit(place: Path, tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as refused:
+        put_together(place, tmp_path / "run", override)
+    assert len(refused.value.problems) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def cut_short(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def exchange(folder: Path) -> None:
+    """Another owner's weights under this owner's name, with a list of files that agrees."""
+    shutil.copyfile(folder.parent / "0/model.safetensors", folder / "model.safetensors")
+    forge(folder)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], type[MixvelError], str]] = {
+    "absent": (shutil.rmtree, DataError, "no expert here"),
+    "weights cut short": (cut_short, ArtifactError, "damaged, or changed"),
+    "moments gone": (lambda f: (f / "moments.safetensors").unlink(), ArtifactError, "damaged, or changed"),
+    "no list of files": (lambda f: (f / "done.json").unlink(), ArtifactError, "damaged, or changed"),
+    "config is no JSON": (lambda f: (f / "config.json").write_text("{"), ArtifactError, "damaged"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), ArtifactError, "not written by"),
+    "an ordinary run's": (lambda f: (f / "config.json").write_text('{"index": 0}'), ArtifactError, "not written by"),
+    "of the future": (lambda f: forge(f, format=9), ArtifactError, "newer mixvel"),
+    "count says more": (lambda f: forge(f, count=10**9), ArtifactError, "not of one expert"),
+    "shape is another": (lambda f: forge(f, shape=[1, 16, 16]), ArtifactError, "items"),
+    "no shape": (lambda f: forge(f, shape=None), ArtifactError, "not an expert's"),
+    "weights of another": (exchange, DataError, "the same expert as"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_or_foreign_is_named(copy: Path, tmp_path: Path, damage: str) -> None:
+    spoil, error, message = DAMAGES[damage]
+    spoil(copy / "2")
+    with pytest.raises(MixvelError, match=message) as refused:
+        put_together(copy, tmp_path / "run")
+    assert type(refused.value) is error
+    assert str(copy / "2") in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shape_claimed_by_all_headers_is_refused_too(copy: Path, tmp_path: Path) -> None:
+    for k in range(K):
+        forge(copy / str(k), shape=[1, 16, 16])
+    with pytest.raises(ArtifactError, match="not of one expert"):
+        put_together(copy, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("schedule=vp-linear", "the schedule: use: vp-cosine -> vp-linear"),
+        ("expert.channels=[4, 4]", r"the expert: channels: \[4, 8\] -> \[4, 4\]"),
+    ],
+)
+def test_experts_that_do_not_fit_together(place: Path, tmp_path: Path, override: str, what: str) -> None:
+    other = hand_over(place, 2, tmp_path / "other", override)
+    with pytest.raises(ArtifactError, match=rf"^{other}: {what}"):
+        assemble([place / "0", other], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
+
+
+def test_how_long_each_was_trained_is_its_owners_business(place: Path, tmp_path: Path) -> None:
+    other = hand_over(place, 2, tmp_path / "other", "expert.train.steps=4")
+    assemble([place / "0", other], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
+
+
+def test_numbers_come_from_the_owners_if_they_differ_else_from_the_order(place: Path, tmp_path: Path) -> None:
+    put_together(place, tmp_path / "gaps", owners=(2, 0))
+    counts = [read_json(tmp_path / f"gaps/shards/{k}/shard.json")["count"] for k in range(2)]
+    assert counts == [COUNTS[0], COUNTS[2]]
+    namesake = hand_over(place, 1, tmp_path / "namesake", index=0)
+    assemble([namesake, place / "0"], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
+    counts = [read_json(tmp_path / f"run/shards/{k}/shard.json")["count"] for k in range(2)]
+    assert counts == [COUNTS[1], COUNTS[0]]
+
+
+def test_a_recipe_without_data_is_no_recipe_to_run(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="`mixvel assemble` makes a run"):
+        run(SILOS, tmp_path / "run", "data=null", "partition=null")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(RecipeError, match="partition  needs the data"):
+        recipe_of(SILOS, "data=null")
+
+
+def test_the_commands(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixvel = Command(monkeypatch=monkeypatch, capsys=capsys)
+    monkeypatch.chdir(tmp_path)
+    recipe, out = str(place / "silos.yaml"), str(tmp_path / "zero")
+    done = mixvel("train", recipe, f"data={{use: numpy, path: {place}/owner-0.npz}}", "--expert", "0", "--out", out)
+    assert (done.code, done.problems) == (0, [])
+    assert "expert-0: trained on 12 items; shares weights and count, mean and variance of its items" in done.out
+    assert (Path(out) / "model.safetensors").read_bytes() == (place / "0/model.safetensors").read_bytes()
+    done = mixvel("assemble", out, str(place / "2"), "--out", "two", "routers.a.depth=2")
+    assert (done.code, done.problems) == (0, [])
+    assert "fraction 0.6667" in done.out
+    assert load_recipe(Path("two/recipe.yaml"), [], load_registry()).routers["a"].options.depth == 2
+    done = mixvel("assemble", "nowhere", "--out", "none")
+    assert (done.code, len(done.problems)) == (3, 1)
+    cut_short(Path(out))
+    done = mixvel("assemble", out, str(place / "2"), "--out", "none")
+    assert (done.code, len(done.problems)) == (4, 1)
+    assert mixvel("assemble", out, "seed=1").code == 2
+    assert not Path("none").exists()

@@ -1,0 +1,207 @@
+"""Samples drawn and scored in parts: the bits of one process, whoever does which part, and nothing done twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attrs import define, field, frozen
+from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, results, run, snapshot
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.pipeline import sample as sampling
+from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.pipeline.parts import SampleJob, SamplePart, mapper_of, sample_in_parts
+from mixvel_core.plugin.definition import LauncherUse
+from mixvel_core.protocols import Task
+from mixvel_core.protocols.progress import Silent
+
+CUT = ("sample.batch=3", "sample.threads=1")
+SIDE_BY_SIDE = "sample.launcher={use: local, parallel: 2, threads: 1, device: cpu}"
+
+
+def drawn(folder: Path) -> dict[str, str]:
+    """The content of the files of samples."""
+    return {name: content for name, content in results(folder).items() if name.startswith("samples")}
+
+
+@define
+class Backwards:
+    """A mapper that does the last part first, ``most`` at most, and begins anew for each part."""
+
+    most: int = 1 << 30
+    done: list[Any] = field(factory=list)
+
+    def map(
+        self, errand: Task[Any, Any], parts: Sequence[Any], tell: Callable[[int, int], None]
+    ) -> Generator[tuple[int, Any]]:
+        """See ``Mapper``."""
+        import torch
+
+        for index in reversed(range(len(parts))):
+            if len(self.done) == self.most:
+                raise KilledError
+            tell(index, 0)
+            result = errand.begin(torch.device("cpu"))(parts[index], lambda done: None)
+            self.done.append(parts[index])
+            yield index, result
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exact experts, sampled and scored in one process; nobody changes it."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    run(EXACT, folder, *CUT, stage="evaluate")
+    return folder
+
+
+def test_a_run_is_the_same_in_process_and_side_by_side(tmp_path: Path) -> None:
+    run(TRAINED, tmp_path / "alone", *CUT, stage="evaluate")
+    run(TRAINED, tmp_path / "apart", *CUT, SIDE_BY_SIDE, stage="evaluate")
+    assert results(tmp_path / "apart") == results(tmp_path / "alone")
+    assert any(name.endswith(".npz") for name in results(tmp_path / "apart"))
+    assert not [name for name in files(tmp_path / "apart") if ".parts" in name]
+
+
+def test_the_launcher_is_not_part_of_what_is_drawn(tmp_path: Path) -> None:
+    run(EXACT, tmp_path, *CUT, stage="evaluate")
+    before = snapshot(tmp_path / "samples")
+    run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, stage="evaluate")
+    assert snapshot(tmp_path / "samples") == before
+
+
+def test_the_samples_routers_learn_from_are_the_same(tmp_path: Path) -> None:
+    learned = "routers.exact={use: a-network, width: 8, depth: 1, train_on: experts, drawn: {count: 30, steps: 3}, "
+    learned += "train: {steps: 2, batch: 8, warmup: 1}}"
+    run(EXACT, tmp_path / "alone", *CUT, learned, stage="routers")
+    run(EXACT, tmp_path / "apart", *CUT, learned, SIDE_BY_SIDE, stage="routers")
+    assert results(tmp_path / "apart") == results(tmp_path / "alone")
+    assert [name for name in results(tmp_path / "apart") if name.startswith("drawn")]
+
+
+def test_more_samples_of_a_run_are_the_same(tmp_path: Path) -> None:
+    run(EXACT, tmp_path / "run", stage="experts")
+    run(EXACT, tmp_path / "run", stage="routers")
+    run(EXACT, tmp_path / "run", stage="monolith")
+    arrays = []
+    for name, launcher in (("alone", ()), ("apart", (SIDE_BY_SIDE,))):
+        asked = [*CUT, "sample.steps=[3]", *launcher]
+        [path] = sample_run(
+            tmp_path / "run", asked, router=None, monolith=False, out=tmp_path / name, progress=Silent()
+        )
+        arrays.append(path.read_bytes())
+    assert arrays[0] == arrays[1]
+
+
+def test_order_and_workers_change_nothing_and_a_killed_run_draws_only_what_is_missing(
+    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (*CUT, "sample.launcher=local")
+    first = Backwards(most=10)
+    monkeypatch.setattr(sampling, "mapper_of", lambda launcher: first)
+    with pytest.raises(KilledError):
+        run(EXACT, tmp_path / "apart", *asked, stage="sample")
+    assert [name for name in files(tmp_path / "apart") if ".parts" in name]
+    second = Backwards()
+    monkeypatch.setattr(sampling, "mapper_of", lambda launcher: second)
+    run(EXACT, tmp_path / "apart", *asked, stage="sample")
+    # Eight draws of eight samples, three at a time. A lot's number counts from what is left to draw.
+    pieces = [(p.what.method, p.what.steps, p.first) for p in [*first.done, *second.done]]
+    assert len(pieces) == len(set(pieces)) == 8 * 3
+    assert drawn(tmp_path / "apart") == drawn(alone)
+    assert not [name for name in files(tmp_path / "apart") if ".parts" in name]
+
+
+def test_a_damaged_piece_is_drawn_again(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = (*CUT, "sample.launcher=local")
+    monkeypatch.setattr(sampling, "mapper_of", lambda launcher: Backwards(most=2))
+    with pytest.raises(KilledError):
+        run(EXACT, tmp_path / "apart", *asked, stage="sample")
+    kept = [path for name, path in files(tmp_path / "apart").items() if ".parts" in name and name.endswith(".npz")]
+    kept[0].write_bytes(b"not an array")
+    mapper = Backwards()
+    monkeypatch.setattr(sampling, "mapper_of", lambda launcher: mapper)
+    run(EXACT, tmp_path / "apart", *asked, stage="sample")
+    assert len(mapper.done) == 8 * 3 - len(kept) + 1
+    assert drawn(tmp_path / "apart") == drawn(alone)
+
+
+@pytest.mark.parametrize("fuse", [12, 20, 30, 41])
+def test_ctrl_c_anywhere_leaves_nothing_running_and_goes_on(fuse: int, alone: Path, tmp_path: Path) -> None:
+    interrupted = Bomb(fuse=fuse, error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, progress=interrupted, stage="evaluate")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("sampling", "evaluate"))]
+    run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, stage="evaluate")
+    assert results(tmp_path) == results(alone)
+
+
+@frozen
+class OnlyTrains:
+    """A launcher without the optional side."""
+
+    def run(self, jobs: Sequence[Any], progress: Any) -> None:
+        """Nothing."""
+
+
+def test_a_launcher_that_only_trains_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    use = recipe_of(EXACT).launcher
+    monkeypatch.setattr(LauncherUse, "build", lambda self: OnlyTrains())
+    with pytest.raises(RecipeError, match=r"sample\.launcher: local trains and does nothing else; use local or ray"):
+        mapper_of(use)
+
+
+def test_bars_count_all_that_is_behind(tmp_path: Path) -> None:
+    run(EXACT, tmp_path, *CUT, stage="routers")
+    seen: dict[str, list[int]] = {}
+
+    @frozen
+    class Bar:
+        name: str
+
+        def update(self, done: int, note: str = "") -> None:
+            seen.setdefault(self.name, []).append(done)
+
+    class Bars(Silent):
+        def task(self, name: str, total: int, unit: str) -> Any:
+            from contextlib import nullcontext
+
+            return nullcontext(Bar(name))
+
+    run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, progress=Bars(), stage="sample")
+    bars = {name: moved for name, moved in seen.items() if name.startswith("sample ")}
+    assert len(bars) == 8
+    assert all(moved == sorted(moved) and moved[-1] == 8 * int(name.split()[2]) for name, moved in bars.items())
+
+
+def test_pieces_are_cut_where_batches_are() -> None:
+    @define
+    class Noting(Backwards):
+        pieces: list[SamplePart[str]] = field(factory=list)
+
+        def map(
+            self, errand: Task[Any, Any], parts: Sequence[Any], tell: Callable[[int, int], None]
+        ) -> Generator[tuple[int, Any]]:
+            self.pieces += parts
+            yield from ()
+
+    noting = Noting()
+    lots = [SampleJob(label=what, what=what, count=count, steps=1, seed=0) for what, count in (("a", 7), ("b", 3))]
+    source: Any = None
+    assert list(sample_in_parts(source, lots, noting, 3, Silent())) == []
+    assert [(p.what, p.first, p.last) for p in noting.pieces] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]
+
+
+def test_seconds_are_those_of_the_work(tmp_path: Path) -> None:
+    run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, stage="sample")
+    from mixvel_core.artifacts.files import read_json
+
+    records = [read_json(path) for name, path in files(tmp_path / "samples").items() if name.endswith(".json")]
+    assert len(records) == 8
+    assert all(0 < record["notes"]["seconds"] < 60 for record in records)
+    x = np.load(tmp_path / "samples/mixed/steps-2-seed-0.npz")["x"]
+    assert x.shape == (8, 4)

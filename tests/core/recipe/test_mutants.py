@@ -1,0 +1,128 @@
+"""Shipped recipes, made wrong: each gets located lines and an exit code; made differently, they mean the same."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from recipe_answers import answer
+from recipe_mutants import Mutant, mutants
+from whole_runs import EXACT, recipe_of, registry, results, run
+
+from mixvel_core.recipe.dump import dump
+from mixvel_core.recipe.resolve import load_recipe, resolve
+from mixvel_core.recipe.text import parse
+
+RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
+_EACH = 40
+
+
+def sampled(path: Path, count: int = _EACH) -> list[Mutant]:
+    """As many mutants of a recipe, the same ones every time."""
+    every = list(mutants(path.name, path.read_text(encoding="utf-8")))
+    return random.Random(path.name).sample(every, count)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_each_wrong_recipe_is_answered_in_located_lines(path: Path, tmp_path: Path) -> None:
+    answers = [answer(mutant, tmp_path) for mutant in sampled(path)]
+    assert [found.fault for found in answers if found.fault] == []
+    assert sum(found.refused for found in answers) > _EACH // 2
+
+
+def test_mutants_are_of_every_kind() -> None:
+    path = next(path for path in RECIPES if path.stem == "digits")
+    found = list(mutants(path.name, path.read_text(encoding="utf-8")))
+    kinds = Counter(mutant.change for mutant in found)
+    assert len(found) > 2000
+    assert len(kinds) > 100
+    assert {mutant.fate for mutant in found} == {"refused", "either", "accepted"}
+    assert len({mutant.content for mutant in found}) > 0.95 * len(found)
+
+
+def test_documents_that_are_none(tmp_path: Path) -> None:
+    path = next(path for path in RECIPES if path.stem == "mixture")
+    whole = [mutant for mutant in mutants(path.name, path.read_text(encoding="utf-8")) if mutant.data is not None]
+    assert len(whole) > 30
+    assert [found.fault for found in (answer(mutant, tmp_path) for mutant in whole) if found.fault] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("a bomb of aliases", 2),
+        ("a picture", 2),
+        ("an object to build", 2),
+        ("another name", 3),
+    ],
+)
+def test_the_command_says_so_too(change: str, code: int, tmp_path: Path) -> None:
+    path = next(path for path in RECIPES if path.stem == "mixture")
+    every = mutants(path.name, path.read_text(encoding="utf-8"))
+    mutant = next(one for one in every if one.change == change and one.path in ("", "schedule"))
+    (tmp_path / "r.yaml").write_bytes(mutant.content)
+    command = [sys.executable, "-c", "from mixvel_core.cli.main import main; main()", "run", "r.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == code
+    assert done.stdout == ""
+    assert done.stderr.startswith("r.yaml:" if mutant.change != "a picture" else "r.yaml: not UTF-8")
+    assert "Traceback" not in done.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["r.yaml"]
+
+
+def backwards(value: Any) -> Any:
+    """Plain data, the keys of all sections in the opposite order."""
+    if isinstance(value, dict):
+        return {key: backwards(part) for key, part in reversed(value.items())}
+    return [backwards(part) for part in value] if isinstance(value, list) else value
+
+
+def other_order(text: str) -> Any:
+    """A recipe with every option, backwards but for routers and methods, whose order has a meaning."""
+    plain = yaml.safe_load(dump(recipe_of(text)))
+    found = backwards(plain)
+    found["routers"], found["sample"]["methods"] = plain["routers"], plain["sample"]["methods"]
+    return found
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_other_spellings_mean_the_same(path: Path) -> None:
+    recipe = load_recipe(path, [], registry())
+    plain = yaml.safe_load(dump(recipe))
+    spellings = {
+        "every option": dump(recipe),
+        "another order": yaml.safe_dump(other_order(path.read_text(encoding="utf-8")), sort_keys=False),
+        "on one line": yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, width=10_000),
+        "quoted": yaml.safe_dump(plain, default_style=None, sort_keys=False, indent=7, allow_unicode=True),
+        "explicit": yaml.safe_dump(plain, sort_keys=False, explicit_start=True, explicit_end=True),
+    }
+    for spelling, text in spellings.items():
+        assert resolve(parse(text, "r"), [], registry()) == recipe, spelling
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["seed=9223372036854775807"],
+        ["sample.steps=[1]", "sample.count=1"],
+        ["sample.batch=1"],
+        ["name=Ünïcode-方法", "evaluate.metrics=[w2]"],
+        ["sample.delta=0", "sample.weights={temperature: 0.5, floor: 0.2}"],
+        ["sample.grid=karras", "sample.seeds=[3, 1]"],
+    ],
+)
+def test_valid_mutants_run(overrides: list[str], tmp_path: Path) -> None:
+    run(EXACT, tmp_path, *overrides, stage="evaluate")
+    assert (tmp_path / "scores.json").exists()
+
+
+def test_other_spellings_give_the_same_results(tmp_path: Path) -> None:
+    run(EXACT, tmp_path / "one", stage="sample")
+    run(yaml.safe_dump(other_order(EXACT), sort_keys=False), tmp_path / "other", stage="sample")
+    assert results(tmp_path / "other") == results(tmp_path / "one")

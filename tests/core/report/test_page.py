@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from attrs import evolve
+from report_runs import IMAGES, VECTORS, Scored, scored
+
+from mixvel_core.protocols import Progress
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.recipe.model import ReportOptions
+from mixvel_core.report.inputs import Inputs
+from mixvel_core.report.stage import WrittenReport
+
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """The tags of a page, which must nest, and its text."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.html = path.read_text(encoding="utf-8")
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(self.html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+    def charts(self) -> list[ElementTree.Element]:
+        sources = [s for s in self.values("src") if s.startswith("data:image/svg+xml;base64,")]
+        return [ElementTree.fromstring(base64.b64decode(s.partition(",")[2])) for s in sources]
+
+
+@pytest.fixture(scope="module")
+def vectors(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    return scored(VECTORS, tmp_path_factory.mktemp("vectors"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    return scored(IMAGES, tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def vectors_report(vectors: Scored, tmp_path_factory: pytest.TempPathFactory) -> WrittenReport:
+    return vectors.report(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture(scope="module")
+def vectors_page(vectors_report: WrittenReport) -> Page:
+    return Page(vectors_report.path)
+
+
+@pytest.fixture(scope="module")
+def images_page(images: Scored, tmp_path_factory: pytest.TempPathFactory) -> Page:
+    return Page(images.report(tmp_path_factory.mktemp("page")).path)
+
+
+@pytest.fixture(params=["vectors", "images"])
+def page(request: pytest.FixtureRequest, vectors_page: Page, images_page: Page) -> Page:
+    return vectors_page if request.param == "vectors" else images_page
+
+
+def test_needs_nothing_else(page: Page) -> None:
+    assert all(source.startswith("data:image/") for source in page.values("src"))
+    assert all(target.startswith("#") for target in page.values("href"))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe", "object", "base"}
+    style = re.search("<style>(.*)</style>", page.html, re.DOTALL)
+    assert style is not None
+    assert not re.search(r"url\(|@import|http", style[1])
+    for chart in page.charts():
+        targets = [v for node in chart.iter() for name, v in node.attrib.items() if name.endswith(("href", "src"))]
+        assert all(target.startswith(("#", "data:image/png;")) for target in targets)
+
+
+def test_links_lead_somewhere_and_pictures_are_described(page: Page) -> None:
+    ids = Counter(page.values("id"))
+    assert max(ids.values()) == 1
+    assert {target[1:] for target in page.values("href")} <= set(ids)
+    assert all((attrs.get("alt") or "").strip() for tag, attrs in page.tags if tag == "img")
+
+
+def test_sections_stand_in_the_order_of_the_page(vectors_page: Page) -> None:
+    anchors = [attrs["id"] for tag, attrs in vectors_page.tags if tag == "section"]
+    assert anchors == ["scores", "samples", "shards", "usage", "origins", "recipe", "timings"]
+    assert vectors_page.values("href") == ["#top", *(f"#{anchor}" for anchor in anchors)]
+
+
+def test_shows_methods_steps_conditions_and_the_recipe(page: Page, images_page: Page) -> None:
+    methods, steps = (("mixed", "top"), (1, 2)) if page is images_page else (("alone", "drawn", "mixed"), (2, 3))
+    scores = page.html.partition('<section id="samples">')[0]
+    assert [scores.index(f'<th scope="row">{method}<small>') for method in methods]
+    assert all(re.search(rf"\b{n} steps?\b", scores) for n in steps)
+    for text in ("real against real", "pure noise", "projections", "8 (seed 0)", "evaluations"):
+        assert text in scores
+    assert "use: oracle" in page.text
+    assert "torch" in page.text
+
+
+def test_images_come_as_pictures_of_each_method_and_step_count(images_page: Page) -> None:
+    alts = [attrs["alt"] for tag, attrs in images_page.tags if tag == "img"]
+    for method in ("mixed", "top"):
+        for n in (1, 2):
+            assert f"4 samples of {method} at {n} steps, seed 0" in alts
+    assert [f"mean item of shard {k}" in alts and f"items of shard {k}" in alts for k in range(10)] == [True] * 10
+
+
+def test_vectors_come_as_points_in_a_panel_for_each_method_and_step_count(vectors_page: Page) -> None:
+    (chart,) = (c for c in vectors_page.charts() if "mixed, 2 steps" in "".join(c.itertext()))
+    text = "".join(chart.itertext())
+    assert all(f"{method}, {n} steps" in text for method in ("alone", "drawn", "mixed") for n in (2, 3))
+
+
+def test_says_nothing_of_the_machine_it_was_made_on(vectors: Scored, vectors_report: WrittenReport) -> None:
+    for path in (vectors_report.path, vectors_report.json_path):
+        text = path.read_text(encoding="utf-8")
+        assert str(path.parent.parent) not in text
+        assert str(vectors.shards.parts[0].folder.parent) not in text
+
+
+def test_names_are_text_wherever_they_come_from(vectors: Scored, tmp_path: Path) -> None:
+    # The last letters are of a script that matplotlib's font has no glyphs of; that is worth no warning.
+    hostile = vectors.renamed(lambda name: f"<script>alert('{name}')</script>$x_{{&amp;\"方法")
+    page = Page(hostile.report(tmp_path).path)
+    assert "script" not in {tag for tag, _ in page.tags}
+    for name in ("tiny", "mixed", "sliced-w2", "source", "a", "b"):
+        assert f"<script>alert('{name}')</script>$x_{{&amp;\"方法" in page.text
+    labels = "".join("".join(chart.itertext()) for chart in page.charts())
+    assert "<script>alert('mixed')</script>$x_{&amp;\"方法" in labels
+    assert not [node for chart in page.charts() for node in chart.iter() if node.tag.endswith("script")]
+
+
+def test_the_same_inputs_give_the_same_bytes_but_for_timings(
+    vectors: Scored, vectors_report: WrittenReport, tmp_path: Path
+) -> None:
+    slow = tmp_path / "slow"
+    shutil.copytree(vectors.samples[0].unit.folder.parent, slow)
+    moved = tuple(evolve(s, unit=evolve(s.unit, folder=slow / s.draw.method)) for s in vectors.samples)
+    for one in moved:
+        one.unit.close([one.path.name], seconds=1234.5)
+    both = (vectors_report, evolve(vectors, samples=moved).report(tmp_path / "again"))
+
+    pages = [made.path.read_text().partition('<section id="timings">') for made in both]
+    assert pages[0][0] == pages[1][0]
+    assert "1234.50 s" in pages[1][2]
+    assert "1234.50 s" not in pages[0][2]
+    found = [json.loads(made.json_path.read_text()) for made in both]
+    assert {t["seconds"] for t in found[1].pop("timings")} == {1234.5}
+    del found[0]["timings"]
+    assert found[0] == found[1]
+
+
+class Busy(Silent):
+    """A progress that must not be needed."""
+
+    def task(self, name: str, total: int, unit: str):  # type: ignore[no-untyped-def]  # it returns nothing
+        raise AssertionError(name)
+
+
+def test_what_is_done_is_left_alone_and_nothing_is_imported_for_it(
+    vectors: Scored, vectors_report: WrittenReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = vectors_report.path.stat().st_mtime_ns
+    # None makes an import of the module fail.
+    for heavy in ("inputs", "numbers", "page"):
+        monkeypatch.setitem(sys.modules, f"mixvel_core.report.{heavy}", None)
+    assert vectors.report(vectors_report.path.parent.parent, Busy()) == vectors_report
+    assert vectors_report.path.stat().st_mtime_ns == before
+
+
+def test_another_recipe_other_scores_or_a_damaged_page_make_it_again(
+    vectors: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def quick(inputs: Inputs, progress: Progress) -> str:
+        drawn.append(inputs.recipe.name)
+        return f"page {len(drawn)}"
+
+    monkeypatch.setattr("mixvel_core.report.page.page", quick)
+    made = vectors.report(tmp_path)
+    vectors.report(tmp_path)
+    assert made.path.read_text() == "page 1"
+    made.path.write_text("page 0")
+    vectors.report(tmp_path)
+    assert made.path.read_text() == "page 2"
+    changed = tuple({**row, "value": 77.25} for row in vectors.scores.rows)
+    evolve(vectors, scores=evolve(vectors.scores, rows=changed)).report(tmp_path)
+    assert made.path.read_text() == "page 3"
+    evolve(vectors, recipe=evolve(vectors.recipe, report=ReportOptions(images=1))).report(tmp_path)
+    assert made.path.read_text() == "page 4"
+
+
+def test_importing_the_stage_costs_nothing_heavy() -> None:
+    code = (
+        "import sys, mixvel_core.report\n"
+        "print([m for m in ('torch', 'matplotlib', 'jinja2', 'PIL') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_losses_appear_where_something_was_trained(vectors: Scored, tmp_path: Path) -> None:
+    for place in ("experts/0", "experts/2", "monolith", "routers/exact/near", "routers/exact/far"):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "losses.csv").write_text("step,loss,cross_entropy\n1,2.0,3.0\n2,1.5,2.5\n3,0.1,2.0\n")
+    page = Page(vectors.report(tmp_path).path)
+    section = page.html.partition('<section id="losses">')[2].partition("</section>")[0]
+    assert "experts, monolith, router exact" in section
+    chart = ["".join(c.itertext()) for c in page.charts() if "optimizer step" in "".join(c.itertext())]
+    assert len(chart) == 1
+    for label in ("expert 0", "expert 2", "near", "far, cross_entropy"):
+        assert label in chart[0]
+    assert "expert 1" not in chart[0]
+
+
+def test_numbers_are_those_of_the_scores(vectors: Scored, vectors_report: WrittenReport) -> None:
+    found = json.loads(vectors_report.json_path.read_text())
+    assert set(found) == {
+        "smoke",
+        "table",
+        "floors",
+        "noise",
+        "calibration",
+        "routers",
+        "shards",
+        "versions",
+        "seeds",
+        "recipe",
+        "timings",
+    }
+    told = {
+        (row["method"], row["steps"], seed): value
+        for row in found["table"]
+        for seed, value in zip(row["seeds"], row["values"], strict=True)
+    }
+    assert told == {(r["method"], r["steps"], r["seed"]): r["value"] for r in vectors.scores.rows}
+    assert found["floors"] == list(vectors.scores.floors)
+    assert found["noise"] == list(vectors.scores.noise)
+    assert sum(shard["count"] for shard in found["shards"]) == 60
+    assert [shard["labels"] for shard in found["shards"]] == [{str(s["index"]): s["count"]} for s in found["shards"]]
+    assert found["seeds"] == {"recipe": 0, "sample": [0, 1], "evaluate": 0}
+    assert found["recipe"]["name"] == "tiny"
+    assert len(found["timings"]) == len(vectors.samples)
+
+    scores = vectors_report.path.read_text().partition('<section id="scores">')[2].partition("</section>")[0]
+    for row in found["table"]:
+        assert f"{row['mean']:#.4g}" in scores
+        assert (f"<b>{row['mean']:#.4g}</b>" in scores) == row["best"]
+        assert f"± {row['spread']:#.2g}" in scores

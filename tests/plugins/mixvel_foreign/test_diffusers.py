@@ -1,0 +1,382 @@
+"""Folders written by diffusers itself, and what our sampler makes of them beside diffusers' own pipeline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attrs import evolve
+from command import Command
+from diffusers import DDIMPipeline, DDIMScheduler, EDMEulerScheduler, UNet2DModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from trainable import MemoryShard
+
+from mixvel_core.errors import DataError, MixvelError, RecipeError, UsageError
+from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols import ExpertConfig, Moments, NetworkExpert, PretrainedFamily
+from mixvel_core.recipe.build import build
+from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
+from mixvel_foreign.diffusers_family import DiffusersFamily
+from mixvel_foreign.examples import diffusers_folder
+from mixvel_foreign.options import DiffusersOptions
+from mixvel_foreign.scheduler import training_of
+from mixvel_integrators.integrators import DDIM
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.weighted import Mixture
+
+SHAPE = (3, 8, 8)
+SCALE = 0.2
+SHARD = MemoryShard(items=np.random.default_rng(0).uniform(-1, 1, (6, *SHAPE)).astype(np.float32))
+CONFIG = ExpertConfig(index=0, count=6, fraction=1.0, shape=SHAPE)
+
+
+def network(**changes: Any) -> UNet2DModel:
+    torch.manual_seed(3)
+    settings: dict[str, Any] = {
+        "sample_size": 8,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 8,
+    }
+    unet = UNet2DModel(**settings | changes).eval()
+    # A random network can be so steep that rounding grows: with its weights as they come, diffusers' own images in
+    # float32 and float64 are 2e-3 apart at 50 clipped steps. Such a network could show nothing to 1e-4.
+    with torch.no_grad():
+        unet.conv_out.weight *= SCALE
+    return unet
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline")
+    DDIMPipeline(unet=network(), scheduler=DDIMScheduler()).save_pretrained(folder)
+    return folder
+
+
+def rewritten(saved: Path, folder: Path, scheduler: Any) -> Path:
+    """The same network with another scheduler."""
+    shutil.copytree(saved, folder)
+    scheduler.save_pretrained(folder / "scheduler")
+    return folder
+
+
+def family(path: Path, **changes: Any) -> DiffusersFamily:
+    return DiffusersFamily(options=DiffusersOptions(path=path, **changes))
+
+
+def loaded(path: Path, **changes: Any) -> Any:
+    made = family(path, **changes)
+    made.task(SHARD, Cosine())
+    return made.load(CONFIG, made.tensors(SHARD, None), Cosine())
+
+
+def theirs(folder: Path, steps: int, **options: Any) -> tuple[Tensor, Tensor]:
+    """The noise that DDIMPipeline begins with, and its images in [0, 1], (2, H, W, C)."""
+    pipeline = DDIMPipeline.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = pipeline(
+        batch_size=2,
+        generator=torch.Generator().manual_seed(5),
+        num_inference_steps=steps,
+        output_type="numpy",
+        **options,
+    )
+    noise = torch.randn((2, *SHAPE), generator=torch.Generator().manual_seed(5))
+    return noise, torch.from_numpy(drawn.images)
+
+
+def ours(folder: Path, noise: Tensor, steps: int, bound: float | None, **options: Any) -> Tensor:
+    """The images of our ``ddim`` from the same noise."""
+    expert = loaded(folder, **options)
+    sampler = Sampler(
+        schedule=build("schedule", "diffusers", {"path": str(folder)}),
+        experts=[expert],
+        router=SingleExpertRouter(),
+        selector=Mixture(),
+        integrator=DDIM(clip=bound),
+        steps=steps,
+        grid="native",
+        delta=0.0,
+    )
+    assert expert.schedule == sampler.schedule
+    x, field = sampler.trajectory(noise, SampleDraws(seed=0, index=torch.arange(2)))
+    assert len(field.times) == steps
+    return (x / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("steps", [10, 50])
+@pytest.mark.parametrize(
+    ("settings", "clip"),
+    [
+        ({}, 1.0),
+        ({"clip_sample": False}, None),
+        ({"clip_sample": False, "steps_offset": 1, "set_alpha_to_one": False}, None),
+        ({"clip_sample": False, "timestep_spacing": "trailing"}, None),
+        ({"clip_sample": False, "prediction_type": "v_prediction", "beta_schedule": "scaled_linear"}, None),
+        ({"prediction_type": "sample", "beta_schedule": "squaredcos_cap_v2"}, 1.0),
+    ],
+    ids=["as-it-comes", "unclipped", "offset", "trailing", "v-scaled", "sample-cosine"],
+)
+def test_a_folder_of_diffusers_gives_the_images_of_its_own_pipeline(
+    saved: Path, tmp_path: Path, steps: int, settings: dict[str, Any], clip: float | None
+) -> None:
+    folder = rewritten(saved, tmp_path / "folder", DDIMScheduler(**settings))
+    noise, images = theirs(folder, steps)
+    assert float(images.std()) > 0.05
+    torch.testing.assert_close(ours(folder, noise, steps, clip, clip=False), images, rtol=0, atol=1e-4)
+
+
+def test_a_clipped_denoiser_is_their_clipped_model_output(saved: Path) -> None:
+    noise, images = theirs(saved, 10, use_clipped_model_output=True)
+    torch.testing.assert_close(ours(saved, noise, 10, None), images, rtol=0, atol=1e-4)
+    assert not torch.allclose(ours(saved, noise, 10, None), ours(saved, noise, 10, 1.0, clip=False), atol=1e-3)
+
+
+def test_rounded_timesteps_change_nothing_at_the_entries_of_the_table(saved: Path) -> None:
+    noise, images = theirs(saved, 10)
+    torch.testing.assert_close(ours(saved, noise, 10, 1.0, clip=False, timesteps="rounded"), images, rtol=0, atol=1e-4)
+    between = torch.full((2,), 0.50042)
+    continuous, rounded = (loaded(saved, clip=False, timesteps=how) for how in ("continuous", "rounded"))
+    assert not torch.allclose(continuous.denoise(noise, between), rounded.denoise(noise, between), atol=1e-7)
+
+
+def test_an_edm_network_answers_as_edms_scheduler_reads_it(saved: Path, tmp_path: Path) -> None:
+    for prediction in ("epsilon", "v_prediction"):
+        scheduler = EDMEulerScheduler(prediction_type=prediction)
+        folder = rewritten(saved, tmp_path / prediction, scheduler)
+        expert = loaded(folder)
+        t = torch.tensor([0.3, 0.8, 0.999])
+        s = torch.tan(expert.schedule.angle * t)
+        edm = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0)) * s[:, None, None, None]
+        unet = UNet2DModel.from_pretrained(folder / "unet")
+        with torch.no_grad():
+            for row, sigma in enumerate(s):
+                point = edm[row : row + 1]
+                output = unet(scheduler.precondition_inputs(point, sigma), scheduler.precondition_noise(sigma)).sample
+                wanted = scheduler.precondition_outputs(point, output, sigma)
+                got = expert.denoise(point * torch.cos(expert.schedule.angle * t[row]), t[row : row + 1])
+                torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+        times = expert.schedule.times(18)
+        scheduler.set_timesteps(18)
+        sigmas = torch.tan(expert.schedule.angle * torch.tensor(times, dtype=torch.float64))
+        torch.testing.assert_close(sigmas, scheduler.sigmas.double(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_oldest_layout_and_names_are_read(saved: Path, tmp_path: Path) -> None:
+    """One folder for model and scheduler, and attention by the names it had: the public ddpm-cifar10-32."""
+    shutil.copytree(saved / "unet", tmp_path / "flat")
+    shutil.copy(saved / "scheduler" / "scheduler_config.json", tmp_path / "flat")
+    weights = tmp_path / "flat" / "diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    tensors = load_file(weights)
+    for new, name in old.items():
+        tensors = {n.replace(f".{new}.", f".{name}."): v for n, v in tensors.items()}
+    assert any(".query." in name for name in tensors)
+    save_file(tensors, weights)
+    x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
+    torch.testing.assert_close(loaded(tmp_path / "flat").denoise(x, t), loaded(saved).denoise(x, t))
+
+
+def test_a_model_alone_needs_to_be_told_its_scheduler(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved / "unet", tmp_path / "alone")
+    with pytest.raises(DataError, match=r"holds no scheduler_config.json; say in `scheduler`"):
+        loaded(tmp_path / "alone")
+    x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
+    for scheduler in (saved / "scheduler", saved / "scheduler" / "scheduler_config.json"):
+        got = loaded(tmp_path / "alone", scheduler=scheduler).denoise(x, t)
+        torch.testing.assert_close(got, loaded(saved).denoise(x, t))
+
+
+def test_weights_in_parts_are_read_and_their_names_stay_in_the_folder(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "parts")
+    unet = tmp_path / "parts" / "unet"
+    tensors = load_file(unet / "diffusion_pytorch_model.safetensors")
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    names = sorted(tensors)
+    home = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(names)}
+    for part in set(home.values()):
+        save_file({n: tensors[n] for n in names if home[n] == part}, unet / part)
+    index = unet / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": home}))
+    x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
+    torch.testing.assert_close(loaded(tmp_path / "parts").denoise(x, t), loaded(saved).denoise(x, t))
+    for outside in ("../part-0.safetensors", "/etc/passwd", "part-0.bin"):
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(names, outside)}))
+        with pytest.raises(DataError, match="not the name of a safetensors file in its folder"):
+            loaded(tmp_path / "parts")
+
+
+def test_a_pickle_is_not_read_and_its_conversion_is_told(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "pickled")
+    unet = tmp_path / "pickled" / "unet"
+    (unet / "diffusion_pytorch_model.safetensors").rename(unet / "diffusion_pytorch_model.bin")
+    with pytest.raises(DataError, match=r"pickle, which is not read; if you trust it: python -c") as caught:
+        loaded(tmp_path / "pickled")
+    assert caught.value.exit_code == 3
+    assert f"save_pretrained('{unet}')" in str(caught.value)
+
+
+def spoil(path: Path, **changes: Any) -> None:
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "error", "words"),
+    [
+        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, DataError, "only UNet2DModel is read"),
+        ("unet/config.json", {"block_out_channels": [8]}, DataError, "diffusers cannot make this network"),
+        ("unet/config.json", {"block_out_channels": [16, 16]}, DataError, "is it of another network"),
+        ("unet/config.json", {"layers_per_block": 2}, DataError, "lacks "),
+        ("unet/config.json", {"sample_size": 16}, RecipeError, "for images of 3 x 16 x 16"),
+        ("unet/config.json", {"in_channels": 1}, RecipeError, "resize the data"),
+        ("scheduler/scheduler_config.json", {"_class_name": "ScoreSdeVeScheduler"}, DataError, "is not known"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "x"}, DataError, "prediction_type 'x' is not known"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "x"}, DataError, "beta_schedule 'x' is not known"),
+        ("scheduler/scheduler_config.json", {"beta_start": "x"}, DataError, "of the wrong type"),
+        ("scheduler/scheduler_config.json", {"trained_betas": [0.1, 2.0]}, MixvelError, "beta table"),
+        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": True}, DataError, "zero_snr"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_a_line(
+    saved: Path, tmp_path: Path, name: str, changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    shutil.copytree(saved, tmp_path / "spoilt")
+    spoil(tmp_path / "spoilt" / name, **changes)
+    with pytest.raises(error) as caught:
+        loaded(tmp_path / "spoilt")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_and_absent_files_are_named(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no such folder; download one with `hf download") as caught:
+        loaded(tmp_path / "nowhere")
+    assert caught.value.exit_code == 3
+    shutil.copytree(saved, tmp_path / "cut")
+    weights = tmp_path / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(DataError, match="cannot be read as safetensors"):
+        loaded(tmp_path / "cut")
+    (tmp_path / "cut" / "unet" / "config.json").write_text("[")
+    with pytest.raises(DataError, match="cannot be read as JSON"):
+        loaded(tmp_path / "cut")
+
+
+def test_classes_are_shards_or_what_is_said(saved: Path, tmp_path: Path) -> None:
+    folder = rewritten(saved, tmp_path / "classes", DDIMScheduler(clip_sample=False))
+    unet = network(num_class_embeds=3)
+    unet.save_pretrained(folder / "unet")
+    x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
+    made = family(folder)
+    answers = []
+    for k in range(3):
+        shard = evolve(SHARD, index=k)
+        answers.append(made.load(evolve(CONFIG, index=k), made.tensors(shard, None), Cosine()).denoise(x, t))
+    assert not torch.allclose(answers[0], answers[1])
+    torch.testing.assert_close(loaded(folder, label=2).denoise(x, t), answers[2])
+    for index in (3, -1):
+        with pytest.raises(RecipeError, match=r"has classes 0 to 2, and -?\d is none; name a `label`"):
+            made.task(evolve(SHARD, index=index), Cosine())
+
+
+def test_half_precision_and_learned_variance_are_understood(saved: Path, tmp_path: Path) -> None:
+    folder = rewritten(saved, tmp_path / "learned", DDIMScheduler(clip_sample=False))
+    unet = network(out_channels=6)
+    unet.half().save_pretrained(folder / "unet")
+    expert = loaded(folder)
+    x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
+    assert expert.denoise(x, t).shape == x.shape
+    assert next(expert.network.parameters()).dtype == torch.float32
+
+
+def test_the_expert_is_a_network_with_its_shards_moments(saved: Path) -> None:
+    expert = loaded(saved)
+    assert isinstance(expert.moments, Moments)
+    np.testing.assert_allclose(expert.moments.mean.numpy(), SHARD.items.mean(0), atol=1e-6)
+    assert isinstance(expert, NetworkExpert)
+    assert isinstance(family(saved), PretrainedFamily)
+    made = family(saved)
+    alone = made.load(CONFIG, made.without_moments(made.tensors(SHARD, None)), Cosine())
+    assert alone.moments is None
+
+
+def test_every_scheduler_of_a_beta_table_has_its_table() -> None:
+    for name, module in (("DDPM", "ddpm"), ("PNDM", "pndm"), ("EulerDiscrete", "euler"), ("UniPCMultistep", "unipc")):
+        training = training_of({"_class_name": f"{name}Scheduler", "beta_schedule": "linear"}, module)
+        t = torch.arange(1, 1001, dtype=torch.float64) / 1000
+        wanted = DDIMScheduler().alphas_cumprod.double()
+        torch.testing.assert_close(training.schedule.at(t).alpha ** 2, wanted, rtol=1e-4, atol=0)
+    sigmoid = training_of({"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}, "here").schedule
+    assert 0 < float(sigmoid.at(torch.ones(())).alpha) < 0.1
+    flow = training_of({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "here")
+    assert flow.prediction == "flow"
+
+
+def test_more_steps_than_a_table_has_are_refused() -> None:
+    for spacing in ("leading", "trailing", "linspace"):
+        config = {"_class_name": "DDIMScheduler", "num_train_timesteps": 100, "beta_start": 0.01}
+        schedule: Any = training_of(config | {"timestep_spacing": spacing}, "here").schedule
+        times = schedule.times(7)
+        assert len(times) == 8
+        assert all(a > b for a, b in pairwise(times))
+        with pytest.raises(UsageError, match="has 100 entries"):
+            schedule.times(101)
+
+
+RECIPE = """\
+name: foreign
+data: digits
+partition: {{use: labels, groups: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]}}
+schedule: {{use: diffusers, path: {path}}}
+expert: {{use: diffusers, path: {path}}}
+monolith: {{use: diffusers, path: {path}, clip: false}}
+routers: {{prior: fixed}}
+sample:
+  count: 2
+  steps: [3]
+  grid: native
+  delta: 0
+  selector: mixture
+  integrator: {{use: ddim, clip: 1.0}}
+  methods: {{alone: {{model: monolith}}, mixed: {{}}}}
+evaluate: {{metrics: [{{use: sliced-w2, projections: 8}}]}}
+launcher: local
+"""
+
+
+def test_a_recipe_samples_from_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixvel = Command(monkeypatch=monkeypatch, capsys=capsys)
+    recipe = tmp_path / "foreign.yaml"
+    recipe.write_text(RECIPE.format(path=diffusers_folder()))
+    done = mixvel("run", str(recipe), "--out", str(tmp_path / "run"))
+    assert done.code == 0, done.err
+    with np.load(next((tmp_path / "run" / "samples" / "alone").glob("*.npz"))) as arrays:
+        assert np.isfinite(arrays["x"]).all()
+        np.testing.assert_allclose(arrays["times"], [0.667, 0.334, 0.001])
+    recipe.write_text(
+        RECIPE.replace("schedule: {{use: diffusers, path: {path}}}", "schedule: ddpm-table").format(
+            path=tmp_path / "none"
+        )
+    )
+    done = mixvel("run", str(recipe), "--out", str(tmp_path / "other"))
+    assert done.code == 3
+    assert "no such folder; download one" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_plugins_are_found() -> None:
+    names = load_registry().names("expert")
+    assert {"diffusers", "torch-module", "azula", "paris", "per-shard"} <= set(names)

@@ -1,0 +1,112 @@
+"""The Frechet distance and the running moments under it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from mixvel_metrics.comparison import Frechet, fit
+from mixvel_metrics.features import BLOCK, PixelFeatures
+from mixvel_metrics.statistics import Gaussian, RunningMoments, squared_frechet
+
+
+def random_gaussian(dimension: int, seed: int) -> Gaussian:
+    random = np.random.default_rng(seed)
+    factor = random.standard_normal((dimension, 2 * dimension))
+    return Gaussian(mean=random.standard_normal(dimension), covariance=factor @ factor.T / dimension)
+
+
+def by_sqrtm(p: Gaussian, q: Gaussian) -> float:
+    root = sqrtm(p.covariance @ q.covariance).real
+    return float(((p.mean - q.mean) ** 2).sum() + np.trace(p.covariance + q.covariance - 2 * root))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 12), st.integers(0, 10**6))
+def test_diagonal_covariances_in_closed_form(dimension: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    a, b = random.uniform(0, 3, (2, dimension))
+    mu, nu = random.standard_normal((2, dimension))
+    found = squared_frechet(Gaussian(mean=mu, covariance=np.diag(a**2)), Gaussian(mean=nu, covariance=np.diag(b**2)))
+    assert found == pytest.approx(float(((mu - nu) ** 2).sum() + ((a - b) ** 2).sum()), rel=1e-10, abs=1e-10)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 20), st.integers(0, 10**6))
+def test_agrees_with_the_matrix_root(dimension: int, seed: int) -> None:
+    p, q = random_gaussian(dimension, seed), random_gaussian(dimension, seed + 1)
+    assert squared_frechet(p, q) == pytest.approx(by_sqrtm(p, q), rel=1e-8, abs=1e-8)
+    assert squared_frechet(q, p) == pytest.approx(squared_frechet(p, q), rel=1e-10)
+
+
+def test_a_rotation_of_the_space_changes_nothing() -> None:
+    p, q = random_gaussian(6, 0), random_gaussian(6, 1)
+    turn = np.linalg.qr(np.random.default_rng(2).standard_normal((6, 6)))[0]
+    turned = [Gaussian(mean=turn @ g.mean, covariance=turn @ g.covariance @ turn.T) for g in (p, q)]
+    assert squared_frechet(*turned) == pytest.approx(squared_frechet(p, q), rel=1e-10)
+
+
+def test_fewer_items_than_values_still_give_zero_from_themselves() -> None:
+    x = np.random.default_rng(0).standard_normal((10, 64))
+    assert 0 <= Frechet().score(x, x).value < 1e-11
+
+
+def test_points_on_two_lines() -> None:
+    # Degenerate Gaussians on orthogonal lines: nothing overlaps, so the traces add up.
+    p = Gaussian(mean=np.zeros(2), covariance=np.diag([4.0, 0.0]))
+    q = Gaussian(mean=np.zeros(2), covariance=np.diag([0.0, 9.0]))
+    assert squared_frechet(p, q) == 13.0
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.integers(0, 10**6))
+def test_moments_in_blocks_are_those_of_the_whole(sizes: list[int], seed: int) -> None:
+    sizes = [*sizes, 2]
+    x = 100 + np.random.default_rng(seed).standard_normal((sum(sizes), 3))
+    moments = RunningMoments(dimension=3)
+    for block in np.split(x, np.cumsum(sizes)[:-1]):
+        moments.update(block)
+    found = moments.finish()
+    assert moments.count == len(x)
+    np.testing.assert_allclose(found.mean, x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.covariance, np.cov(x.T), rtol=1e-9, atol=1e-12)
+
+
+def test_moments_far_from_zero_do_not_cancel() -> None:
+    x = np.random.default_rng(0).standard_normal((1000, 2))
+    moments = RunningMoments(dimension=2)
+    for block in np.split(x + 1e7, 10):
+        moments.update(block)
+    np.testing.assert_allclose(moments.finish().covariance, np.cov(x.T), rtol=1e-6, atol=1e-6)
+
+
+def test_moments_of_one_row() -> None:
+    moments = RunningMoments(dimension=2)
+    moments.update(np.zeros((1, 2)))
+    with pytest.raises(ValueError, match="two rows at least, not 1"):
+        moments.finish()
+
+
+def test_fit_goes_over_every_block() -> None:
+    items = np.random.default_rng(0).standard_normal((2 * BLOCK + 7, 1, 2, 2)).astype(np.float32)
+    found = fit(PixelFeatures(dimension=4), items)
+    flat = items.reshape(-1, 4).astype(np.float64)
+    np.testing.assert_allclose(found.mean, flat.mean(axis=0), atol=1e-14)
+    np.testing.assert_allclose(found.covariance, np.cov(flat.T), rtol=1e-12)
+
+
+def test_a_shift_counts_squared() -> None:
+    x = np.random.default_rng(0).standard_normal((50, 4))
+    score = Frechet().score(x, x + np.array([3.0, 0, 4.0, 0]))
+    assert score.value == pytest.approx(25.0, rel=1e-10)
+    assert score.name == "frechet-pixels"
+    assert score.conditions == {
+        "samples": "50",
+        "reference": "50",
+        "shape": "4",
+        "features": "pixels",
+        "quantity": "squared distance",
+    }
