@@ -6,11 +6,11 @@ in a recipe like the recipe's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
 
 import pluggy
-from attrs import frozen
+from attrs import field, frozen
 
 from mixvel_core.protocols import (
     DataSource,
@@ -43,7 +43,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     ``kind``, ``name``: what a recipe writes as ``kind: {use: name}``. ``options``: the attrs class of its options
     (see ``mixvel_core.plugin.options``). ``build``: options -> component; it may import what it likes, the module
     that defines it may not import torch. ``example``: a tiny working component, for the conformance suites.
-    ``summary``: one line. ``contract``: the version of the protocols it was written for.
+    ``summary``: one line. ``smoke``: options at toy size, ``option`` or ``section.option`` -> value as a recipe writes
+    it, for `mixvel run --smoke`. ``contract``: the version of the protocols it was written for.
     """
 
     kind: Kind
@@ -52,6 +53,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     build: Callable[[OptionsT], BuiltT_co]
     example: Callable[[], BuiltT_co]
     summary: str
+    smoke: Mapping[str, object] = field(factory=dict)
     contract: int = CONTRACT
 
 
