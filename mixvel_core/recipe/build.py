@@ -19,7 +19,7 @@ from mixvel_core.protocols import (
     Selector,
 )
 from mixvel_core.recipe.problems import ProblemsFound, SourcePlace, Tree, report
-from mixvel_core.recipe.structure import structure_options
+from mixvel_core.recipe.structure import structure
 
 Options = Mapping[str, object] | None
 
@@ -72,7 +72,7 @@ def build(kind: Kind, name: str, options: Options = None, registry: Registry | N
     registry = registry or load_registry()
     definition = registry.get(kind, name)
     try:
-        checked = structure_options(options or {}, definition.options, registry, owner=name)
+        checked = structure(options or {}, definition.options, registry, owner=name)
     except ProblemsFound as found:
         tree = Tree(value=None, places={(): SourcePlace(source=f"{kind} {name}")})
         raise report(tree, found.problems) from None

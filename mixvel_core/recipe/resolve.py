@@ -104,7 +104,7 @@ def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: 
             tree, [*tree.problems, RecipeProblem(path=(), message="holds nothing; a recipe starts with `name:`")]
         )
     problems = list(tree.problems)
-    recipe = None
+    recipe: Recipe | None = None
     try:
         recipe = structure(tree.value, Recipe, registry)
     except ProblemsFound as found:

@@ -1,68 +1,62 @@
-"""Plain data to typed recipes: sections, plugin slots and options, every problem found at once.
+"""Plain data to typed recipes: values, sections, plugin slots and their options, strictly, every problem at once.
 
-cattrs by itself turns 3.7 into 3 and true into 1, and stops at the first invalid field of a class. The hooks
-registered here refuse all that.
+Strictly: 3.7 is no integer, true is no number, "3" is text, an unknown key is a problem.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import attrs
-from cattrs import Converter
 
 from mixvel_core.errors import MixvelError, PluginError, did_you_mean
 from mixvel_core.plugin.definition import Kind, Use
 from mixvel_core.plugin.discovery import AnyDef, Registry
-from mixvel_core.recipe.describe import describe_value
+from mixvel_core.plugin.options import OptionCheck
+from mixvel_core.recipe.describe import describe_type, describe_value
 from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, ProblemsFound, RecipeProblem
-from mixvel_core.recipe.values import (
-    VALUE_HOOKS,
-    Hook,
-    is_literal,
-    is_mapping,
-    is_tuple,
-    is_union,
-    literal_hook,
-    mapping_hook,
-    tuple_hook,
-    union_hook,
-    wrong,
-)
 
 
-def section_hook(cls: Any, converter: Converter, owner: str | None = None) -> Hook:
-    """The hook of an attrs class. ``owner``: whose fields they are, in messages; the class's name if absent."""
-    types = field_types(cls)
-    fields = {f.alias: f for f in attrs.fields(cls) if f.init}
-    title = owner or _title(cls)
+def structure(value: object, annotation: Any, registry: Registry, owner: str | None = None) -> Any:
+    """``value`` as an instance of ``annotation``.
 
-    def hook(value: Any, _: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise wrong("a section (`key: value` lines)", value)
-        unknown = [key for key in value if key not in fields]
-        # Nobody reads more of them, and of a page that was pasted by mistake there may be thousands.
-        problems = [_unknown(key, fields, title, hinted=i < MOST_SHOWN) for i, key in enumerate(unknown)]
-        made: dict[str, Any] = {}
-        for alias, field in fields.items():
-            try:
-                if alias in value:
-                    made[alias] = converter.structure(value[alias], types[field.name])
-                    _validate(field, made[alias])
-                elif field.default is attrs.NOTHING:
-                    problems.append(_missing(alias, field))
-            except ProblemsFound as found:
-                problems += [problem.below(alias) for problem in found.problems]
-        if problems:
-            raise ProblemsFound(*problems)
-        return _construct(cls, made)
+    Args:
+        value: dict, list, str, int, float, bool or None, nested.
+        annotation: bool, int, float, str, Path, None, Literal, a union, a tuple, a mapping of text, an attrs class or a
+            slot (a subclass of ``Use``).
+        registry: where the plugins of slots are looked up.
+        owner: whose options they are, in messages; the name of the class if absent.
 
-    return hook
+    Raises:
+        ProblemsFound: with everything that is wrong, paths relative to ``value``.
+        PluginError: ``annotation`` itself cannot be used.
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if isinstance(annotation, type) and annotation in _SCALARS:
+        return _SCALARS[annotation](value)
+    if origin is Literal:
+        return _literal(value, annotation)
+    if origin in (Union, UnionType):
+        return _union(value, annotation, registry)
+    if origin is tuple:
+        return _tuple(value, annotation, registry)
+    if isinstance(origin, type) and issubclass(origin, Mapping) and arguments[0] is str:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise _wrong(describe_type(annotation), value)
+        return _each(registry, ((key, item, arguments[1]) for key, item in value.items()))
+    if isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind"):
+        return _slot(value, annotation, registry)
+    if isinstance(annotation, type) and attrs.has(annotation):
+        return _section(value, annotation, registry, owner or _title(annotation))
+    raise PluginError(f"an option of type {annotation} cannot be written in a recipe")
 
 
 def field_types(cls: type) -> Mapping[str, Any]:
-    """The types of a class's fields, by name. Raises PluginError where they cannot be known."""
+    """The types of the fields of a class, by name. Raises PluginError where they cannot be evaluated."""
     try:
         return get_type_hints(cls)
     except (NameError, TypeError, SyntaxError) as error:
@@ -70,25 +64,141 @@ def field_types(cls: type) -> Mapping[str, Any]:
         raise PluginError(f"the types of {where} cannot be read ({error}); import them at run time") from None
 
 
-def _validate(field: attrs.Attribute[Any], value: Any) -> None:
-    # A converter of the class sees the value first, so its validator has to wait for the construction.
-    if field.validator is None or field.converter is not None:
-        return
-    try:
-        # None stands for the instance, which is not there yet: ranges do not look at it.
-        field.validator(None, field, value)
-    except (ValueError, TypeError, OverflowError, MixvelError) as error:
-        raise _refused(error) from None
-    # A validator that compares fields does look at the instance; it runs at the construction.
-    except AttributeError:
-        return
+def _wrong(expected: str, value: object, hint: str = "") -> ProblemsFound:
+    return ProblemsFound(RecipeProblem(path=(), message=f"must be {expected}, not {describe_value(value)}{hint}"))
 
 
-def _construct(cls: Any, made: Mapping[str, Any]) -> Any:
+def _int(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong("an integer", value)
+    # What does not fit 64 bits fits neither a tensor nor a seed.
+    if not -(1 << 63) <= value < 1 << 63:
+        raise _wrong("an integer of at most 64 bits", value)
+    return value
+
+
+def _float(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise _wrong("a number", value)
+    # False for infinities, for not-a-number, and for integers that float() cannot hold.
+    if not abs(value) <= sys.float_info.max:
+        raise _wrong("a finite number", value)
+    return float(value)
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise _wrong("a path", value)
+    return Path(value)
+
+
+def _exactly(type_: type) -> Callable[[object], object]:
+    def check(value: object) -> object:
+        if not isinstance(value, type_):
+            raise _wrong(describe_type(type_), value)
+        return value
+
+    return check
+
+
+_SCALARS: Mapping[type, Callable[[object], object]] = {
+    bool: _exactly(bool),
+    str: _exactly(str),
+    NoneType: _exactly(NoneType),
+    int: _int,
+    float: _float,
+    Path: _path,
+}
+
+
+def _literal(value: object, annotation: Any) -> object:
+    choices = get_args(annotation)
+    for choice in choices:
+        # 1 and true are equal, and different choices.
+        if type(value) is type(choice) and value == choice:
+            return choice
+    hint = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
+    raise _wrong(describe_type(annotation), value, hint)
+
+
+def _union(value: object, annotation: Any, registry: Registry) -> Any:
+    """The first type that takes the value. With one type besides None, its problems are those of the union."""
+    others = [a for a in get_args(annotation) if a is not NoneType]
+    if value is None and len(others) < len(get_args(annotation)):
+        return None
+    if len(others) == 1:
+        return structure(value, others[0], registry)
+    for other in others:
+        try:
+            return structure(value, other, registry)
+        except ProblemsFound:
+            continue
+    raise _wrong(describe_type(annotation), value)
+
+
+def _tuple(value: object, annotation: Any, registry: Registry) -> tuple[Any, ...]:
+    """A list of any length, or of the length of the type."""
+    arguments = get_args(annotation)
+    endless = arguments[-1:] == (Ellipsis,)
+    if not isinstance(value, (list, tuple)) or not (endless or len(value) == len(arguments)):
+        raise _wrong(describe_type(annotation), value)
+    types = [arguments[0]] * len(value) if endless else arguments
+    return tuple(_each(registry, zip(range(len(value)), value, types, strict=True)).values())
+
+
+def _each(registry: Registry, parts: Iterable[tuple[str | int, Any, Any]]) -> dict[str | int, Any]:
+    """(key, value, type) parts one by one. Raises the problems of all of them together."""
+    done: dict[str | int, Any] = {}
+    problems: list[RecipeProblem] = []
+    for key, value, annotation in parts:
+        try:
+            done[key] = structure(value, annotation, registry)
+        except ProblemsFound as found:
+            problems += [problem.below(key) for problem in found.problems]
+    if problems:
+        raise ProblemsFound(*problems)
+    return done
+
+
+def _section(value: object, cls: Any, registry: Registry, title: str) -> Any:
+    types = field_types(cls)
+    fields = {f.alias: f for f in attrs.fields(cls) if f.init}
+    if not isinstance(value, Mapping):
+        raise _wrong("a section (`key: value` lines)", value)
+    unknown = [key for key in value if key not in fields]
+    # Hints are costly, and of a page that was pasted by mistake there may be thousands.
+    problems = [_unknown(key, fields, title, hinted=i < MOST_SHOWN) for i, key in enumerate(unknown)]
+    made: dict[str, Any] = {}
+    for alias, field in fields.items():
+        try:
+            if alias in value:
+                made[alias] = structure(value[alias], types[field.name], registry)
+                _check_range(field, made[alias])
+            elif field.default is attrs.NOTHING:
+                doc = field.metadata.get("doc", "")
+                problems.append(
+                    RecipeProblem(path=(alias,), message="is missing" + (f"; it says {doc}" if doc else ""))
+                )
+        except ProblemsFound as found:
+            problems += [problem.below(alias) for problem in found.problems]
+    if problems:
+        raise ProblemsFound(*problems)
     try:
         return cls(**made)
     except (ValueError, TypeError, OverflowError, MixvelError) as error:
         raise _refused(error) from None
+    except Exception as error:
+        raise PluginError(f"{cls.__qualname__} fails on its options ({type(error).__name__}: {error})") from error
+
+
+def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
+    """Ranges are checked before the construction, which stops at the first; other validators run there."""
+    # A converter of the class comes before the validator, so that one has to wait too.
+    if isinstance(field.validator, OptionCheck) and field.converter is None:
+        try:
+            field.validator(None, field, value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise _refused(error) from None
 
 
 def _refused(error: Exception) -> ProblemsFound:
@@ -99,14 +209,8 @@ def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool
     if not isinstance(key, str):
         return RecipeProblem(path=(), message=f"a key must be text, not {describe_value(key)}")
     accepts = f"accepts {', '.join(sorted(fields))}" if fields else "has no options"
-    path: KeyPath = (key,)
     hint = did_you_mean(key, fields) if hinted else ""
-    return RecipeProblem(path=path, message=f"unknown option{hint}  ({title} {accepts})")
-
-
-def _missing(alias: str, field: attrs.Attribute[Any]) -> RecipeProblem:
-    doc = field.metadata.get("doc", "")
-    return RecipeProblem(path=(alias,), message="is missing" + (f"; it says {doc}" if doc else ""))
+    return RecipeProblem(path=(key,), message=f"unknown option{hint}  ({title} {accepts})")
 
 
 def _title(cls: type) -> str:
@@ -114,88 +218,32 @@ def _title(cls: type) -> str:
     return "a recipe" if name == "Recipe" else name.lower()
 
 
-def is_slot(annotation: Any) -> bool:
-    """A subclass of Use, which knows its kind."""
-    return isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind")
-
-
-def slot_hook(cls: Any, converter: Converter, registry: Registry) -> Hook:
-    """The hook of a slot: finds the definition, then checks the options against its options class."""
+def _slot(value: object, cls: Any, registry: Registry) -> Use[Any]:
+    """Finds the definition, then checks the options against its options class."""
     kind: Kind = cls.kind
-
-    def hook(value: Any, _: Any) -> Any:
-        if isinstance(value, str):
-            definition = _definition(kind, value, registry, ())
-            return cls(definition=definition, options=_options(definition, {}, converter))
-        if not isinstance(value, Mapping):
-            raise wrong(f"`use: NAME` and its options, or NAME alone ({_choices(kind, registry)})", value)
-        name = value.get("use")
+    choices = f"installed for {kind}: {', '.join(registry.names(kind)) or 'none'}"
+    name: object = value
+    path: KeyPath = ()
+    options: Mapping[str, Any] = {}
+    if isinstance(value, Mapping):
+        name, path = value.get("use"), ("use",)
         if not isinstance(name, str):
-            message = f"must name a plugin as `use: NAME` ({_choices(kind, registry)})"
-            raise ProblemsFound(RecipeProblem(path=("use",), message=message))
-        definition = _definition(kind, name, registry, ("use",))
+            raise ProblemsFound(RecipeProblem(path=path, message=f"must name a plugin as `use: NAME` ({choices})"))
         options = {key: item for key, item in value.items() if key != "use"}
-        return cls(definition=definition, options=_options(definition, options, converter))
-
-    return hook
-
-
-def _definition(kind: Kind, name: str, registry: Registry, path: KeyPath) -> AnyDef:
+    if not isinstance(name, str):
+        raise _wrong(f"`use: NAME` and its options, or NAME alone ({choices})", value)
     try:
-        return registry.get(kind, name)
+        definition = registry.get(kind, name)
     except PluginError as error:
         raise ProblemsFound(RecipeProblem(path=path, message=str(error), plugin=True)) from None
+    use: Use[Any] = cls(definition=definition, options=_options(definition, options, registry))
+    return use
 
 
-def _options(definition: AnyDef, options: Mapping[str, Any], converter: Converter) -> Any:
+def _options(definition: AnyDef, options: Mapping[str, Any], registry: Registry) -> Any:
     try:
-        return section_hook(definition.options, converter, owner=definition.name)(options, definition.options)
-    # The options class itself cannot be read: that is the plugin's fault, not the recipe's.
+        return structure(options, definition.options, registry, owner=definition.name)
+    # The options class itself cannot be used: that is the plugin's fault, not the recipe's.
     except PluginError as error:
         message = f"broken plugin {definition.name}: {error}"
         raise ProblemsFound(RecipeProblem(path=("use",), message=message, plugin=True)) from None
-
-
-def _choices(kind: Kind, registry: Registry) -> str:
-    return f"installed for {kind}: {', '.join(registry.names(kind)) or 'none'}"
-
-
-T = TypeVar("T")
-
-
-def make_converter(registry: Registry) -> Converter:
-    """A converter whose ``structure`` raises ProblemsFound with all problems, paths relative to its value."""
-    converter = Converter()
-    # Of the factories that know a type, the one registered last is asked: from the general to the special.
-    converter.register_structure_hook_factory(lambda annotation: True, _unsupported)
-    _register(converter, is_tuple, tuple_hook)
-    _register(converter, is_mapping, mapping_hook)
-    _register(converter, is_literal, literal_hook)
-    _register(converter, is_union, union_hook)
-    _register(converter, attrs.has, section_hook)
-    converter.register_structure_hook_factory(is_slot, lambda cls: slot_hook(cls, converter, registry))
-    for type_, hook in VALUE_HOOKS.items():
-        converter.register_structure_hook(type_, hook)
-    return converter
-
-
-def structure(value: object, cls: type[T], registry: Registry) -> T:
-    """``value`` as an instance of the attrs class ``cls``.
-
-    Raises ProblemsFound with everything that is wrong, PluginError where ``cls`` itself cannot be used.
-    """
-    return make_converter(registry).structure(value, cls)
-
-
-def structure_options(value: Mapping[str, object], cls: type[T], registry: Registry, owner: str) -> T:
-    """Options as an instance of their class; ``owner`` is the plugin they belong to, for messages."""
-    made: T = section_hook(cls, make_converter(registry), owner)(value, cls)
-    return made
-
-
-def _register(converter: Converter, knows: Callable[[Any], bool], factory: Callable[[Any, Converter], Hook]) -> None:
-    converter.register_structure_hook_factory(knows, lambda annotation: factory(annotation, converter))
-
-
-def _unsupported(annotation: Any) -> Hook:
-    raise PluginError(f"an option of type {annotation} cannot be written in a recipe")

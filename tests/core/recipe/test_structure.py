@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import pytest
 from attrs import field, frozen
-from cattrs import Converter
 from fake_plugins import LinearOptions, NetOptions, definition, fake_registry, module, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,17 +15,14 @@ from mixvel_core.errors import PluginError
 from mixvel_core.plugin.definition import ScheduleUse, SelectorUse
 from mixvel_core.plugin.discovery import make_registry
 from mixvel_core.recipe.problems import ProblemsFound
-from mixvel_core.recipe.structure import make_converter, structure, structure_options
+from mixvel_core.recipe.structure import structure
+
+REGISTRY = fake_registry()
 
 
-@pytest.fixture(scope="module")
-def converter() -> Converter:
-    return make_converter(fake_registry())
-
-
-def problems(converter: Converter, value: object, annotation: Any) -> list[tuple[tuple[str | int, ...], str]]:
+def problems(value: object, annotation: Any) -> list[tuple[tuple[str | int, ...], str]]:
     with pytest.raises(ProblemsFound) as found:
-        converter.structure(value, annotation)
+        structure(value, annotation, REGISTRY)
     return [(problem.path, problem.message) for problem in found.value.problems]
 
 
@@ -52,8 +48,8 @@ def problems(converter: Converter, value: object, annotation: Any) -> list[tuple
         (2, Literal[1, 2], 2),
     ],
 )
-def test_values_of_the_right_type_pass(converter: Converter, value: object, annotation: Any, made: object) -> None:
-    result = converter.structure(value, annotation)
+def test_values_of_the_right_type_pass(value: object, annotation: Any, made: object) -> None:
+    result = structure(value, annotation, REGISTRY)
     assert result == made
     assert type(result) is type(made)
 
@@ -86,11 +82,11 @@ def test_values_of_the_right_type_pass(converter: Converter, value: object, anno
         (True, Literal[1, 2], "must be one of 1, 2, not true"),
     ],
 )
-def test_values_of_another_type_are_refused(converter: Converter, value: object, annotation: Any, message: str) -> None:
-    assert problems(converter, value, annotation) == [((), message)]
+def test_values_of_another_type_are_refused(value: object, annotation: Any, message: str) -> None:
+    assert problems(value, annotation) == [((), message)]
 
 
-def test_all_problems_of_a_class_come_at_once_ranges_included(converter: Converter) -> None:
+def test_all_problems_of_a_class_come_at_once_ranges_included() -> None:
     value = {
         "chanels": 3,
         "channels": [8, 0],
@@ -99,7 +95,7 @@ def test_all_problems_of_a_class_come_at_once_ranges_included(converter: Convert
         "train": {"steps": 0, "batch": 2.5, "ema": 1, "stepps": 1},
         "weights": {"a": True},
     }
-    found = dict(problems(converter, value, NetOptions))
+    found = dict(problems(value, NetOptions))
     assert found.pop(("chanels",)).startswith("unknown option; did you mean channels?  (net accepts channels, clip,")
     assert found.pop(("train", "stepps")).startswith("unknown option; did you mean steps?  (train accepts batch,")
     assert found == {
@@ -134,10 +130,30 @@ class _Even:
             raise ValueError("must be even")
 
 
-def test_checks_that_need_the_whole_instance_run_too(converter: Converter) -> None:
-    assert converter.structure({"low": 1, "high": 2}, _Ordered) == _Ordered(low=1, high=2)
-    assert problems(converter, {"low": 2, "high": 1}, _Ordered) == [((), "must be above low")]
-    assert problems(converter, {"number": 3}, _Even) == [((), "must be even")]
+def test_checks_that_need_the_whole_instance_run_too() -> None:
+    assert structure({"low": 1, "high": 2}, _Ordered, REGISTRY) == _Ordered(low=1, high=2)
+    assert problems({"low": 2, "high": 1}, _Ordered) == [((), "must be above low")]
+    assert problems({"number": 3}, _Even) == [((), "must be even")]
+
+
+@frozen(kw_only=True)
+class _Typo:
+    size: int = field()
+
+    @size.validator
+    def _of_what_is_not_there(self, _: object, value: int) -> None:
+        if value > self.most:  # type: ignore[attr-defined]  # the mistake of a plugin author
+            raise ValueError("too large")
+
+
+def test_an_attribute_error_in_a_validator_is_the_plugins_fault_and_not_swallowed() -> None:
+    registry = make_registry([source(lambda: module(definition("selector", "typo", _Typo)))])
+    with pytest.raises(ProblemsFound) as found:
+        structure({"use": "typo", "size": 3}, SelectorUse, registry)
+    (problem,) = found.value.problems
+    assert problem.plugin
+    assert "broken plugin typo" in problem.message
+    assert "most" in problem.message
 
 
 def test_a_slot_takes_a_name_or_a_name_with_options() -> None:
@@ -166,8 +182,8 @@ def test_a_slot_takes_a_name_or_a_name_with_options() -> None:
         ({"use": "topk", "coun": 1}, ("coun",), "unknown option; did you mean count?  (topk accepts count)"),
     ],
 )
-def test_what_is_wrong_with_a_slot(converter: Converter, value: object, path: tuple[str, ...], message: str) -> None:
-    assert (path, message) in problems(converter, value, SelectorUse)
+def test_what_is_wrong_with_a_slot(value: object, path: tuple[str, ...], message: str) -> None:
+    assert (path, message) in problems(value, SelectorUse)
 
 
 @frozen(kw_only=True)
@@ -195,7 +211,7 @@ def test_an_options_class_that_cannot_be_read_is_its_plugins_fault(options: type
 
 def test_options_for_python_name_their_plugin() -> None:
     with pytest.raises(ProblemsFound) as found:
-        structure_options({"beta": 1}, LinearOptions, fake_registry(), "vp-linear")
+        structure({"beta": 1}, LinearOptions, fake_registry(), "vp-linear")
     assert [p.message for p in found.value.problems] == [
         "unknown option; did you mean beta_min?  (vp-linear accepts beta_max, beta_min)"
     ]
@@ -216,9 +232,8 @@ _anything = st.recursive(
 @settings(deadline=None, max_examples=150)
 @given(_anything, st.sampled_from([NetOptions, ScheduleUse, SelectorUse, int, float, tuple[float, ...], int | None]))
 def test_any_value_is_taken_or_refused_but_never_breaks(value: object, annotation: Any) -> None:
-    converter = make_converter(fake_registry())
     try:
-        converter.structure(value, annotation)
+        structure(value, annotation, REGISTRY)
     except ProblemsFound as found:
         problems = found.problems
     else:

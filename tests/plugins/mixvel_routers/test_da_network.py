@@ -17,7 +17,7 @@ from mixvel_core.field.posterior import Path as RatePath
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
-from mixvel_core.recipe.structure import structure_options
+from mixvel_core.recipe.structure import structure
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.log import read_losses
@@ -175,7 +175,7 @@ def test_ends_that_are_no_ends_are_one_line(ends: list[float], message: str) -> 
     from mixvel_core.recipe.problems import ProblemsFound
 
     with pytest.raises(ProblemsFound) as caught:
-        structure_options({"ends": ends}, DaNetworkOptions, load_registry(), "da-network")
+        structure({"ends": ends}, DaNetworkOptions, load_registry(), "da-network")
     (problem,) = caught.value.problems
     assert message in problem.message
 
