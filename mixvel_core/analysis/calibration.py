@@ -114,7 +114,7 @@ def calibrate(
     if points is None:
         numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
         points = _FEW if numbers > _LARGE else _COUNT
-    units = {
+    artifacts = {
         name: Artifact(
             folder=folder / "calibration",
             key=key_of(
@@ -124,10 +124,10 @@ def calibrate(
         )
         for name, router in routers.items()
     }
-    todo = [name for name, unit in units.items() if not unit.is_done()]
+    todo = [name for name, artifact in artifacts.items() if not artifact.is_done()]
     if todo:
-        _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, units)
-    rows = [row for name, unit in units.items() for row in read_json(unit.folder / f"{name}.json")]
+        _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, artifacts)
+    rows = [row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json")]
     return RouterCalibrations(rows=tuple(rows), steps=STEPS)
 
 
@@ -137,7 +137,7 @@ def _measure(
     shards: Shards,
     seed: int,
     points: int,
-    units: Mapping[str, Artifact],
+    artifacts: Mapping[str, Artifact],
 ) -> None:
     import torch
 
@@ -150,8 +150,8 @@ def _measure(
     with torch.inference_mode():
         found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, points, device)
     for name, rows in found.items():
-        write_json(units[name].folder / f"{name}.json", rows)
-        units[name].close([f"{name}.json"])
+        write_json(artifacts[name].folder / f"{name}.json", rows)
+        artifacts[name].commit([f"{name}.json"])
 
 
 def measure(

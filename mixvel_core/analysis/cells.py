@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler
 
 
-def keep(unit: Artifact, arrays: dict[str, np.ndarray], **notes: Any) -> None:
-    """Writes ``NAME.npz`` and closes the unit."""
-    path = unit.folder / f"{unit.name}.npz"
+def keep(artifact: Artifact, arrays: dict[str, np.ndarray], **notes: Any) -> None:
+    """Writes ``NAME.npz`` and closes the artifact."""
+    path = artifact.folder / f"{artifact.name}.npz"
     write_arrays(path, arrays)
-    unit.close([path.name], **notes)
+    artifact.commit([path.name], **notes)
 
 
-def kept(unit: Artifact, *names: str) -> tuple[np.ndarray, ...] | None:
-    """The arrays of a unit; None where it is not done. Raises ArtifactError where the file is not what it says."""
-    if not unit.is_done():
+def kept(artifact: Artifact, *names: str) -> tuple[np.ndarray, ...] | None:
+    """The arrays of an artifact; None where it is not done. Raises ArtifactError where the file is not what it says."""
+    if not artifact.is_done():
         return None
-    return read_arrays(unit.folder / f"{unit.name}.npz", *names)
+    return read_arrays(artifact.folder / f"{artifact.name}.npz", *names)
 
 
 @frozen(kw_only=True, eq=False)
@@ -72,16 +72,18 @@ def cells_of(
         progress: a bar in sample-steps over the whole study.
     """
     wanted = [(curve, steps) for curve in setting.curves for steps in setting.steps]
-    units = [_artifact(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
+    artifacts = [_artifact(curve, steps, setting, loaded.options, models_key, folder) for curve, steps in wanted]
     # First what is there, so that the bar's speed is that of the work.
-    there = [kept(unit, "x", "evaluations") for unit in units]
-    report_damage((unit.damage() for unit, found in zip(units, there, strict=True) if found is None), progress)
+    there = [kept(artifact, "x", "evaluations") for artifact in artifacts]
+    report_damage(
+        (artifact.first_damaged() for artifact, found in zip(artifacts, there, strict=True) if found is None), progress
+    )
     done = setting.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
     total = setting.count * len(setting.curves) * sum(setting.steps)
     cells: list[StudyCell] = []
     with progress.task("study", total, "sample steps") as bar:
         bar.update(done)
-        for (curve, steps), unit, found in zip(wanted, units, there, strict=True):
+        for (curve, steps), artifact, found in zip(wanted, artifacts, there, strict=True):
             if found is not None:
                 x, evaluations = found
             else:
@@ -91,7 +93,7 @@ def cells_of(
                     bar.update(before + passed, note)
 
                 x, evaluations = _made(curve, steps, setting, loaded, tell)
-                keep(unit, {"x": x, "evaluations": evaluations}, **curve.names, steps=steps)
+                keep(artifact, {"x": x, "evaluations": evaluations}, **curve.names, steps=steps)
                 done += setting.count * steps
             cells.append(StudyCell(curve=curve, steps=steps, x=x, evaluations=evaluations))
     return tuple(cells)

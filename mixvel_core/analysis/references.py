@@ -91,10 +91,10 @@ def reference_of(
         progress: a bar in percent.
     """
     key = reference_key(setting, sampler.weights, models_key)
-    unit = Artifact(folder=folder, key=key, name=key)
-    found = kept(unit, "x", "looser")
+    artifact = Artifact(folder=folder, key=key, name=key)
+    found = kept(artifact, "x", "looser")
     if found is None:
-        report_damage([unit.damage()], progress)
+        report_damage([artifact.first_damaged()], progress)
         with progress.task(f"reference {setting.reference}", 200, "%") as bar:
 
             def tell(passed: float) -> None:
@@ -103,7 +103,7 @@ def reference_of(
             x = _solved(setting, sampler, place, 1.0, tell)
             looser = _solved(setting, sampler, place, LOOSER, lambda passed: tell(1.0 + passed))
         found = (x, looser)
-        keep(unit, {"x": x, "looser": looser}, **_about(setting), **_start(setting))
+        keep(artifact, {"x": x, "looser": looser}, **_about(setting), **_start(setting))
     return Reference(x=found[0], looser=found[1], about=_about(setting))
 
 

@@ -1,9 +1,9 @@
 """Unit: a piece of finished work that knows what it was made from and whether it is still whole.
 
-A unit is a folder whose ``done.json`` names the inputs (by a key) and every file with size and checksum. It is
-written last, so a unit is there wholly or not at all; running a recipe again makes only what is missing. The key of
-a unit downstream holds the digest of this one, of what it is made from and of what was made: where it is made anew
-and comes out differently, so is everything that came from it.
+An artifact is a folder whose ``done.json`` names the inputs (by a key) and every file with size and checksum. It is
+written last, so an artifact is there wholly or not at all; running a recipe again makes only what is missing. The key
+of an artifact downstream holds the digest of this one, of what it is made from and of what was made: where it is made
+anew and comes out differently, so is everything that came from it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import Progress
 
 FORMAT = 1
-"""Counts up when files of a run folder change their meaning; a unit of another format is made again."""
+"""Counts up when files of a run folder change their meaning; an artifact of another format is made again."""
 
 
 def key_of(**inputs: Any) -> str:
-    """A digest of everything a unit is made from: options as plain data, and the keys of other units."""
+    """A digest of everything an artifact is made from: options as plain data, and the keys of other artifacts."""
     text = json.dumps({"format": FORMAT, **inputs}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -37,7 +37,7 @@ def _is_as_written(path: Path, facts: Mapping[str, Any]) -> bool:
 
 
 def report_damage(damaged: Iterable[Path | None], progress: Progress) -> None:
-    """A line for each file of a unit that was found damaged, and so is made again."""
+    """A line for each file of an artifact that was found damaged, and so is made again."""
     for path in damaged:
         if path is not None:
             progress.line(f"{path}: {'damaged' if path.exists() else 'missing'}; made again")
@@ -63,7 +63,7 @@ class Artifact:
         except (ArtifactError, KeyError, AttributeError, TypeError):
             return False
 
-    def damage(self) -> Path | None:
+    def first_damaged(self) -> Path | None:
         """The first of its files that is not as it was written; None where it is whole, not made yet, or made from
         other inputs."""
         try:
@@ -87,7 +87,7 @@ class Artifact:
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """For work that goes on where it stopped: keeps what was left of it, clears what was left of other work."""
         begun = self.folder / "begun.json"
         if not self._is_begun(begun):
@@ -100,7 +100,7 @@ class Artifact:
         except (ArtifactError, KeyError, TypeError):
             return False
 
-    def close(self, files: Sequence[str], **notes: Any) -> None:
+    def commit(self, files: Sequence[str], **notes: Any) -> None:
         """Says that it is done: ``files`` are its files, by name; ``notes`` are kept beside them."""
         facts = {
             name: {"size": (self.folder / name).stat().st_size, "checksum": checksum(self.folder / name)}
@@ -109,11 +109,11 @@ class Artifact:
         write_checksummed_json(self.record, {"key": self.key, "files": facts, "notes": notes})
 
     def digest(self) -> str:
-        """Of what it was made from and of every file. Raises ArtifactError where the unit is not done."""
+        """Of what it was made from and of every file. Raises ArtifactError where the artifact is not done."""
         found = read_checksummed_json(self.record)
         return key_of(made_from=found["key"], files=found["files"])
 
     def notes(self) -> dict[str, Any]:
-        """What ``close`` kept. Raises ArtifactError where the unit is not done."""
+        """What ``commit`` kept. Raises ArtifactError where the artifact is not done."""
         notes: dict[str, Any] = read_checksummed_json(self.record)["notes"]
         return notes

@@ -97,15 +97,15 @@ def remote_shards(handed: Sequence[ExpertBundle], folder: Path) -> tuple[RemoteS
     )
 
 
-def place_shards(handed: Sequence[ExpertBundle], unit: Artifact) -> Shards:
+def place_shards(handed: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
     """The shards of which little but the count is known; written, or found as they were written before.
 
     Raises UsageError where others are there.
     """
-    parts = remote_shards(handed, unit.folder)
-    stored = stored_shards(unit)
+    parts = remote_shards(handed, artifact.folder)
+    stored = stored_shards(artifact)
     if stored is None:
-        unit.clear()
+        artifact.clear()
         files = [_write_shard(part) for part in parts]
         total = sum(part.count for part in parts)
         about = {
@@ -114,11 +114,11 @@ def place_shards(handed: Sequence[ExpertBundle], unit: Artifact) -> Shards:
             "shape": list(parts[0].shape),
             "provenance": {"source": f"{len(parts)} owners, who keep them", "count": str(total)},
         }
-        write_json(unit.folder / "data.json", about)
-        unit.close([*files, "data.json"])
-        stored = open_shards(unit.folder, unit.digest())
+        write_json(artifact.folder / "data.json", about)
+        artifact.commit([*files, "data.json"])
+        stored = open_shards(artifact.folder, artifact.digest())
     if stored.parts != parts:
-        raise _other_experts(unit.folder.parent)
+        raise _other_experts(artifact.folder.parent)
     return stored
 
 
@@ -138,11 +138,11 @@ def place_expert(one: ExpertBundle, stage: ExpertStage, run: Path) -> None:
     """The expert's folder in the run. Raises UsageError where another expert is there."""
     origin = stage.folder / "handed.json"
     mark = {"model": checksum(one.folder / MODEL)}
-    if stage.unit.is_done():
+    if stage.artifact.is_done():
         if not origin.exists() or read_json(origin) != mark:
             raise _other_experts(run)
         return
-    stage.unit.clear()
+    stage.artifact.clear()
     write_json(origin, mark)
     stage.store(one.tensors())
 
@@ -190,12 +190,12 @@ def assemble(
     made = _recipe(handed, out, recipe, overrides)
     for one in handed:
         check_loads(one, made)
-    unit = partition_artifact(made, out)
-    preflight_without_data(made, remote_shards(handed, unit.folder))
+    artifact = partition_artifact(made, out)
+    preflight_without_data(made, remote_shards(handed, artifact.folder))
     with locked(out):
         check_folder(made, out, fresh=False)
         begin(made, out)
-        shards = place_shards(handed, unit)
+        shards = place_shards(handed, artifact)
         for one, stage in zip(handed, model_stages(made, out, shards).apart, strict=True):
             place_expert(one, stage, out)
     for one, part in zip(handed, shards.parts, strict=True):

@@ -106,8 +106,8 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
         "expert": plain(stored.family),
         "schedule": plain(stored.schedule),
     }
-    unit = Artifact(folder=folder, key=key_of(**about))
-    unit.clear()
+    artifact = Artifact(folder=folder, key=key_of(**about))
+    artifact.clear()
     files = [MODEL, CONFIG]
     write_checksummed(folder / MODEL, tensors, {"expert": stored.family.name, "about": about})
     moments = stored.moments() if share == "moments" else None
@@ -116,7 +116,7 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
         write_checksummed(folder / MOMENTS, shared, {"expert": stored.family.name})
         files.append(MOMENTS)
     write_json(folder / CONFIG, about)
-    unit.close(files)
+    artifact.commit(files)
 
 
 def read_bundle(folder: Path) -> ExpertBundle:

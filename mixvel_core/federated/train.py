@@ -61,8 +61,8 @@ def train_expert(
             key=key_of(data=plain(recipe.data), partition=None, seed=recipe.seed),
         )
         stage = _stage(recipe, index, _own_shard(recipe, index, shards, work, fresh, progress), shards, work)
-        make(stage.pending(), recipe.launcher, progress)
-        [stored] = stage.artifact.parts
+        make(stage.training_jobs(), recipe.launcher, progress)
+        [stored] = stage.result.parts
         if is_bundle(out, index, share, stored):
             progress.line(f"{stage.name}: already handed over")
             return
@@ -71,9 +71,11 @@ def train_expert(
         progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {told}")
 
 
-def _own_shard(recipe: Recipe, index: int, unit: Artifact, work: Path, fresh: bool, progress: Progress) -> StoredShard:
+def _own_shard(
+    recipe: Recipe, index: int, artifact: Artifact, work: Path, fresh: bool, progress: Progress
+) -> StoredShard:
     """All items of the data as shard ``index``. Nothing is written before the expert is known to fit them."""
-    stored = None if fresh else stored_shards(unit)
+    stored = None if fresh else stored_shards(artifact)
     if stored is None:
         if recipe.data is None:
             raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
@@ -84,7 +86,7 @@ def _own_shard(recipe: Recipe, index: int, unit: Artifact, work: Path, fresh: bo
         if family.task(part, schedule) is None:
             family.tensors(part, None)
         _begin(recipe, index, work, fresh)
-        stored = partition(split, unit, progress)
+        stored = partition(split, artifact, progress)
     [only] = stored.parts
     return evolve(only, index=index)
 

@@ -75,17 +75,19 @@ def evaluate(
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
         launcher: whose workers score, each one set by one metric at a time; this process if None.
     """
-    unit = Artifact(
+    artifact = Artifact(
         folder=folder,
-        key=key_of(samples=[s.unit.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke),
+        key=key_of(
+            samples=[s.artifact.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke
+        ),
         name="scored",
     )
     path = folder / "scores.json"
-    if not unit.is_done():
-        report_damage([unit.damage()], progress)
+    if not artifact.is_done():
+        report_damage([artifact.first_damaged()], progress)
         stated = {"smoke": "toy size"} if smoke else {}
         write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
-        unit.close([path.name])
+        artifact.commit([path.name])
     found = read_json(path)
     return Scores(rows=tuple(found["rows"]), floors=tuple(found["floors"]), noise=tuple(found["noise"]))
 

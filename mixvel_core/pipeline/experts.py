@@ -78,8 +78,8 @@ class Experts:
 class ReadyExpert(Protocol):
     """One expert of a run, made or to be made, whether it has a network of its own or a share in one.
 
-    ``shard``: its own. ``name``: expert-K. ``unit``: what it is made as, maybe together with others. ``artifact``: the
-    expert, once it is made.
+    ``shard``: its own. ``name``: expert-K. ``artifact``: what it is made as, maybe together with others.
+    ``result``: the expert, once it is made.
     """
 
     @property
@@ -89,9 +89,9 @@ class ReadyExpert(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def unit(self) -> Artifact: ...
+    def artifact(self) -> Artifact: ...
     @property
-    def artifact(self) -> Experts: ...
+    def result(self) -> Experts: ...
 
 
 @frozen(kw_only=True)
@@ -116,8 +116,8 @@ class ExpertStage:
         return "monolith" if self.shard.index < 0 else f"expert-{self.shard.index}"
 
     @property
-    def unit(self) -> Artifact:
-        """The unit of the expert."""
+    def artifact(self) -> Artifact:
+        """The artifact of the expert."""
         key = key_of(
             shards=self.shards_key,
             index=self.shard.index,
@@ -128,22 +128,22 @@ class ExpertStage:
         return Artifact(folder=self.folder, key=key)
 
     @property
-    def artifact(self) -> Experts:
+    def result(self) -> Experts:
         """The expert, once it is made."""
         stored = StoredExpert(folder=self.folder, family=self.family, schedule=self.schedule)
-        return Experts(keys=(self.unit.digest(),), parts=(stored,))
+        return Experts(keys=(self.artifact.digest(),), parts=(stored,))
 
-    def pending(self) -> list[TrainingJob]:
+    def training_jobs(self) -> list[TrainingJob]:
         """The expert, if it is not there yet. Raises DataError where its shard is not here to train it on."""
-        if self.unit.is_done():
+        if self.artifact.is_done():
             return []
         if isinstance(self.shard, RemoteShard):
             raise DataError(
                 f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
                 "`mixvel assemble` makes a whole run in another --out"
             )
-        damaged = self.unit.damage()
-        self.unit.begin()
+        damaged = self.artifact.first_damaged()
+        self.artifact.start()
         from mixvel_core.randomness import key
 
         family = self.family.build()
@@ -179,4 +179,4 @@ class ExpertStage:
             files.append(MOMENTS)
         about = {**asdict(config), "expert": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
-        self.unit.close(files)
+        self.artifact.commit(files)

@@ -30,21 +30,21 @@ class TrainingJob:
     damaged: Path | None = None
 
 
-def make(pending: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
+def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
     """Trains what has to be trained, then finishes every model.
 
     Raises whatever the launcher raises; models whose networks were trained before are finished by the next run.
     """
-    if not pending:
+    if not models:
         return
-    report_damage((model.damaged for model in pending), progress)
-    jobs = [job for model in pending for job in model.jobs.values()]
+    report_damage((model.damaged for model in models), progress)
+    jobs = [job for model in models for job in model.jobs.values()]
     if jobs:
         launcher.build().run(jobs, progress)
-    closed = [model.name for model in pending if not model.jobs]
+    closed = [model.name for model in models if not model.jobs]
     if closed:
         progress.line(f"in closed form, nothing to train: {_listed(closed)}")
-    for model in pending:
+    for model in models:
         model.finish(_trained(model))
 
 

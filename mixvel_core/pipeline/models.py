@@ -38,49 +38,49 @@ class ModelStages:
         """The experts of all shards."""
         return self.apart if self.shared is None else self.shared.members
 
-    def pending_experts(self, only: int | None = None) -> list[TrainingJob]:
+    def expert_jobs(self, only: int | None = None) -> list[TrainingJob]:
         """The experts that are not there yet, or ``only`` one of those that have a network each."""
         if self.shared is not None:
-            return self.shared.pending()
+            return self.shared.training_jobs()
         wanted = self.apart if only is None else [self.apart[only]]
-        return [model for stage in wanted for model in stage.pending()]
+        return [model for stage in wanted for model in stage.training_jobs()]
 
     @property
     def models(self) -> Models:
         """What can be sampled from, once all is made."""
-        parts = [stage.artifact for stage in self.experts]
+        parts = [stage.result for stage in self.experts]
         return Models(
             schedule=self.recipe.schedule,
             experts=Experts(
                 keys=tuple(key for part in parts for key in part.keys),
                 parts=tuple(expert for part in parts for expert in part.parts),
             ),
-            monolith=self.monolith.artifact if self.monolith else None,
-            routers={name: stage.artifact for name, stage in self.routers.items()},
+            monolith=self.monolith.result if self.monolith else None,
+            routers={name: stage.result for name, stage in self.routers.items()},
         )
 
     def missing(self) -> str | None:
         """The first model that is not made yet, in words; None if all are there."""
-        if self.shared is not None and not self.shared.unit.is_done():
+        if self.shared is not None and not self.shared.artifact.is_done():
             return "the experts' network"
         for k, expert in enumerate(self.apart):
-            if not expert.unit.is_done():
+            if not expert.artifact.is_done():
                 return f"expert {k}"
-        if self.monolith is not None and not self.monolith.unit.is_done():
+        if self.monolith is not None and not self.monolith.artifact.is_done():
             return "the monolith"
         return next((f"router {name}" for name, stage in self.routers.items() if not stage.is_done()), None)
 
-    def damage(self) -> Path | None:
+    def first_damaged(self) -> Path | None:
         """The first file of a model that is not as it was made; None where there is none."""
         made = [*((self.shared,) if self.shared else self.apart), *((self.monolith,) if self.monolith else ())]
-        units = [stage.unit for stage in made]
-        if all(unit.is_done() for unit in units):
+        artifacts = [stage.artifact for stage in made]
+        if all(artifact.is_done() for artifact in artifacts):
             # What a router is made from may be samples of the experts.
-            drawn = [stage.drawn.damage() for stage in self.routers.values() if stage.drawn is not None]
+            drawn = [stage.drawn.first_damaged() for stage in self.routers.values() if stage.drawn is not None]
             if found := next(filter(None, drawn), None):
                 return found
-            units = [stage.unit for stage in self.routers.values()]
-        return next(filter(None, (unit.damage() for unit in units)), None)
+            artifacts = [stage.artifact for stage in self.routers.values()]
+        return next(filter(None, (artifact.first_damaged() for artifact in artifacts)), None)
 
 
 def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:

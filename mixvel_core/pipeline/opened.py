@@ -51,13 +51,13 @@ def open_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
     check_recipe(folder)
     recipe = load_recipe(path, overrides, load_registry())
-    unit = partition_artifact(recipe, folder)
-    shards = stored_shards(unit)
+    artifact = partition_artifact(recipe, folder)
+    shards = stored_shards(artifact)
     if shards is None:
-        raise _unfinished(folder, "its partition", unit.damage())
+        raise _unfinished(folder, "its partition", artifact.first_damaged())
     stages = model_stages(recipe, folder, shards)
     if missing := stages.missing():
-        raise _unfinished(folder, missing, stages.damage())
+        raise _unfinished(folder, missing, stages.first_damaged())
     return Run(folder=folder, recipe=recipe, shards=shards, models=stages.models)
 
 

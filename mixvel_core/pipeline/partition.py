@@ -19,28 +19,28 @@ from mixvel_core.recipe.model import Recipe
 
 
 def partition_artifact(recipe: Recipe, folder: Path) -> Artifact:
-    """The unit of this stage in the run folder ``folder``."""
+    """The artifact of this stage in the run folder ``folder``."""
     key = key_of(data=plain(recipe.data), partition=plain(recipe.partition), seed=recipe.seed)
     return Artifact(folder=folder / "shards", key=key)
 
 
-def stored_shards(unit: Artifact) -> Shards | None:
+def stored_shards(artifact: Artifact) -> Shards | None:
     """The shards, if they are written and whole. Reads the files to make sure."""
-    return open_shards(unit.folder, unit.digest()) if unit.is_done() else None
+    return open_shards(artifact.folder, artifact.digest()) if artifact.is_done() else None
 
 
-def partition(split: Split, unit: Artifact, progress: Progress) -> Shards:
+def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
     """Writes the shards of a data set.
 
     Args:
         split: the data and their shards.
-        unit: of this stage.
+        artifact: of this stage.
         progress: a bar over items that are many blocks; told how many went into how many shards.
     """
-    unit.clear()
-    stores = {part.index: store_of(part, unit) for part in split.parts}
+    artifact.clear()
+    stores = {part.index: store_of(part, artifact) for part in split.parts}
     _write_items(split, stores, progress)
-    files = [file for part in split.parts for file in (*stores[part.index].files, *_write_facts(part, unit.folder))]
+    files = [file for part in split.parts for file in (*stores[part.index].files, *_write_facts(part, artifact.folder))]
     about = {
         "shards": len(split.parts),
         "count": len(split.data.items),
@@ -48,10 +48,10 @@ def partition(split: Split, unit: Artifact, progress: Progress) -> Shards:
         "provenance": dict(split.data.provenance),
         "label_names": list(split.data.label_names),
     }
-    write_json(unit.folder / "data.json", about)
-    unit.close([*files, "data.json"])
+    write_json(artifact.folder / "data.json", about)
+    artifact.commit([*files, "data.json"])
     progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards")
-    return open_shards(unit.folder, unit.digest())
+    return open_shards(artifact.folder, artifact.digest())
 
 
 def _write_items(split: Split, stores: Mapping[int, ShardStore], progress: Progress) -> None:

@@ -60,7 +60,7 @@ class ModelSource(Protocol[WhatT_contra]):
 class SampleJob(Generic[WhatT]):
     """Samples 0 to ``count`` - 1 of one sampler. ``label``: of its bar. ``what``: tells the source which sampler.
 
-    ``unit``: what they are kept as, beside which finished parts are kept; None keeps none.
+    ``artifact``: what they are kept as, beside which finished parts are kept; None keeps none.
     """
 
     label: str
@@ -68,7 +68,7 @@ class SampleJob(Generic[WhatT]):
     count: int
     steps: int
     seed: int
-    unit: Artifact | None = None
+    artifact: Artifact | None = None
 
 
 @frozen(kw_only=True)
@@ -150,7 +150,7 @@ def sample_in_parts(
         for index, lot in enumerate(lots)
         for first, last in cuts(lot.count, batch)
     ]
-    kept = [_read(piece, lots[piece.lot].unit) for piece in pieces]
+    kept = [_read(piece, lots[piece.lot].artifact) for piece in pieces]
     todo = [index for index, found in enumerate(kept) if found is None]
     with ExitStack() as bars:
         under_way = []
@@ -171,14 +171,14 @@ def sample_in_parts(
         with closing(mapper.map(_SampleTask(source=source), [pieces[index] for index in todo], tell)) as results:
             for index, drawn in results:
                 mine = pieces[todo[index]].lot
-                _keep(pieces[todo[index]], lots[mine].unit, drawn)
+                _keep(pieces[todo[index]], lots[mine].artifact, drawn)
                 if (whole := under_way[mine].take(todo[index], drawn)) is not None:
                     yield mine, whole
 
 
-def forget(unit: Artifact) -> None:
-    """Removes the pieces kept beside ``unit``, once it is done."""
-    shutil.rmtree(_pieces_folder(unit), ignore_errors=True)
+def forget(artifact: Artifact) -> None:
+    """Removes the pieces kept beside ``artifact``, once it is done."""
+    shutil.rmtree(_pieces_folder(artifact), ignore_errors=True)
 
 
 @define(kw_only=True)
@@ -218,8 +218,8 @@ class _UnderWay:
         return SampledPart(samples=whole, seconds=sum(part.seconds for part in parts))
 
 
-def _pieces_folder(unit: Artifact) -> Path:
-    return unit.folder / f"{unit.name}.parts"
+def _pieces_folder(artifact: Artifact) -> Path:
+    return artifact.folder / f"{artifact.name}.parts"
 
 
 def _artifact_of(piece: SamplePart[Any], whole: Artifact) -> Artifact:
@@ -230,19 +230,19 @@ def _artifact_of(piece: SamplePart[Any], whole: Artifact) -> Artifact:
 def _keep(piece: SamplePart[Any], whole: Artifact | None, drawn: SampledPart) -> None:
     if whole is None:
         return
-    unit = _artifact_of(piece, whole)
-    path = unit.folder / f"{unit.name}.npz"
+    artifact = _artifact_of(piece, whole)
+    path = artifact.folder / f"{artifact.name}.npz"
     write_arrays(path, {name: getattr(drawn.samples, name).numpy() for name in _ARRAYS})
-    unit.close([path.name], seconds=drawn.seconds)
+    artifact.commit([path.name], seconds=drawn.seconds)
 
 
 def _read(piece: SamplePart[Any], whole: Artifact | None) -> SampledPart | None:
-    if whole is None or not (unit := _artifact_of(piece, whole)).is_done():
+    if whole is None or not (artifact := _artifact_of(piece, whole)).is_done():
         return None
     import torch
 
     from mixvel_core.sampling.sampler import Samples
 
-    arrays = read_arrays(unit.folder / f"{unit.name}.npz", *_ARRAYS)
+    arrays = read_arrays(artifact.folder / f"{artifact.name}.npz", *_ARRAYS)
     samples = Samples(**{name: torch.from_numpy(one) for name, one in zip(_ARRAYS, arrays, strict=True)})
-    return SampledPart(samples=samples, seconds=float(unit.notes()["seconds"]))
+    return SampledPart(samples=samples, seconds=float(artifact.notes()["seconds"]))

@@ -74,10 +74,10 @@ def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[S
     makers = model_stages(recipe, folder, stored) if stored else None
     experts = makers.experts if makers else ()
     one = is_shared(recipe.expert.options)
-    done = sum(stage.unit.is_done() for stage in (experts[:1] if one else experts))
+    done = sum(stage.artifact.is_done() for stage in (experts[:1] if one else experts))
     yield _models("experts", recipe.expert, done, 1 if one else len(counts))
     if recipe.monolith is not None:
-        made = makers is not None and makers.monolith is not None and makers.monolith.unit.is_done()
+        made = makers is not None and makers.monolith is not None and makers.monolith.artifact.is_done()
         yield _models("monolith", recipe.monolith, int(made), 1)
     yield from _router_data(recipe, makers)
     for name, use in recipe.routers.items():

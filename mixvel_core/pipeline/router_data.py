@@ -55,7 +55,7 @@ def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
 
 @frozen(kw_only=True)
 class RouterDataStage:
-    """How samples of all experts are made, each expert's a unit of its own.
+    """How samples of all experts are made, each expert's an artifact of its own.
 
     ``experts``: their stages. ``seed``: the recipe's root seed. ``folder``: where the samples go. ``sample``: for the
     batch, the threads and the launcher, which change no sample.
@@ -69,42 +69,44 @@ class RouterDataStage:
 
     def is_done(self) -> bool:
         """Whether every expert's samples are there."""
-        return all(stage.unit.is_done() and self._unit(stage, n).is_done() for stage, n in self._shares())
+        return all(stage.artifact.is_done() and self._artifact(stage, n).is_done() for stage, n in self._shares())
 
-    def damage(self) -> Path | None:
+    def first_damaged(self) -> Path | None:
         """The first of the files that is not as it was drawn. The experts must be made."""
-        return next(filter(None, (self._unit(stage, n).damage() for stage, n in self._shares())), None)
+        return next(filter(None, (self._artifact(stage, n).first_damaged() for stage, n in self._shares())), None)
 
     @property
     def shards(self) -> Shards:
         """The samples as shards, once they are made: with the fractions of the shards that they stand for."""
-        units = [self._unit(stage, count) for stage, count in self._shares()]
+        artifacts = [self._artifact(stage, count) for stage, count in self._shares()]
         parts = tuple(
             StoredShard(
-                folder=unit.folder,
+                folder=artifact.folder,
                 index=stage.shard.index,
                 count=count,
                 fraction=stage.shard.fraction,
                 shape=stage.shard.shape,
             )
-            for unit, (stage, count) in zip(units, self._shares(), strict=True)
+            for artifact, (stage, count) in zip(artifacts, self._shares(), strict=True)
         )
-        return Shards(key=key_of(drawn=[unit.digest() for unit in units]), parts=parts, about={"provenance": {}})
+        return Shards(
+            key=key_of(drawn=[artifact.digest() for artifact in artifacts]), parts=parts, about={"provenance": {}}
+        )
 
     def make(self, progress: Progress) -> None:
         """Draws what is not there yet. The experts must be made.
 
         Raises SamplingError where an expert's samples are not finite.
         """
-        todo = [(stage, count) for stage, count in self._shares() if not self._unit(stage, count).is_done()]
-        report_damage((self._unit(stage, count).damage() for stage, count in todo), progress)
+        todo = [(stage, count) for stage, count in self._shares() if not self._artifact(stage, count).is_done()]
+        report_damage((self._artifact(stage, count).first_damaged() for stage, count in todo), progress)
         if self.sample.launcher is not None:
             self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
             return
         for stage, count in todo:
-            unit = self._unit(stage, count)
-            unit.clear()
-            self._keep(unit, stage, self._draw(stage, count, progress))
+            artifact = self._artifact(stage, count)
+            artifact.clear()
+            self._keep(artifact, stage, self._draw(stage, count, progress))
 
     def _draw_apart(self, todo: Sequence[tuple[ReadyExpert, int]], mapper: Mapper, progress: Progress) -> None:
         lots = [
@@ -114,7 +116,7 @@ class RouterDataStage:
                 count=count,
                 steps=self.options.steps,
                 seed=self._seed(stage),
-                unit=self._unit(stage, count),
+                artifact=self._artifact(stage, count),
             )
             for index, (stage, count) in enumerate(todo)
         ]
@@ -127,9 +129,9 @@ class RouterDataStage:
         self.folder.mkdir(parents=True, exist_ok=True)
         for index, drawn in sample_in_parts(source, lots, mapper, self.sample.batch, progress):
             stage, count = todo[index]
-            unit = self._unit(stage, count)
-            unit.clear()
-            self._keep(unit, stage, drawn.samples.x.float().numpy())
+            artifact = self._artifact(stage, count)
+            artifact.clear()
+            self._keep(artifact, stage, drawn.samples.x.float().numpy())
 
     def _seed(self, stage: ReadyExpert) -> int:
         from mixvel_core.randomness import key
@@ -140,9 +142,9 @@ class RouterDataStage:
         counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
         return list(zip(self.experts, counts, strict=True))
 
-    def _unit(self, stage: ReadyExpert, count: int) -> Artifact:
+    def _artifact(self, stage: ReadyExpert, count: int) -> Artifact:
         key = key_of(
-            expert=stage.unit.digest(),
+            expert=stage.artifact.digest(),
             drawn=plain(evolve(self.options, count=count)),
             seed=self.seed,
             index=stage.shard.index,
@@ -167,10 +169,10 @@ class RouterDataStage:
         x: np.ndarray = samples.x.float().cpu().numpy()
         return x
 
-    def _keep(self, unit: Artifact, stage: ReadyExpert, x: np.ndarray) -> None:
+    def _keep(self, artifact: Artifact, stage: ReadyExpert, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
-        path = unit.folder / "items.npy"
+        path = artifact.folder / "items.npy"
         write_array(path, to_uint8(x) if self.options.store == "uint8" else x)
         about: dict[str, Any] = {
             "count": len(x),
@@ -178,8 +180,8 @@ class RouterDataStage:
             "shape": list(stage.shard.shape),
             "drawn": plain(self.options),
         }
-        write_json(unit.folder / "shard.json", about)
-        unit.close([path.name, "shard.json"])
+        write_json(artifact.folder / "shard.json", about)
+        artifact.commit([path.name, "shard.json"])
 
 
 @frozen(kw_only=True)
@@ -214,7 +216,7 @@ class OpenedExperts:
         """Of the expert in place ``index``."""
         from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
-        [stored] = self.stages[index].artifact.parts
+        [stored] = self.stages[index].result.parts
         return Sampler(
             schedule=self.stages[index].schedule.build(),
             experts=(self._room.get(index, lambda: stored.load(self.device)),),

@@ -70,7 +70,7 @@ class RouterStage:
 
     def is_done(self) -> bool:
         """Whether the router is made, and what it learned from still there."""
-        return (self.drawn is None or self.drawn.is_done()) and self.unit.is_done()
+        return (self.drawn is None or self.drawn.is_done()) and self.artifact.is_done()
 
     @property
     def lessons(self) -> Shards:
@@ -78,22 +78,22 @@ class RouterStage:
         return self.shards if self.drawn is None else self.drawn.shards
 
     @property
-    def unit(self) -> Artifact:
-        """The unit of the router."""
+    def artifact(self) -> Artifact:
+        """The artifact of the router."""
         key = key_of(shards=self.lessons.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
         return Artifact(folder=self.folder, key=key)
 
     @property
-    def artifact(self) -> StoredRouter:
+    def result(self) -> StoredRouter:
         """The router, once it is made."""
-        return StoredRouter(key=self.unit.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
+        return StoredRouter(key=self.artifact.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
-    def pending(self) -> list[TrainingJob]:
+    def training_jobs(self) -> list[TrainingJob]:
         """The router, if it is not there yet."""
-        if self.unit.is_done():
+        if self.artifact.is_done():
             return []
-        damaged = self.unit.damage()
-        self.unit.begin()
+        damaged = self.artifact.first_damaged()
+        self.artifact.start()
         from mixvel_core.randomness import key
 
         family = self.family.build()
@@ -122,4 +122,4 @@ class RouterStage:
         write_checksummed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
         about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
-        self.unit.close(["model.safetensors", "config.json", *beside])
+        self.artifact.commit(["model.safetensors", "config.json", *beside])

@@ -41,18 +41,18 @@ class RunResult:
     def partition(self, fresh: bool = False, only: int | None = None) -> Shards:
         """Data to shards, in a folder that is the recipe's from here on. Nothing is written, and nothing thrown away if
         ``fresh``, before data and recipe are known to fit together and expert ``only`` to be one of them."""
-        unit = partition_artifact(self.recipe, self.folder)
-        stored = None if fresh else stored_shards(unit)
+        artifact = partition_artifact(self.recipe, self.folder)
+        stored = None if fresh else stored_shards(artifact)
         if stored is not None:
             _check_expert(only, len(stored.parts))
             begin(self.recipe, self.folder)
             return stored
         if not fresh:
-            report_damage([unit.damage()], self.progress)
+            report_damage([artifact.first_damaged()], self.progress)
         split = preflight(self.recipe, self.progress)
         _check_expert(only, len(split.parts))
         begin(self.recipe, self.folder, fresh)
-        return partition(split, unit, self.progress)
+        return partition(split, artifact, self.progress)
 
     def until(self, shards: Shards, stage: str, only: int | None = None) -> None:
         """Everything after the partition up to and with ``stage``; of the experts, ``only`` one if given."""
@@ -87,17 +87,17 @@ class RunResult:
         """
         routers = [] if stage in ("experts", "monolith") else list(makers.routers.values())
         late = [one for one in routers if one.drawn is not None and not one.is_done()]
-        pending = []
+        models = []
         if stage not in ("monolith", "routers") or late:
-            pending += makers.pending_experts(only)
+            models += makers.expert_jobs(only)
         if stage not in ("experts", "routers") and makers.monolith is not None:
-            pending += makers.monolith.pending()
-        pending += [model for one in routers if one.drawn is None for model in one.pending()]
-        make(pending, self.recipe.launcher, self.progress)
+            models += makers.monolith.training_jobs()
+        models += [model for one in routers if one.drawn is None for model in one.training_jobs()]
+        make(models, self.recipe.launcher, self.progress)
         for one in late:
             if one.drawn is not None:
                 one.drawn.make(self.progress)
-        make([model for one in late for model in one.pending()], self.recipe.launcher, self.progress)
+        make([model for one in late for model in one.training_jobs()], self.recipe.launcher, self.progress)
 
 
 def run(

@@ -57,17 +57,17 @@ class StoredSamples:
     """The artifact of one draw: an NPZ file, and in its record the seconds it took."""
 
     draw: SampleSpec
-    unit: Artifact
+    artifact: Artifact
 
     @property
     def path(self) -> Path:
         """The file of arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
-        return self.unit.folder / f"{self.unit.name}.npz"
+        return self.artifact.folder / f"{self.artifact.name}.npz"
 
     @property
     def seconds(self) -> float:
         """How long the sampling took."""
-        return float(self.unit.notes()["seconds"])
+        return float(self.artifact.notes()["seconds"])
 
     def array(self, name: str) -> np.ndarray:
         """One of the arrays. Raises ArtifactError where the file is damaged."""
@@ -96,7 +96,7 @@ def _router_of(method: Method, routers: Sequence[str]) -> str | None:
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
-    """The unit of one draw. How many samples or experts are held at once is left out of its key: no sample changes."""
+    """The artifact of one draw. How many samples or experts are held at once is not in its key: no sample changes."""
     key = key_of(
         models=models_key,
         method=draw.method,
@@ -134,12 +134,12 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         progress: a bar for each method, in sample-steps.
     """
     stored = [
-        StoredSamples(draw=draw, unit=sample_artifact(draw, options, models_key(models, draw.router), folder))
+        StoredSamples(draw=draw, artifact=sample_artifact(draw, options, models_key(models, draw.router), folder))
         for draw in sample_specs(options, list(models.routers))
     ]
-    todo = [s for s in stored if not s.unit.is_done()]
+    todo = [s for s in stored if not s.artifact.is_done()]
     if todo:
-        report_damage((s.unit.damage() for s in todo), progress)
+        report_damage((s.artifact.first_damaged() for s in todo), progress)
         # Late: a run that has nothing to draw does not wait for torch.
         if options.launcher is not None:
             _sample_in_parts(todo, models, options, options.launcher, folder, progress)
@@ -173,7 +173,7 @@ def _sample_in_parts(
             count=options.count,
             steps=one.draw.steps,
             seed=one.draw.seed,
-            unit=one.unit,
+            artifact=one.artifact,
         )
         for one in todo
     ]
@@ -181,12 +181,12 @@ def _sample_in_parts(
     for index, drawn in sample_in_parts(source, lots, mapper_of(launcher), options.batch, progress):
         one = todo[index]
         write_samples(one.path, drawn.samples)
-        one.unit.close([one.path.name], seconds=drawn.seconds)
-        forget(one.unit)
+        one.artifact.commit([one.path.name], seconds=drawn.seconds)
+        forget(one.artifact)
 
 
 def _sample_here(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
-    draw, unit = one.draw, one.unit
+    draw, artifact = one.draw, one.artifact
     sampler = loaded.sampler(draw)
     started = perf_counter()
     with progress.task(_label(draw, options), options.count * draw.steps, "image steps") as bar:
@@ -201,7 +201,7 @@ def _sample_here(one: StoredSamples, options: SampleOptions, loaded: Loaded, pro
         bar.update(options.count * draw.steps, f"{float(samples.evaluations.float().mean()):.4g} evaluations a sample")
     seconds = perf_counter() - started
     write_samples(one.path, samples)
-    unit.close([one.path.name], seconds=seconds)
+    artifact.commit([one.path.name], seconds=seconds)
 
 
 def write_samples(path: Path, samples: Samples) -> None:

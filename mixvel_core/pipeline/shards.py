@@ -160,7 +160,7 @@ class Writer(Protocol):
 
 
 class ShardStore(Protocol):
-    """Where the items of one shard go. ``files``: those below the unit's folder, once they are written."""
+    """Where the items of one shard go. ``files``: those below the artifact's folder, once they are written."""
 
     @property
     def files(self) -> Sequence[str]: ...
@@ -170,16 +170,16 @@ class ShardStore(Protocol):
         ...
 
 
-def store_of(part: Part, unit: Artifact) -> ShardStore:
+def store_of(part: Part, artifact: Artifact) -> ShardStore:
     """Memory-mapped in the run folder, or as Parquet where the data ask for that.
 
-    Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the unit.
+    Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the artifact.
     """
     streaming = part.data.streaming
     if streaming is None:
-        return _NumpyStore(part=part, folder=unit.folder)
-    place = None if streaming.store is None else f"{streaming.store.rstrip('/')}/{unit.key}/{part.index}"
-    return _ParquetStore(part=part, folder=unit.folder, streaming=streaming, place=place)
+        return _NumpyStore(part=part, folder=artifact.folder)
+    place = None if streaming.store is None else f"{streaming.store.rstrip('/')}/{artifact.key}/{part.index}"
+    return _ParquetStore(part=part, folder=artifact.folder, streaming=streaming, place=place)
 
 
 @define(kw_only=True)

@@ -113,8 +113,8 @@ class SharedStage:
     name: str = "experts"
 
     @property
-    def unit(self) -> Artifact:
-        """The unit of all experts."""
+    def artifact(self) -> Artifact:
+        """The artifact of all experts."""
         key = key_of(
             shards=self.shards_key,
             index=self.name,
@@ -129,12 +129,12 @@ class SharedStage:
         """The experts one by one."""
         return tuple(MemberStage(whole=self, shard=shard) for shard in self.shards)
 
-    def pending(self) -> list[TrainingJob]:
+    def training_jobs(self) -> list[TrainingJob]:
         """The experts, if they are not there yet."""
-        if self.unit.is_done():
+        if self.artifact.is_done():
             return []
-        damaged = self.unit.damage()
-        self.unit.begin()
+        damaged = self.artifact.first_damaged()
+        self.artifact.start()
         from mixvel_core.randomness import key
 
         job = Job(
@@ -168,7 +168,7 @@ class SharedStage:
             "schedule": plain(self.schedule),
         }
         write_json(self.folder / "config.json", about)
-        self.unit.close(files)
+        self.artifact.commit(files)
 
 
 def _stacked(group: ExpertGroup, count: int) -> dict[str, Tensor] | None:
@@ -203,13 +203,13 @@ class MemberStage:
         return self.whole.schedule
 
     @property
-    def unit(self) -> Artifact:
-        """The unit of all experts."""
-        return self.whole.unit
+    def artifact(self) -> Artifact:
+        """The artifact of all experts."""
+        return self.whole.artifact
 
     @property
-    def artifact(self) -> Experts:
+    def result(self) -> Experts:
         """The expert, once they are made."""
         whole, k = self.whole, self.shard.index
         stored = StoredMember(folder=whole.folder, family=whole.family, schedule=whole.schedule, index=k)
-        return Experts(keys=(key_of(network=self.unit.digest(), index=k),), parts=(stored,))
+        return Experts(keys=(key_of(network=self.artifact.digest(), index=k),), parts=(stored,))

@@ -71,7 +71,7 @@ def measured(inputs: Inputs) -> RouterCalibrations:
     Nothing with a single expert, about which there is nothing to be wrong; nothing where the items are not here.
     """
     stages = model_stages(inputs.recipe, inputs.folder, inputs.shards).routers
-    routers = {name: stage.artifact for name, stage in stages.items() if stage.is_done()}
+    routers = {name: stage.result for name, stage in stages.items() if stage.is_done()}
     if len(inputs.shards.parts) < 2 or not inputs.shards.are_local:
         routers = {}
     recipe = inputs.recipe

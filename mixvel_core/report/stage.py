@@ -54,20 +54,20 @@ def report(
         ArtifactError: a file of the run is damaged.
     """
     found, certificate = read_study(folder), read_theory_report(folder)
-    unit = Artifact(
+    artifact = Artifact(
         folder=folder / "report",
         key=key_of(
             recipe=plain(recipe),
             shards=shards.key,
-            samples=[s.unit.key for s in samples],
+            samples=[s.artifact.key for s in samples],
             scores=asdict(scores),
             study=asdict(found) if found else None,
             theory=asdict(certificate) if certificate else None,
         ),
     )
-    made = WrittenReport(path=unit.folder / "index.html", json_path=unit.folder / "report.json")
-    if not unit.is_done():
-        report_damage([unit.damage()], progress)
+    made = WrittenReport(path=artifact.folder / "index.html", json_path=artifact.folder / "report.json")
+    if not artifact.is_done():
+        report_damage([artifact.first_damaged()], progress)
         from mixvel_core.report.inputs import Inputs
         from mixvel_core.report.page import numbers, page
 
@@ -82,6 +82,6 @@ def report(
         )
         write_text(made.path, page(inputs, progress))
         write_json(made.json_path, numbers(inputs))
-        unit.close([made.path.name, made.json_path.name])
+        artifact.commit([made.path.name, made.json_path.name])
         progress.line(f"report: {made.path}")
     return made

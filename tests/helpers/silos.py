@@ -85,4 +85,4 @@ def forge(folder: Path, **changes: object) -> None:
     about = {**read_json(folder / "config.json"), **changes}
     write_json(folder / "config.json", about)
     files = list(read_json(folder / "done.json")["files"])
-    Artifact(folder=folder, key=key_of(**about)).close(files)
+    Artifact(folder=folder, key=key_of(**about)).commit(files)

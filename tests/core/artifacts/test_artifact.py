@@ -9,11 +9,11 @@ from mixvel_core.errors import ArtifactError
 
 
 def made(folder: Path, content: str = "made", key: str = "inputs", seconds: float = 1.0) -> Artifact:
-    unit = Artifact(folder=folder, key=key)
+    artifact = Artifact(folder=folder, key=key)
     folder.mkdir(exist_ok=True)
     (folder / "file").write_text(content)
-    unit.close(["file"], seconds=seconds)
-    return unit
+    artifact.commit(["file"], seconds=seconds)
+    return artifact
 
 
 def test_keys_tell_inputs_apart_and_do_not_depend_on_their_order() -> None:
@@ -23,28 +23,28 @@ def test_keys_tell_inputs_apart_and_do_not_depend_on_their_order() -> None:
 
 def test_it_is_done_once_it_is_closed(tmp_path: Path) -> None:
     assert not Artifact(folder=tmp_path / "u", key="inputs").is_done()
-    unit = made(tmp_path / "u")
-    assert unit.is_done()
-    assert unit.notes() == {"seconds": 1.0}
-    assert not Artifact(folder=unit.folder, key="other inputs").is_done()
+    artifact = made(tmp_path / "u")
+    assert artifact.is_done()
+    assert artifact.notes() == {"seconds": 1.0}
+    assert not Artifact(folder=artifact.folder, key="other inputs").is_done()
 
 
 @pytest.mark.parametrize("content", ["mode", "mad", "made!", ""])
 def test_a_changed_file_undoes_it(tmp_path: Path, content: str) -> None:
-    unit = made(tmp_path / "u")
-    (unit.folder / "file").write_text(content)
-    assert not unit.is_done()
-    (unit.folder / "file").write_text("made")
-    assert unit.is_done()
-    (unit.folder / "file").unlink()
-    assert not unit.is_done()
+    artifact = made(tmp_path / "u")
+    (artifact.folder / "file").write_text(content)
+    assert not artifact.is_done()
+    (artifact.folder / "file").write_text("made")
+    assert artifact.is_done()
+    (artifact.folder / "file").unlink()
+    assert not artifact.is_done()
 
 
 @pytest.mark.parametrize("record", ["", "{", "[]", "1", "{}", '{"key": "inputs"}', '{"key": "inputs", "files": 3}'])
 def test_a_record_that_makes_no_sense_is_none(tmp_path: Path, record: str) -> None:
-    unit = made(tmp_path / "u")
-    unit.record.write_text(record)
-    assert not unit.is_done()
+    artifact = made(tmp_path / "u")
+    artifact.record.write_text(record)
+    assert not artifact.is_done()
 
 
 def test_the_digest_is_of_inputs_and_files_alone(tmp_path: Path) -> None:
@@ -57,14 +57,14 @@ def test_the_digest_is_of_inputs_and_files_alone(tmp_path: Path) -> None:
 
 
 def test_work_goes_on_only_with_the_same_inputs(tmp_path: Path) -> None:
-    unit = Artifact(folder=tmp_path / "u", key="inputs")
-    unit.begin()
-    (unit.folder / "checkpoint").touch()
-    unit.begin()
-    assert (unit.folder / "checkpoint").exists()
-    Artifact(folder=unit.folder, key="other inputs").begin()
-    assert not (unit.folder / "checkpoint").exists()
-    (unit.folder / "checkpoint").touch()
-    (unit.folder / "begun.json").write_text("{")
-    unit.begin()
-    assert not (unit.folder / "checkpoint").exists()
+    artifact = Artifact(folder=tmp_path / "u", key="inputs")
+    artifact.start()
+    (artifact.folder / "checkpoint").touch()
+    artifact.start()
+    assert (artifact.folder / "checkpoint").exists()
+    Artifact(folder=artifact.folder, key="other inputs").start()
+    assert not (artifact.folder / "checkpoint").exists()
+    (artifact.folder / "checkpoint").touch()
+    (artifact.folder / "begun.json").write_text("{")
+    artifact.start()
+    assert not (artifact.folder / "checkpoint").exists()

@@ -92,24 +92,24 @@ def test_a_name_in_a_list_leads_nowhere_else(name: object, tmp_path: Path) -> No
 
 
 def test_a_unit_whose_list_leads_out_is_not_done_and_what_lies_there_stays(tmp_path: Path) -> None:
-    unit = Artifact(folder=tmp_path / "unit", key="k")
-    unit.folder.mkdir()
+    artifact = Artifact(folder=tmp_path / "artifact", key="k")
+    artifact.folder.mkdir()
     (tmp_path / "mine").write_text("mine")
-    (unit.folder / "file").write_text("its")
-    unit.close(["file", "../mine"])
-    assert not unit.is_done()
-    unit.clear()
+    (artifact.folder / "file").write_text("its")
+    artifact.commit(["file", "../mine"])
+    assert not artifact.is_done()
+    artifact.clear()
     assert (tmp_path / "mine").read_text() == "mine"
-    assert not unit.folder.exists()
+    assert not artifact.folder.exists()
 
 
 def test_clearing_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
-    unit = Artifact(folder=tmp_path / "unit", key="k")
-    unit.folder.mkdir()
-    (unit.folder / "link").symlink_to(tmp_path / "mine")
-    unit.clear()
+    artifact = Artifact(folder=tmp_path / "artifact", key="k")
+    artifact.folder.mkdir()
+    (artifact.folder / "link").symlink_to(tmp_path / "mine")
+    artifact.clear()
     assert (tmp_path / "mine" / "file").read_text() == "mine"
 
 
@@ -178,7 +178,7 @@ def test_a_partition_that_says_nonsense(tmp_path: Path, damage: dict[str, object
     about = tmp_path / "shards/data.json"
     write_json(about, {**read_json(about), **damage})
     record = read_json(tmp_path / "shards/done.json")
-    Artifact(folder=tmp_path / "shards", key=record["key"]).close(list(record["files"]), **record["notes"])
+    Artifact(folder=tmp_path / "shards", key=record["key"]).commit(list(record["files"]), **record["notes"])
     if said is None:
         run(EXACT, tmp_path, stage="partition")
     else:

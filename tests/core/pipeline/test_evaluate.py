@@ -59,15 +59,15 @@ def shards(folder: Path, count: int) -> Shards:
 
 
 def samples(folder: Path, count: int) -> StoredSamples:
-    unit = Artifact(folder=folder / "samples", key="s", name="steps-1-seed-0")
-    unit.folder.mkdir()
+    artifact = Artifact(folder=folder / "samples", key="s", name="steps-1-seed-0")
+    artifact.folder.mkdir()
     x = np.random.default_rng(0).uniform(-1, 1, (count, 1, 2, 2)).astype(np.float32)
-    np.savez(unit.folder / "steps-1-seed-0.npz", x=x, evaluations=np.ones(count))
-    unit.close(["steps-1-seed-0.npz"])
+    np.savez(artifact.folder / "steps-1-seed-0.npz", x=x, evaluations=np.ones(count))
+    artifact.commit(["steps-1-seed-0.npz"])
     draw = SampleSpec.__new__(SampleSpec)
     for name, value in {"method": "m", "steps": 1, "seed": 0}.items():
         object.__setattr__(draw, name, value)
-    return StoredSamples(draw=draw, unit=unit)
+    return StoredSamples(draw=draw, artifact=artifact)
 
 
 @pytest.mark.parametrize(("reference", "compared"), [("same", 12), ("rest", 28)])

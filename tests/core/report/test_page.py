@@ -158,10 +158,10 @@ def test_the_same_inputs_give_the_same_bytes_but_for_timings(
     vectors: Scored, vectors_report: WrittenReport, tmp_path: Path
 ) -> None:
     slow = tmp_path / "slow"
-    shutil.copytree(vectors.samples[0].unit.folder.parent, slow)
-    moved = tuple(evolve(s, unit=evolve(s.unit, folder=slow / s.draw.method)) for s in vectors.samples)
+    shutil.copytree(vectors.samples[0].artifact.folder.parent, slow)
+    moved = tuple(evolve(s, artifact=evolve(s.artifact, folder=slow / s.draw.method)) for s in vectors.samples)
     for one in moved:
-        one.unit.close([one.path.name], seconds=1234.5)
+        one.artifact.commit([one.path.name], seconds=1234.5)
     both = (vectors_report, evolve(vectors, samples=moved).report(tmp_path / "again"))
 
     pages = [made.path.read_text().partition('<section id="timings">') for made in both]
