@@ -1,4 +1,4 @@
-"""Conversions between what networks predict, the denoiser, the velocity and the score (V1-V4); the scale of data."""
+"""Schedule points, the DDIM step, and conversions between predictions, denoiser, velocity and score (V1-V4)."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def at_time(schedule: NoiseSchedule, t: float) -> SchedulePoint:
     return schedule.at(torch.tensor(t, dtype=torch.float64))
 
 
+def vp_point(log_alpha: Tensor, f: Tensor, d_f: Tensor) -> SchedulePoint:
+    """The point of a variance preserving schedule, alpha^2 + sigma^2 = 1.
+
+    Args:
+        log_alpha: log alpha(t) <= 0.
+        f: its derivative alpha'/alpha.
+        d_f: its second derivative f'.
+    """
+    alpha = log_alpha.exp()
+    # expm1 keeps the digits that 1 - alpha^2 loses near t = 0, where alpha is nearly 1.
+    sigma = torch.expm1(2.0 * log_alpha).abs().sqrt()
+    d_alpha = alpha * f
+    return SchedulePoint(
+        alpha=alpha, sigma=sigma, d_alpha=d_alpha, d_sigma=-alpha * d_alpha / sigma, dd_alpha=alpha * (d_f + f**2)
+    )
+
+
 def add_noise(x_0: Tensor, eps: Tensor, p: SchedulePoint) -> Tensor:
     """x_t = alpha x_0 + sigma eps, for a point from ``point_for``."""
     return p.alpha * x_0 + p.sigma * eps
@@ -50,6 +67,12 @@ def velocity(m: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:
     """V1: v = (sigma'/sigma) x + (alpha' - alpha sigma'/sigma) m. Finite wherever sigma > 0, also at t = 1."""
     rate = p.d_sigma / p.sigma
     return rate * x + (p.d_alpha - p.alpha * rate) * m
+
+
+def ddim_step(M: Tensor, x: Tensor, p_t: SchedulePoint, p_s: SchedulePoint) -> Tensor:
+    """x_s = alpha_s M + (sigma_s / sigma_t)(x_t - alpha_t M): the flow from t to s if the denoiser stayed M."""
+    ratio = p_s.sigma / p_t.sigma
+    return ratio * x + (p_s.alpha - ratio * p_t.alpha) * M
 
 
 def score(m: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:

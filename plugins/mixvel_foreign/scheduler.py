@@ -15,10 +15,10 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.errors import DataError, UsageError
+from mixvel_core.field.beta_table import BetaTable, leading_times, usual_betas
 from mixvel_core.field.conversions import Prediction, expand
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import NoiseSchedule, SchedulePoint
-from mixvel_schedules.schedules import Rectified
-from mixvel_schedules.table import Table, betas_of, from_betas, leading_times
 
 
 @frozen(kw_only=True)
@@ -29,7 +29,7 @@ class Discrete:
     whether the last step ends at t = 0 (set_alpha_to_one), or at entry 0.
     """
 
-    table: Table
+    table: BetaTable
     spacing: Literal["leading", "trailing", "linspace"]
     offset: int
     to_clean: bool
@@ -161,7 +161,7 @@ def training_of(config: Mapping[str, Any], where: str) -> Training:
             )
         if name in FLOWS:
             length = int(config.get("num_train_timesteps", 1000))
-            return Training(schedule=Rectified(), style="flow", prediction="flow", length=length, clip=False)
+            return Training(schedule=_rectified(), style="flow", prediction="flow", length=length, clip=False)
         if name in EDMS:
             highest, lowest = float(config.get("sigma_max", 80.0)), float(config.get("sigma_min", 0.002))
             return Training(
@@ -181,6 +181,13 @@ def training_of(config: Mapping[str, Any], where: str) -> Training:
     )
 
 
+def _rectified() -> NoiseSchedule:
+    # The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted then.
+    definition = load_registry().get("schedule", "rectified")
+    schedule: NoiseSchedule = definition.build(definition.options())
+    return schedule
+
+
 def _table(config: Mapping[str, Any], where: str) -> Discrete:
     if config.get("rescale_betas_zero_snr"):
         raise DataError(f"{where}: rescale_betas_zero_snr makes the last beta 1, which no smooth schedule has")
@@ -188,7 +195,7 @@ def _table(config: Mapping[str, Any], where: str) -> Discrete:
     if spacing not in ("leading", "trailing", "linspace"):
         raise DataError(f"{where}: timestep_spacing {spacing!r} is not known")
     return Discrete(
-        table=from_betas(_betas(config, where)),
+        table=BetaTable.from_betas(_betas(config, where)),
         spacing=spacing,
         offset=int(config.get("steps_offset", 0)),
         to_clean=bool(config.get("set_alpha_to_one", True)),
@@ -204,11 +211,11 @@ def _betas(config: Mapping[str, Any], where: str) -> list[float]:
     first, last = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
     match shape:
         case "linear":
-            return betas_of("linear", steps, first, last)
+            return usual_betas("linear", steps, first, last)
         case "scaled_linear":
-            return betas_of("scaled-linear", steps, first, last)
+            return usual_betas("scaled-linear", steps, first, last)
         case "squaredcos_cap_v2":
-            return betas_of("squared-cosine", steps, first, last)
+            return usual_betas("squared-cosine", steps, first, last)
         case "sigmoid":
             return [first + (last - first) / (1.0 + math.exp(-u)) for u in np.linspace(-6.0, 6.0, steps).tolist()]
     raise DataError(f"{where}: beta_schedule {shape!r} is not known; give trained_betas instead")

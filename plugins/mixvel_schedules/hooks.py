@@ -43,9 +43,9 @@ def _cosine(options: NoOptions) -> NoiseSchedule:
 
 
 def _table(options: TableOptions) -> NoiseSchedule:
-    from mixvel_schedules.table import betas_of, from_betas
+    from mixvel_schedules.schedules import ddpm_table
 
-    return from_betas(betas_of(options.betas, options.steps, options.first, options.last))
+    return ddpm_table(betas=options.betas, steps=options.steps, first=options.first, last=options.last)
 
 
 def _rectified(options: NoOptions) -> NoiseSchedule:

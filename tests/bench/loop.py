@@ -10,12 +10,12 @@ from timing import Row, ratio
 from torch import Tensor
 
 from mixvel_core.device import best_device
+from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import Moments, NoiseSchedule, Router, Selector
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_integrators.integrators import DDIM
 from mixvel_networks.expert import UNetExpert
 from mixvel_routers.naive import FixedRouter
-from mixvel_schedules.table import betas_of, from_betas
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.single import Iid
 
@@ -105,7 +105,7 @@ def _diffusers_loop(network: UNet2DModel, size: int, steps: int, device: torch.d
 def _routed_loop(
     networks: list[UNet2DModel], selector: Selector, size: int, steps: int, device: torch.device
 ) -> Callable[[], Tensor]:
-    schedule: NoiseSchedule = from_betas(betas_of("linear", 1000, 1e-4, 0.02))
+    schedule: NoiseSchedule = BetaTable.from_betas(usual_betas("linear", 1000, 1e-4, 0.02))
     zero = torch.zeros(3, size, size, device=device)
     experts = [
         UNetExpert(

@@ -125,8 +125,7 @@ def test_plugins_import_contracts_and_mathematics_only() -> None:
 def test_no_plugin_imports_another() -> None:
     across = [(i.where, i.what) for i in IMPORTS if i.where.split(".")[0] in PACKAGES]
     others = {(a, b) for a, b in across if b.split(".")[0] in PLUGINS and a.split(".")[0] != b.split(".")[0]}
-    # The schedules of diffusers' configurations are ours; to be reached by their names.
-    assert {a for a, _ in others} <= {"mixvel_foreign.scheduler"}
+    assert others == set()
     assert any(b.split(".")[0] in LIBRARIES for _, b in across)
 
 

@@ -6,6 +6,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Selector
 from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.ode import reference
@@ -14,12 +15,11 @@ from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRoute
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
-from mixvel_schedules.table import Table, betas_of, from_betas
 
 
-def ddpm_table() -> Table:
+def ddpm_table() -> BetaTable:
     """The usual DDPM table as a continuous schedule."""
-    return from_betas(betas_of("linear", 1000, 1e-4, 0.02))
+    return BetaTable.from_betas(usual_betas("linear", 1000, 1e-4, 0.02))
 
 
 def all_schedules() -> dict[str, NoiseSchedule]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
+from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import NoiseSchedule, SchedulePoint
 from mixvel_core.theory.lipschitz import (
     L_v_integral_paper,
@@ -27,11 +28,10 @@ from mixvel_core.theory.rates import rates_at, rates_everywhere, schedule_consta
 from mixvel_core.theory.table import BoundTable, bounds_of
 from mixvel_core.theory.uniform import paper_constants, sharp_constants
 from mixvel_schedules.schedules import Cosine, Linear
-from mixvel_schedules.table import betas_of, from_betas
 
 SCHEDULES: dict[str, NoiseSchedule] = {
     **all_schedules(),
-    "short-table": from_betas(betas_of("scaled-linear", 20, 1e-3, 0.3)),
+    "short-table": BetaTable.from_betas(usual_betas("scaled-linear", 20, 1e-3, 0.3)),
     "falling-beta": Linear(beta_min=8.0, beta_max=2.0),
 }
 VP = sorted(set(SCHEDULES) - {"rectified"})

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from mixvel_core.errors import RecipeError
+from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import NoiseSchedule
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
-from mixvel_schedules.table import betas_of, from_betas
 
-DDPM = betas_of("linear", 1000, 1e-4, 0.02)
+DDPM = usual_betas("linear", 1000, 1e-4, 0.02)
 SCHEDULES: dict[str, NoiseSchedule] = {
     "linear": Linear(),
     "cosine": Cosine(),
     "rectified": Rectified(),
-    "ddpm": from_betas(DDPM),
-    "ddpm-cosine": from_betas(betas_of("squared-cosine", 1000, 1e-4, 0.02)),
+    "ddpm": BetaTable.from_betas(DDPM),
+    "ddpm-cosine": BetaTable.from_betas(usual_betas("squared-cosine", 1000, 1e-4, 0.02)),
 }
 TIMES = [1e-9, 1e-6, 1e-3, 0.0123, 0.25, 0.5, 0.75, 0.9871, 1 - 1e-6, 1 - 1e-9, 1.0]
 
@@ -104,7 +104,7 @@ def test_table_of_the_linear_betas_is_the_linear_schedule_in_the_limit() -> None
     # beta_i = beta(i/T)/T with T large is the continuous linear schedule up to O(1/T).
     t = torch.linspace(0.05, 1.0, 20, dtype=torch.float64)
     count = 20000
-    discrete = from_betas([(0.1 + (20.0 - 0.1) * (i + 0.5) / count) / count for i in range(count)])
+    discrete = BetaTable.from_betas([(0.1 + (20.0 - 0.1) * (i + 0.5) / count) / count for i in range(count)])
     torch.testing.assert_close(discrete.at(t).alpha, Linear().at(t).alpha, rtol=3e-3, atol=0)
 
 
@@ -113,5 +113,5 @@ def test_table_of_the_linear_betas_is_the_linear_schedule_in_the_limit() -> None
 )
 def test_unusable_tables_are_refused_in_one_line(betas: list[float]) -> None:
     with pytest.raises(RecipeError) as caught:
-        from_betas(betas)
+        BetaTable.from_betas(betas)
     assert "\n" not in str(caught.value)
