@@ -214,21 +214,21 @@ def _along_flow(
     """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
     import torch
 
-    from mixvel_core.field.conversions import at_time
+    from mixvel_core.field.conversions import at_time, ddim_step
 
     times = [1.0 + (EARLIEST - 1.0) * n / STEPS for n in range(STEPS + 1)]
     states = {name: router.start(x, x.new_ones(len(x))) for name, router in routers.items()}
     seen: dict[str, list[Tensor]] = {name: [] for name in routers}
     exact: list[Tensor] = []
-    for t, s in pairwise([*times, times[-1]]):
-        now = x.new_full((len(x),), t)
-        answer = engine.at(x, schedule.at(now.double()))
+    for n, t in enumerate(times):
+        at_t = x.new_full((len(x),), t)
+        answer = engine.at(x, schedule.at(at_t.double()), means=n < STEPS)
         exact.append(answer.a)
         for name, router in routers.items():
-            a, states[name] = router.weights(x, now, states[name])
+            a, states[name] = router.weights(x, at_t, states[name])
             seen[name].append(a)
-        p, q = at_time(schedule, t), at_time(schedule, s)
-        x = q.alpha * answer.m + q.sigma * (x - p.alpha * answer.m) / p.sigma
+        if n < STEPS:
+            x = ddim_step(answer.m, x, at_time(schedule, t), at_time(schedule, times[n + 1]))
     found = []
     each = STEPS // BUCKETS
     for b in range(BUCKETS):

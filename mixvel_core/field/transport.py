@@ -125,7 +125,7 @@ def transport(
     sizes = (len(x), len(y))
     rng = np.random.default_rng(seed)
     if max(sizes) > exact_up_to:
-        squares = _sliced_squares(x, y, rng)
+        squares = sliced_squares(x, y, directions(x.shape[1], PROJECTIONS, seed))
         again = squares[rng.integers(len(squares), size=(RESAMPLES, len(squares)))].mean(axis=1)
         return _with_interval(float(np.sqrt(squares.mean())), again, "sliced", sizes)
     found = solved(x, y)
@@ -145,13 +145,30 @@ def _mean_again(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(values[rng.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1))
 
 
-def _sliced_squares(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """W_2^2 along random directions, (PROJECTIONS,): of sorted values where sizes agree, of quantiles otherwise."""
-    directions = rng.standard_normal((PROJECTIONS, x.shape[1]))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    along, other = np.sort(x @ directions.T, axis=0), np.sort(y @ directions.T, axis=0)
-    # Both quantile functions are constant between the merged jumps.
-    jumps = np.unique(np.concatenate([np.arange(1, len(z) + 1) / len(z) for z in (x, y)]))
-    widths, middles = np.diff(jumps, prepend=0.0), jumps - 0.5 * np.diff(jumps, prepend=0.0)
-    i, j = ((middles * len(z)).astype(np.int64) for z in (x, y))
-    return np.asarray(widths @ (along[i] - other[j]) ** 2)
+def directions(dimension: int, count: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors at random, uniform on the sphere, (count, dimension), float64; more of them begin with the same."""
+    import torch
+
+    from mixvel_core.randomness import key, normal
+
+    u = normal(key(seed, "sliced-w2"), torch.arange(count), (dimension,), torch.float64).numpy()
+    return np.asarray(u / np.linalg.norm(u, axis=1, keepdims=True))
+
+
+def sliced_squares(x: np.ndarray, y: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """W_2^2 of the projections on each direction, (P,); the root of their mean is the sliced W_2.
+
+    In one dimension the best coupling joins equal quantiles. Both quantile functions are steps, so their squared
+    difference integrates to a finite sum over the n + m - gcd(n, m) intervals where neither jumps.
+
+    Args:
+        x: (n, D).
+        y: (m, D).
+        u: unit vectors, (P, D).
+    """
+    x, y = np.sort(x @ u.T, axis=0), np.sort(y @ u.T, axis=0)
+    n, m = len(x), len(y)
+    # The ends of the intervals, in units of 1/(n m) so that common ones coincide exactly.
+    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
+    widths = np.diff(ends, prepend=0) / (n * m)
+    return np.asarray(widths @ (x[(ends - 1) // m] - y[(ends - 1) // n]) ** 2)

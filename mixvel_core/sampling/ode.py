@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.field.conversions import at_time, velocity
+from mixvel_core.field.conversions import at_time, ddim_step, velocity
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
@@ -159,9 +159,7 @@ def ddim_reference(
         for step, (t, s) in enumerate(pairwise(times), start=1):
             a, state = router.weights(x, x.new_full((len(x),), t), state)
             M = weighted_sum(a, evaluate(clocked, x, t, everyone))
-            now, then = at_time(schedule, t), at_time(schedule, s)
-            ratio = then.sigma / now.sigma
-            x = ratio * x + (then.alpha - ratio * now.alpha) * M
+            x = ddim_step(M, x, at_time(schedule, t), at_time(schedule, s))
             if tell is not None:
                 tell(step / steps)
     return x

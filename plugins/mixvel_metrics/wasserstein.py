@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from attrs import frozen
 
-from mixvel_core.field.transport import wasserstein_2
+from mixvel_core.field.transport import directions, sliced_squares, wasserstein_2
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
-from mixvel_core.randomness import key, normal
 from mixvel_metrics.features import check_sets, conditions, flat
 
 W2 = "w2"
@@ -64,8 +62,7 @@ class SlicedWasserstein2:
         """
         check_sets(SLICED_W2, samples, reference)
         x, y = flat(samples), flat(reference)
-        u = directions(self.seed, self.projections, x.shape[1])
-        squares = squared_wasserstein_2_sorted(np.sort(x @ u.T, axis=0), np.sort(y @ u.T, axis=0))
+        squares = sliced_squares(x, y, directions(x.shape[1], self.projections, self.seed))
         return Score(
             name=SLICED_W2,
             value=float(np.sqrt(squares.mean())),
@@ -74,22 +71,3 @@ class SlicedWasserstein2:
                 "projections": f"{self.projections} (seed {self.seed})",
             },
         )
-
-
-def directions(seed: int, count: int, dimension: int) -> np.ndarray:
-    """Unit vectors spread evenly over the sphere, (count, dimension), float64."""
-    u = normal(key(seed, SLICED_W2), torch.arange(count), (dimension,), torch.float64).numpy()
-    return np.asarray(u / np.linalg.norm(u, axis=1, keepdims=True))
-
-
-def squared_wasserstein_2_sorted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """W_2^2 of each column of x (n, P) from the same column of y (m, P), both sorted along the columns.
-
-    In one dimension the best coupling joins equal quantiles. Both quantile functions are steps, so their
-    squared difference integrates to a finite sum over the n + m - gcd(n, m) intervals where neither jumps.
-    """
-    n, m = len(x), len(y)
-    # The ends of the intervals, in units of 1/(n m) so that common ones coincide exactly.
-    ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
-    widths = np.diff(ends, prepend=0) / (n * m)
-    return np.asarray(widths @ (x[(ends - 1) // m] - y[(ends - 1) // n]) ** 2)

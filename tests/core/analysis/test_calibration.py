@@ -12,10 +12,10 @@ from report_runs import VECTORS, scored
 from torch import Tensor
 
 from mixvel_core.analysis import calibration as stage
-from mixvel_core.analysis.calibration import BUCKETS, LEAST, calibrate, calibration, measure
-from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.analysis.calibration import BUCKETS, LEAST, STEPS, calibrate, calibration, measure
+from mixvel_core.field.posterior import PosteriorAnswer, PosteriorEngine
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.protocols import Router
+from mixvel_core.protocols import Router, SchedulePoint
 from mixvel_oracles.denoisers import ItemsRouter
 from mixvel_routers.integrated import IntegratedRouter
 from mixvel_routers.naive import FixedRouter
@@ -72,6 +72,25 @@ def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None
     assert max(integrated) < 0.1
     assert max(integrated) < 0.3 * max(prior[BUCKETS:])
     assert all(r["low"] < r["high"] and r["count"] > 0 for rows in found.values() for r in rows)
+
+
+@frozen(kw_only=True, eq=False)
+class _Counting:
+    """An engine and the calls of it that are followed by a step: those that need the denoiser."""
+
+    engine: PosteriorEngine
+    calls: list[bool]
+
+    def at(self, x: Tensor, p: SchedulePoint, *, means: bool = True) -> PosteriorAnswer:
+        self.calls.append(means)
+        return self.engine.at(x, p, means=means)
+
+
+def test_the_flow_takes_its_steps_and_none_beyond_the_last_time() -> None:
+    exact, items = engine()
+    counting = _Counting(engine=exact, calls=[])
+    measure({"prior": FixedRouter(fractions=(0.3, 0.6, 0.1))}, Cosine(), counting, items, 0, 4, torch.device("cpu"))  # type: ignore[arg-type]  # an engine by its one method
+    assert counting.calls == [False] * BUCKETS + [True] * STEPS + [False]
 
 
 def test_the_report_shows_every_router_and_its_numbers(tmp_path: Path) -> None:
