@@ -279,6 +279,7 @@ def travel(pair: Pair, sampler: Sampler, beside: Exactly, seed: int, exact: bool
         C_tr = max(C_tr, float(_norms(one.truncation).max()) / h**2)
         C_sig = max(C_sig, row["selection"] / h**2)
         end = one.after
+    selected.check()
     return MeasuredPair(
         pair=pair,
         steps=len(times) - 1,

@@ -22,18 +22,21 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
         experts: K of them.
         x: points, (B, *data).
         t: their common time.
-        mask: (B, K) bool.
+        mask: (B, K) bool. One that is on the CPU is read without waiting for the device of x.
         call: the number of this evaluation of the field, for messages.
 
     Returns:
         The evaluations, grouped by expert.
     """
-    expert, sample = mask.T.nonzero(as_tuple=True)
+    mask = mask.cpu()
+    pairs = mask.T.nonzero()
+    # Copies to a device that do not wait for what it computes.
+    expert, sample = pairs.T.contiguous().to(x.device, non_blocking=True).unbind(0)
     group = group_of(experts)
     if group is not None:
-        places = places_of(experts, x.device)[expert]
+        places = places_of(experts)[pairs[:, 0]].to(x.device, non_blocking=True)
         return Evaluations(sample=sample, expert=expert, m=_ask_group(group, x, t, sample, places, call))
-    counts = mask.sum(0).tolist()  # the one wait for the device in a step
+    counts = mask.sum(0).tolist()
     groups = torch.split_with_sizes(sample, counts)
     asked = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
@@ -72,12 +75,6 @@ def _ask_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Te
     return torch.cat(answers)
 
 
-def first_not_finite(answers: Evaluations) -> int | None:
-    """The first expert that returned something that is not finite; None if all is well."""
-    bad = ~answers.m.flatten(1).isfinite().all(1)
-    return int(answers.expert[bad][0]) if bool(bad.any()) else None
-
-
 @frozen(kw_only=True, eq=False)
 class GroupMember:
     """Expert ``index`` of ``group``."""
@@ -114,6 +111,6 @@ def group_of(experts: Sequence[Expert]) -> ExpertGroup | None:
     return first.group if same else None
 
 
-def places_of(experts: Sequence[Expert], device: torch.device) -> Tensor:
-    """Which member of its group each expert is, (K,) int64."""
-    return torch.tensor([e.index for e in experts if isinstance(e, GroupMember)], dtype=torch.int64, device=device)
+def places_of(experts: Sequence[Expert]) -> Tensor:
+    """Which member of its group each expert is, (K,) int64, on the CPU."""
+    return torch.tensor([e.index for e in experts if isinstance(e, GroupMember)], dtype=torch.int64)

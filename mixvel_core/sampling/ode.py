@@ -166,7 +166,7 @@ def ddim_reference(
 
 
 def _everyone(x: Tensor, experts: Sequence[Expert]) -> Tensor:
-    return torch.ones(len(x), len(experts), dtype=torch.bool, device=x.device)
+    return torch.ones(len(x), len(experts), dtype=torch.bool)
 
 
 def _largest_of_points(error: Tensor) -> Tensor:

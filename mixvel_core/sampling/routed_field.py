@@ -10,8 +10,8 @@ from attrs import define, field, frozen
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Draws, Evaluations, Expert, NoiseSchedule, Prior, Router, Selector
-from mixvel_core.sampling.dispatch import evaluate, first_not_finite
+from mixvel_core.protocols import Draws, Expert, NoiseSchedule, Prior, Router, Selector
+from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.snr_matched import snr_matched
 
 
@@ -45,9 +45,40 @@ _OFF = 0.01
 """How far the sum of a row of weights may be from 1; bfloat16 is not exact."""
 
 
+@frozen(kw_only=True, eq=False)
+class _Check:
+    """Whether evaluation ``call`` of the field, at time ``t``, gave numbers. All tensors are on the field's device.
+
+    ``fine``: whether it did, () bool. ``sums``: of the router's weights, (B,). ``expert``: who was evaluated, (E,), and
+    ``finite``: whether the result was, (E,) bool.
+    """
+
+    fine: Tensor
+    sums: Tensor
+    expert: Tensor
+    finite: Tensor
+    t: float
+    call: int
+
+    def culprit(self) -> str:
+        """Who did not give numbers."""
+        where = f"at t={self.t:.4g}, evaluation {self.call} of the field"
+        if not bool(self.sums.isfinite().all()):
+            return f"the router returned weights that are not finite {where}"
+        off = (self.sums - 1.0).abs()
+        if not bool((off < _OFF).all()):
+            return f"the router returned weights whose sum is {float(self.sums[off.argmax()]):.3g}, not 1, {where}"
+        if not bool(self.finite.all()):
+            return f"expert {int(self.expert[~self.finite][0])} returned values that are not finite {where}"
+        return f"the selector returned values that are not finite {where}"
+
+
 @define(kw_only=True)
 class RoutedField:
     """The field along the trajectories of one batch. Keeps the states, so it lives as long as one sampling run.
+
+    An evaluation waits for the device of x once: it reads which experts are selected, and with it whether the
+    evaluation before gave finite numbers. ``check`` looks at the last one.
 
     ``evaluations``: expert calls of each sample so far, (B,). ``usage``: for each call of the field, the share of
     samples that evaluated each expert, (K,). ``times``: the times of those calls.
@@ -64,9 +95,14 @@ class RoutedField:
     times: list[float] = field(factory=list)
     _router_state: Any
     _selector_state: Any
+    _last: _Check | None = field(default=None, init=False)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
-        """M, an estimate of m(x, t): one question to the router, one selection, the selected experts."""
+        """M, an estimate of m(x, t), (B, *data): the router's weights, one selection, the selected experts.
+
+        Raises SamplingError where the evaluation before gave what is no number; names who.
+        """
+        call = len(self.times) + 1
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             a, self._router_state = self.router.weights(x, x.new_full((len(x),), t), self._router_state)
         a = a.to(x.dtype)
@@ -75,31 +111,40 @@ class RoutedField:
                 f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
-        told = a.sum(1)
+        sums = a.sum(1)
         a = self.weights(a)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
+        selected = self._read(mask)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            answers = evaluate(self.experts, x, t, mask, len(self.times) + 1)
+            answers = evaluate(self.experts, x, t, selected, call)
         M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
-        # One look at everything; the search for the culprit is only made when there is one.
-        if not bool(M.isfinite().all() & ((told - 1.0).abs() < _OFF).all()):
-            raise SamplingError(self._culprit(told, answers, t))
+        self._last = _Check(
+            fine=M.isfinite().all() & ((sums - 1.0).abs() < _OFF).all(),
+            sums=sums,
+            expert=answers.expert,
+            # The largest of a row is not finite where one of it is not: no copy of all values is made for this.
+            finite=torch.linalg.vector_norm(answers.m.flatten(1), torch.inf, dim=1).isfinite(),
+            t=t,
+            call=call,
+        )
         self.evaluations += mask.sum(1)
         self.usage.append(mask.to(torch.float32).mean(0))
         self.times.append(t)
         return M
 
-    def _culprit(self, told: Tensor, answers: Evaluations, t: float) -> str:
-        call = f"at t={t:.4g}, evaluation {len(self.times) + 1} of the field"
-        if not bool(told.isfinite().all()):
-            return f"the router returned weights that are not finite {call}"
-        off = (told - 1.0).abs()
-        if not bool((off < _OFF).all()):
-            return f"the router returned weights whose sum is {float(told[off.argmax()]):.3g}, not 1, {call}"
-        expert = first_not_finite(answers)
-        if expert is not None:
-            return f"expert {expert} returned values that are not finite {call}"
-        return f"the selector returned values that are not finite {call}"
+    def check(self) -> None:
+        """Raises SamplingError where the last evaluation gave what is no number; names who."""
+        if self._last is not None and not bool(self._last.fine):
+            raise SamplingError(self._last.culprit())
+
+    def _read(self, mask: Tensor) -> Tensor:
+        """The mask on the CPU; the check of the evaluation before comes with it, in one transfer."""
+        if self._last is None:
+            return mask.cpu()
+        found = torch.cat([mask.flatten(), self._last.fine.view(1)]).cpu()
+        if not bool(found[-1]):
+            raise SamplingError(self._last.culprit())
+        return found[:-1].view(mask.shape)
 
 
 def prior_of(experts: Sequence[Expert], x: Tensor) -> Prior | None:

@@ -173,4 +173,5 @@ class Sampler:
             x, history = self.integrator.step(field, x, t, s, history)
             if on_step is not None:
                 on_step(step)
+        field.check()
         return x, field

@@ -1,0 +1,111 @@
+"""How often a field evaluation waits for the device of x: once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from attrs import frozen
+from exact import exact
+from torch import Tensor
+
+from mixvel_core.errors import SamplingError
+from mixvel_core.protocols import Expert, Moments, NoiseSchedule
+from mixvel_core.sampling.dispatch import members
+from mixvel_core.sampling.routed_field import RoutedField, start_field
+from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.weighted import Mixture, TopK
+
+READS = frozenset(("cpu", "tolist", "item", "numpy", "nonzero", "masked_select", "unique"))
+READS_AS = frozenset(("__bool__", "__float__", "__int__", "__index__"))
+
+
+class Remote(Tensor):
+    """A tensor as if on a device of its own: ``waits`` are the calls that the CPU has to wait for."""
+
+    waits: ClassVar[list[str]] = []
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = getattr(function, "__name__", "")
+        remote = isinstance(args[0], Remote) if args else False
+        by_mask = name in ("__getitem__", "__setitem__") and isinstance(args[1], Remote) and args[1].dtype == torch.bool
+        if remote and (name in READS or name in READS_AS or by_mask):
+            cls.waits.append(name)
+        found = super().__torch_function__(function, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch's
+        return found.as_subclass(Tensor) if name == "cpu" else found
+
+
+@frozen(kw_only=True, eq=False)
+class OneNetwork:
+    """Experts of a group: member k returns x / (1 + k)."""
+
+    schedule: NoiseSchedule
+
+    def moments(self, k: int) -> Moments | None:
+        """None."""
+
+    def denoise(self, x: Tensor, t: Tensor, k: Tensor) -> Tensor:
+        """x / (1 + k)."""
+        return x / (1.0 + k)[:, None]
+
+
+def field_of(selector: Any, experts: Sequence[Expert] | None) -> tuple[RoutedField, Tensor]:
+    problem = exact(Cosine(), experts=4, dimension=3)
+    x, draws = problem.start(8)
+    x = x.as_subclass(Remote)
+    found = start_field(
+        schedule=problem.schedule,
+        experts=experts or problem.experts,
+        router=problem.router,
+        selector=selector,
+        x=x,
+        t=1.0,
+        draws=SampleDraws(seed=0, index=draws.index),
+    )
+    return found, x
+
+
+@pytest.mark.parametrize("selector", [Mixture(), TopK(k=2)], ids=["mixture", "top2"])
+@pytest.mark.parametrize("experts", [None, members(OneNetwork(schedule=Cosine()), 4)], ids=["apart", "shared"])
+def test_a_field_evaluation_waits_for_the_device_once(selector: Any, experts: Sequence[Expert] | None) -> None:
+    field, x = field_of(selector, experts)
+    for t in (0.9, 0.5, 0.1):
+        Remote.waits.clear()
+        field.denoise(x, t)
+        assert Remote.waits == ["cpu"]
+
+
+@frozen(kw_only=True, eq=False)
+class NotANumber:
+    """An expert that fails below t = 1/2."""
+
+    expert: Expert
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        return self.expert.schedule
+
+    @property
+    def moments(self) -> Moments | None:
+        return self.expert.moments
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.expert.denoise(x, t) if float(t[0]) > 0.5 else torch.full_like(x, torch.nan)
+
+
+def test_what_is_not_a_number_is_found_by_the_next_evaluation_or_the_check() -> None:
+    problem = exact(Cosine(), experts=4, dimension=3)
+    experts = [NotANumber(expert=one) if k == 2 else one for k, one in enumerate(problem.experts)]
+    field, x = field_of(Mixture(), experts)
+    field.denoise(x, 0.9)
+    field.check()
+    field.denoise(x, 0.4)
+    for look in (field.check, lambda: field.denoise(x, 0.2)):
+        with pytest.raises(SamplingError, match=r"expert 2 .* at t=0\.4, evaluation 2"):
+            look()
