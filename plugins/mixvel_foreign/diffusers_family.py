@@ -14,12 +14,19 @@ from torch import Tensor, nn
 from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
-from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
+from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
 from mixvel_foreign.azula import Clocked, TimeConvention
 from mixvel_foreign.options import DiffusersOptions, place_of
 from mixvel_foreign.scheduler import Arc, Preconditioned, Training, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
-from mixvel_networks.expert import UNetExpert
+from mixvel_networks.denoiser import NetworkDenoiser
+from mixvel_networks.stored import (
+    for_use,
+    network_weights,
+    stored_moments,
+    stored_tensors,
+    without_moments,
+)
 
 STEM = "diffusion_pytorch_model"
 SCHEDULER = "scheduler_config.json"
@@ -73,29 +80,6 @@ def _check_there(path: Path) -> None:
         )
 
 
-_NETWORK = "network."
-
-
-def shared(weights: Mapping[str, Tensor], shard: Shard) -> dict[str, Tensor]:
-    """``network.*`` and the moments of the shard, which is the data that the expert stands for."""
-    moments = item_moments(shard.items)
-    about = {"mean": moments.mean, "variance": moments.variance}
-    return {_NETWORK + name: value for name, value in weights.items()} | about
-
-
-def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights by their own names, and the rest."""
-    weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
-    return weights, {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}
-
-
-def moments_in(rest: Mapping[str, Tensor]) -> Moments | None:
-    """The moments, if they are shared."""
-    if "mean" not in rest or "variance" not in rest:
-        return None
-    return Moments(mean=rest["mean"], variance=rest["variance"])
-
-
 _CONFIG = "config"
 WHAT = "expert diffusers"
 
@@ -121,34 +105,33 @@ class DiffusersFamily:
             expected = make_unet2d(folder.model, where).state_dict()
         weights = read_checked(folder.files, expected, todays_name)
         config = as_bytes({"model": folder.model, "scheduler": folder.scheduler})
-        return shared(weights, shard) | {_CONFIG: config}
+        return stored_tensors(weights, item_moments(shard.items)) | {_CONFIG: config}
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Without mean and variance."""
-        return {name: value for name, value in tensors.items() if name not in ("mean", "variance")}
+        """The weights and configurations, without mean and variance of the shard."""
+        return without_moments(tensors)
 
     def is_network(self) -> bool:
         """Not a closed form."""
         return True
 
-    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
         """The expert, on the device of ``tensors``, with a schedule of its own."""
         from mixvel_foreign.unet2d import Unconditional, from_bytes, make_unet2d
 
         where = f"expert {config.index}"
-        weights, rest = parted(tensors)
         try:
-            about = from_bytes(rest[_CONFIG])
+            about = from_bytes(tensors[_CONFIG])
             model, scheduler = dict(about["model"]), dict(about["scheduler"])
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise ArtifactError(f"{where}: its configurations are damaged ({error}); make it again") from None
         training = training_of(scheduler, where)
-        unet = loaded(partial(make_unet2d, model, where), weights, where)
+        unet = loaded(partial(make_unet2d, model, where), network_weights(tensors), where)
         network = Unconditional(unet, label=self._label(model, config.index))
-        return UNetExpert(
+        return NetworkDenoiser(
             schedule=training.schedule,
-            moments=moments_in(rest),
-            network=self._read(network, training).to(rest[_CONFIG].device).eval().requires_grad_(False),
+            moments=stored_moments(tensors),
+            network=for_use(self._read(network, training), tensors[_CONFIG].device),
             prediction="x0" if training.style == "edm" else training.prediction,
             clip=training.clip if self.options.clip is None else self.options.clip,
         )

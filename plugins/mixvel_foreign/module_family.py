@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
+from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
 from mixvel_core.randomness import seeded
 from mixvel_foreign.azula import Called, Clocked, TimeConvention
-from mixvel_foreign.diffusers_family import moments_in, parted, shared
 from mixvel_foreign.options import Made, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
-from mixvel_networks.expert import UNetExpert
+from mixvel_networks.denoiser import NetworkDenoiser
+from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
 
 TRUST = "MIXVEL_TRUST"
 _OURS = "mixvel_foreign.examples"
@@ -141,29 +142,27 @@ class ModuleFamily:
             if not isinstance(network, nn.Module):
                 raise RecipeError(f"expert {self.name}: {self.made.module} made no nn.Module; remove the weights")
             state = read_checked(files_in(place_of(self.weights, shard.index, f"expert {self.name}")), state)
-        return shared(state, shard)
+        return stored_tensors(state, item_moments(shard.items))
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Without mean and variance."""
-        return {name: value for name, value in tensors.items() if name not in ("mean", "variance")}
+        """The weights, without mean and variance of the shard."""
+        return without_moments(tensors)
 
     def is_network(self) -> bool:
         """Not a closed form that is known to be one."""
         return True
 
-    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
         """The expert, on the device of ``tensors``, with a schedule of its own if it declares one."""
         network = self._make()
-        weights, rest = parted(tensors)
         if isinstance(network, nn.Module):
-            load_weights(network, weights, f"expert {config.index}")
-            device = next((value.device for value in tensors.values()), None)
-            network = network.to(device).eval().requires_grad_(False)
+            load_weights(network, network_weights(tensors), f"expert {config.index}")
+            network = for_use(network, next((value.device for value in tensors.values()), None))
         read = self.read(network, schedule)
         called = Called(network, name=f"expert {config.index}, {self.made.module},", mean=read.mean)
-        return UNetExpert(
+        return NetworkDenoiser(
             schedule=read.schedule,
-            moments=moments_in(rest),
+            moments=stored_moments(tensors),
             network=Clocked(called, told=read.told),
             prediction=read.prediction,
             clip=self.clip,

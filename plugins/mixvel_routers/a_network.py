@@ -1,4 +1,9 @@
-"""Cross entropy alone: all that `naive` knows, and an a-network that is not to see the exact posterior."""
+"""a-network and naive: one classifier of noisy items, whose softmax or whose argmax is the router.
+
+The minimum of the cross entropy of the shard label given (x_t, t) is the posterior of D2. An a-network also regresses
+on that posterior where it can be computed: cross entropy, which is steep where the network is wrong, finds the region,
+and squared error against the exact posterior has none of the noise of labels.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_routers.classifier import check_items, load_classifier, make_classifier
-from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.options import ANetworkOptions, ClassifierOptions
 from mixvel_routers.targets import RouterTask, Targets, targets_of
 
 if TYPE_CHECKING:
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Classification:
-    """Cross entropy of the shard label given (x_t, t); its minimum is the posterior of D2."""
+    """Cross entropy of the shard label given (x_t, t)."""
 
     network: nn.Module
     schedule: NoiseSchedule
@@ -34,16 +39,11 @@ class Classification:
         return {"loss": cross_entropy(logits, batch.shard)}
 
 
-_TASK = "a"
-_WHAT = "router a-network"
-
-
 @frozen(kw_only=True)
 class PosteriorRegression:
     """Stage 1, the first ``first_stage`` of the steps: cross entropy plus squared error. Stage 2: squared error.
 
-    Cross entropy, which is steep where the network is wrong, finds the region; squared error against the exact
-    posterior has none of the noise of labels. The squared error is summed over the K experts.
+    The squared error is summed over the K experts.
     """
 
     network: nn.Module
@@ -65,25 +65,14 @@ def squared_error(found: Tensor, wanted: Tensor) -> Tensor:
     return (found - wanted).square().sum(1).mean()
 
 
-def make_objective(
-    design: ANetworkOptions, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
-) -> Objective:
-    """A fresh classifier and its loss."""
-    network = make_classifier(design, members[0].shape, len(members), seed, _WHAT)
-    if design.targets == "labels":
-        return Classification(network=network, schedule=schedule)
-    targets = targets_of(members, schedule)
-    return PosteriorRegression(network=network, targets=targets, first_stage=design.first_stage)
-
-
 @frozen(kw_only=True)
 class ANetworkRouter:
-    """a(x, t) = softmax of ``network``'s logits; no state."""
+    """a(x, t) = softmax of ``network``'s logits."""
 
     network: nn.Module
 
     def start(self, x: Points, t: Times) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """(B, K), rows on the simplex."""
@@ -93,20 +82,70 @@ class ANetworkRouter:
 
 @frozen(kw_only=True)
 class ANetworkFamily:
-    """One classifier of all shards."""
+    """One classifier of all shards, the network ``a``."""
 
     options: ANetworkOptions
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
-        """One network, ``a``. Raises RecipeError where no network here reads items of this shape."""
-        check_items(self.options, shards[0].shape, _WHAT)
-        make = partial(make_objective, self.options)
-        return {_TASK: RouterTask(members=tuple(shards), schedule=schedule, options=self.options.train, make=make)}
+        """The training of ``a``. Raises RecipeError where no network here reads items of this shape."""
+        return {"a": _task(self.options, shards, schedule, "router a-network")}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The averaged weights."""
-        return dict(trained[_TASK])
+        """The averaged weights of ``a``."""
+        return dict(trained["a"])
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return ANetworkRouter(network=load_classifier(self.options, config, tensors, _WHAT))
+        return ANetworkRouter(network=load_classifier(self.options, config, tensors, "router a-network"))
+
+
+@frozen(kw_only=True)
+class NaiveRouter:
+    """One-hot rows at the largest of ``network``'s logits, the first of equal ones."""
+
+    network: nn.Module
+
+    def start(self, x: Points, t: Times) -> None:
+        """Returns None: the router keeps no state."""
+
+    def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
+        """(B, K), rows on corners of the simplex. Logits that are not finite stay visible as such."""
+        logits: Tensor = self.network(x, t)
+        # 0 * logit is 0 or, where the network failed, nan: an argmax alone would hide that.
+        return one_hot(logits.argmax(1), logits.shape[1]).to(x.dtype) + 0.0 * logits, None
+
+
+@frozen(kw_only=True)
+class NaiveFamily:
+    """One classifier of all shards, ``classifier``, trained by labels only, never by the exact posterior."""
+
+    options: ClassifierOptions
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
+        """The training of ``classifier``. Raises RecipeError where no network here reads items of this shape."""
+        return {"classifier": _task(self.options, shards, schedule, "router naive")}
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The averaged weights of ``classifier``."""
+        return dict(trained["classifier"])
+
+    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
+        """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
+        return NaiveRouter(network=load_classifier(self.options, config, tensors, "router naive"))
+
+
+def make_objective(
+    design: ClassifierOptions, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
+) -> Objective:
+    """A fresh classifier of K = ``len(members)`` shards and its loss; ``what`` is the plugin, for errors."""
+    network = make_classifier(design, members[0].shape, len(members), seed, what)
+    if isinstance(design, ANetworkOptions) and design.targets == "exact":
+        targets = targets_of(members, schedule)
+        return PosteriorRegression(network=network, targets=targets, first_stage=design.first_stage)
+    return Classification(network=network, schedule=schedule)
+
+
+def _task(design: ClassifierOptions, shards: Sequence[Shard], schedule: NoiseSchedule, what: str) -> RouterTask:
+    check_items(design, shards[0].shape, what)
+    make = partial(make_objective, design, what)
+    return RouterTask(members=tuple(shards), schedule=schedule, options=design.train, make=make)

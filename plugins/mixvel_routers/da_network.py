@@ -1,6 +1,6 @@
 """da-network: the rate of the posterior (P2) learned by one network for each interval of times, and integrated.
 
-What the paper leaves open and how it is settled here. Each network has 2 K outputs on one trunk: K rates, whose mean is
+The paper leaves details open, chosen here as follows. Each network has 2 K outputs on one trunk: K rates, whose mean is
 taken away so that they sum to zero, and K logits of the posterior itself, which the losses on a train and sampling
 ignores. Stage 1 trains the logits (cross entropy plus squared error on a), stage 2 both (squared error on a plus
 ``rate_weight`` times the squared error on da). The intervals' ends are an option; no network is trained outside its
@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.field.posterior import Path
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
+from mixvel_networks.stored import for_use
 from mixvel_routers.a_network import squared_error
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.integrated import IntegratedRouter
@@ -53,7 +54,7 @@ class RateRegression:
         a_error = squared_error(logits.softmax(1), exact.a)
         da_error = squared_error(rates, self.targets.rate(batch, exact, self.path))
         if batch.progress < self.first_stage:
-            # No weight, but in the graph: launchers with several workers ask for every parameter's gradient.
+            # Weight zero, but in the graph: with several workers every parameter must have a gradient.
             loss = entropy + a_error + 0.0 * da_error
         else:
             loss = a_error + self.rate_weight * da_error
@@ -115,10 +116,10 @@ class DaNetworkFamily:
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> IntegratedRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         device = next(iter(tensors.values())).device
-        # The seed is of no matter: every weight is replaced.
+        # Any seed: every weight is replaced.
         make = partial(make_classifier, self.options, config.shape, 2 * len(config.fractions), 0, _WHAT)
         intervals = [f"interval-{j}" for j in range(len(self.options.ends) + 1)]
         networks = loaded(lambda: nn.ModuleDict({name: make() for name in intervals}), tensors, _WHAT)
-        networks.to(device).eval().requires_grad_(False)
+        for_use(networks, device)
         rates = IntervalRates(networks=tuple(networks.children()), ends=self.options.ends)
         return IntegratedRouter(rate=rates, fractions=config.fractions)

@@ -34,7 +34,7 @@ def _da_network_example() -> RouterFamily:
 
 
 def _naive(options: ClassifierOptions) -> RouterFamily:
-    from mixvel_routers.naive import NaiveFamily
+    from mixvel_routers.a_network import NaiveFamily
 
     return NaiveFamily(options=options)
 
@@ -44,7 +44,7 @@ def _naive_example() -> RouterFamily:
 
 
 def _fixed(options: NoOptions) -> RouterFamily:
-    from mixvel_routers.naive import FixedFamily
+    from mixvel_routers.fixed import FixedFamily
 
     return FixedFamily()
 

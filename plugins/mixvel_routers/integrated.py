@@ -1,4 +1,4 @@
-"""A posterior that is integrated along the sampling trajectory, projected to the simplex after each step."""
+"""A posterior that is integrated along the sampling trajectory by its rate, and projected to the simplex each step."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from attrs import frozen
 from torch import Tensor
+
+from mixvel_routers.fixed import prior
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -56,23 +58,18 @@ class IntegratedRouter:
 
     def start(self, x: Points, t: Times) -> Along:
         """pi at the time of the start, which is to be t = 1: anywhere else pi is not the posterior."""
-        pi = torch.tensor(self.fractions, dtype=torch.float64)
-        a = (pi / pi.sum()).to(x).expand(len(x), -1)
-        da, now = torch.zeros_like(a), t.to(x.dtype)[:, None]
-        return Along(a=a, da=da, t=now, from_a=a, from_da=da, from_t=now)
+        a, t = prior(self.fractions, x), t.to(x.dtype)[:, None]
+        da = torch.zeros_like(a)
+        return Along(a=a, da=da, t=t, from_a=a, from_da=da, from_t=t)
 
     def weights(self, x: Points, t: Times, state: Along) -> tuple[Weights, Along]:
         """The posterior after the step to (x, t), (B, K), and the state there; times of rows are their own."""
-        now = t.to(x.dtype)[:, None]
-        again = now == state.t
+        s = t.to(x.dtype)[:, None]
+        again = s == state.t
         from_a, from_da, from_t = (
             torch.where(again, old, new)
-            for old, new in (
-                (state.from_a, state.a),
-                (state.from_da, state.da),
-                (state.from_t, state.t),
-            )
+            for old, new in ((state.from_a, state.a), (state.from_da, state.da), (state.from_t, state.t))
         )
         slope = torch.where(again, 0.5 * (from_da + state.da), from_da)
-        a = to_simplex(from_a + (now - from_t) * slope)
-        return a, Along(a=a, da=self.rate(x, t), t=now, from_a=from_a, from_da=from_da, from_t=from_t)
+        a = to_simplex(from_a + (s - from_t) * slope)
+        return a, Along(a=a, da=self.rate(x, t), t=s, from_a=from_a, from_da=from_da, from_t=from_t)

@@ -1,4 +1,4 @@
-"""What a router learns from: items of all shards, noised, with their shard, the exact posterior and its rate."""
+"""What a router learns from: the items of all shards, noised, with their shard, the exact posterior and its rate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from mixvel_core.training.options import TrainOptions
 
 @frozen(kw_only=True)
 class RouterTask:
-    """Every item is as likely as any other, so the prior that a network learns is N_k / N.
+    """The training of one network on the items of all shards.
+
+    Every item is as likely as any other, so the prior that a network learns is N_k / N.
 
     ``make``: the shards, the schedule and a seed -> the objective; a module's function or a ``partial`` of one, because
     tasks are pickled.

@@ -1,4 +1,4 @@
-"""UNetFamily: how U-Net experts are trained, stored and loaded."""
+"""How U-Net experts are trained, stored and loaded: one network a shard, or one with labels for all shards."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from mixvel_core.artifacts.tensors import check_same, loaded
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
-from mixvel_networks.expert import UNetExpert
+from mixvel_networks.denoiser import LabelledDenoiser, NetworkDenoiser
+from mixvel_networks.stored import for_use, network_weights, other_tensors, stored_tensors, without_moments
 from mixvel_networks.unet import make_unet
 from mixvel_unet.objective import SharedUNetTask, UNetTask
 from mixvel_unet.options import UNetOptions
-from mixvel_unet.shared import UNetGroup
-
-_NETWORK = "network."
 
 
 @frozen(kw_only=True)
@@ -37,34 +35,32 @@ class UNetFamily:
         """``network.*``, the averaged weights, and ``mean`` and ``variance`` of the shard's items, in float32."""
         if trained is None:
             raise ArtifactError(f"expert {shard.index}: its network is not trained; run the recipe again")
-        moments = item_moments(shard.items)
-        shared = {"mean": moments.mean, "variance": moments.variance}
-        return {_NETWORK + name: value for name, value in trained.items()} | shared
+        return stored_tensors(trained, item_moments(shard.items))
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The weights alone. Raises RecipeError for eps-prediction, which needs the mean where alpha is next to 0."""
         if self.options.prediction == "eps":
             raise RecipeError("expert unet: prediction eps needs the mean of the shard; share it, or predict v or x0")
-        return {name: value for name, value in tensors.items() if name.startswith(_NETWORK)}
+        return without_moments(tensors)
 
-    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> UNetExpert:
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
         """The expert, on the device of ``tensors``. Raises ArtifactError where they do not fit the options.
 
         Without mean and variance its moments are None.
         """
         where = f"expert {config.index}"
-        weights, rest = _parted(tensors)
+        weights, rest = network_weights(tensors), other_tensors(tensors)
         moments = None
         if rest or self.options.prediction == "eps":
             expected = torch.empty(config.shape, device="meta")
             check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
             moments = Moments(mean=rest["mean"], variance=rest["variance"])
-        # The seed is of no matter: every weight is replaced.
+        # Any seed: every weight is replaced.
         network = loaded(partial(make_unet, self.options, config.shape, config.shape[0], 0, where), weights, where)
-        return UNetExpert(
+        return NetworkDenoiser(
             schedule=schedule,
             moments=moments,
-            network=network.to(next(iter(tensors.values())).device).eval().requires_grad_(False),
+            network=for_use(network, next(iter(tensors.values())).device),
             prediction=self.options.prediction,
             clip=self.options.clip,
         )
@@ -77,35 +73,26 @@ class UNetFamily:
     def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of all shards, (K, *data), in float32."""
         moments = [item_moments(shard.items) for shard in shards]
-        shared = {
-            "mean": torch.stack([one.mean for one in moments]),
-            "variance": torch.stack([one.variance for one in moments]),
-        }
-        return {_NETWORK + name: value for name, value in trained.items()} | shared
+        mean, variance = (torch.stack(values) for values in zip(*((m.mean, m.variance) for m in moments), strict=True))
+        return stored_tensors(trained, Moments(mean=mean, variance=variance))
 
     def load_shared(
         self, configs: Sequence[ExpertConfig], tensors: Mapping[str, Tensor], schedule: NoiseSchedule
-    ) -> UNetGroup:
+    ) -> LabelledDenoiser:
         """The experts, on the device of ``tensors``. Raises ArtifactError where they do not fit options or shards."""
         where, shape = "the experts' one network", configs[0].shape
-        weights, rest = _parted(tensors)
+        weights, rest = network_weights(tensors), other_tensors(tensors)
         check_same(
             rest, {name: torch.empty(len(configs), *shape, device="meta") for name in ("mean", "variance")}, where
         )
-        # The seed is of no matter: every weight is replaced.
+        # Any seed: every weight is replaced.
         make = partial(make_unet, self.options, shape, shape[0], 0, where, len(configs))
         network = loaded(make, weights, where)
-        return UNetGroup(
+        return LabelledDenoiser(
             schedule=schedule,
-            network=network.to(rest["mean"].device).eval().requires_grad_(False),
+            network=for_use(network, rest["mean"].device),
             mean=rest["mean"],
             variance=rest["variance"],
             prediction=self.options.prediction,
             clip=self.options.clip,
         )
-
-
-def _parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights of the network, by their names in it, and the rest."""
-    weights = {n.removeprefix(_NETWORK): v for n, v in tensors.items() if n.startswith(_NETWORK)}
-    return weights, {n: v for n, v in tensors.items() if not n.startswith(_NETWORK)}

@@ -14,8 +14,8 @@ from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import Moments, NoiseSchedule, Router, Selector
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_integrators.integrators import DDIM
-from mixvel_networks.expert import UNetExpert
-from mixvel_routers.naive import FixedRouter
+from mixvel_networks.denoiser import NetworkDenoiser
+from mixvel_routers.fixed import FixedRouter
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.single import Iid
 
@@ -108,7 +108,7 @@ def _routed_loop(
     schedule: NoiseSchedule = BetaTable.from_betas(usual_betas("linear", 1000, 1e-4, 0.02))
     zero = torch.zeros(3, size, size, device=device)
     experts = [
-        UNetExpert(
+        NetworkDenoiser(
             schedule=schedule,
             moments=Moments(mean=zero, variance=torch.ones_like(zero)),
             network=_as_function(network),

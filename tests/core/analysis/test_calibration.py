@@ -17,8 +17,8 @@ from mixvel_core.field.posterior import PosteriorAnswer, PosteriorEngine
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.protocols import Router, SchedulePoint
 from mixvel_oracles.denoisers import ItemsRouter
+from mixvel_routers.fixed import FixedRouter
 from mixvel_routers.integrated import IntegratedRouter
-from mixvel_routers.naive import FixedRouter
 from mixvel_schedules.schedules import Cosine
 
 EXACT = torch.tensor([[0.7, 0.3], [0.2, 0.8], [1.0, 0.0]])

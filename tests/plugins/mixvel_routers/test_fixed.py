@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from mixvel_core.protocols import Router, RouterConfig
-from mixvel_routers.naive import FixedFamily
+from mixvel_routers.fixed import FixedFamily
 from mixvel_schedules.schedules import Cosine
 
 

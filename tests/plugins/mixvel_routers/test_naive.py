@@ -12,7 +12,7 @@ from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
-from mixvel_routers.naive import NaiveFamily, NaiveRouter
+from mixvel_routers.a_network import NaiveFamily, NaiveRouter
 from mixvel_routers.options import ClassifierOptions
 from mixvel_schedules.schedules import Cosine
 

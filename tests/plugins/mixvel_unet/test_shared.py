@@ -19,12 +19,11 @@ from mixvel_core.sampling.dispatch import members
 from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.options import TrainOptions
 from mixvel_networks.architecture import Architecture
-from mixvel_networks.expert import LEAST_ALPHA, UNetExpert
+from mixvel_networks.denoiser import LEAST_ALPHA, LabelledDenoiser, NetworkDenoiser
 from mixvel_networks.unet import make_unet
 from mixvel_schedules.schedules import Cosine
 from mixvel_unet.family import UNetFamily
 from mixvel_unet.options import UNetOptions
-from mixvel_unet.shared import UNetGroup
 
 K = 3
 SHAPE = (1, 4, 6)
@@ -50,7 +49,7 @@ def tensors(made: UNetFamily, seed: int = 5) -> dict[str, Tensor]:
     return dict(made.shared_tensors(shards(), network.state_dict()))
 
 
-def group(made: UNetFamily) -> UNetGroup:
+def group(made: UNetFamily) -> LabelledDenoiser:
     return made.load_shared(configs(shards()), tensors(made), Cosine())
 
 
@@ -190,7 +189,7 @@ def test_the_monolith_takes_no_notice() -> None:
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])
     weights = family().tensors(whole, networks[0])
     config = ExpertConfig(index=-1, count=whole.count, fraction=1.0, shape=SHAPE)
-    assert isinstance(family().load(config, weights, Cosine()), UNetExpert)
+    assert isinstance(family().load(config, weights, Cosine()), NetworkDenoiser)
 
 
 def test_labels_leave_the_other_initial_weights_alone() -> None:

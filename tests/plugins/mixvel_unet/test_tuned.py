@@ -9,7 +9,7 @@ from mixvel_core.protocols import Moments, NetworkExpert
 from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 from mixvel_integrators.integrators import DDIM
 from mixvel_networks.architecture import Architecture
-from mixvel_networks.expert import UNetExpert
+from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.unet import make_unet
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.weighted import Mixture
@@ -18,9 +18,9 @@ SHAPE = (3, 8, 8)
 
 
 @pytest.fixture(scope="module")
-def expert() -> UNetExpert:
+def expert() -> NetworkDenoiser:
     network = make_unet(Architecture(channels=(8, 16)), SHAPE, SHAPE[0], 0, "a test")
-    return UNetExpert(
+    return NetworkDenoiser(
         schedule=Cosine(),
         moments=Moments(mean=torch.zeros(SHAPE), variance=torch.ones(SHAPE)),
         network=network.eval().requires_grad_(False),
@@ -29,7 +29,7 @@ def expert() -> UNetExpert:
     )
 
 
-def test_channels_last_changes_the_layout_and_not_the_answer(expert: UNetExpert) -> None:
+def test_channels_last_changes_the_layout_and_not_the_answer(expert: NetworkDenoiser) -> None:
     assert isinstance(expert, NetworkExpert)
     tuned = expert.tuned(channels_last=True, compiled=False)
     x, t = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.linspace(0.2, 1.0, 4)
@@ -41,7 +41,7 @@ def test_channels_last_changes_the_layout_and_not_the_answer(expert: UNetExpert)
     assert not any(p.is_contiguous(memory_format=torch.channels_last) for p in plain)
 
 
-def test_bfloat16_networks_sample_near_float32_ones(expert: UNetExpert) -> None:
+def test_bfloat16_networks_sample_near_float32_ones(expert: NetworkDenoiser) -> None:
     found = {}
     for autocast in (False, True):
         sampler = Sampler(

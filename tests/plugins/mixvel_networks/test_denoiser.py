@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import Prediction, expand, point_for
 from mixvel_core.protocols import Moments, NoiseSchedule
-from mixvel_networks.expert import LEAST_ALPHA, UNetExpert
+from mixvel_networks.denoiser import LEAST_ALPHA, NetworkDenoiser
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 MEAN = torch.linspace(-0.5, 0.5, 12, dtype=torch.float64).reshape(3, 2, 2)
@@ -39,8 +39,8 @@ def oracle(schedule: NoiseSchedule, prediction: Prediction) -> Callable[[Tensor,
     return network
 
 
-def expert(schedule: NoiseSchedule, prediction: Prediction, clip: bool = False) -> UNetExpert:
-    return UNetExpert(
+def expert(schedule: NoiseSchedule, prediction: Prediction, clip: bool = False) -> NetworkDenoiser:
+    return NetworkDenoiser(
         schedule=schedule, moments=MOMENTS, network=oracle(schedule, prediction), prediction=prediction, clip=clip
     )
 
@@ -74,7 +74,7 @@ def test_noise_prediction_says_the_mean_where_alpha_is_lost_and_gradients_stay_f
     x.requires_grad_()
     # alpha = 0, just below the edge, just above it.
     t = torch.tensor([1.0, 1 - 0.9 * LEAST_ALPHA * 2 / torch.pi, 1 - 1.1 * LEAST_ALPHA * 2 / torch.pi]).double()
-    wrong = UNetExpert(
+    wrong = NetworkDenoiser(
         schedule=schedule,
         moments=MOMENTS,
         network=lambda x, t: oracle(schedule, "eps")(x, t) + 0.01,
