@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.protocols.data import Items
+
 FEW = 256
 """Points a side up to which potentials are found in rounds of their square, which may be as many as points."""
 PIVOTS = 10**9
@@ -85,6 +87,8 @@ Kind: TypeAlias = Literal["exact", "sliced"]
 EXACT_UP_TO = 2000
 """Points a side; the table of costs has its square."""
 PROJECTIONS = 1024
+VALUES = 1 << 22
+"""Numbers of a set that are read together to be projected."""
 RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -155,20 +159,27 @@ def directions(dimension: int, count: int, seed: int = 0) -> np.ndarray:
     return np.asarray(u / np.linalg.norm(u, axis=1, keepdims=True))
 
 
-def sliced_squares(x: np.ndarray, y: np.ndarray, u: np.ndarray) -> np.ndarray:
+def sliced_squares(x: Items, y: Items, u: np.ndarray) -> np.ndarray:
     """W_2^2 of the projections on each direction, (P,); the root of their mean is the sliced W_2.
 
     In one dimension the best coupling joins equal quantiles. Both quantile functions are steps, so their squared
     difference integrates to a finite sum over the n + m - gcd(n, m) intervals where neither jumps.
 
     Args:
-        x: (n, D).
-        y: (m, D).
+        x: (n, *data), D numbers each; read a block at a time.
+        y: (m, *data).
         u: unit vectors, (P, D).
     """
-    x, y = np.sort(x @ u.T, axis=0), np.sort(y @ u.T, axis=0)
+    along_x, along_y = (np.sort(_projected(z, u), axis=0) for z in (x, y))
     n, m = len(x), len(y)
     # The ends of the intervals, in units of 1/(n m) so that common ones coincide exactly.
     ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     widths = np.diff(ends, prepend=0) / (n * m)
-    return np.asarray(widths @ (x[(ends - 1) // m] - y[(ends - 1) // n]) ** 2)
+    return np.asarray(widths @ (along_x[(ends - 1) // m] - along_y[(ends - 1) // n]) ** 2)
+
+
+def _projected(items: Items, u: np.ndarray) -> np.ndarray:
+    """Items along the directions u, (n, P) float64."""
+    rows = max(1, VALUES // u.shape[1])
+    blocks = (items[start : start + rows] for start in range(0, len(items), rows))
+    return np.concatenate([block.reshape(len(block), -1).astype(np.float64) @ u.T for block in blocks])

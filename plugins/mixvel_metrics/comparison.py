@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
@@ -24,41 +24,28 @@ from mixvel_metrics.statistics import (
 Further: TypeAlias = Literal["kernel", "precision", "recall"]
 
 
-@frozen(kw_only=True)
-class Names:
-    """What the scores of a feature space are called."""
+NAMES = ("frechet", "kernel", "precision", "recall")
 
-    frechet: str
-    kernel: str
-    precision: str
-    recall: str
 
-    @classmethod
-    def of(cls, space: str) -> Names:
-        """The names in any space but Inception's."""
-        return cls(
-            frechet=f"frechet-{space}",
-            kernel=f"kernel-{space}",
-            precision=f"precision-{space}",
-            recall=f"recall-{space}",
-        )
+def names_in(space: str) -> dict[str, str]:
+    """What the scores of a feature space other than Inception's are called, by what they are."""
+    return {name: f"{name}-{space}" for name in NAMES}
 
 
 @frozen(kw_only=True, eq=False, slots=False)
 class Comparison:
     """Scores of sets of samples against one reference, whose features are computed once.
 
-    ``reference``: (m, *data). ``further``: what is scored besides the Frechet distance; it holds the features of both
-    sets in memory, 4 bytes a value, where the Frechet distance alone holds a block at a time. ``fitted``: the Gaussian
-    of the reference's features, where it is known already. ``stated``: further conditions of every score.
+    ``names``: of the scores, by NAMES. ``reference``: (m, *data). ``further``: what is scored besides the Frechet
+    distance; it holds the features of both sets in memory, 4 bytes a value, where the Frechet distance itself holds a
+    block at a time. ``fitted``: the Gaussian of the reference's features, where it is known already.
     """
 
     space: FeatureSpace
-    names: Names
+    names: Mapping[str, str]
     reference: Items
     further: tuple[Further, ...] = ()
     fitted: Gaussian | None = None
-    stated: dict[str, str] = field(factory=dict)
 
     def scores(self, samples: Items) -> Sequence[Score]:
         """The Frechet distance of ``samples`` (n, *data), then what else is asked for.
@@ -67,7 +54,7 @@ class Comparison:
             SamplingError, DataError: see ``check_sets``.
         """
         least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
-        check_sets(self.names.frechet, samples, self.reference, least=least)
+        check_sets(self.names["frechet"], samples, self.reference, least=least)
         if not self.further:
             return (self._frechet(samples, fit(self.space, samples)),)
         features = features_of(self.space, samples)
@@ -86,32 +73,25 @@ class Comparison:
 
     def _frechet(self, samples: Items, fitted: Gaussian) -> Score:
         value = squared_frechet(fitted, self.gaussian)
-        return self._score(samples, self.names.frechet, value, quantity="squared distance")
+        return self._score(samples, "frechet", value, quantity="squared distance")
 
     def _further(self, samples: Items, features: np.ndarray) -> Sequence[Score]:
         found = []
         if "kernel" in self.further:
             value = kernel_distance(features, self._features)
-            found.append(self._score(samples, self.names.kernel, value, quantity="squared MMD, unbiased, all pairs"))
+            found.append(self._score(samples, "kernel", value, quantity="squared MMD, unbiased, all pairs"))
         if {"precision", "recall"} & set(self.further):
-            precision, recall = precision_recall(features, self._features)
-            shares = {"precision": (self.names.precision, precision), "recall": (self.names.recall, recall)}
+            shares = dict(zip(("precision", "recall"), precision_recall(features, self._features), strict=True))
+            quantity = f"share covered, {NEIGHBOURS} neighbours"
             for kind in self.further:
                 if kind in shares:
-                    name, value = shares[kind]
-                    quantity = f"share covered, {NEIGHBOURS} neighbours"
-                    found.append(self._score(samples, name, value, quantity=quantity, larger_is_better=True))
+                    found.append(self._score(samples, kind, shares[kind], quantity=quantity))
         return found
 
-    def _score(
-        self, samples: Items, name: str, value: float, *, quantity: str, larger_is_better: bool = False
-    ) -> Score:
-        stated = {
-            **conditions(samples, self.reference, self.space.description),
-            **self.stated,
-            "quantity": quantity,
-        }
-        return Score(name=name, value=value, conditions=stated, larger_is_better=larger_is_better)
+    def _score(self, samples: Items, kind: str, value: float, *, quantity: str) -> Score:
+        stated = {**conditions(samples, self.reference, self.space.description), "quantity": quantity}
+        larger_is_better = kind in ("precision", "recall")
+        return Score(name=self.names[kind], value=value, conditions=stated, larger_is_better=larger_is_better)
 
 
 def fit(space: FeatureSpace, items: Items) -> Gaussian:
@@ -154,7 +134,7 @@ class Frechet:
         """All scores, with the features of ``reference`` (m, *data) computed once."""
         return Comparison(
             space=feature_space(self.features, reference.shape[1:]),
-            names=Names.of(self.features),
+            names=names_in(self.features),
             reference=reference,
             further=self.further,
         )

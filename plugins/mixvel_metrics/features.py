@@ -1,4 +1,4 @@
-"""The two sets of items a metric compares: what they must be, and how a score states them."""
+"""The two sets of items that a metric compares, and the feature spaces in which it does."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def flat(items: Items) -> np.ndarray:
 
 
 def conditions(samples: Items, reference: Items, features: str) -> dict[str, str]:
-    """What every score states: both counts, the shape of an item, and the space it was measured in."""
+    """The conditions of every score: both counts, the shape of an item, and the space it was measured in."""
     return {
         "samples": str(len(samples)),
         "reference": str(len(reference)),
@@ -84,7 +84,7 @@ class FeatureSpace(Protocol):
 
     @property
     def dimension(self) -> int:
-        """D."""
+        """D, the length of a feature vector."""
         ...
 
     @property
@@ -105,16 +105,16 @@ class PixelFeatures:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """``pixels``, the name of the option."""
         return "pixels"
 
     @property
     def description(self) -> str:
-        """Its name."""
+        """The name, which is all it takes to rebuild the space."""
         return "pixels"
 
     def of(self, items: np.ndarray) -> np.ndarray:
-        """The items, flattened."""
+        """The items (n, *data) as vectors (n, D), float64."""
         return flat(items)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of a reference in a file: mean, covariance, and the conditions they were measured in."""
+"""fid: the Frechet distance of Inception's features, and the file that keeps mean and covariance of a reference."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from mixvel_core.artifacts.files import replacing
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
-from mixvel_metrics.comparison import Comparison, Further, Names
+from mixvel_metrics.comparison import Comparison, Further, names_in
 from mixvel_metrics.features import BLOCK, conditions
 from mixvel_metrics.inception import Inception
 from mixvel_metrics.statistics import Gaussian
+
+OFFICIAL_NAMES = {"frechet": "fid", "kernel": "kid", "precision": "precision", "recall": "recall"}
+"""What scores are called with the weights that the name FID stands for."""
 
 
 def write_statistics(path: Path, fitted: Gaussian, stated: Mapping[str, str]) -> None:
@@ -95,7 +98,7 @@ class FID:
             )
         comparison = Comparison(
             space=self.inception,
-            names=self._names(),
+            names=OFFICIAL_NAMES if self.inception.is_official else names_in(self.inception.name),
             reference=reference,
             further=self.further,
         )
@@ -108,11 +111,6 @@ class FID:
             write_statistics(path, fitted, stated)
         return _Numbered(comparison=evolve(comparison, fitted=fitted))
 
-    def _names(self) -> Names:
-        if not self.inception.is_official:
-            return Names.of(self.inception.name)
-        return Names(frechet="fid", kernel="kid", precision="precision", recall="recall")
-
 
 @frozen(kw_only=True, eq=False)
 class _Numbered:
@@ -121,7 +119,7 @@ class _Numbered:
     comparison: Comparison
 
     def scores(self, samples: Items) -> Sequence[Score]:
-        """See ``Comparison.scores``."""
+        """Those of ``Comparison.scores``, fid-5000 for 5000 samples."""
         return [evolve(score, name=f"{score.name}-{len(samples)}") for score in self.comparison.scores(samples)]
 
 

@@ -60,7 +60,7 @@ class RandomConv:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """``random-conv``, the name of the option."""
         return "random-conv"
 
     @property

@@ -71,8 +71,8 @@ def _root(covariance: np.ndarray) -> np.ndarray:
     return np.asarray((vectors * np.sqrt(values.clip(min=0))) @ vectors.T)
 
 
-KERNEL_ROWS = 1024
-"""Rows of the kernel matrix held at a time."""
+KERNEL_ROWS, KERNEL_COLUMNS = 1024, 8192
+"""Size of the part of the kernel matrix that is in memory at a time."""
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
@@ -89,9 +89,12 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 def _total(x: np.ndarray, y: np.ndarray) -> float:
     """The sum of the kernel over all pairs, in float64."""
-    y = y.astype(np.float64, copy=False)
-    blocks = (x[start : start + KERNEL_ROWS].astype(np.float64, copy=False) for start in range(0, len(x), KERNEL_ROWS))
-    return sum(float(_kernel(block @ y.T, x.shape[1]).sum()) for block in blocks)
+    parts = (
+        x[i : i + KERNEL_ROWS].astype(np.float64) @ y[j : j + KERNEL_COLUMNS].astype(np.float64).T
+        for j in range(0, len(y), KERNEL_COLUMNS)
+        for i in range(0, len(x), KERNEL_ROWS)
+    )
+    return sum(float(_kernel(part, x.shape[1]).sum()) for part in parts)
 
 
 def _diagonal(x: np.ndarray) -> float:
@@ -105,7 +108,7 @@ def _kernel(products: np.ndarray, dimension: int) -> np.ndarray:
 
 NEIGHBOURS = 3
 DISTANCE_ROWS = 2048
-"""Rows of the table of distances held at a time."""
+"""Rows of the table of distances that are in memory at a time."""
 
 
 def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from attrs import frozen
 
@@ -44,7 +46,7 @@ SLICED_W2 = "sliced-w2"
 
 @frozen(kw_only=True)
 class SlicedWasserstein2:
-    """Sliced W_2 between two sets of items of equal weight each.
+    """Sliced W_2 between two sets of items of equal weight each, which are read a block at a time.
 
     ``projections``: the number of directions. ``seed``: the key of the directions, the same for every score.
     """
@@ -61,8 +63,8 @@ class SlicedWasserstein2:
             SamplingError, DataError: see ``check_sets``.
         """
         check_sets(SLICED_W2, samples, reference)
-        x, y = flat(samples), flat(reference)
-        squares = sliced_squares(x, y, directions(x.shape[1], self.projections, self.seed))
+        dimension = math.prod(samples.shape[1:])
+        squares = sliced_squares(samples, reference, directions(dimension, self.projections, self.seed))
         return Score(
             name=SLICED_W2,
             value=float(np.sqrt(squares.mean())),

@@ -26,6 +26,7 @@ def features(count: int, seed: int, dimension: int = 12, shift: float = 0.0) -> 
 
 def test_the_kernel_distance_by_its_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mixvel_metrics.statistics.KERNEL_ROWS", 7)
+    monkeypatch.setattr("mixvel_metrics.statistics.KERNEL_COLUMNS", 4)
     x, y = features(20, 0).astype(np.float64), features(15, 1, shift=0.3).astype(np.float64)
 
     def kernel(a: np.ndarray, b: np.ndarray) -> float:
@@ -169,8 +170,7 @@ def test_statistics_are_kept_and_used(tmp_path: Path) -> None:
     [
         (rgb(40, 5), stand_in(), "data is"),
         (rgb(39, 0), stand_in(), "reference is 40, not 39"),
-        (rgb(40, 0, side=16), stand_in(), "shape is 3x8x8, not 3x16x16"),
-        (rgb(40, 0), evolve(stand_in(), digest="1" * 64), "weights 0000000000000000, 8-bit images, not inception"),
+        (rgb(40, 0), evolve(stand_in(), digest="1" * 64), "features is"),
     ],
 )
 def test_statistics_of_other_conditions_are_refused(
