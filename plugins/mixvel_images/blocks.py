@@ -1,7 +1,7 @@
-"""Unfinished stores: blocks of images, each with a checksum in a journal, so that a killed preparation goes on.
+"""Stores that are being made: blocks of images, each with a checksum in a journal, and the step that makes a store.
 
-What the journal says is believed only where the checksum agrees: after a power failure it may know of a block whose
-pages never reached the disk.
+A block counts as done only where its checksum agrees with the journal: after a power failure the journal may hold a
+block whose pages never reached the disk.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import numpy as np
 from attrs import asdict, frozen
 
 from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.errors import ArtifactError
+from mixvel_core.errors import ArtifactError, DataError
+from mixvel_images.collection import COLOURS, Collection, Form
+from mixvel_images.store import ImageStore, StoreRecord, contents_hash, times_of_change
 
 _BYTES = 1 << 23
 _MOST = 256
@@ -24,7 +28,7 @@ _MOST = 256
 
 @frozen(kw_only=True)
 class Block:
-    """What came of images start..stop-1. ``failed``: image and reason. ``checksum``: of the items."""
+    """The outcome of images start..stop-1. ``failed``: image and reason. ``checksum``: of the items."""
 
     start: int
     stop: int
@@ -35,15 +39,15 @@ class Block:
 
 
 def checksum_of(items: np.ndarray) -> str:
-    """BLAKE2b of the items of a block."""
+    """BLAKE2b of the bytes of a block's items, 32 hexadecimal digits."""
     return hashlib.blake2b(np.ascontiguousarray(items).data, digest_size=16).hexdigest()
 
 
 class Workbench:
-    """A folder of unfinished work: ``items.npy`` of n images of one shape, and the journal of its blocks."""
+    """A folder with ``items.npy`` of n images of one shape, and the journal of the blocks that are done."""
 
     def __init__(self, folder: Path, count: int, shape: tuple[int, ...]) -> None:
-        """Opens what was left of the same work, or begins anew."""
+        """Opens what was left of the same preparation, or begins anew."""
         self.folder = folder
         self.count = count
         self._journal = folder / "blocks.jsonl"
@@ -56,17 +60,17 @@ class Workbench:
         self.items = np.lib.format.open_memmap(folder / "items.npy", mode="r+")
         rows = max(1, min(_MOST, _BYTES // math.prod(shape)))
         self.bounds = [(start, min(count, start + rows)) for start in range(0, count, rows)]
-        self.done = self._recall()
+        self.done = self._blocks_done()
 
     def put(self, block: Block, items: np.ndarray) -> None:
-        """Keeps a block."""
+        """Writes the ``items`` of a block, and the block into the journal."""
         self.items[block.start : block.stop] = items
         self.done[block.start] = block
         with self._journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(block)) + "\n")
 
-    def _recall(self) -> dict[int, Block]:
-        """The blocks whose items are as the journal says, by their first image."""
+    def _blocks_done(self) -> dict[int, Block]:
+        """The blocks whose items have the checksum in the journal, by their first image."""
         if not self._journal.exists():
             return {}
         bounds = set(self.bounds)
@@ -97,3 +101,64 @@ def _read(path: Path) -> Any:
         return read_json(path)
     except ArtifactError:
         return None
+
+
+def finish(bench: Workbench, collection: Collection, form: Form, store: ImageStore) -> None:
+    """Makes the store of a workbench whose blocks are all done, by one rename, and removes the workbench.
+
+    Raises DataError where not one image could be read.
+    """
+    names = collection.pictures.names
+    blocks = [bench.done[start] for start, _ in bench.bounds]
+    failed = [failure for block in blocks for failure in block.failed]
+    if len(failed) == bench.count:
+        raise DataError(f"{names[0]}: cannot be read ({failed[0][1]}), nor can any of the {bench.count} images")
+    kept = np.setdiff1d(np.arange(bench.count), [i for i, _ in failed])
+    folder = store.folder.with_name(f"{store.folder.name}.finishing")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    _save(bench, kept, collection, folder)
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    cropped, enlarged = sum(block.cropped for block in blocks), sum(block.enlarged for block in blocks)
+    provenance = {
+        **collection.provenance,
+        "count": str(len(kept)),
+        **({"classes": ", ".join(collection.label_names)} if collection.label_names else {}),
+        "resolution": " x ".join(map(str, bench.items.shape[2:])),
+        "scaling": form.text,
+        **({"cropped": f"{cropped} images were no squares"} if cropped else {}),
+        **({"enlarged": f"{enlarged} images were smaller"} if enlarged else {}),
+        "colours": COLOURS,
+        "hash": contents_hash(folder, files),
+        "prepared with": f"Pillow {version('pillow')}, NumPy {version('numpy')}",
+    }
+    record = StoreRecord(
+        files=files,
+        changed=times_of_change(folder, files),
+        attributes=tuple(collection.attributes),
+        label_names=collection.label_names,
+        left_out=tuple((names[i], reason) for i, reason in failed),
+        provenance=provenance,
+    )
+    record.write(folder)
+    folder.replace(store.folder)
+    shutil.rmtree(bench.folder)
+
+
+def _save(bench: Workbench, kept: np.ndarray, collection: Collection, folder: Path) -> None:
+    """Writes the arrays of the store, without the rows of images that could not be read."""
+    bench.items.flush()
+    if len(kept) == bench.count:
+        # Killed between here and the rename, the preparation begins anew: rarer, and cheaper, than a second copy.
+        (bench.folder / "items.npy").rename(folder / "items.npy")
+    else:
+        shape = (len(kept), *bench.items.shape[1:])
+        items = np.lib.format.open_memmap(folder / "items.npy", mode="w+", dtype=np.uint8, shape=shape)
+        rows = bench.bounds[0][1]
+        for start in range(0, len(kept), rows):
+            items[start : start + rows] = bench.items[kept[start : start + rows]]
+        items.flush()
+    if collection.labels is not None:
+        np.save(folder / "labels.npy", collection.labels[kept])
+    if collection.attributes:
+        np.save(folder / "attributes.npy", np.stack([values[kept] for values in collection.attributes.values()]))

@@ -1,4 +1,4 @@
-"""finish: blocks to a store. What could not be read is left out and named; the last step is one rename."""
+"""The preparation of a store: images are decoded in threads, block after block, and a killed preparation goes on."""
 
 from __future__ import annotations
 
@@ -12,84 +12,17 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from attrs import asdict
 from PIL import Image
 
-from mixvel_core.artifacts.files import checksum
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Progress
-from mixvel_images.blocks import Block, Workbench, checksum_of
-from mixvel_images.collection import COLOURS, Collection, Collector, Form, Pictures, formed
-from mixvel_images.store import ImageStore, write_record
-
-
-def finish(bench: Workbench, collection: Collection, form: Form, store: ImageStore) -> None:
-    """Brings finished work into place and clears the workbench away.
-
-    Raises DataError where not one image could be read.
-    """
-    names = collection.pictures.names
-    blocks = [bench.done[start] for start, _ in bench.bounds]
-    failed = [failure for block in blocks for failure in block.failed]
-    if len(failed) == bench.count:
-        raise DataError(f"{names[0]}: cannot be read ({failed[0][1]}), nor can any of the {bench.count} images")
-    kept = np.setdiff1d(np.arange(bench.count), [i for i, _ in failed])
-    folder = store.folder.with_name(f"{store.folder.name}.finishing")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    files = _save(bench, kept, collection, folder)
-    sums = [checksum(folder / name) for name in files]
-    cropped, enlarged = sum(block.cropped for block in blocks), sum(block.enlarged for block in blocks)
-    provenance = {
-        **collection.provenance,
-        "count": str(len(kept)),
-        **({"classes": ", ".join(collection.label_names)} if collection.label_names else {}),
-        "resolution": " x ".join(map(str, bench.items.shape[2:])),
-        "scaling": form.text,
-        **({"cropped": f"{cropped} images were no squares"} if cropped else {}),
-        **({"enlarged": f"{enlarged} images were smaller"} if enlarged else {}),
-        "colours": COLOURS,
-        "hash": hashlib.blake2b("".join(sums).encode(), digest_size=16).hexdigest(),
-        "prepared with": f"Pillow {version('pillow')}, NumPy {version('numpy')}",
-    }
-    write_record(
-        folder,
-        files,
-        attributes=list(collection.attributes),
-        label_names=list(collection.label_names),
-        left_out=[[names[i], reason] for i, reason in failed],
-        provenance=provenance,
-    )
-    folder.replace(store.folder)
-    shutil.rmtree(bench.folder)
-
-
-def _save(bench: Workbench, kept: np.ndarray, collection: Collection, folder: Path) -> list[str]:
-    """The files of the store, by name; rows of images that could not be read are gone."""
-    bench.items.flush()
-    if len(kept) == bench.count:
-        # Ended between here and the last step, the work begins anew: rarer, and cheaper, than a second copy.
-        (bench.folder / "items.npy").rename(folder / "items.npy")
-    else:
-        shape = (len(kept), *bench.items.shape[1:])
-        items = np.lib.format.open_memmap(folder / "items.npy", mode="w+", dtype=np.uint8, shape=shape)
-        rows = bench.bounds[0][1]
-        for start in range(0, len(kept), rows):
-            items[start : start + rows] = bench.items[kept[start : start + rows]]
-        items.flush()
-    files = ["items.npy"]
-    if collection.labels is not None:
-        np.save(folder / "labels.npy", collection.labels[kept])
-        files.append("labels.npy")
-    if collection.attributes:
-        np.save(folder / "attributes.npy", np.stack([values[kept] for values in collection.attributes.values()]))
-        files.append("attributes.npy")
-    return files
-
+from mixvel_images.blocks import Block, Workbench, checksum_of, finish
+from mixvel_images.collection import Collector, Form, Pictures, formed
+from mixvel_images.store import ImageStore
 
 FORMAT = 1
 """Counts up when a store of the same inputs would hold other values."""
@@ -97,12 +30,12 @@ _MOST_THREADS = 16
 
 
 def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
-    """The store of these inputs in this form, finished or not. Raises DataError where the inputs are absent."""
+    """The store of these inputs in this form, made or not. Raises DataError where the inputs are absent."""
     return ImageStore(folder=home / f"{collector.name}-{_digest(collector.identity(), form)[:16]}")
 
 
 def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> ImageStore:
-    """The finished store, made where it is not there yet. Images that cannot be read are named in its record.
+    """The store, made where it is not there yet. Images that cannot be read are named in its record.
 
     Args:
         collector: the inputs.
@@ -130,12 +63,12 @@ def _make(collector: Collector, form: Form, store: ImageStore, progress: Progres
         _need_space(store.folder.parent, count * int(np.prod(shape)))
         bench = Workbench(store.folder.with_name(f"{store.folder.name}.unfinished"), count, shape)
         with progress.task(f"prepare {collector.name}", count, "images") as bar:
-            behind = sum(block.stop - block.start for block in bench.done.values())
-            bar.update(behind)
+            count_done = sum(block.stop - block.start for block in bench.done.values())
+            bar.update(count_done)
             for block, items in _formed_blocks(bench, collection.pictures, form):
                 bench.put(block, items)
-                behind += block.stop - block.start
-                bar.update(behind)
+                count_done += block.stop - block.start
+                bar.update(count_done)
     finish(bench, collection, form, store)
     progress.line(f"prepare {collector.name}: {store.folder}")
 
@@ -180,7 +113,7 @@ def _form_block(
     for i in range(start, stop):
         try:
             made = formed(pictures.open(i), form)
-        except Exception as error:  # decoders of broken files raise anything; what it is, is said to the user
+        except Exception as error:  # decoders of broken files raise anything; the user reads what it is
             failed.append((i, " ".join(str(error).split()) or type(error).__name__))
             continue
         if made.pixels.shape != shape:

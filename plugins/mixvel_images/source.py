@@ -1,4 +1,4 @@
-"""ImageSource: a data source whose images are prepared once, and read from their store ever after."""
+"""A data source whose images are prepared once into a store, from which they are read ever after."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ class ImageSource:
     unreadable: Unreadable = "refuse"
 
     def prepare(self, progress: Progress) -> None:
-        """Makes the store, if it is not there yet. Raises DataError where the images are absent or unusable."""
-        prepare(self.collector, self.form, self.home, progress)
+        """Makes the store if it is not there yet, and compares its contents with the checksum it was written with.
+
+        Raises DataError where the images are absent or unusable, or the store is damaged.
+        """
+        prepare(self.collector, self.form, self.home, progress).verify()
 
     def load(self) -> Data:
         """The data set, its items memory-mapped, uint8 (n, 3, H, W).
@@ -37,7 +40,7 @@ class ImageSource:
             DataError: the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
         """
         store = prepare(self.collector, self.form, self.home, Silent())
-        left_out = store.record()["left_out"]
+        left_out = store.record().left_out
         data = store.data()
         if not left_out:
             return data

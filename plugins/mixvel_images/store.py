@@ -1,20 +1,44 @@
-"""Store: prepared images on disk. A folder of memory-mapped uint8 items, labels and attributes, and what they are."""
+"""Prepared images on disk: a folder of memory-mapped uint8 items, labels and attributes, and a record of them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.files import checksum, read_json, write_json
+from mixvel_core.artifacts.untrusted import read_npy
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Data
 
+FILES = ("items.npy", "labels.npy", "attributes.npy")
 RECORD = "store.json"
 """Written last: a folder without it is no store."""
+
+
+@frozen(kw_only=True)
+class StoreRecord:
+    """What is stored beside the arrays.
+
+    ``files``: sizes in bytes. ``changed``: times of change in ns, empty in a store made before they were kept.
+    ``attributes``: names of the rows of ``attributes.npy``. ``label_names``: of label 0, 1, ... ``left_out``: images
+    that could not be read, each with the reason. ``provenance``: for the report; ``hash`` is that of the contents.
+    """
+
+    files: Mapping[str, int]
+    changed: Mapping[str, int]
+    attributes: tuple[str, ...]
+    label_names: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    provenance: Mapping[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Writes the record into the folder of its store."""
+        write_json(folder / RECORD, asdict(self))
 
 
 @frozen(kw_only=True)
@@ -25,61 +49,81 @@ class ImageStore:
 
     @property
     def is_there(self) -> bool:
-        """Whether it was finished."""
+        """Whether the store has been made completely."""
         return (self.folder / RECORD).is_file()
 
-    def record(self) -> dict[str, Any]:
-        """What is known of it. Raises DataError where it is damaged."""
+    def record(self) -> StoreRecord:
+        """The record. Raises DataError where it is damaged."""
         try:
-            found: dict[str, Any] = read_json(self.folder / RECORD)
-        except ArtifactError as error:
+            found = read_json(self.folder / RECORD)
+            return StoreRecord(
+                files=dict(found["files"]),
+                changed=dict(found.get("changed", {})),
+                attributes=tuple(found["attributes"]),
+                label_names=tuple(found["label_names"]),
+                left_out=tuple((str(name), str(reason)) for name, reason in found["left_out"]),
+                provenance=dict(found["provenance"]),
+            )
+        except (ArtifactError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._damaged(str(error)) from None
-        return found
+
+    def verify(self) -> None:
+        """Raises DataError unless the files hold what was written, by their checksums: all of them are read."""
+        record = self.record()
+        try:
+            found = contents_hash(self.folder, record.files)
+        except OSError as error:
+            raise self._damaged(str(error)) from None
+        if found != record.provenance["hash"]:
+            raise self._damaged("its contents are not those that were written")
 
     def data(self) -> Data:
         """The data set; items stay on disk until they are read.
 
-        Raises DataError where files are missing or not as long as they were written.
+        Sizes and times of change are compared with the record, and where a time differs, the contents. Raises DataError
+        where files are missing or not those that were written.
         """
         record = self.record()
-        for name, size in record["files"].items():
+        for name, size in record.files.items():
             path = self.folder / name
             if not path.is_file() or path.stat().st_size != size:
                 raise self._damaged(f"{name} is missing or cut short")
-        attributes = {}
-        if record["attributes"]:
-            values = self._read("attributes.npy")
-            attributes = {name: values[i] for i, name in enumerate(record["attributes"])}
-        labels = self._read("labels.npy") if "labels.npy" in record["files"] else None
+        if times_of_change(self.folder, record.files) != record.changed:
+            self.verify()
+        values = self._read("attributes.npy") if record.attributes else ()
         return Data(
             items=self._read("items.npy"),
-            labels=labels,
-            attributes=attributes,
-            label_names=tuple(record["label_names"]),
-            provenance={**record["provenance"], "store": self.folder.name},
+            labels=self._read("labels.npy") if "labels.npy" in record.files else None,
+            attributes=dict(zip(record.attributes, values, strict=True)),
+            label_names=record.label_names,
+            provenance={**record.provenance, "store": self.folder.name},
         )
 
     def _read(self, name: str) -> np.ndarray:
         try:
-            # Copy-on-write rather than read-only: torch warns about arrays it could not write to.
-            return np.lib.format.open_memmap(self.folder / name, mode="c")
-        except (ValueError, OSError, EOFError) as error:
-            raise self._damaged(f"{name}: {' '.join(str(error).split())}") from None
+            return read_npy(self.folder / name)
+        except DataError as error:
+            raise self._damaged(str(error)) from None
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(f"{self.folder}: a damaged store ({reason}); remove it, and it is prepared again")
 
 
-def write_record(folder: Path, files: list[str], **facts: Any) -> None:
-    """The record of a store whose files lie in ``folder``."""
-    sizes = {name: (folder / name).stat().st_size for name in files}
-    write_json(folder / RECORD, {"files": sizes, **facts})
+def contents_hash(folder: Path, files: Mapping[str, int]) -> str:
+    """The digest of the checksums of a store's files."""
+    sums = "".join(checksum(folder / name) for name in FILES if name in files)
+    return hashlib.blake2b(sums.encode(), digest_size=16).hexdigest()
+
+
+def times_of_change(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
+    """The time of change of each file, in ns."""
+    return {name: (folder / name).stat().st_mtime_ns for name in files}
 
 
 def home_of(store: str | None) -> Path:
-    """The folder of stores: as the recipe says, else MIXVEL_DATA, else the user's cache folder."""
+    """The folder of stores: ``store`` of the recipe, else MIXVEL_DATA, else the user's cache folder."""
     if store is not None:
         return Path(store).expanduser()
-    if said := os.environ.get("MIXVEL_DATA"):
-        return Path(said).expanduser()
+    if chosen := os.environ.get("MIXVEL_DATA"):
+        return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixvel"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -158,9 +160,36 @@ def test_a_store_that_was_cut_short(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"items\.npy is missing or cut short.*remove it"):
         source(tmp_path, [PHOTOS[0]]).load()
-    (store / "store.json").write_text("{")
+    for record in ("{", "[]", "{}"):
+        (store / "store.json").write_text(record)
+        with pytest.raises(DataError, match="a damaged store"):
+            source(tmp_path, [PHOTOS[0]]).load()
+
+
+def test_contents_that_changed_are_noticed(tmp_path: Path) -> None:
+    made = source(tmp_path, [PHOTOS[0]])
+    made.load()
+    [store] = tmp_path.iterdir()
+    path = store / "items.npy"
+    content, before = bytearray(path.read_bytes()), path.stat()
+    content[-1] ^= 1
+    path.write_bytes(content)
     with pytest.raises(DataError, match="a damaged store"):
-        source(tmp_path, [PHOTOS[0]]).load()
+        made.load()
+    # With the time of change put back, the run that opens the store first reads it all and notices.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    made.load()
+    with pytest.raises(DataError, match="a damaged store"):
+        made.prepare(Silent())
+
+
+def test_a_copied_store_is_read_and_compared(tmp_path: Path) -> None:
+    source(tmp_path / "one", list(PHOTOS)).load()
+    shutil.copytree(tmp_path / "one", tmp_path / "two", copy_function=shutil.copyfile)
+    again = source(tmp_path / "two", list(PHOTOS))
+    np.testing.assert_array_equal(again.load().items[:], ITEMS)
+    assert isinstance(again.collector, Given)
+    assert again.collector.opened == []
 
 
 def test_the_record_is_plain(tmp_path: Path) -> None:
