@@ -21,7 +21,7 @@ Out: TypeAlias = Annotated[
 ]
 
 Smoke: TypeAlias = Annotated[
-    bool, typer.Option("--smoke", help="The whole recipe at toy size, as its section `smoke` says; proves it works.")
+    bool, typer.Option("--smoke", help="The whole recipe at toy size; proves that all of it works.")
 ]
 
 

@@ -44,7 +44,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     (see ``mixvel_core.plugin.options``). ``build``: options -> component; it may import what it likes, the module
     that defines it may not import torch. ``example``: a tiny working component, for the conformance suites.
     ``summary``: one line. ``smoke``: options at toy size, ``option`` or ``section.option`` -> value as a recipe writes
-    it, for `mixvel run --smoke`. ``contract``: the version of the protocols it was written for.
+    it, for `mixvel run --smoke`; with ``use``, another plugin of the kind and its options that stand in for this one.
+    ``contract``: the version of the protocols it was written for.
     """
 
     kind: Kind

@@ -23,6 +23,7 @@ from mixvel_core.plugin.definition import (
     SelectorUse,
 )
 from mixvel_core.plugin.options import OptionCheck, above, above_up_to, at_least, each, from_up_to, option
+from mixvel_core.training.options import TrainOptions
 
 
 @frozen(kw_only=True)
@@ -227,13 +228,17 @@ class Recipe:
     smoke: bool = option(
         default=False,
         doc="toy size, to prove that all works; every output says so. In a recipe file: `key.path: value` lines, which "
-        "`--smoke` sets",
+        "`--smoke` sets before it makes small what they leave",
     )
     data: DataUse | None = option(
         doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
     )
     partition: PartitionerUse | None = option(doc="how they are split into shards; null where `data` is")
     schedule: ScheduleUse = option(doc="the noise schedule of training and sampling")
+    train: TrainOptions | None = option(
+        default=None,
+        doc="how all networks train, where their own `train` says nothing else; resolved, each network has it all",
+    )
     expert: ExpertUse = option(doc="the family of experts, one for each shard")
     monolith: ExpertUse | None = option(
         default=None, doc="one expert for the whole data set, the unrouted baseline; absent: none is made"

@@ -118,6 +118,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             options=CifarOptions,
             build=_cifar,
             example=lambda: _cifar(CifarOptions(path=str(CIFAR), store=_example_store())),
+            smoke={"use": "procedural", "resolution": 32, "count": 400},
             summary="CIFAR-10: 60000 images of 32x32 pixels in ten classes, from its published files",
         ),
         PluginDef(
@@ -126,6 +127,7 @@ def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
             options=CelebaOptions,
             build=_celeba,
             example=lambda: _celeba(CelebaOptions(path=str(FACES), resolution=4, store=_example_store())),
+            smoke={"use": "procedural", "resolution": 32, "count": 320},
             summary="CelebA-HQ: 30000 faces with forty attributes, from a folder or zip file, at any resolution",
         ),
         PluginDef(

@@ -76,6 +76,7 @@ def mixvel_metrics() -> Sequence[PluginDef[Any, Metric]]:
             options=FIDOptions,
             build=_fid,
             example=_fid_example,
+            smoke={"use": "frechet", "features": "random-conv", "further": ["kernel", "precision", "recall"]},
             summary="FID-N of Inception features, with KID, precision and recall; needs the extra fid and its weights",
         ),
     )

@@ -10,6 +10,7 @@ from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
 
+_TOY = {"channels": [8, 16], "layers_per_block": 1}
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
 
 
@@ -63,6 +64,7 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             options=ANetworkOptions,
             build=_a_network,
             example=_a_network_example,
+            smoke=_TOY,
             summary="the posterior over experts, learned from noisy items and their exact posterior",
         ),
         PluginDef(
@@ -71,6 +73,7 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             options=DaNetworkOptions,
             build=_da_network,
             example=_da_network_example,
+            smoke=_TOY,
             summary="the posterior's rate, learned on intervals of times and integrated from the shards' fractions",
         ),
         PluginDef(
@@ -79,6 +82,7 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             options=ClassifierOptions,
             build=_naive,
             example=_naive_example,
+            smoke=_TOY,
             summary="all weight on the shard that a classifier of noisy items names",
         ),
         PluginDef(

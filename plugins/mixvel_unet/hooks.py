@@ -32,6 +32,7 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             options=UNetOptions,
             build=_unet,
             example=_example,
+            smoke={"channels": [8, 16], "layers_per_block": 1},
             summary="a U-Net of diffusers trained on one shard of images",
         )
     ]

@@ -33,7 +33,7 @@ def answer(mutant: Mutant, folder: Path) -> Answer:
     problems: tuple[str, ...] = ()
     code, crash = 0, None
     try:
-        load_recipe(path, [], load_registry(), smoke=mutant.path.startswith("smoke."))
+        load_recipe(path, [], load_registry())
     except RecipeError as error:
         problems, code = error.problems, error.exit_code
     # A fault of mixvel, whatever it is.

@@ -170,11 +170,6 @@ class Cut:
     node: Node
     first: int
 
-    @property
-    def asleep(self) -> bool:
-        """Whether it is of the section `smoke`, of which without --smoke nothing is asked but that it is YAML."""
-        return self.path[:1] == ("smoke",)
-
     def made(self, change: str, fate: Fate, start: int, end: int, new: str) -> Mutant:
         """The text with ``new`` from ``start`` to ``end``."""
         last = self.text.count("\n", 0, max(end, self.node.end_mark.index)) + 2 + new.count("\n")
@@ -202,11 +197,11 @@ def _values(cut: Cut) -> Iterator[Mutant]:
     for change, value in UNREADABLE.items():
         yield cut.replaced(change, "refused", value)
     for change, value in NOWHERE.items():
-        yield cut.replaced(change, "either" if cut.asleep else "refused", value)
+        yield cut.replaced(change, "refused", value)
     kind = cut.node.tag.rpartition(":")[2] if isinstance(cut.node, ScalarNode) else ""
     for change, value in OF_KIND.get(kind, {}).items():
         # Labels may be any integers.
-        yield cut.replaced(change, "either" if cut.asleep or "groups" in cut.path else "refused", value)
+        yield cut.replaced(change, "either" if "groups" in cut.path else "refused", value)
     for change, value in PERHAPS.items():
         yield cut.replaced(change, "either", value)
 
@@ -217,9 +212,8 @@ def _sections(cut: Cut) -> Iterator[Mutant]:
     assert isinstance(node, MappingNode)
     at = node.start_mark.index + int(bool(node.flow_style))
     gap = ", " if node.flow_style else "\n" + " " * node.start_mark.column
-    # The section `smoke` holds whatever keys it likes, and what is missing there is not set.
     for change, line in UNKNOWN.items():
-        yield cut.made(change, "either" if cut.asleep else "refused", at, at, line + gap)
+        yield cut.made(change, "refused", at, at, line + gap)
     for key, value in node.value:
         part = evolve(cut, path=(*cut.path, key.value), node=value)
         # Told of the second, which is the one that was there.

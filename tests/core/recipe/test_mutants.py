@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,6 @@ def test_each_wrong_recipe_is_answered_in_located_lines(path: Path, tmp_path: Pa
     answers = [answer(mutant, tmp_path) for mutant in sampled(path)]
     assert [found.fault for found in answers if found.fault] == []
     assert sum(found.refused for found in answers) > _EACH // 2
-
-
-def test_mutants_are_of_every_kind() -> None:
-    path = next(path for path in RECIPES if path.stem == "digits")
-    found = list(mutants(path.name, path.read_text(encoding="utf-8")))
-    kinds = Counter(mutant.change for mutant in found)
-    assert len(found) > 2000
-    assert len(kinds) > 100
-    assert {mutant.fate for mutant in found} == {"refused", "either", "accepted"}
-    assert len({mutant.content for mutant in found}) > 0.95 * len(found)
 
 
 def test_documents_that_are_none(tmp_path: Path) -> None:

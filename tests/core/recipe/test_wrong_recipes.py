@@ -54,39 +54,6 @@ def untouched(here: Path) -> Iterator[None]:
     assert not Path("runs").exists()
 
 
-def edited(old: str, new: str) -> str:
-    assert old in EXACT
-    Path("edited.yaml").write_text(EXACT.replace(old, new))
-    return "edited.yaml"
-
-
-RECIPES = [
-    ("launcher: local", "luncher: local", ["launcher  is missing", "luncher  unknown option; did you mean launcher?"]),
-    ("count: 8", "count: 8.5", ["edited.yaml:9  sample.count  must be an integer, not 8.5"]),
-    ("steps: [2, 3]", "steps: [2, -3]", ["edited.yaml:10  sample.steps  must be a list, not empty, of values at"]),
-    ("steps: [2, 3]", "steps: [2, 3]\n  count: 8", ["edited.yaml:11  sample.count  appears twice (first in line 9)"]),
-    ("router: prior", "router: priory", ["no router is called 'priory'; did you mean prior?  (routers: exact, prior)"]),
-    ("monolith: gaussian-mixture\n", "", ["sample.methods.alone.model  the recipe has no section `monolith`"]),
-    ("name: exact", "name: [", ["not YAML: expected ',' or ']'"]),
-    ("name: exact", "name: ../up", ["edited.yaml:1  name  cannot be the name of a folder"]),
-    (EXACT, "", ["holds nothing; a recipe starts with `name:`"]),
-]
-
-
-@pytest.mark.parametrize("verb", ["run", "check"])
-@pytest.mark.parametrize(("old", "new", "lines"), RECIPES)
-def test_a_wrong_recipe(mixvel: Command, here: Path, verb: str, old: str, new: str, lines: Sequence[str]) -> None:
-    path = edited(old, new)
-    before = snapshot(here)
-    refused(mixvel(verb, path), 2, *lines)
-    assert snapshot(here) == before
-
-
-@pytest.mark.usefixtures("untouched")
-def test_a_recipe_that_is_not_there(mixvel: Command) -> None:
-    refused(mixvel("run", "none.yaml"), 2, "none.yaml: no such file; `mixvel recipes` lists the recipes")
-
-
 def with_sources(monkeypatch: pytest.MonkeyPatch, *more: PluginSource) -> None:
     monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: make_registry([*installed(), *more]))
 

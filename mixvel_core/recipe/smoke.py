@@ -1,0 +1,139 @@
+"""Toy size: what `--smoke` makes of a recipe, to prove within a minute or so that all of it works.
+
+Plugins say what their options are at toy size (``PluginDef.smoke``; with ``use`` another plugin of the kind stands in,
+as for data that would have to be downloaded); trainings, samples and report shrink alike in all recipes. What overrides
+and a recipe's own section `smoke` of ``key.path: value`` lines set stays. Without the flag the section has no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from mixvel_core.errors import PluginError
+from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.discovery import Registry
+from mixvel_core.recipe.model import ReportOptions, SampleOptions
+from mixvel_core.recipe.networks import TRAIN, inherited, networks, plugin_name, with_training
+from mixvel_core.recipe.overrides import put, with_overrides, with_problem, with_values, without
+from mixvel_core.recipe.problems import RecipeProblem, SourcePlace, Tree
+from mixvel_core.recipe.structure import field_types
+from mixvel_core.training.options import RouterDataOptions, TrainOptions
+
+SMOKE = "smoke"
+SUFFIX = "-smoke"
+
+_TOY: Mapping[type, Mapping[str, object]] = {
+    TrainOptions: {
+        "steps": 10,
+        "batch": 8,
+        "warmup": 2,
+        "checkpoint_every": 5,
+        "log_every": 2,
+        "precision": "float32",
+        "channels_last": False,
+        "compile": False,
+    },
+    RouterDataOptions: {"count": 64, "steps": 4},
+    SampleOptions: {
+        "count": 16,
+        "batch": 16,
+        "steps": [2, 3],
+        "seeds": [0],
+        "threads": 1,
+        "autocast": False,
+        "channels_last": False,
+        "compile": False,
+    },
+    ReportOptions: {"images": 16, "calibration": 8},
+}
+"""Options that recipes and plugins have in common, at toy size."""
+
+_Path: TypeAlias = tuple[str, ...]
+
+
+def at_full_size(tree: Tree) -> Tree:
+    """The tree without its section `smoke`. `smoke: true`, as the recipe of a run folder has it, stays."""
+    if not isinstance(tree.value, dict) or not isinstance(tree.value.get(SMOKE), dict):
+        return tree
+    return without(tree, SMOKE)
+
+
+def is_smoke(tree: Tree) -> bool:
+    """Whether the recipe is at toy size already, as that of a run folder may be."""
+    return not isinstance(tree.value, dict) or tree.value.get(SMOKE) is True
+
+
+def at_toy_size(tree: Tree, overrides: Sequence[str], registry: Registry) -> Tree:
+    """The tree of a recipe at toy size, with overrides set and the section `train` resolved.
+
+    It is marked: `smoke: true`, and the name ends in -smoke. What the section `smoke` or an override sets is not made
+    smaller.
+    """
+    small = without(tree, SMOKE)
+    section = tree.value.get(SMOKE)
+    if isinstance(section, dict):
+        small = with_values(small, tree, (SMOKE,))
+    elif section is not None and section is not False:
+        problem = RecipeProblem(path=(SMOKE,), message="must hold key.path: value lines", place=tree.place((SMOKE,)))
+        small, section = with_problem(small, problem), None
+    small = with_overrides(small, overrides)
+    names = [*(section or {}), *(override.partition("=")[0] for override in overrides)]
+    fixed = [tuple(name.strip().split(".")) for name in names]
+    taken = inherited(small.value, registry)
+    fixed += [(*path, key) for path, key in taken if (TRAIN, key) in fixed or (TRAIN,) in fixed]
+    small = _with_toy_values(with_training(small, registry), fixed, registry)
+    name = small.value.get("name")
+    marked = {**small.value, SMOKE: True}
+    if isinstance(name, str) and not name.endswith(SUFFIX):
+        marked["name"] = name + SUFFIX
+    return Tree(value=marked, places=small.places, problems=small.problems)
+
+
+def _with_toy_values(tree: Tree, fixed: Sequence[_Path], registry: Registry) -> Tree:
+    place = SourcePlace(source="--smoke", order=len(fixed) + 1)
+    for path, value in _toy_values(tree.value, registry):
+        if not any(_decides(tree.value, one, path) for one in fixed):
+            # Where nothing can be set, what stands there is a problem that its own check finds.
+            with suppress(ValueError):
+                tree = put(tree, path, Tree(value=value, places={(): place}))
+    return tree
+
+
+def _decides(recipe: Any, fixed: _Path, path: _Path) -> bool:
+    """Whether what was set at ``fixed`` includes a value at ``path``, or lies in it."""
+    if fixed[: len(path)] == path:
+        return True
+    for key in path:
+        recipe = recipe.get(key) if isinstance(recipe, dict) else None
+    return fixed == path[: len(fixed)] and recipe is not None
+
+
+def _toy_values(recipe: dict[str, Any], registry: Registry) -> Iterator[tuple[_Path, object]]:
+    """Everything with a toy size: path and value."""
+    for key, cls in (("sample", SampleOptions), ("report", ReportOptions)):
+        yield from (((key, name), toy) for name, toy in _TOY[cls].items())
+    for path, kind, value in _slots(recipe):
+        try:
+            definition = registry.get(kind, plugin_name(value))
+            types = field_types(definition.options)
+        except PluginError:
+            continue
+        if "use" in definition.smoke:
+            yield path, dict(definition.smoke)
+            continue
+        for option, type_ in types.items():
+            yield from (((*path, option, name), toy) for name, toy in _TOY.get(type_, {}).items())
+        yield from (((*path, *option.split(".")), toy) for option, toy in definition.smoke.items())
+
+
+def _slots(recipe: dict[str, Any]) -> Iterator[tuple[_Path, Kind, Any]]:
+    """The slots whose plugins may have a toy size: data, networks, metrics and launcher."""
+    yield ("data",), "data", recipe.get("data")
+    yield from networks(recipe)
+    evaluate = recipe.get("evaluate")
+    metrics = evaluate.get("metrics") if isinstance(evaluate, dict) else None
+    for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
+        yield ("evaluate", "metrics", str(index)), "metric", metric
+    yield ("launcher",), "launcher", recipe.get("launcher")
