@@ -1,7 +1,7 @@
-"""Clocks: the time at which a schedule has a given signal-to-noise ratio.
+"""The time at which a schedule has a given signal-to-noise ratio, and where two schedules have the same.
 
-Times are told by the angle atan(sigma/alpha), which grows from 0 (data) to pi/2 (noise) along every schedule and is
-finite where the ratio itself is not.
+The ratio is written as the angle atan(sigma/alpha), which grows from 0 (data) to pi/2 (noise) along every schedule and
+is finite where the ratio itself is not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def time_of(schedule: NoiseSchedule, angle: Tensor) -> Tensor:
     """The times at which ``angle_at`` is ``angle``.
 
     Args:
-        schedule: whose times are asked for; asked itself where it knows (``InvertibleSchedule``), else searched.
+        schedule: inverted in closed form where it is an ``InvertibleSchedule``, else by search.
         angle: in [0, pi/2], any shape, float64.
 
     Returns:
@@ -40,31 +40,32 @@ def time_of(schedule: NoiseSchedule, angle: Tensor) -> Tensor:
     for _ in range(_ROUNDS):
         width /= _PARTS
         reached = angle_at(schedule, low[..., None] + width * parts) <= angle[..., None]
-        # The angle grows with t: the last part that begins below it holds the time.
+        # The angle grows with t: the time lies in the last part that begins below it.
         low = low + width * (reached.sum(-1) - 1).clamp_min(0)
     return torch.where(angle >= angle_at(schedule, torch.ones_like(angle)), 1.0, low)
 
 
 @frozen(kw_only=True, eq=False)
 class EqualSNR:
-    """Times of two schedules with equal signal-to-noise ratios: ``t`` of the other one, (B,), and their points there.
+    """Equal signal-to-noise ratios of a schedule and another: alpha'/sigma' (t') = alpha/sigma (t).
 
-    ``here``, ``there``: of the one and the other, (B,) float64.
+    ``t``: t' of the other, (B,). ``point``, ``other_point``: (alpha, sigma) at t and (alpha', sigma') at t', (B,)
+    float64.
     """
 
     t: Tensor
-    here: SchedulePoint
-    there: SchedulePoint
+    point: SchedulePoint
+    other_point: SchedulePoint
 
     @property
     def scale(self) -> Tensor:
         """c of x' = c x, (B,) float64: (alpha', sigma') = c (alpha, sigma), whose length is zero for neither."""
-        p, q = self.here, self.there
+        p, q = self.point, self.other_point
         return torch.hypot(q.alpha, q.sigma) / torch.hypot(p.alpha, p.sigma)
 
 
 def match_snr(schedule: NoiseSchedule, other: NoiseSchedule, t: Tensor) -> EqualSNR:
-    """Where ``other`` is at times t, (B,), of ``schedule``; its times have the type of t."""
+    """The times and points of ``other`` at times t, (B,), of ``schedule``; its times have the type of t."""
     p = schedule.at(t.double())
-    then = time_of(other, torch.atan2(p.sigma, p.alpha)).to(t.dtype)
-    return EqualSNR(t=then, here=p, there=other.at(then.double()))
+    other_t = time_of(other, torch.atan2(p.sigma, p.alpha)).to(t.dtype)
+    return EqualSNR(t=other_t, point=p, other_point=other.at(other_t.double()))

@@ -96,8 +96,8 @@ def target(prediction: Prediction, x_0: Tensor, eps: Tensor, p: SchedulePoint) -
 def denoiser(prediction: Prediction, output: Tensor, x: Tensor, p: SchedulePoint) -> Tensor:
     """V4, inverted: the denoiser m from a network's output.
 
-    With eps-prediction m = (x - sigma output) / alpha, which is lost where alpha vanishes; there the output
-    says nothing about the data and the caller is to use the mean instead. The others are finite everywhere.
+    With eps-prediction m = (x - sigma output) / alpha, which is lost where alpha vanishes: there the output holds
+    nothing of the data, and callers use the mean instead. The others are finite everywhere.
     """
     match prediction:
         case "x0":

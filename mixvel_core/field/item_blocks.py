@@ -1,4 +1,4 @@
-"""The items of one shard as vectors around a centre, a block at a time: nothing of the data's size is ever copied."""
+"""The items of one shard as vectors around a centre, read a block at a time: no copy is as large as the data."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import data as stored
 
 Items: TypeAlias = stored.Items | Tensor
-"""(n, *data): bytes or floats, in tensors or wherever they are stored."""
+"""(n, *data): bytes or floats, in tensors, arrays or files."""
 
 _NUMBERS = 1 << 21
-"""Numbers in a block: what is converted is still in the processor's cache when it is multiplied."""
+"""Numbers in a block: converted, they are still in the processor's cache when they are multiplied."""
 _MOST_ROWS = 2048
 
 
@@ -26,8 +26,8 @@ _MOST_ROWS = 2048
 class ItemBlocks:
     """``items`` minus ``centre`` (D,), float64 with values that float32 can hold.
 
-    ``rows``: items in a block. ``norms``: squared norms around the centre, (n,) float64. ``scale``: what ``vectors``
-    must be multiplied by; bytes are left in their own units, which saves a pass over each block.
+    ``rows``: items in a block. ``norms``: squared norms around the centre, (n,) float64. ``scale``: the factor from
+    ``vectors`` to items; bytes stay 0..255, which saves a pass over each block.
     """
 
     items: Items
@@ -42,12 +42,12 @@ class ItemBlocks:
 
     @property
     def count(self) -> int:
-        """The number of items."""
+        """n, the number of items."""
         return len(self.items)
 
     @property
     def scale(self) -> float:
-        """The unit of ``vectors``."""
+        """1/127.5 for bytes, which stand for [-1, 1], and 1 for floats."""
         return 1.0 / 127.5 if self._are_bytes else 1.0
 
     @property
@@ -84,7 +84,7 @@ class ItemBlocks:
         return block.to(like)
 
     def exact(self, chosen: slice | Tensor) -> Tensor:
-        """Some items minus the centre, (rows, D) float64; bytes on the scale that everything else sees them in."""
+        """Some items minus the centre, (rows, D) float64, bytes as numbers in [-1, 1]."""
         if isinstance(self.items, Tensor):
             part: np.ndarray | Tensor = self.items[chosen]
         else:
@@ -103,7 +103,7 @@ def exact_vectors(items: np.ndarray | Tensor) -> Tensor:
 
 
 def item_blocks(shards: Sequence[Items], rows: int | None = None) -> tuple[ItemBlocks, ...]:
-    """The blocks of every shard, all around the mean of all items, where products are smallest.
+    """The blocks of every shard, around the mean of the items of all, where products are smallest.
 
     Args:
         shards: K arrays or tensors, none empty.

@@ -1,7 +1,7 @@
-"""D1, the mixture's denoiser from those of its experts; D3, the denoiser of one Gaussian; moments of a shard.
+"""D1, the mixture's denoiser from those of its experts; D3 for one Gaussian; mean and variance of a shard's items.
 
-It is the best guess that two shared numbers a coordinate allow: exact where alpha = 0, right to first order in alpha
-wherever coordinates are uncorrelated, and it moves with x.
+D3 of a shard's mean and variance is the best guess of its denoiser that two numbers a coordinate allow: exact where
+alpha = 0, and right to first order in alpha wherever coordinates are uncorrelated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def weighted_sum(weights: Tensor, answers: Evaluations) -> Tensor:
 def gaussian_denoiser(x: Tensor, p: SchedulePoint, mean: Tensor, variance: Tensor) -> Tensor:
     """m = mean + alpha S (x - alpha mean) / (alpha^2 S + sigma^2) with S = diag(variance); shapes broadcast.
 
-    Where variance and sigma are both zero nothing is left to guess: the mean.
+    Where variance and sigma are both zero it is the mean.
     """
     gain = p.alpha * variance / (p.alpha**2 * variance + p.sigma**2)
     return mean + gain.nan_to_num(0.0) * (x - p.alpha * mean)

@@ -1,13 +1,13 @@
 """The streaming posterior engine: a_k, m_k (D2) and d/dt a_k (P1, P2) of a finite data set in K shards.
 
-One pass over the data in blocks answers everything; memory is O(B block + block D + B K D), whatever the number of
+One pass over the data in blocks gives all of them; memory is O(B block + block D + B K D), whatever the number of
 items. The algebra that makes one pass enough: up to what all items share, P1 is
 
     l_i = [ (alpha' - 2 alpha r) y.z_i + alpha w.z_i + (alpha^2 r - alpha alpha') ||z_i||^2 ] / s^2,
 
-where r = s'/s, y = x - alpha c, z_i = x_i - c, w = u - alpha' c for any centre c. P2 asks for its mean over each
-shard only, and that needs the shards' means of y.z_i, ||z_i||^2 and z_i: the velocity u may be chosen after the pass,
-also the one that the pass itself finds (``material``).
+where r = s'/s, y = x - alpha c, z_i = x_i - c, w = u - alpha' c for any centre c. P2 is made of its mean over each
+shard only, and that of the shards' means of y.z_i, ||z_i||^2 and z_i: the velocity u may be chosen after the pass, also
+the one that the pass itself finds (``material``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Products: TypeAlias = Literal["auto", "float64", "float32", "bfloat16"]
 _SMALL = 256
 """Dimensions up to which products in float64 cost no more than the exponentials beside them."""
 _ROOM = 1 << 25
-"""Numbers that the shards' means may take; more queries than that are answered in turns."""
+"""Numbers that the shards' means may take; more queries than that take turns."""
 _SCATTERED, _COHERENT = 0.1, 4.0
 """Rounding errors of a product of D terms of either sign, in units of norm times norm times the type's, and of one of
 terms of one sign, in units of itself times the type's; measured at D = 3,072, where they were 0.08 and 4."""
@@ -40,9 +40,9 @@ _ROUNDING = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.bfloat16: 2
 
 
 def widened(p: SchedulePoint, bandwidth: float) -> SchedulePoint:
-    """Where items without a width are as items with a Gaussian of width b >= 0: s^2 = sigma^2 + (alpha b)^2.
+    """The point at which sharp items have the density of items of width b >= 0 at p: s^2 = sigma^2 + (alpha b)^2.
 
-    Not only the densities are the same, the probability flow is too.
+    Their probability flows are the same too.
     """
     if bandwidth == 0.0:
         return p
@@ -52,11 +52,11 @@ def widened(p: SchedulePoint, bandwidth: float) -> SchedulePoint:
 
 @frozen(kw_only=True, eq=False)
 class PosteriorAnswer:
-    """What one pass found at B points.
+    """The posterior at B points, from one pass.
 
     ``a``: D2, (B, K), rows on the simplex. ``log_density``: for each shard the log of the mean over its items of
-    exp(-||x - alpha x_i||^2 / (2 s^2)), (B, K) float64. ``m_k``: the shards' denoisers, (B, K, *data), or None where
-    they were not asked for. ``a`` and ``m_k`` have the type of x.
+    exp(-||x - alpha x_i||^2 / (2 s^2)), (B, K) float64. ``m_k``: the shards' denoisers, (B, K, *data), or None after a
+    pass without means. ``a`` and ``m_k`` have the type of x.
     """
 
     a: Tensor
@@ -71,10 +71,8 @@ class PosteriorAnswer:
 
     @property
     def m(self) -> Tensor:
-        """The denoiser of the whole data set (D1), (B, *data). Needs ``means``."""
-        m_k, vector = self.m_k, self._means()
-        if m_k is None:
-            raise DataError("the posterior was asked for without means; ask again with means=True")
+        """The denoiser of the whole data set (D1), (B, *data). Raises DataError after a pass without means."""
+        m_k, vector = self._means()
         m = self._centre + torch.einsum("bk,bkd->bd", self._weights, vector)
         return m.reshape(m_k[:, 0].shape).to(m_k.dtype)
 
@@ -88,7 +86,7 @@ class PosteriorAnswer:
         """
         if (path == "path") != (u is not None):
             raise DataError("a velocity u belongs to the path `path`, and to no other")
-        p, vector = self._point, self._means()
+        p, (_, vector) = self._point, self._means()
         alpha, d_alpha, r = p.alpha, p.d_alpha, p.d_sigma / p.sigma
         if path == "material":
             # w = r y + (alpha' - alpha r) m turns the general form into this one, with nothing left to cancel.
@@ -106,18 +104,18 @@ class PosteriorAnswer:
         rate = self._weights * (apart - (self._weights * apart).sum(1, keepdim=True))
         return rate.to(self.a.dtype)
 
-    def _means(self) -> Tensor:
-        if self._vector is None:
-            raise DataError("the posterior was asked for without means; ask again with means=True")
-        return self._vector
+    def _means(self) -> tuple[Tensor, Tensor]:
+        if self.m_k is None or self._vector is None:
+            raise DataError("the posterior was computed without means; compute it with means=True")
+        return self.m_k, self._vector
 
 
 @frozen(kw_only=True, eq=False)
 class PosteriorEngine:
     """The exact posterior of a data set, streamed.
 
-    ``shards``: K arrays or tensors of items (n_k, *data), uint8 or float, memory-mapped if they are; they are read a
-    block at a time, and bytes are seen as ``to_float`` sees them. ``fractions``: pi, (K,); N_k / N if None.
+    ``shards``: K arrays or tensors of items (n_k, *data), uint8 or float, perhaps memory-mapped; they are read a block
+    at a time, bytes as numbers in [-1, 1] (``to_float``). ``fractions``: pi, (K,); N_k / N if None.
     ``products``: the type of the two matrix products; ``auto`` is float64 for points in float64 and for few dimensions,
     float32 otherwise. Where the type is too coarse for the noise, the pairs that matter are computed again in float64
     until errors are about ``tolerance``; a larger one makes bfloat16 (and float32 products that torch was told to
@@ -146,10 +144,10 @@ class PosteriorEngine:
             p: the schedule at the points' times, fields of shape (B,), **float64**: rounding sigma to float32 would
                 cost more than anything else here (see ``widened`` for items with a width). Derivatives are used by
                 ``PosteriorAnswer.rate`` alone.
-            means: whether m, m_k and rates will be asked for; without them the pass costs half.
+            means: whether m, m_k and rates are computed too; without them the pass costs half.
 
         Returns:
-            The answer; rows are independent of each other.
+            The posterior at the points; rows are independent of each other.
         """
         room = max(1, _ROOM // (len(self.shards) * max(1, x[0].numel()))) if means and len(x) else len(x)
         spans = list(pairwise([*range(0, len(x), max(room, 1)), len(x)]))
@@ -159,7 +157,7 @@ class PosteriorEngine:
     def _at(self, x: Tensor, p: SchedulePoint, means: bool) -> PosteriorAnswer:
         centre = self._parts[0].centre.to(x.device)
         y = x.flatten(1).double() - p.alpha * centre
-        # At t = 0 every item but x itself has weight zero; a number that is all but zero says the same.
+        # At t = 0 every item but x itself has weight zero; with a tiny variance instead of zero too.
         variance = (p.sigma**2).clamp_min(torch.finfo(torch.float64).tiny ** 0.5)
         queries = self._queries(y, p.alpha / variance, p.alpha**2 / (2 * variance), p, x)
         sums = [shard_sums(part, queries, means) for part in self._parts]
@@ -193,7 +191,7 @@ class PosteriorEngine:
         unit = rounding * gain * longest
         scattered = _SCATTERED * unit * y.norm(dim=1, keepdim=True)
         coherent = _COHERENT * unit * longest * p.alpha
-        # Beyond float64 there is nothing to compute again in.
+        # Products in float64 cannot be computed again more exactly.
         limit = self.tolerance if dtype != torch.float64 else torch.inf
         return Queries(y=y, gain=gain, fall=fall, dtype=dtype, margin=margin_of(scattered, coherent, limit))
 
@@ -225,7 +223,7 @@ def _stacked(sums: Sequence[ShardSums]) -> Tensor | None:
 
 
 def _joined(parts: Sequence[PosteriorAnswer]) -> PosteriorAnswer:
-    """Answers to queries that took turns, as one."""
+    """The posterior at points that took turns, as one."""
 
     def cat(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])

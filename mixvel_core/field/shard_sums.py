@@ -4,9 +4,9 @@ Two matrix products a block do all the work, X = y Z^T and p Z. With p_i = exp(g
 share, g_i = (alpha y.z_i - alpha^2 ||z_i||^2 / 2) / s^2, where y = x - alpha c and z_i = x_i - c, the pass keeps
 sum p, sum p y.z_i, sum p ||z_i||^2 and sum p z_i: P1 is linear in these, whatever the velocity.
 
-Products in float32 are not enough by themselves: at little noise g is a thousand times what it is made from, and its
-rounding error is no longer small. But then few items have any weight. Those pairs whose error could be seen in the
-result, and only those, are computed again in float64.
+Products in float32 are not enough by themselves: at little noise g is a thousand times its factors, and its rounding
+error is no longer small. But then few items have any weight. Those pairs whose error would show in the result, and only
+those, are computed again in float64.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TAIL = 6.0
 
 @frozen(kw_only=True, eq=False)
 class Queries:
-    """B points y = x - alpha c, float64, (B, D), and what the exponents need.
+    """B points y = x - alpha c, float64, (B, D), and the factors of their exponents.
 
     ``gain`` = alpha / s^2 and ``fall`` = alpha^2 / (2 s^2), (B, 1) float64. ``dtype``: of the products. ``margin``:
     (B, 1), how far below the best exponent a pair is still computed again in float64; -inf: none is.
@@ -41,15 +41,15 @@ class Queries:
 
 
 def margin_of(scattered: Tensor, coherent: Tensor, tolerance: float) -> Tensor:
-    """How far below the best exponent rounding matters: -inf where no error does.
+    """How far below the largest exponent rounding matters, in nats, (B, 1): -inf where no error does.
 
-    A pair that lies m nats below the best enters the sums with weight e^-m, so its error matters where
-    error e^-m > tolerance; errors themselves blur which pair is the best.
+    A pair m nats below the largest enters the sums with weight e^-m, so its error matters where error e^-m > tolerance;
+    errors themselves blur which exponent is the largest.
 
     Args:
         scattered: typical rounding error of an exponent, in nats, (B, 1): many pairs may have it together.
         coherent: the error of the few pairs whose terms all have one sign, (B, 1).
-        tolerance: error of the sums that is of no matter.
+        tolerance: error of the sums that may remain.
     """
     many = torch.where(scattered > tolerance, (scattered / tolerance).log() + _TAIL, -math.inf)
     few = torch.where(coherent > tolerance, (coherent / tolerance).log() + 1.0, -math.inf)
@@ -59,7 +59,7 @@ def margin_of(scattered: Tensor, coherent: Tensor, tolerance: float) -> Tensor:
 @define(kw_only=True, eq=False)
 class ShardSums:
     """``top``: the largest exponent g, (B, 1). The others are sums of p_i = exp(g_i - top): ``weight`` of 1,
-    ``product`` of y.z_i, ``norm`` of ||z_i||^2, (B, 1) float64, and ``vector`` of z_i, (B, D), if asked for.
+    ``product`` of y.z_i, ``norm`` of ||z_i||^2, (B, 1) float64, and ``vector`` of z_i, (B, D), or None.
     """
 
     top: Tensor
@@ -70,12 +70,12 @@ class ShardSums:
 
 
 def shard_sums(part: ItemBlocks, queries: Queries, means: bool) -> ShardSums:
-    """The pass over one shard.
+    """The sums of one shard, in one pass over its items.
 
     Args:
         part: its items.
         queries: B points.
-        means: whether ``vector`` is wanted, which is half of the work.
+        means: whether ``vector`` is summed too, which is half of the work.
     """
     y, device = queries.y, queries.y.device
     scaled = (y * part.scale).to(queries.dtype)
@@ -103,7 +103,7 @@ def shard_sums(part: ItemBlocks, queries: Queries, means: bool) -> ShardSums:
         shrink = (sums.top - top).exp_()
         sums.top = top
         sums.weight = sums.weight * shrink + p.sum(1, keepdim=True)
-        # As products of vectors: a sum of p * X would write it all down first.
+        # As products of vectors: a sum of p * X would first fill a table of all pairs.
         sums.product = sums.product * shrink + torch.bmm(p[:, None, :], X[:, :, None])[:, :, 0]
         sums.norm = sums.norm * shrink + (p @ norms)[:, None]
         if sums.vector is not None:
@@ -114,7 +114,7 @@ def shard_sums(part: ItemBlocks, queries: Queries, means: bool) -> ShardSums:
 
 
 def _add_vectors(vector: Tensor, p: Tensor, Z: Tensor) -> None:
-    """Adds p Z in place; what bfloat16 multiplied is summed in float32."""
+    """Adds p Z in place; products in bfloat16 are summed in float32."""
     if vector.dtype == Z.dtype:
         vector.addmm_(p, Z)
     else:
@@ -122,7 +122,7 @@ def _add_vectors(vector: Tensor, p: Tensor, Z: Tensor) -> None:
 
 
 def _refine(g: Tensor, X: Tensor, chosen: Tensor, queries: Queries, part: ItemBlocks, span: tuple[int, int]) -> bool:
-    """Computes the ``chosen`` pairs of exponents g and products X, (B, rows), again; says whether there were any."""
+    """Computes the ``chosen`` pairs of exponents g and products X, (B, rows), again; False where there are none."""
     row, column = chosen.nonzero(as_tuple=True)
     if len(row) == 0:
         return False
@@ -136,8 +136,8 @@ def _refine(g: Tensor, X: Tensor, chosen: Tensor, queries: Queries, part: ItemBl
     columns, place = torch.unique(column, return_inverse=True)
     Z = part.exact(columns.to(part.norms.device) + span[0]).to(X.device)
     size = max(1, _PAIRS // Z.shape[1])
-    parts = [slice(start, start + size) for start in range(0, len(row), size)]
-    products = [(queries.y[row[now]] * Z[place[now]]).sum(1) for now in parts]
+    pieces = [slice(start, start + size) for start in range(0, len(row), size)]
+    products = [(queries.y[row[piece]] * Z[place[piece]]).sum(1) for piece in pieces]
     X[row, column] = torch.cat(products)
     g[row, column] = queries.gain[row, 0] * X[row, column] - queries.fall[row, 0] * norms[column]
     return True

@@ -21,13 +21,13 @@ from mixvel_core.protocols import DensityExpert, Expert, Moments, NoiseSchedule,
 class _Place:
     """Where the expert is asked for points (x, t): ``x`` and ``t`` of its own, and both schedules there.
 
-    ``here``, ``there``: the schedules' points, (B,) float64. ``scale``: c, (B,) float64.
+    ``point``, ``other_point``: the two schedules' points, (B,) float64. ``scale``: c, (B,) float64.
     """
 
     x: Tensor
     t: Tensor
-    here: SchedulePoint
-    there: SchedulePoint
+    point: SchedulePoint
+    other_point: SchedulePoint
     scale: Tensor
 
 
@@ -69,7 +69,7 @@ class SNRMatched(Generic[ExpertT]):
         """m(x, t), (B, *data)."""
         place = self._place(x, t)
         m = self.expert.denoise(place.x, place.t)
-        p, q = place.here, place.there
+        p, q = place.point, place.other_point
         if self._least_signal > 0.0 and self.moments is not None:
             mean = self.moments.mean.to(m)
             m = mean + expand(self._signal_left(p).to(m), m) * (m - mean)
@@ -87,10 +87,10 @@ class SNRMatched(Generic[ExpertT]):
 
     def _place(self, x: Tensor, t: Tensor) -> _Place:
         met = match_snr(self.schedule, self.expert.schedule, t)
-        p, q, scale = met.here, met.there, met.scale
+        p, q, scale = met.point, met.other_point, met.scale
         if self._least_signal > 0.0:
             scale = torch.where(self._signal_left(p) < 1.0, q.sigma / p.sigma, scale)
-        return _Place(x=expand(scale.to(x), x) * x, t=met.t, here=p, there=q, scale=scale)
+        return _Place(x=expand(scale.to(x), x) * x, t=met.t, point=p, other_point=q, scale=scale)
 
 
 @frozen(kw_only=True, eq=False)
@@ -104,7 +104,7 @@ class SNRMatchedDensity(SNRMatched[DensityExpert]):
         alpha/sigma.
         """
         place = self._place(x, t)
-        p, q = place.here, place.there
+        p, q = place.point, place.other_point
         D = x[0:1].numel()
         found = self.expert.log_density(place.x, place.t)
         if self._least_signal == 0.0:

@@ -1,12 +1,13 @@
-"""cached: one expert a step, the others as they are remembered; the accuracy of all K at the price of one.
+"""cached: one expert a step, the others extrapolated; near the accuracy of all K at the cost of one.
 
-The mixture's denoiser is a sum of K terms a_k m_k. The weights are fresh at every step; of the denoisers one is
-evaluated, the one whose memory may be worth least, a_k age_k^2 (linear extrapolation errs like age^2), and the
-others are recalled (``memory``). With a tolerance more are evaluated where it pays: as many as it takes for the
-error of the recalled ones, predicted from how far off they were before, to stay below a part of the integrator's own.
+    M = sum_k a_k m^_k,   m^_k = m_k where expert k is evaluated, else extrapolated from its last two (``memory``)
 
-Stale gradients kept in a table are SAG's and SAGA's idea (Schmidt et al. 2017; Defazio et al. 2014), the extrapolation
-that of multistep methods, the guess a control variate.
+The weights a are fresh at every step. The expert that is evaluated is the one with the largest a_k age_k^2, since
+linear extrapolation errs like age^2. With a tolerance more are evaluated: as many as it takes for the error of the
+extrapolated ones, predicted from their errors so far, to stay below a part of the integrator's own.
+
+Stale gradients kept in a table are the idea of SAG and SAGA (Schmidt et al. 2017; Defazio et al. 2014), the
+extrapolation that of multistep methods, the prior guess a control variate.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 from mixvel_selectors.memory import LocalError, Memory, empty_memory
 from mixvel_selectors.single import one_hot
 
-KEPT = 0.5
-"""How much of the past an expert's error rate keeps when a new error is seen."""
+DECAY = 0.5
+"""The share of an expert's error rate that stays when a new error is measured."""
 
 
 @define(kw_only=True, eq=False)
@@ -40,37 +41,37 @@ class _State:
 class Cached:
     """M = sum_k a_k m^_k. Costs 1 evaluation, or with a ``tolerance`` between 1 and ``max_experts``.
 
-    ``tolerance``: the error of what is recalled, as a part of the integrator's local error; 0 evaluates everything,
-    None one expert a step. ``max_experts``: the most evaluated in a step; None for all.
+    ``tolerance``: the error of the extrapolated experts, as a part of the integrator's local error; 0 evaluates all of
+    them, None one expert a step. ``max_experts``: the most evaluated in a step; None for all.
     """
 
     tolerance: float | None = None
     max_experts: int | None = None
 
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _State:
-        """Nothing remembered; the number of experts shows at the first step."""
+        """An empty state: the number of experts is known at the first step."""
         return _State(x=x, schedule=schedule, prior=prior)
 
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
-        """The expert with the largest a_k age_k^2, and those that the tolerance asks for."""
+        """The expert with the largest a_k age_k^2, and those that the tolerance requires, (B, K) bool."""
         if state.memory is None:
             state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
             state.rate = torch.zeros_like(state.memory.last_t)
             state.first_error = state.rate.new_zeros(len(x))
             state.first_age = state.rate.new_zeros(len(x))
             if state.prior is None:
-                # Nothing is known of the experts: everyone is asked once.
+                # Without moments there is no prior guess: every expert is evaluated once.
                 return torch.ones_like(a, dtype=torch.bool), state
         weights, age = a.double(), state.memory.age(t)
-        # At the very start, and in a second stage, everything may be of age zero: then the likeliest.
+        # At the very start, and in a second stage, all ages may be zero: then the likeliest.
         worth = torch.where((age > 0).any(1, keepdim=True), weights * age**2, weights)
         mask = one_hot(worth.argmax(1), a)
         if self.tolerance is not None and (self.max_experts is None or self.max_experts > 1):
-            mask |= self._where_it_pays(weights, age, mask, state)
+            mask |= self._within_tolerance(weights, age, mask, state)
         return mask, state
 
-    def _where_it_pays(self, weights: Tensor, age: Tensor, mask: Tensor, state: _State) -> Tensor:
-        """The experts without which the error of what is recalled would exceed the tolerance, (B, K) bool."""
+    def _within_tolerance(self, weights: Tensor, age: Tensor, mask: Tensor, state: _State) -> Tensor:
+        """The experts without which the error of the extrapolated ones would exceed the tolerance, (B, K) bool."""
         if state.memory is None or self.tolerance is None:
             return mask
         if self.tolerance == 0.0:
@@ -80,7 +81,7 @@ class Cached:
             if allowed is None:
                 return mask
             ordered, index = self._predicted(weights, age, state).masked_fill(mask, 0.0).sort(dim=1, descending=True)
-            # Errors of different experts point in unrelated directions: they add up as squares. An expert is asked
+            # Errors of different experts point in unrelated directions: they add up as squares. An expert is evaluated
             # if without it and all smaller ones too much would be left.
             left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
             wanted = torch.zeros_like(mask).scatter_(1, index, left > self.tolerance * allowed[:, None])
@@ -91,40 +92,40 @@ class Cached:
         return wanted
 
     def _predicted(self, weights: Tensor, age: Tensor, state: _State) -> Tensor:
-        """p_k = a_k r_k age_k^2 with the rate r_k seen before; a_k r age_k for experts that never answered.
+        """The errors p_k = a_k r_k age_k^2, r_k measured before; a_k r age_k for experts that were never evaluated.
 
-        Those have no slope yet, so their guess errs like the age; r is what the guess was off for the experts that did
-        answer, per unit of time.
+        Those have no slope yet, so their prior guess errs like the age; r is the error of that guess per unit of time,
+        measured at the experts that were evaluated.
         """
         if state.memory is None:
             return weights
         guess = (state.first_error / state.first_age.clamp_min(1e-12))[:, None] * age
-        return weights * torch.where(state.memory.answers == 0, guess, state.rate * age**2)
+        return weights * torch.where(state.memory.count == 0, guess, state.rate * age**2)
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
-        """Fresh answers where there are some, remembered ones elsewhere, under fresh weights."""
+        """M of fresh denoisers where there are some and extrapolated ones elsewhere, under fresh weights."""
         memory = state.memory
         if memory is None:
             raise RuntimeError("select comes before combine")
         i, k = answers.sample, answers.expert
-        age, seen = memory.age(t)[i, k], memory.answers[i, k]
+        age, count = memory.age(t)[i, k], memory.count[i, k]
         flat = x.flatten(1)
         error = memory.store(flat, t, answers)
-        self._learn(state, i, k, error, age, seen)
+        self._measure(state, i, k, error, age, count)
         stale = a.clone()
         stale[i, k] = 0.0
         # The fresh part is summed as the full mixture sums it: where nothing is stale they are equal, bit for bit.
-        M = weighted_sum(a, answers) + memory.recall(flat, t, stale).reshape(x.shape)
+        M = weighted_sum(a, answers) + memory.extrapolate(flat, t, stale).reshape(x.shape)
         if self.tolerance is not None:
-            state.local.see(t, M.flatten(1))
+            state.local.add(t, M.flatten(1))
         return M, state
 
-    def _learn(self, state: _State, i: Tensor, k: Tensor, error: Tensor, age: Tensor, seen: Tensor) -> None:
-        """Error rates from what was just seen; an answer at age zero teaches nothing."""
+    def _measure(self, state: _State, i: Tensor, k: Tensor, error: Tensor, age: Tensor, count: Tensor) -> None:
+        """Updates the error rates by errors (E,); a denoiser of age zero has none."""
         old = age > 0
         rate = error / age.clamp_min(1e-12) ** 2
-        smoothed = torch.where(seen > 1, KEPT * state.rate[i, k] + (1.0 - KEPT) * rate, rate)
+        smoothed = torch.where(count > 1, DECAY * state.rate[i, k] + (1.0 - DECAY) * rate, rate)
         state.rate[i, k] = torch.where(old, smoothed, state.rate[i, k])
-        first = old & (seen == 0)
+        first = old & (count == 0)
         state.first_error.index_add_(0, i, torch.where(first, error, 0.0))
         state.first_age.index_add_(0, i, torch.where(first, age, 0.0))

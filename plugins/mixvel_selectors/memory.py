@@ -1,4 +1,10 @@
-"""How far off a cache may be: no further than the integrator itself is."""
+"""The last two denoisers of every expert and their extrapolation, and the local error of an integrator beside it.
+
+With tau and tau' the times of the last two evaluations of expert k, g(x, t) its prior guess (D3 from the moments), and
+d = m - g the difference at an evaluation,
+
+    m^(x, t) = g(x, t) + d + w (d - d'),   w = (t - tau) / (tau - tau'), at most LONGEST.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +26,8 @@ class LocalError:
 
     _past: list[tuple[float, Tensor]] = field(factory=list)
 
-    def see(self, t: float, M: Tensor) -> None:
-        """M, (B, D), is the estimate at t; a second one at the same time replaces the first."""
+    def add(self, t: float, M: Tensor) -> None:
+        """Takes in the estimate M, (B, D), at t; a second one at the same time replaces the first."""
         if self._past and self._past[-1][0] == t:
             self._past.pop()
         self._past = [*self._past[-2:], (t, M)]
@@ -47,15 +53,15 @@ def _norm(difference: Tensor) -> Tensor:
 
 
 LONGEST = 1.5
-"""An expert's difference is carried on for at most this many of its own last intervals; longer overshoots."""
+"""The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
 
 
 @define(kw_only=True, eq=False)
 class Memory:
-    """Two answers of K experts for B samples.
+    """The last two evaluations of K experts for B samples.
 
-    ``last``, ``before``: differences from the guess, (B, K, D). ``last_t``, ``before_t``: when they were made, (B, K)
-    float64; ``before_t`` is infinite until there are two. ``answers``: how many there were, (B, K).
+    ``mean``, ``variance``: of the prior guess, (K, D). ``last``, ``before``: d and d', (B, K, D). ``last_t``,
+    ``before_t``: tau and tau', (B, K) float64; tau' is infinite until there are two. ``count``: of evaluations, (B, K).
     """
 
     schedule: NoiseSchedule
@@ -65,39 +71,39 @@ class Memory:
     before: Tensor
     last_t: Tensor
     before_t: Tensor
-    answers: Tensor
+    count: Tensor
 
     def age(self, t: float) -> Tensor:
-        """How long ago each expert answered, (B, K) >= 0."""
+        """tau - t, the time since each expert was evaluated, (B, K) >= 0."""
         return self.last_t - t
 
     def reach(self, t: float) -> Tensor:
-        """w = (t - tau)/(tau - tau'), how far each difference is carried on, in units of its last interval, (B, K)."""
+        """w, how far each difference is extrapolated in units of its last interval, (B, K)."""
         two = self.before_t.isfinite()
         interval = torch.where(two, self.before_t - self.last_t, 1.0)
         return torch.where(two, (self.age(t) / interval).clamp(0.0, LONGEST), 0.0)
 
-    def recall(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
-        """sum_k weights_k m^_k, (B, D), with m^_k guess plus carried difference; nothing of size (B, K, D) is made.
+    def extrapolate(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
+        """sum_k weights_k m^_k(x, t), (B, D); nothing of size (B, K, D) is made.
 
         Args:
             x: points, (B, D).
             t: their time.
-            weights: (B, K), zero for experts whose fresh answer is used instead.
+            weights: (B, K), zero for experts whose fresh denoiser is used instead.
         """
         p = at_time(self.schedule, t)
         # The guess is affine in x with coefficients of shape (K, D): two products with the weights sum it.
         constant = gaussian_denoiser(torch.zeros_like(self.mean), p, self.mean, self.variance)
         slope = gaussian_denoiser(torch.ones_like(self.mean), p, self.mean, self.variance) - constant
         w = self.reach(t).to(weights)
-        carried = torch.einsum("bk,bkd->bd", weights * (1.0 + w), self.last)
-        carried -= torch.einsum("bk,bkd->bd", weights * w, self.before)
-        return carried + weights @ constant + x * (weights @ slope)
+        differences = torch.einsum("bk,bkd->bd", weights * (1.0 + w), self.last)
+        differences -= torch.einsum("bk,bkd->bd", weights * w, self.before)
+        return differences + weights @ constant + x * (weights @ slope)
 
     def store(self, x: Tensor, t: float, answers: Evaluations) -> Tensor:
-        """Takes in fresh answers; returns how far off each was from what would have been recalled, (E,) float64.
+        """Takes in evaluations at x, (B, D), and t; returns the error of each one's extrapolation, (E,) float64.
 
-        An answer at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
+        One at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
         """
         i, k = answers.sample, answers.expert
         p = at_time(self.schedule, t)
@@ -110,22 +116,22 @@ class Memory:
         self.before_t[i, k] = torch.where(later, self.last_t[i, k], self.before_t[i, k])
         self.last[i, k] = fresh
         self.last_t[i, k] = t
-        self.answers[i, k] += 1
+        self.count[i, k] += 1
         return error.double()
 
 
 def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
-    """Before anybody answered: the guess alone, as if it were an answer at t = 1. Without prior the guess is zero."""
+    """Before the first evaluation: m^ = g, as if evaluated at t = 1. Without ``prior`` the guess g is zero."""
     size = (len(x), experts)
     D = math.prod(x.shape[1:])
-    nothing = x.new_zeros(experts, D)
+    zero = x.new_zeros(experts, D)
     return Memory(
         schedule=schedule,
-        mean=prior.mean.flatten(1) if prior else nothing,
-        variance=prior.variance.flatten(1) if prior else nothing,
+        mean=prior.mean.flatten(1) if prior else zero,
+        variance=prior.variance.flatten(1) if prior else zero,
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
         last_t=torch.ones(size, dtype=torch.float64, device=x.device),
         before_t=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
-        answers=torch.zeros(size, dtype=torch.int64, device=x.device),
+        count=torch.zeros(size, dtype=torch.int64, device=x.device),
     )
