@@ -31,11 +31,6 @@ def test_scale_is_undone_exactly(digits: Data) -> None:
     np.testing.assert_array_equal((items[:, 0].astype(np.float64) + 1) * 8, load_digits().images)
 
 
-def test_provenance_names_source_and_count(digits: Data) -> None:
-    assert "scikit-learn" in digits.provenance["source"]
-    assert digits.provenance["count"] == "1797"
-
-
 def test_labels_choose_items_and_keep_their_order(digits: Data) -> None:
     assert digits.labels is not None
     some = Digits(labels=(7, 2)).load()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
 from mixvel_data.labels import LabelPartitioner
+from mixvel_data.options import LabelsOptions
 
 
 def data_with(labels: list[int] | None) -> Data:
@@ -39,20 +41,26 @@ def test_one_shard_for_each_label(labels: list[int], seed: int) -> None:
     assert len(set(zip(labels, shards, strict=True))) == len(set(labels))
 
 
-def test_no_labels() -> None:
-    with pytest.raises(DataError, match="no labels; take a source that has them"):
-        LabelPartitioner().assign(data_with(None), seed=0)
-
-
-def test_label_in_no_group() -> None:
-    with pytest.raises(DataError, match=r"label 5, 8 of the data"):
-        LabelPartitioner(groups=((1,),)).assign(data_with([1, 8, 5]), seed=0)
-
-
-def test_empty_shard_is_named() -> None:
-    with pytest.raises(DataError, match=r"shard 1 is empty, no item has label 2, 3;"):
-        LabelPartitioner(groups=((1,), (2, 3))).assign(data_with([1, 1]), seed=0)
+@pytest.mark.parametrize(
+    ("groups", "labels", "named"),
+    [
+        (None, None, "labels"),
+        (((1,),), [1, 8, 5], "label 5, 8"),
+        (((1,), (2, 3)), [1, 1], "shard 1 is empty, no item has label 2, 3;"),
+    ],
+)
+def test_labels_and_groups_that_do_not_fit(
+    groups: tuple[tuple[int, ...], ...] | None, labels: list[int] | None, named: str
+) -> None:
+    with pytest.raises(DataError, match=named):
+        LabelPartitioner(groups=groups).assign(data_with(labels), seed=0)
 
 
 def test_group_with_a_label_that_is_absent_is_fine() -> None:
     assert LabelPartitioner(groups=((1, 2),)).assign(data_with([1, 1]), seed=0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("groups", [(), ((),), ((1, 2), (2, 3)), ((1, 1),)])
+def test_groups_that_are_none(groups: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ValueError, match="no label twice"):
+        evolve(LabelsOptions(), groups=groups)
