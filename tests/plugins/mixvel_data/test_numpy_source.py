@@ -147,6 +147,7 @@ def test_unusable_arrays(tmp_path: Path, array: np.ndarray, said: str, suffix: s
 
 
 def damaged(path: Path) -> None:
+    np.savez(path, items=pictures())
     content = bytearray(path.read_bytes())
     content[600] ^= 0xFF
     path.write_bytes(content)
@@ -166,7 +167,7 @@ UNREADABLE: dict[str, tuple[str, Callable[[Path], object]]] = {
     "header alone": ("a.npy", lambda path: path.write_bytes(b"\x93NUMPY\x01\x00")),
     "zip header alone": ("a.npz", lambda path: path.write_bytes(b"PK\x03\x04 no")),
     "cut short": ("a.npy", lambda path: path.write_bytes(saved(path, pictures()).read_bytes()[:-100])),
-    "damaged archive": ("a.npz", lambda path: (np.savez(path, items=pictures()), damaged(path))),
+    "damaged archive": ("a.npz", damaged),
     "objects": ("a.npy", lambda path: np.save(path, np.array([[1], [1, 2]], dtype=object), allow_pickle=True)),
     "archive of objects": ("a.npz", lambda path: np.savez(path, items=np.array([[1], [1, 2]], dtype=object))),
     "archive by a wrong name": ("a.npy", zip_of_text),
