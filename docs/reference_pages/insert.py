@@ -9,6 +9,7 @@ from reference_pages.contents import contents
 from reference_pages.contracts import hooks, protocols
 from reference_pages.exit_codes import exit_codes
 from reference_pages.plugins import plugins
+from reference_pages.public_names import public_names
 from reference_pages.recipe_keys import recipe_keys
 
 GENERATED = {
@@ -17,6 +18,7 @@ GENERATED = {
     "hooks": hooks,
     "plugins": plugins,
     "protocols": protocols,
+    "public-names": public_names,
     "recipe-keys": recipe_keys,
 }
 _CONTENTS = "contents"

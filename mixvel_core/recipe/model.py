@@ -221,7 +221,7 @@ class ReportOptions:
 
 @frozen(kw_only=True)
 class Recipe:
-    """A whole experiment."""
+    """A whole experiment, from data to report, with every option; what a YAML file resolves to."""
 
     name: str = option(doc="the run is kept in runs/NAME unless --out says otherwise")
     seed: int = option(default=0, check=at_least(0), doc="root of the tree of seeds")
