@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from exact import exact
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from trainable import MemoryShard
-from whole_runs import recipe_of, registry, run
+from whole_runs import recipe_of, run
 
 from mixvel_core.errors import DataError, RecipeError, SamplingError
 from mixvel_core.protocols import ExpertConfig, ExpertFamily, PretrainedFamily, RouterConfig
@@ -281,14 +280,3 @@ def test_the_native_grid_asks_for_delta_zero() -> None:
     with pytest.raises(RecipeError, match="write `delta: 0`"):
         recipe_of(MIXED, "sample.grid=native")
     assert recipe_of(MIXED, "sample.grid=native", "sample.delta=0").sample.grid == "native"
-
-
-def test_every_example_works() -> None:
-    for name in ("torch-module", "azula", "paris", "per-shard"):
-        family = registry().get("expert", name).example()
-        assert loaded(family).denoise(torch.ones(2, 4), torch.tensor([0.2, 0.9])).isfinite().all()
-
-
-def test_an_oracle_stays_an_oracle_beside_a_network() -> None:
-    problem = exact(Cosine(), dimension=4)
-    assert snr_matched(problem.experts[0], Cosine()) is problem.experts[0]

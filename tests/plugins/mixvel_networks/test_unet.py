@@ -74,9 +74,9 @@ def test_the_published_size_for_cifar10() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 6, 8), "test: 3 levels need height and width divisible by 4, not 6 x 8"),
+        ((1, 6, 8), "divisible by 4, not 6 x 8"),
         ((1, 8, 7), "divisible by 4, not 8 x 7"),
-        ((16,), r"test: a U-Net needs images \(C, H, W\), not items of shape \(16,\)"),
+        ((16,), "test: a U-Net needs images"),
     ],
 )
 def test_items_that_do_not_fit_are_refused(shape: tuple[int, ...], message: str) -> None:

@@ -19,8 +19,3 @@ def test_every_row_is_the_prior() -> None:
     assert state is None
     assert a.dtype == x.dtype
     torch.testing.assert_close(a, torch.tensor([[0.5, 0.3, 0.2]] * 4, dtype=torch.float64))
-
-
-def test_one_expert_has_all_the_weight() -> None:
-    router = FixedFamily().load(RouterConfig(fractions=(1.0,), shape=(2,)), {}, Cosine())
-    assert torch.equal(router.weights(torch.randn(3, 2), torch.zeros(3), None)[0], torch.ones(3, 1))

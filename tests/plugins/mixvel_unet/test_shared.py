@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from trainable import MemoryShard, run
 
-from mixvel_core.errors import ArtifactError, RecipeError
+from mixvel_core.errors import ArtifactError
 from mixvel_core.field.conversions import denoiser, point_for
-from mixvel_core.protocols import Batch, ExpertConfig, Job, NetworkGroup, Shard, SharedFamily
+from mixvel_core.protocols import Batch, ExpertConfig, Job
 from mixvel_core.sampling.dispatch import members
 from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.options import TrainOptions
@@ -60,11 +60,6 @@ def probes(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
         torch.linspace(0.05, 1.0, count),
         torch.randint(K, (count,), generator=generator),
     )
-
-
-def test_the_family_says_that_it_can() -> None:
-    assert isinstance(family(), SharedFamily)
-    assert isinstance(group(family()), NetworkGroup)
 
 
 def test_the_label_of_an_item_is_its_shard() -> None:
@@ -173,12 +168,6 @@ def test_a_foreign_file_is_refused() -> None:
     alone = dict(made.tensors(shards()[0], made.task(shards()[0], Cosine()).objective(0).network.state_dict()))
     with pytest.raises(ArtifactError, match="mean is float32"):
         made.load_shared(configs(shards()), alone, Cosine())
-
-
-def test_images_that_do_not_fit_are_refused_before_training() -> None:
-    flat: list[Shard] = [MemoryShard(items=np.zeros((3, 5), np.float32))]
-    with pytest.raises(RecipeError, match="expert unet: a U-Net needs images"):
-        family().shared_task(flat, Cosine())
 
 
 def test_the_monolith_takes_no_notice() -> None:
