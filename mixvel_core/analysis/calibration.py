@@ -1,8 +1,8 @@
 """Calibration of routers: their weights beside the exact posterior of the training items (D2), by time.
 
-Two kinds of points. On *noised* items every router that looks at (x, t) alone is asked at random times. Along the
-*flow* every router is taken down the same trajectories of the exact mixture, step by step as a sampler would: there a
-router that integrates its posterior shows what has become of it.
+Two kinds of points. On *noised* items every router without a state is evaluated at random times. Along the *flow*
+every router is taken down the same trajectories of the exact mixture, step by step as a sampler would: only there has
+a router that integrates its posterior any weights.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
-from torch import Tensor
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
@@ -54,7 +53,7 @@ def calibration(a: Tensor, exact: Tensor) -> Calibration:
 
     The calibration error takes points together whose largest weight lies in the same of ten equal parts of [0, 1], and
     compares the mean of these weights with the mean exact posterior of the same experts: the labels that are usually
-    asked for are replaced by their expectation, which leaves no noise of labels.
+    compared are replaced by their expectation, which leaves no noise of labels.
 
     Args:
         a: (B, K), rows on the simplex.
@@ -84,12 +83,20 @@ _LARGE = 1 << 27
 
 
 @frozen(kw_only=True)
-class RouterCalibrations:
-    """The artifact. ``rows`` of {router, points, low, high} and the fields of ``Calibration``; ``points`` is ``noised``
-    or ``flow``, ``low`` and ``high`` are the ends of the bucket of times. ``steps``: of the flow.
-    """
+class BucketCalibration(Calibration):
+    """Of one router at times from ``low`` to ``high``. ``points``: ``noised`` items, or those of the exact ``flow``."""
 
-    rows: tuple[dict[str, Any], ...]
+    router: str
+    points: str
+    low: float
+    high: float
+
+
+@frozen(kw_only=True)
+class RouterCalibrations:
+    """The artifact. ``steps``: of the flow."""
+
+    rows: tuple[BucketCalibration, ...]
     steps: int
 
 
@@ -127,8 +134,8 @@ def calibrate(
     todo = [name for name, artifact in artifacts.items() if not artifact.is_done()]
     if todo:
         _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, artifacts)
-    rows = [row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json")]
-    return RouterCalibrations(rows=tuple(rows), steps=STEPS)
+    rows = (row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json"))
+    return RouterCalibrations(rows=tuple(BucketCalibration(**row) for row in rows), steps=STEPS)
 
 
 def _measure(
@@ -150,7 +157,7 @@ def _measure(
     with torch.inference_mode():
         found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, points, device)
     for name, rows in found.items():
-        write_json(artifacts[name].folder / f"{name}.json", rows)
+        write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in rows])
         artifacts[name].commit([f"{name}.json"])
 
 
@@ -162,14 +169,14 @@ def measure(
     seed: int,
     count: int,
     device: torch.device,
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[BucketCalibration]]:
     """The rows of each router: first on noised items, where it has no state, then along the flow."""
     import torch
 
     from mixvel_core.field.scale import to_float
     from mixvel_core.randomness import key, normal, permutation, uniform
 
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in routers}
+    rows: dict[str, list[BucketCalibration]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
     x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)
     index = torch.arange(len(x_0), device=device)
@@ -178,13 +185,13 @@ def measure(
     for b, (low, high) in enumerate(pairwise(ends)):
         t = low + (high - low) * uniform(key(seed, "calibration", "time"), index, b)
         eps = normal(key(seed, "calibration", "noise"), index, tuple(x_0.shape[1:]), x_0.dtype, b)
-        for name, row in _on_noised(stateless, schedule, engine, x_0, eps, t).items():
-            rows[name].append({"router": name, "points": "noised", "low": low, "high": high, **row})
+        for name, found in _on_noised(stateless, schedule, engine, x_0, eps, t).items():
+            rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **asdict(found)))
     start = normal(
         key(seed, "calibration", "start"), torch.arange(count, device=device), tuple(x_0.shape[1:]), x_0.dtype
     )
-    for name, row in _along_flow(routers, schedule, engine, start, ends):
-        rows[name].append({"router": name, "points": "flow", **row})
+    for row in _along_flow(routers, schedule, engine, start, ends):
+        rows[row.router].append(row)
     return rows
 
 
@@ -195,13 +202,13 @@ def _on_noised(
     x_0: Tensor,
     eps: Tensor,
     t: Tensor,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Calibration]:
     from mixvel_core.field.conversions import add_noise, point_for
 
     t = t.to(x_0.dtype)
     x = add_noise(x_0, eps, point_for(schedule, t, x_0))
     exact = engine.at(x, schedule.at(t.double()), means=False).a
-    return {name: asdict(calibration(router.weights(x, t, None)[0], exact)) for name, router in routers.items()}
+    return {name: calibration(router.weights(x, t, None)[0], exact) for name, router in routers.items()}
 
 
 def _along_flow(
@@ -210,7 +217,7 @@ def _along_flow(
     engine: PosteriorEngine,
     x: Tensor,
     ends: list[float],
-) -> list[tuple[str, dict[str, Any]]]:
+) -> list[BucketCalibration]:
     """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
     import torch
 
@@ -236,6 +243,6 @@ def _along_flow(
         part = slice(STEPS + 1 - (b + 1) * each, STEPS + 1 - b * each)
         truth = torch.cat(exact[part])
         for name in routers:
-            row = {"low": ends[b], "high": ends[b + 1], **asdict(calibration(torch.cat(seen[name][part]), truth))}
-            found.append((name, row))
+            one = asdict(calibration(torch.cat(seen[name][part]), truth))
+            found.append(BucketCalibration(router=name, points="flow", low=ends[b], high=ends[b + 1], **one))
     return found

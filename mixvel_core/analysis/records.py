@@ -4,107 +4,209 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from attrs import asdict, fields, frozen
+from attrs import asdict, fields_dict, frozen
 
+from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity, Takeover
 from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
 from mixvel_core.errors import ArtifactError
+from mixvel_core.field.transport import Transport
+from mixvel_core.theory.bound import Bound, TwoBounds
 
-STUDY_FILE = "study.json"
+STUDY_FILE, THEORY_FILE = "study.json", "theory.json"
+
+
+@frozen(kw_only=True)
+class StudyRow(ErrorStatistics):
+    """One curve at one step count. ``evaluations``: the mean of expert calls per sample."""
+
+    selector: str
+    integrator: str
+    grid: str
+    steps: int
+    evaluations: float
+
+
+@frozen(kw_only=True)
+class SlopeRow(PowerLaw):
+    """The power law of one quantity of one curve."""
+
+    selector: str
+    integrator: str
+    grid: str
+    quantity: Quantity
 
 
 @frozen(kw_only=True)
 class StudyResult:
-    """``rows``: {selector, integrator, grid, steps, evaluations, rms, median, mean_square, p90}, evaluations being the
-    mean of expert calls per sample. ``slopes``: {selector, integrator, grid, quantity, slope, low, high, r2, range,
-    flattens, at_floor} (see ``PowerLaw``). ``floor``: the same statistics of the reference against a looser one, an
-    estimate of its own error. ``reference``: how it was made. ``conditions``: everything the numbers hold for.
+    """``floor``: the same statistics of the reference against a looser one, an estimate of its own error.
+    ``reference``: how it was made. ``conditions``: everything the numbers hold for.
     """
 
-    rows: tuple[dict[str, Any], ...]
-    slopes: tuple[dict[str, Any], ...]
-    floor: Mapping[str, float]
+    rows: tuple[StudyRow, ...]
+    slopes: tuple[SlopeRow, ...]
+    floor: ErrorStatistics
     reference: Mapping[str, Any]
     conditions: Mapping[str, Any]
 
 
-def write_study(study: StudyResult, folder: Path) -> Path:
-    """Writes ``study.json``; the same study gives the same bytes."""
-    write_checksummed_json(folder / STUDY_FILE, asdict(study))
-    return folder / STUDY_FILE
+@frozen(kw_only=True)
+class ConstantRow(Bound):
+    """A constant or bound beside what was measured, at the largest step count; all logarithms are finite or None."""
+
+    measured_log10: float | None
 
 
-def read_study(folder: Path) -> StudyResult | None:
-    """The study of a run; None where there is none. Raises ArtifactError where it is damaged."""
-    path = folder / STUDY_FILE
-    if not path.exists():
-        return None
-    found = read_checksummed_json(path)
-    try:
-        return StudyResult(
-            rows=tuple(found["rows"]),
-            slopes=tuple(found["slopes"]),
-            floor=found["floor"],
-            reference=found["reference"],
-            conditions=found["conditions"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not a study's ({error}); `mixvel study {folder}` makes it again") from None
+@frozen(kw_only=True)
+class DistanceRow(TwoBounds):
+    """Theorem 8's two sides. The bounds are those of `euler` with `iid`, `sum-up` and `mixture`, the paper's of `iid`
+    alone, and None elsewhere.
+
+    ``rms``: the coupling that the proof uses, an upper bound of W_2. ``w2``: of sets from the same noise, with a 95%
+    interval. ``independent``: of sets from different noise, to be compared with the report's ``floor``.
+    """
+
+    selector: str
+    integrator: str
+    steps: int
+    evaluations: float
+    rms: float
+    median: float
+    w2: float
+    w2_low: float
+    w2_high: float
+    independent: float
 
 
-THEORY_FILE = "theory.json"
+@frozen(kw_only=True)
+class BudgetRow:
+    """Mean squares of the parts of one step's increment (``theory.increments``), the largest of which is ``dominant``,
+    and of the error after the step."""
+
+    selector: str
+    integrator: str
+    steps: int
+    t: float
+    drift: float
+    truncation: float
+    selection: float
+    network: float
+    error: float
+    dominant: str
+
+
+@frozen(kw_only=True)
+class AccumulatedRow:
+    """RMS of what all steps together add besides drift. ``method``: truncation and selection."""
+
+    selector: str
+    integrator: str
+    steps: int
+    method: float
+    network: float
+
+
+@frozen(kw_only=True)
+class TakeoverRow(Takeover):
+    """From which step count on the networks' part of a curve's error exceeds the method's."""
+
+    selector: str
+    integrator: str
+
+
+@frozen(kw_only=True)
+class LipschitzRow:
+    """Local Lipschitz constants of v at time t along exact trajectories, beside the bounds of Theorem 3."""
+
+    t: float
+    median: float
+    largest: float
+    paper: float
+    sharp: float
+
+
+@frozen(kw_only=True)
+class EpsilonRow:
+    """``theory.measured.Epsilon`` at times from ``low`` to ``high``."""
+
+    low: float
+    high: float
+    er_sup: float
+    er_rms: float
+    ec_sup: float | None
+    ec_rms: float | None
+    count: int
 
 
 @frozen(kw_only=True)
 class TheoryReport:
-    """All numbers are finite or None; those called log10 are logarithms, for the paper's bounds overflow.
-
-    ``constants``: {name, title, where, paper_log10, sharp_log10, measured_log10, paper_vacuous, sharp_vacuous} for the
-    largest step count.
-    ``distances``: {selector, integrator, steps, evaluations, paper_log10, sharp_log10, paper_vacuous, sharp_vacuous,
-    rms, median, w2, w2_low, w2_high, independent}: Theorem 8's two sides. The bounds are those of `euler` with
-    `iid`, `sum-up` and `mixture` (the paper's: of `iid`), and None elsewhere. ``rms`` is the coupling that the proof
-    uses, an upper bound of W_2; ``w2`` is of sets from the same noise, ``independent`` of sets from different noise, to
-    be compared with ``floor``.
-    ``budget``: {selector, integrator, steps, t, drift, truncation, selection, network, error, dominant}: mean squares
-    of the parts of the increments, for the largest step count.
-    ``accumulated``: {selector, integrator, steps, method, network}: RMS of what all steps together add besides drift.
-    ``takeover``: {selector, integrator, steps, slope, low, high, says}: where the network part takes over.
-    ``lipschitz``: {t, median, largest, paper, sharp}: local Lipschitz constants along exact trajectories.
-    ``epsilon``: {low, high, er_sup, er_rms, ec_sup, ec_rms, count}.
-    ``floor``: {value, low, high, kind, n}: W_2 of two independent exact sets. ``diameter``: bounds above are vacuous.
-    ``warnings``: conditions of the theory that fail. ``conditions``: everything the numbers hold for.
+    """``budget``: for the largest step count. ``lipschitz``: along exact trajectories, rising in t. ``floor``: W_2 of
+    two independent exact sets. ``diameter``: distances above it bound nothing. ``warnings``: conditions of the theory
+    that fail. ``conditions``: everything the numbers hold for.
     """
 
-    constants: tuple[dict[str, Any], ...]
-    distances: tuple[dict[str, Any], ...]
-    budget: tuple[dict[str, Any], ...]
-    accumulated: tuple[dict[str, Any], ...]
-    takeover: tuple[dict[str, Any], ...]
-    lipschitz: tuple[dict[str, Any], ...]
-    epsilon: tuple[dict[str, Any], ...]
-    floor: Mapping[str, Any]
+    constants: tuple[ConstantRow, ...]
+    distances: tuple[DistanceRow, ...]
+    budget: tuple[BudgetRow, ...]
+    accumulated: tuple[AccumulatedRow, ...]
+    takeover: tuple[TakeoverRow, ...]
+    lipschitz: tuple[LipschitzRow, ...]
+    epsilon: tuple[EpsilonRow, ...]
+    floor: Transport
     diameter: float
     warnings: tuple[str, ...]
     conditions: Mapping[str, Any]
 
 
-def write_theory_report(certificate: TheoryReport, folder: Path) -> Path:
-    """Writes ``theory.json``; the same certificate gives the same bytes."""
-    write_checksummed_json(folder / THEORY_FILE, asdict(certificate))
-    return folder / THEORY_FILE
+def write_study(study: StudyResult, folder: Path) -> None:
+    """Writes ``study.json``; the same study gives the same bytes."""
+    write_checksummed_json(folder / STUDY_FILE, asdict(study))
+
+
+def read_study(folder: Path) -> StudyResult | None:
+    """The study of a run; None where there is none. Raises ArtifactError where it is damaged."""
+    rows = {"rows": StudyRow, "slopes": SlopeRow, "floor": ErrorStatistics}
+    return _read(StudyResult, folder / STUDY_FILE, rows, f"`mixvel study {folder}`")
+
+
+def write_theory_report(report: TheoryReport, folder: Path) -> None:
+    """Writes ``theory.json``; the same report gives the same bytes."""
+    write_checksummed_json(folder / THEORY_FILE, asdict(report))
 
 
 def read_theory_report(folder: Path) -> TheoryReport | None:
-    """The certificate of a run; None where there is none. Raises ArtifactError where it is damaged."""
-    path = folder / THEORY_FILE
+    """The theory report of a run; None where there is none. Raises ArtifactError where it is damaged."""
+    rows = {
+        "constants": ConstantRow,
+        "distances": DistanceRow,
+        "budget": BudgetRow,
+        "accumulated": AccumulatedRow,
+        "takeover": TakeoverRow,
+        "lipschitz": LipschitzRow,
+        "epsilon": EpsilonRow,
+        "floor": Transport,
+    }
+    return _read(TheoryReport, folder / THEORY_FILE, rows, f"`mixvel theory {folder}`")
+
+
+Record = TypeVar("Record", StudyResult, TheoryReport)
+
+
+def _read(cls: type[Record], path: Path, rows: Mapping[str, type], again: str) -> Record | None:
+    """A record whose fields named in ``rows`` are one row of these classes, or a list of them."""
     if not path.exists():
         return None
     found = read_checksummed_json(path)
     try:
-        values = {field.name: found[field.name] for field in fields(TheoryReport)}
-        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return TheoryReport(**{**values, **lists})
+        return cls(**{name: _value(found[name], rows.get(name)) for name in fields_dict(cls)})
     except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: not a certificate ({error}); `mixvel theory {folder}` makes it again") from None
+        raise ArtifactError(f"{path}: not one of this version ({error}); {again} makes it again") from None
+
+
+def _value(found: Any, row: type | None) -> Any:
+    if isinstance(found, list):
+        return tuple(_value(one, row) for one in found)
+    if row is None:
+        return found
+    return row(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})

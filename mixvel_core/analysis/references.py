@@ -1,18 +1,20 @@
-"""References: end points and trajectories of the exact flow, made once and kept in the run folder."""
+"""References: what samplers are measured against. Ends of the models' own flow, made once and kept in the run folder;
+and the exact mixture of the data, with points of its law."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.analysis.cells import keep, kept
-from mixvel_core.analysis.settings import StudySettings
-from mixvel_core.analysis.theory_settings import is_closed
+from mixvel_core.analysis.cells import read_kept, sampler_of, write_kept
+from mixvel_core.analysis.settings import StudySettings, has_closed_experts
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.conversions import add_noise, point_for
@@ -21,14 +23,17 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
-from mixvel_core.protocols import DensityExpert, GaussianLaw, Progress, Router
+from mixvel_core.protocols import DensityExpert, Progress, Router
 from mixvel_core.randomness import key, normal
 from mixvel_core.recipe.dump import plain
-from mixvel_core.sampling.ode import Tell, ddim_reference, reference
+from mixvel_core.sampling.ode import ddim_reference, reference
 from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, Exact
 from mixvel_core.theory.measured import Products
+
+OnProgress: TypeAlias = Callable[[float], None]
+"""Called with the part of the work that is done, 0 to 1."""
 
 LOOSER = 10.0
 """The error of dopri5 is estimated by solving again at tolerances this many times larger: an overestimate."""
@@ -48,129 +53,115 @@ class Reference:
 
 
 @frozen(kw_only=True)
-class Start:
-    """Where points live: ``shape`` of one, ``*data``, and ``device`` of the models."""
-
-    shape: tuple[int, ...]
-    device: torch.device
-
-
-@frozen(kw_only=True)
-class Transformed:
+class TransformedRouter:
     """A router whose weights are transformed as the sampler transforms them: the mixture that is sampled from."""
 
     router: Router
     transform: WeightTransform
 
     def start(self, x: Tensor, t: Tensor) -> Any:
-        """The router's own state."""
+        """The state of the router that is transformed."""
         return self.router.start(x, t)
 
     def weights(self, x: Tensor, t: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The transformed weights, (B, K)."""
+        """The transformed weights, (B, K), and the next state."""
         a, state = self.router.weights(x, t, state)
         return self.transform(a.to(x.dtype)), state
 
 
-def reference_key(setting: StudySettings, weights: WeightTransform, models_key: str) -> str:
-    """A digest of everything a reference depends on; the grid, selectors and integrators are not among it."""
-    return key_of(models=models_key, weights=plain(weights), **_about(setting), **_start(setting))
-
-
 def reference_of(
-    setting: StudySettings, sampler: Sampler, models_key: str, place: Start, folder: Path, progress: Progress
+    settings: StudySettings, loaded: Loaded, models_key: str, folder: Path, progress: Progress
 ) -> Reference:
     """The reference, from ``folder`` or made now.
 
     Args:
-        setting: kind, tolerance, count, seed.
-        sampler: any of the study; its experts, router, weights and schedule are used.
+        settings: kind, tolerance, count, seed.
+        loaded: the models.
         models_key: a digest of those.
-        place: shape and device of the points.
         folder: ``references/`` of the run.
         progress: a bar in percent.
     """
-    key = reference_key(setting, sampler.weights, models_key)
+    about = _about(settings)
+    start = {
+        "count": settings.count,
+        "seed": settings.seed,
+        "delta": settings.delta,
+        "precision": settings.precision,
+    }
+    # Neither grids nor selectors nor integrators: all curves are measured against one reference.
+    key = key_of(models=models_key, weights=plain(loaded.options.weights), **about, **start)
     artifact = Artifact(folder=folder, key=key, name=key)
-    found = kept(artifact, "x", "looser")
+    found = read_kept(artifact, "x", "looser")
     if found is None:
         report_damage([artifact.first_damaged()], progress)
-        with progress.task(f"reference {setting.reference}", 200, "%") as bar:
+        sampler = sampler_of(settings.curves[0], 1, settings, loaded)
+        with progress.task(f"reference {settings.reference}", 200, "%") as bar:
 
-            def tell(passed: float) -> None:
-                bar.update(int(100 * passed))
+            def on_progress(part: float) -> None:
+                bar.update(int(200 * part))
 
-            x = _solved(setting, sampler, place, 1.0, tell)
-            looser = _solved(setting, sampler, place, LOOSER, lambda passed: tell(1.0 + passed))
+            x, looser = (
+                _solved(settings, sampler, loaded, factor, partial(_within, on_progress, n, 2))
+                for n, factor in enumerate((1.0, LOOSER))
+            )
         found = (x, looser)
-        keep(artifact, {"x": x, "looser": looser}, **_about(setting), **_start(setting))
-    return Reference(x=found[0], looser=found[1], about=_about(setting))
+        write_kept(artifact, {"x": x, "looser": looser}, **about, **start)
+    return Reference(x=found[0], looser=found[1], about=about)
 
 
-def _about(setting: StudySettings) -> dict[str, Any]:
-    if setting.reference == "dopri5":
-        tolerance = setting.tolerance
-        return {
-            "kind": "dopri5",
-            "rtol": tolerance,
-            "atol": tolerance,
-            "looser": LOOSER * tolerance,
-            "block": setting.block,
-        }
+def _about(settings: StudySettings) -> dict[str, Any]:
+    if settings.reference == "dopri5":
+        tolerance = settings.tolerance
+        looser = LOOSER * tolerance
+        return {"kind": "dopri5", "rtol": tolerance, "atol": tolerance, "looser": looser, "block": settings.block}
     return {"kind": "ddim-1000", "steps": DDIM_STEPS, "looser": DDIM_STEPS // 2}
 
 
-def _start(setting: StudySettings) -> dict[str, Any]:
-    return {
-        "count": setting.count,
-        "seed": setting.seed,
-        "delta": setting.delta,
-        "precision": setting.precision,
-    }
-
-
-def _solved(setting: StudySettings, sampler: Sampler, place: Start, coarse: float, tell: Tell) -> np.ndarray:
-    """The ends of all samples; ``coarse`` 1 is the reference itself."""
-    firsts = range(0, setting.count, setting.block)
+def _solved(
+    settings: StudySettings, sampler: Sampler, loaded: Loaded, factor: float, on_progress: OnProgress
+) -> np.ndarray:
+    """The ends of all samples; ``factor`` 1 is the reference itself, another one a coarser reference."""
+    firsts = range(0, settings.count, settings.block)
     blocks = []
     for done, first in enumerate(firsts):
         # DDIM moves each point by itself: there is nothing to fill a block up for.
-        last = first + setting.block if setting.reference == "dopri5" else min(first + setting.block, setting.count)
-        index = torch.arange(first, last, device=place.device)
-        x = SampleDraws(seed=setting.seed, index=index).noise(place.shape, setting.dtype)
-
-        def passed(part: float, done: int = done) -> None:
-            tell((done + part) / len(firsts))
-
-        blocks.append(_solve(setting, sampler, x, coarse, passed))
-    ends = torch.cat(blocks)[: setting.count]
+        last = first + settings.block if settings.reference == "dopri5" else min(first + settings.block, settings.count)
+        index = torch.arange(first, last, device=loaded.device)
+        x = SampleDraws(seed=settings.seed, index=index).noise(loaded.shape, settings.dtype)
+        passed = partial(_within, on_progress, done, len(firsts))
+        blocks.append(_solve(settings, sampler, x, factor, passed))
+    ends = torch.cat(blocks)[: settings.count]
     if not bool(ends.isfinite().all()):
-        raise SamplingError(f"the reference {setting.reference} is not finite; look at the experts and the router")
+        raise SamplingError(f"the reference {settings.reference} is not finite; look at the experts and the router")
     return ends.cpu().numpy()
 
 
-def _solve(setting: StudySettings, sampler: Sampler, x: Tensor, coarse: float, tell: Tell) -> Tensor:
-    router = Transformed(router=sampler.router, transform=sampler.weights)
-    if setting.reference == "dopri5":
-        tolerance = coarse * setting.tolerance
+def _within(on_progress: OnProgress, done: int, count: int, part: float) -> None:
+    """Reports ``part`` of one of ``count`` equal pieces of work, ``done`` of which are behind."""
+    on_progress((done + part) / count)
+
+
+def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, on_progress: OnProgress) -> Tensor:
+    router = TransformedRouter(router=sampler.router, transform=sampler.weights)
+    if settings.reference == "dopri5":
         return reference(
             x,
             schedule=sampler.schedule,
             experts=sampler.experts,
             router=router,
-            delta=setting.delta,
-            rtol=tolerance,
-            atol=tolerance,
-            tell=tell,
+            delta=settings.delta,
+            rtol=factor * settings.tolerance,
+            atol=factor * settings.tolerance,
+            tell=on_progress,
         )
     return ddim_reference(
         x,
         schedule=sampler.schedule,
         experts=sampler.experts,
         router=router,
-        delta=setting.delta,
-        steps=DDIM_STEPS if coarse == 1.0 else DDIM_STEPS // 2,
-        tell=tell,
+        delta=settings.delta,
+        steps=DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2,
+        tell=on_progress,
     )
 
 
@@ -189,61 +180,48 @@ class Oracle:
     products: Products
 
 
-def oracle_of(finished: Run, loaded: Loaded, registry: Registry) -> Oracle:
-    """The exact mixture of a run: its experts themselves where they are closed forms, the Gaussian law of its data (D3)
-    where there is one, and the empirical law of its items (D2) otherwise.
+def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
+    """The exact mixture of a run: its experts themselves where they are closed forms with a density, the Gaussian law
+    of its data (D3) where there is one, and the empirical law of its items (D2) otherwise. Networks are not loaded.
     """
-    schedule, parts = loaded.schedule, finished.shards.parts
-    if is_closed(finished):
-        own = [stored.load(loaded.device) for stored in finished.models.experts.parts]
-        known = tuple(expert for expert in own if isinstance(expert, DensityExpert))
-        if len(known) == len(own):
-            forms = ClosedForms(schedule=schedule, experts=known, fractions=finished.shards.fractions)
-            return Oracle(
-                exact=forms, about="the experts themselves, which are closed forms", is_smooth=True, products="backward"
-            )
-    if all(part.law is not None for part in parts) and GAUSSIAN in registry.names("expert"):
+    shards, stored = run.shards, run.models.experts.parts
+    # One expert says what all of a family are: K closed forms that no density makes exact stay on disk.
+    if has_closed_experts(run) and isinstance(stored[0].load(loaded.device), DensityExpert):
+        own = (part.load(loaded.device) for part in stored)
+        experts = tuple(expert for expert in own if isinstance(expert, DensityExpert))
+        forms = ClosedForms(schedule=loaded.schedule, experts=experts, fractions=shards.fractions)
+        about = "the experts themselves, which are closed forms"
+        return Oracle(exact=forms, about=about, is_smooth=True, products="backward")
+    if all(part.law is not None for part in shards.parts) and GAUSSIAN in registry.names("expert"):
         definition = registry.get("expert", GAUSSIAN)
         gaussian = definition.build(definition.options())
-        made = [
-            gaussian.load(stored.config, gaussian.tensors(part, None), schedule)
-            for stored, part in zip(finished.models.experts.parts, parts, strict=True)
-        ]
-        forms = ClosedForms(schedule=schedule, experts=tuple(made), fractions=finished.shards.fractions)
-        return Oracle(
-            exact=forms,
-            about="the Gaussian mixture that the data were drawn from (D3)",
-            is_smooth=True,
-            products="backward",
+        made = tuple(
+            gaussian.load(one.config, gaussian.tensors(part, None), loaded.schedule)
+            for one, part in zip(stored, shards.parts, strict=True)
         )
-    engine = PosteriorEngine(shards=tuple(part.items for part in parts))
-    return Oracle(
-        exact=EmpiricalLaw(schedule=schedule, engine=engine),
-        about="the empirical law of the training items (D2), which networks that generalise do not learn",
-        is_smooth=False,
-        products="forward",
+        forms = ClosedForms(schedule=loaded.schedule, experts=made, fractions=shards.fractions)
+        about = "the Gaussian mixture that the data were drawn from (D3)"
+        return Oracle(exact=forms, about=about, is_smooth=True, products="backward")
+    law = EmpiricalLaw(
+        schedule=loaded.schedule, engine=PosteriorEngine(shards=tuple(part.items for part in shards.parts))
     )
+    about = "the empirical law of the training items (D2), which networks that generalise do not learn"
+    return Oracle(exact=law, about=about, is_smooth=False, products="forward")
 
 
-def noised(finished: Run, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
+def noised(run: Run, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
     """Points x_t of the exact law, one for each time (B,): (B, *data) float64.
 
     Where the law is known they start from new draws of it, which no network has seen; elsewhere the items are the law.
     """
-    law = finished.shards.whole.law
+    law, parts = run.shards.whole.law, run.shards.parts
     rng = np.random.default_rng(seed)
-    x_0 = _sampled_points(law, len(t), rng) if law is not None else _items(finished, len(t), rng)
-    start = torch.from_numpy(x_0.reshape(len(t), *loaded.shape)).to(t)
+    if law is not None:
+        component = rng.choice(len(law.weights), size=len(t), p=law.weights / law.weights.sum())
+        x_0 = np.stack([rng.multivariate_normal(law.means[j], law.covariances[j]) for j in component])
+    else:
+        shard = rng.choice(len(parts), size=len(t), p=run.shards.fractions)
+        x_0 = np.stack([to_float(np.asarray(parts[k].items[rng.integers(parts[k].count)])) for k in shard])
+    start = torch.from_numpy(x_0.astype(np.float64).reshape(len(t), *loaded.shape)).to(t)
     eps = normal(key(seed, "theory", "noise"), torch.arange(len(t), device=t.device), loaded.shape, t.dtype)
     return add_noise(start, eps, point_for(loaded.schedule, t, start))
-
-
-def _sampled_points(law: GaussianLaw, count: int, rng: np.random.Generator) -> np.ndarray:
-    component = rng.choice(len(law.weights), size=count, p=law.weights / law.weights.sum())
-    return np.stack([rng.multivariate_normal(law.means[j], law.covariances[j]) for j in component])
-
-
-def _items(finished: Run, count: int, rng: np.random.Generator) -> np.ndarray:
-    parts = finished.shards.parts
-    shard = rng.choice(len(parts), size=count, p=finished.shards.fractions)
-    return np.stack([to_float(np.asarray(parts[k].items[rng.integers(parts[k].count)])) for k in shard]).astype(float)

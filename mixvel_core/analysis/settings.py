@@ -1,48 +1,68 @@
-"""Setting: a study with everything that its recipe leaves open filled in, for one run."""
+"""The settings of `mixvel study` and `mixvel theory`: what a recipe leaves open filled in, for one run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import UsageError, did_you_mean
+from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.describe import label
-from mixvel_core.recipe.model import StudyOptions
+from mixvel_core.recipe.model import StudyOptions, TheoryOptions
 from mixvel_core.sampling.grid import Grid
 
 if TYPE_CHECKING:
     import torch
 
-USUAL_SELECTORS = ("mixture", "cached", "sum-up", "iid")
-USUAL_INTEGRATORS = ("ddim", "2m")
+    from mixvel_core.pipeline.shards import Shards
+
+STUDY_SELECTORS, STUDY_INTEGRATORS = ("mixture", "cached", "sum-up", "iid"), ("ddim", "2m")
+THEORY_SELECTORS, THEORY_INTEGRATORS = ("iid", "sum-up", "cached"), ("euler",)
 EXACT_TOLERANCE = 1e-9
 """Of dopri5 where everything is a closed form in float64."""
 NETWORK_TOLERANCE = 1e-5
 """Of dopri5 otherwise: ten times the noise of a network that computes in float32."""
-
 EXACT_BLOCK, NETWORK_BLOCK = 128, 32
 """Samples that dopri5 solves together, always whole blocks of the same indices: so a sample's reference does not depend
 on how many were asked for, although steps are chosen for all points of a batch. Closed forms cost next to nothing for
 more points; networks are paid for the points that fill up the last block."""
+EXACT_COUNT, NETWORK_COUNT = 64, 32
+"""Trajectories of the theory report."""
+BOUNDS = {"iid": "W_2 sampling", "sum-up": "W_2 sampling, sum-up", "mixture": "W_2 sampling, mixture"}
+"""The names in the table of the bounds of what is sampled with Euler."""
+
+_BLOCK = 1024
 
 
 @frozen(kw_only=True)
-class StudyCurve:
-    """One line of the plots: error over step counts."""
+class Curve:
+    """A selector with an integrator on a time grid: one line of the plots, error over step counts."""
 
     selector: SelectorUse
     integrator: IntegratorUse
-    grid: Grid
+    grid: Grid = "uniform"
 
     @property
-    def names(self) -> dict[str, str]:
-        """How rows and slopes call it; options that are not defaults tell selectors apart."""
-        return {"selector": label(self.selector), "integrator": label(self.integrator), "grid": self.grid}
+    def names(self) -> dict[str, Any]:
+        """The names in rows; options that are not defaults set selectors apart."""
+        return {"selector": label(self.selector), "integrator": label(self.integrator)}
+
+    @property
+    def is_the_papers(self) -> bool:
+        """Whether it is what Theorems 2, 6 and 8 are about: one expert drawn at each Euler step."""
+        return self.selector.name == "iid" and self.integrator.name == "euler"
+
+    @property
+    def bound(self) -> str | None:
+        """The name of its bound in the table, if there is one."""
+        return BOUNDS.get(self.selector.name) if self.integrator.name == "euler" else None
 
 
 @frozen(kw_only=True)
@@ -50,7 +70,7 @@ class StudySettings:
     """``steps``: rising. ``fitted``: the step counts that slopes are fitted to. ``router``: its name in the run.
     ``block``: samples of the reference solved together."""
 
-    curves: tuple[StudyCurve, ...]
+    curves: tuple[Curve, ...]
     steps: tuple[int, ...]
     fitted: tuple[int, ...]
     count: int
@@ -64,33 +84,48 @@ class StudySettings:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the points."""
+        """The type of the points, by its name in ``precision``."""
         import torch
 
         return torch.float64 if self.precision == "float64" else torch.float32
 
 
-def study_settings(finished: Run, registry: Registry) -> StudySettings:
-    """What the recipe of a run asks for; the usual where it does not say.
+@frozen(kw_only=True)
+class TheorySettings:
+    """``steps``: rising. ``radius``: R of the data. ``radius_source``: where it comes from, in words. ``tolerance``: of
+    the exact trajectories; None: by the kind of law. ``router``: its name in the run."""
+
+    curves: tuple[Curve, ...]
+    steps: tuple[int, ...]
+    count: int
+    seed: int
+    delta: float
+    radius: float
+    radius_source: str
+    tolerance: float | None
+    router: str
+
+
+def study_settings(run: Run, registry: Registry) -> StudySettings:
+    """The recipe's ``study`` section with every default filled in.
 
     Raises:
         UsageError: no such router, or nothing to study.
     """
-    options = finished.recipe.study or StudyOptions()
-    router = _router(options.router, list(finished.models.routers))
-    exact = _in_closed_form(finished, router)
+    options = run.recipe.study or StudyOptions()
+    router = _router(options.router, list(run.models.routers))
+    exact = has_closed_experts(run) and not _is_trained(run, router)
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")
-    delta = finished.recipe.sample.delta
+    delta = run.recipe.sample.delta
     if options.reference == "dopri5" and delta == 0.0:
         raise UsageError(
             "sample.delta is 0, where the velocity is infinite; take study.reference=ddim-1000 or a larger delta"
         )
-    default = EXACT_TOLERANCE if exact and precision == "float64" else NETWORK_TOLERANCE
     return StudySettings(
         curves=tuple(
-            StudyCurve(selector=selector, integrator=integrator, grid=grid)
-            for selector in options.selectors or _usual_selectors(registry)
-            for integrator in options.integrators or _usual_integrators(registry)
+            Curve(selector=selector, integrator=integrator, grid=grid)
+            for selector in options.selectors or _usual_selectors(registry, STUDY_SELECTORS)
+            for integrator in options.integrators or _usual_integrators(registry, STUDY_INTEGRATORS)
             for grid in options.grids
         ),
         steps=tuple(sorted(options.steps)),
@@ -100,36 +135,83 @@ def study_settings(finished: Run, registry: Registry) -> StudySettings:
         delta=delta,
         router=router,
         reference=options.reference,
-        tolerance=options.tolerance or default,
+        tolerance=options.tolerance or (EXACT_TOLERANCE if exact and precision == "float64" else NETWORK_TOLERANCE),
         precision=precision,
         block=EXACT_BLOCK if exact else NETWORK_BLOCK,
     )
 
 
-def _router(wanted: str | None, there: list[str]) -> str:
-    if not there:
-        raise UsageError("the recipe has no routers, and a study is of routed sampling; add one under `routers`")
-    if wanted is not None and wanted not in there:
-        raise UsageError(f"no router is called {wanted!r}{did_you_mean(wanted, there)}  (routers: {', '.join(there)})")
-    return wanted or there[0]
+def theory_settings(run: Run, registry: Registry) -> TheorySettings:
+    """The recipe's ``theory`` section with every default filled in.
+
+    Raises:
+        UsageError: no such router, delta is 0, or the data have no radius.
+    """
+    options = run.recipe.theory or TheoryOptions()
+    delta = run.recipe.sample.delta
+    if not 0.0 < delta < 1.0:
+        raise UsageError(
+            f"sample.delta is {delta:g}: the bounds are infinite there; take one above 0 and below 1, sample.delta=0.01"
+        )
+    return TheorySettings(
+        curves=tuple(
+            Curve(selector=selector, integrator=integrator)
+            for selector in options.selectors or _usual_selectors(registry, THEORY_SELECTORS)
+            for integrator in options.integrators or _usual_integrators(registry, THEORY_INTEGRATORS)
+        ),
+        steps=tuple(sorted(set(options.steps))),
+        router=_router(options.router, list(run.models.routers)),
+        count=options.count or (EXACT_COUNT if has_closed_experts(run) else NETWORK_COUNT),
+        seed=options.seed,
+        delta=delta,
+        radius=options.radius if options.radius is not None else largest_norm(run.shards),
+        radius_source="the longest item of the data set" if options.radius is None else "the recipe's theory.radius",
+        tolerance=options.tolerance,
+    )
 
 
-def _in_closed_form(finished: Run, router: str) -> bool:
-    """Whether no network is asked on the way: neither experts nor router have anything to train."""
-    schedule, parts = finished.models.schedule.build(), finished.shards.parts
-    if finished.recipe.routers[router].build().tasks(parts, schedule):
-        return False
-    family = finished.recipe.expert.build()
+def has_closed_experts(run: Run) -> bool:
+    """Whether the experts are closed forms: neither trained here nor networks that were trained elsewhere."""
+    family, schedule = run.recipe.expert.build(), run.models.schedule.build()
     if isinstance(family, PretrainedFamily) and family.is_network():
         return False
-    return all(family.task(part, schedule) is None for part in parts)
+    return all(family.task(part, schedule) is None for part in run.shards.parts)
 
 
-def _usual_selectors(registry: Registry) -> list[SelectorUse]:
-    found = [registry.get("selector", name) for name in USUAL_SELECTORS if name in registry.names("selector")]
+def largest_norm(shards: Shards) -> float:
+    """R of Assumption 2: the largest norm among the items, read a block at a time. Raises UsageError where it is 0."""
+    largest = 0.0
+    for part in shards.parts:
+        items = part.items
+        for first in range(0, len(items), _BLOCK):
+            block = to_float(np.asarray(items[first : first + _BLOCK])).reshape(-1, int(np.prod(shards.shape)))
+            # numpy's maximum of a number and a NaN is the NaN.
+            largest = float(np.maximum(largest, np.linalg.norm(block.astype(np.float64), axis=1).max()))
+    if not (np.isfinite(largest) and largest > 0):
+        raise UsageError(
+            f"the data have no radius R above 0 (their longest item measures {largest:g}); give one as theory.radius=R"
+        )
+    return largest
+
+
+def _router(wanted: str | None, names: list[str]) -> str:
+    if not names:
+        raise UsageError("the recipe has no routers, and routed sampling is what is measured; add one under `routers`")
+    if wanted is not None and wanted not in names:
+        hint = did_you_mean(wanted, names)
+        raise UsageError(f"no router is called {wanted!r}{hint}  (routers: {', '.join(names)})")
+    return wanted or names[0]
+
+
+def _is_trained(run: Run, router: str) -> bool:
+    return bool(run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build()))
+
+
+def _usual_selectors(registry: Registry, names: Sequence[str]) -> list[SelectorUse]:
+    found = [registry.get("selector", name) for name in names if name in registry.names("selector")]
     return [SelectorUse(definition=d, options=d.options()) for d in found]
 
 
-def _usual_integrators(registry: Registry) -> list[IntegratorUse]:
-    found = [registry.get("integrator", name) for name in USUAL_INTEGRATORS if name in registry.names("integrator")]
+def _usual_integrators(registry: Registry, names: Sequence[str]) -> list[IntegratorUse]:
+    found = [registry.get("integrator", name) for name in names if name in registry.names("integrator")]
     return [IntegratorUse(definition=d, options=d.options()) for d in found]

@@ -18,7 +18,7 @@ from mixvel_core.report.samples import Picture, picture, plane_of
 
 
 def shard_name(part: StoredShard) -> str:
-    """What the partitioner said that the shard holds; empty where it said nothing."""
+    """The name that the partitioner gave the shard; empty where it gave none."""
     name: str = read_json(part.folder / "shard.json").get("name", "")
     return name
 
@@ -29,7 +29,7 @@ def attribute_counts(part: StoredShard) -> dict[str, int]:
     return counts
 
 
-def telling(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int) -> tuple[str, ...]:
+def most_different(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int) -> tuple[str, ...]:
     """The ``most`` attributes whose part of a shard differs most between shards, in their own order.
 
     Args:
@@ -38,13 +38,13 @@ def telling(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int)
         most: names wanted.
     """
     names = list(dict.fromkeys(name for counts in found for name in counts))
-    spread = {name: float(np.ptp([c.get(name, 0) / n for c, n in zip(found, sizes, strict=True)])) for name in names}
+    ranges = {name: float(np.ptp([c.get(name, 0) / n for c, n in zip(found, sizes, strict=True)])) for name in names}
     # The sort keeps the order of equals.
-    chosen = set(sorted(names, key=lambda name: -spread[name])[:most])
+    chosen = set(sorted(names, key=lambda name: -ranges[name])[:most])
     return tuple(name for name in names if name in chosen)
 
 
-def called(label: str, names: Sequence[str]) -> str:
+def label_name(label: str, names: Sequence[str]) -> str:
     """The name of a label, where it has one."""
     return names[int(label)] if label.isdecimal() and int(label) < len(names) else label
 
@@ -74,10 +74,10 @@ class ShardRow:
 @frozen(kw_only=True)
 class ShardsContent:
     """``labels``, ``attributes``: the columns of these tables, empty without any; ``left_out``: attributes without a
-    column. ``named``: whether shards have names. ``chart``: of vectors. ``away``: whether the items are with their
+    column. ``named``: whether shards have names. ``chart``: of vectors. ``remote``: whether the items are with their
     owners."""
 
-    away: bool
+    remote: bool
     provenance: Mapping[str, str]
     labels: tuple[str, ...]
     attributes: tuple[str, ...]
@@ -93,7 +93,7 @@ def shards(inputs: Inputs) -> Section:
     counts = [label_counts(part) for part in inputs.shards.parts]
     columns = _columns(counts)
     flags = [attribute_counts(part) for part in inputs.shards.parts]
-    shown = telling(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
+    shown = most_different(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
     rows = tuple(
         _row(
             inputs,
@@ -108,11 +108,10 @@ def shards(inputs: Inputs) -> Section:
         anchor="shards",
         title="Shards",
         stage="partition",
-        template="shards.html.jinja",
         content=ShardsContent(
-            away=not inputs.shards.are_local,
+            remote=not inputs.shards.are_local,
             provenance=inputs.shards.about.get("provenance", {}),
-            labels=tuple(called(label, label_names) for label in columns),
+            labels=tuple(label_name(label, label_names) for label in columns),
             attributes=shown,
             left_out=max(map(len, flags)) - len(shown),
             named=any(row.name for row in rows),

@@ -6,7 +6,7 @@ import base64
 import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -104,6 +104,7 @@ _STYLE: dict[Any, Any] = {
 _SHOWN_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 _INCH = 96.0
 
+Item = TypeVar("Item")
 Colour: TypeAlias = str | tuple[float, float, float, float]
 
 
@@ -148,6 +149,47 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def time_axis(axes: Axes, end: float = 0.0) -> None:
+    """Makes the horizontal axis time, from noise on the left to data on the right."""
+    axes.set_xlim(1.0, end)
+    axes.set_xlabel("t (1 noise, 0 data)")
+
+
+def panels(
+    items: Sequence[Item],
+    draw: Callable[[Axes, Item], None],
+    *,
+    height: float,
+    width: float = 330,
+    columns: int = 3,
+    legend_columns: int | None = None,
+) -> str:
+    """A chart with a panel for each item, as a data URI.
+
+    Args:
+        items: at least one.
+        draw: draws an item into its panel.
+        height: of a row of panels, in CSS pixels.
+        width: of a panel, in CSS pixels.
+        columns: the most panels in a row.
+        legend_columns: of one legend of all panels, below them; None for no such legend.
+    """
+    columns = min(columns, len(items))
+    rows = -(-len(items) // columns)
+
+    def draw_all(figure: Figure) -> None:
+        found = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, item in zip(found, items, strict=False):
+            draw(axes, item)
+        for axes in found[len(items) :]:
+            axes.set_axis_off()
+        if legend_columns is not None:
+            legend_of(figure, found, columns=legend_columns)
+
+    below = 0 if legend_columns is None else 40
+    return svg(draw_all, width=max(width * columns, 460), height=height * rows + below)
 
 
 def legend_of(figure: Figure, panels: Iterable[Axes], columns: int) -> None:

@@ -56,7 +56,7 @@ class Inputs:
 
 
 def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
-    """``count`` real items at random to look at (all, if there are fewer); None where all are with their owners."""
+    """``count`` real items at random to show (all, if there are fewer); None where all are with their owners."""
     if inputs.shards.are_local:
         return at_random(inputs.shards, count, inputs.recipe.seed)
     items = real_items(inputs.recipe.evaluate, inputs.shards.parts)
@@ -86,17 +86,20 @@ def at_random(shards: Shards, count: int, seed: int) -> np.ndarray:
 
 @frozen(kw_only=True)
 class Section:
-    """``anchor``: its id in the page. ``stage``: whose results it shows, as the command line calls it.
-
-    ``template``: a file of ``templates/``, which finds ``content`` under that name. Everything in ``content`` is text
-    to be escaped: names come from recipes, provenance from data.
+    """``anchor``: its id in the page, and the name of its template. ``stage``: whose results it shows, as the command
+    line calls it. ``content``: what its template shows, all of it text to be escaped: names come from recipes,
+    provenance from data.
     """
 
     anchor: str
     title: str
     stage: str
-    template: str
     content: object
+
+    @property
+    def template(self) -> str:
+        """A file of ``templates/``."""
+        return f"{self.anchor}.html.jinja"
 
 
 MakeSection: TypeAlias = Callable[[Inputs], Section | None]

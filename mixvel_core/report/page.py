@@ -68,13 +68,13 @@ def _environment() -> Environment:
 
 
 def numbers(inputs: Inputs) -> dict[str, Any]:
-    """Everything but ``timings`` is the same for the same inputs. ``study`` is there if the run was studied."""
+    """Everything but ``timings`` is the same for the same inputs. ``study`` is there if it was measured."""
     return {
         "smoke": inputs.recipe.smoke,
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
-        "calibration": [dict(row) for row in measured(inputs).rows],
+        "calibration": [asdict(row) for row in measured(inputs).rows],
         "routers": {name: {"learned_from": learned_from(use)} for name, use in inputs.recipe.routers.items()},
         "shards": [
             {

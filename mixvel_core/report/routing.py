@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
 
 import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from mixvel_core.analysis.calibration import RouterCalibrations, calibrate
+from mixvel_core.analysis.calibration import BucketCalibration, RouterCalibrations, calibrate
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.plugin.definition import RouterUse
-from mixvel_core.report.figures import colour, learned_from, legend_of, literal, svg
+from mixvel_core.report.figures import colour, learned_from, literal, panels, time_axis
 from mixvel_core.report.inputs import Inputs, Section
 
 MEASURES = {
@@ -50,14 +49,14 @@ def calibration(inputs: Inputs) -> Section | None:
     found = measured(inputs)
     if not found.rows:
         return None
-    names = list(inputs.recipe.routers)
+    kinds = [(points, measure) for points in POINTS for measure in range(len(MEASURES))]
+    draw = partial(_panel, found, list(inputs.recipe.routers))
     return Section(
         anchor="calibration",
         title="Calibration of the routers",
         stage="routers",
-        template="calibration.html.jinja",
         content=CalibrationContent(
-            chart=_calibration_chart(found, names),
+            chart=panels(kinds, draw, height=230, legend_columns=6),
             measures=tuple(MEASURES.values()),
             rows=_rows(found, inputs.recipe.routers),
             steps=found.steps,
@@ -79,63 +78,51 @@ def measured(inputs: Inputs) -> RouterCalibrations:
     return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, points)
 
 
-def values_of(row: dict[str, Any]) -> tuple[float, ...]:
+def values_of(row: BucketCalibration) -> tuple[float, ...]:
     """The measures of one bucket; of the cross entropy what the router could have saved."""
-    return row["total_variation"], row["calibration_error"], max(0.0, row["cross_entropy"] - row["entropy"])
+    return row.total_variation, row.calibration_error, max(0.0, row.cross_entropy - row.entropy)
 
 
 def _rows(found: RouterCalibrations, routers: Mapping[str, RouterUse]) -> tuple[CalibrationRow, ...]:
     made = []
     for name, use in routers.items():
         for points, words in POINTS.items():
-            mine = [values_of(r) for r in found.rows if (r["router"], r["points"]) == (name, points)]
+            mine = [values_of(r) for r in found.rows if (r.router, r.points) == (name, points)]
             if mine:
                 values = tuple(sum(column) / len(mine) for column in zip(*mine, strict=True))
                 made.append(CalibrationRow(router=name, learned_from=learned_from(use), points=words, values=values))
     return tuple(made)
 
 
-def _calibration_chart(found: RouterCalibrations, names: Sequence[str]) -> str:
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(len(POINTS), len(MEASURES), squeeze=False)
-        for row, points in zip(panels, POINTS, strict=True):
-            for place, axes in enumerate(row):
-                _panel(axes, found, names, points, place)
-        legend_of(figure, panels.ravel(), columns=6)
-
-    return svg(draw, width=330 * len(MEASURES), height=230 * len(POINTS) + 40)
-
-
-def _panel(axes: Axes, found: RouterCalibrations, names: Sequence[str], points: str, place: int) -> None:
+def _panel(found: RouterCalibrations, names: Sequence[str], axes: Axes, kind: tuple[str, int]) -> None:
+    points, measure = kind
     for i, name in enumerate(names):
-        mine = [r for r in found.rows if (r["router"], r["points"]) == (name, points)]
+        mine = [r for r in found.rows if (r.router, r.points) == (name, points)]
         if mine:
             axes.plot(
-                [(r["low"] + r["high"]) / 2 for r in mine],
-                [values_of(r)[place] for r in mine],
+                [(r.low + r.high) / 2 for r in mine],
+                [values_of(r)[measure] for r in mine],
                 marker="o",
                 markersize=3,
                 color=colour(i, len(names)),
                 label=literal(name),
             )
-    axes.set_xlim(1.0, 0.0)
+    time_axis(axes)
     axes.set_ylim(bottom=0.0)
-    axes.set_title(f"{tuple(MEASURES.values())[place]}, {POINTS[points]}", fontsize=8)
-    axes.set_xlabel("t (1 noise, 0 data)")
+    axes.set_title(f"{tuple(MEASURES.values())[measure]}, {POINTS[points]}", fontsize=8)
 
 
-ABREAST = 3
 MOST_NAMED = 20
 
 
 @frozen(kw_only=True)
 class UsageContent:
-    """``steps``: of the samples looked at. ``alone``: methods with one expert, of which there is nothing to see."""
+    """``steps``: of the samples looked at. ``single``: methods with one expert, of which there is nothing to see."""
 
     chart: str
     steps: int
     seed: int
-    alone: tuple[str, ...]
+    single: tuple[str, ...]
 
 
 def usage(inputs: Inputs) -> Section | None:
@@ -149,33 +136,21 @@ def usage(inputs: Inputs) -> Section | None:
         anchor="usage",
         title="Expert usage",
         stage="selector",
-        template="usage.html.jinja",
         content=UsageContent(
-            chart=_usage_chart(routed, inputs.recipe.sample.delta),
+            chart=panels(
+                routed,
+                partial(_areas, inputs.recipe.sample.delta),
+                height=210,
+                legend_columns=10 if len(inputs.shards.parts) <= MOST_NAMED else None,
+            ),
             steps=steps,
             seed=inputs.first_seed,
-            alone=tuple(one.draw.method for one in shown if one not in routed),
+            single=tuple(one.draw.method for one in shown if one not in routed),
         ),
     )
 
 
-def _usage_chart(routed: list[StoredSamples], delta: float) -> str:
-    columns = min(ABREAST, len(routed))
-    rows = -(-len(routed) // columns)
-
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, one in zip(panels, routed, strict=False):
-            _areas(axes, one, delta)
-        for axes in panels[len(routed) :]:
-            axes.set_axis_off()
-        if routed[0].array("usage").shape[1] <= MOST_NAMED:
-            legend_of(figure, panels, columns=10)
-
-    return svg(draw, width=max(330 * columns, 460), height=210 * rows + 50)
-
-
-def _areas(axes: Axes, one: StoredSamples, delta: float) -> None:
+def _areas(delta: float, axes: Axes, one: StoredSamples) -> None:
     times, shares = by_time(one.array("times"), one.array("usage"))
     count = shares.shape[1]
     axes.stackplot(
@@ -186,11 +161,10 @@ def _areas(axes: Axes, one: StoredSamples, delta: float) -> None:
         labels=[f"expert {k}" for k in range(count)],
         linewidth=0,
     )
-    axes.set_xlim(1.0, delta)
+    time_axis(axes, delta)
     axes.set_ylim(0.0, float(shares.sum(axis=1).max()))
     axes.grid(visible=False)
     axes.set_title(one.draw.method)
-    axes.set_xlabel("t (1 noise, 0 data)")
     axes.set_ylabel("experts per sample and call")
 
 

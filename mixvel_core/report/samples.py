@@ -105,7 +105,6 @@ def samples(inputs: Inputs) -> Section:
         anchor="samples",
         title="Samples",
         stage="sample",
-        template="sample_images.html.jinja" if inputs.are_images else "sample_vectors.html.jinja",
         content=_images(inputs) if inputs.are_images else _vectors(inputs),
     )
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
 from attrs import frozen
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mixvel_core.pipeline.evaluate import Scores
-from mixvel_core.report.figures import GREY, colour, legend_of, literal, method_text, plain_ticks, suit_scale, svg
+from mixvel_core.report.figures import GREY, colour, literal, method_text, panels, plain_ticks, suit_scale
 from mixvel_core.report.inputs import Inputs, Section
 
 
@@ -145,7 +145,6 @@ def timings(inputs: Inputs) -> Section:
         anchor="timings",
         title="Timings",
         stage="sample",
-        template="timings.html.jinja",
         content=TimingsContent(steps=inputs.steps, rows=tuple(rows), count=inputs.recipe.sample.count),
     )
 
@@ -158,7 +157,6 @@ def seconds(inputs: Inputs) -> list[dict[str, Any]]:
     ]
 
 
-ABREAST = 3
 FAR = 2.0
 """Pure noise is left out of a chart from this multiple of the worst score: it would squeeze the rest together."""
 
@@ -180,32 +178,18 @@ def scores(inputs: Inputs) -> Section:
         anchor="scores",
         title="Scores",
         stage="evaluate",
-        template="scores.html.jinja",
         content=ScoresContent(
             tables=tables,
             how={one.draw.method: method_text(one.draw) for one in inputs.samples},
             seeds=len(inputs.recipe.sample.seeds),
-            chart=_chart(tables, inputs.methods) if tables else None,
+            chart=panels(tables, partial(_against_cost, inputs.methods), height=270, legend_columns=6)
+            if tables
+            else None,
         ),
     )
 
 
-def _chart(tables: tuple[ScoreTable, ...], methods: tuple[str, ...]) -> str:
-    columns = min(ABREAST, len(tables))
-    rows = -(-len(tables) // columns)
-
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, table in zip(panels, tables, strict=False):
-            _against_cost(axes, table, methods)
-        for axes in panels[len(tables) :]:
-            axes.set_axis_off()
-        legend_of(figure, panels, columns=6)
-
-    return svg(draw, width=max(330 * columns, 460), height=270 * rows + 40)
-
-
-def _against_cost(axes: Axes, table: ScoreTable, methods: tuple[str, ...]) -> None:
+def _against_cost(methods: tuple[str, ...], axes: Axes, table: ScoreTable) -> None:
     lines = {row.method: [cell for cell in row.cells if cell is not None] for row in table.rows}
     for method, cells in lines.items():
         cells.sort(key=lambda cell: cell.evaluations)

@@ -53,7 +53,7 @@ def report(
     Raises:
         ArtifactError: a file of the run is damaged.
     """
-    found, certificate = read_study(folder), read_theory_report(folder)
+    study, theory = read_study(folder), read_theory_report(folder)
     artifact = Artifact(
         folder=folder / "report",
         key=key_of(
@@ -61,8 +61,8 @@ def report(
             shards=shards.key,
             samples=[s.artifact.key for s in samples],
             scores=asdict(scores),
-            study=asdict(found) if found else None,
-            theory=asdict(certificate) if certificate else None,
+            study=asdict(study) if study else None,
+            theory=asdict(theory) if theory else None,
         ),
     )
     made = WrittenReport(path=artifact.folder / "index.html", json_path=artifact.folder / "report.json")
@@ -77,8 +77,8 @@ def report(
             samples=tuple(samples),
             scores=scores,
             folder=folder,
-            study=found,
-            theory=certificate,
+            study=study,
+            theory=theory,
         )
         write_text(made.path, page(inputs, progress))
         write_json(made.json_path, numbers(inputs))

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from mixvel_core.analysis.records import StudyResult
-from mixvel_core.report.figures import GREY, colour, legend_of, literal, plain_ticks, svg
+from mixvel_core.analysis.convergence import ErrorStatistics
+from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow
+from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks
 from mixvel_core.report.inputs import Inputs, Section
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 NEAR = 0.1
 """The reference's own error is drawn from this part of the smallest error on; further down it squeezes the rest."""
+QUANTITIES = {"median": "median", "rms": "RMS", "mean_square": "mean square"}
 
 CurveName: TypeAlias = tuple[str, str, str]
 """Selector, integrator, grid."""
+Kind: TypeAlias = tuple[Literal["median", "rms"], Literal["steps", "evaluations"]]
+"""What a panel shows against what."""
+KINDS: tuple[Kind, ...] = (
+    ("median", "steps"),
+    ("median", "evaluations"),
+    ("rms", "steps"),
+    ("rms", "evaluations"),
+)
 
 
 @frozen(kw_only=True)
@@ -27,8 +36,8 @@ class CurveTable:
     """One curve: its row of each step count, and its slope of each quantity, None where there is none."""
 
     name: str
-    rows: tuple[Mapping[str, Any] | None, ...]
-    slopes: tuple[Mapping[str, Any] | None, ...]
+    rows: tuple[StudyRow | None, ...]
+    slopes: tuple[SlopeRow | None, ...]
 
 
 @frozen(kw_only=True)
@@ -38,32 +47,27 @@ class StudyContent:
     chart: str
     steps: tuple[int, ...]
     curves: tuple[CurveTable, ...]
-    quantities: tuple[tuple[str, str], ...]
-    floor: Mapping[str, float]
+    quantities: tuple[str, ...]
+    floor: ErrorStatistics
     reference: str
     conditions: tuple[tuple[str, str], ...]
 
 
-QUANTITIES = (("median", "median"), ("rms", "RMS"), ("mean_square", "mean square"))
-
-
 def study(inputs: Inputs) -> Section | None:
-    """Tables and charts; None where the run was not studied."""
+    """Tables and charts; None where `mixvel study` has not measured this run."""
     found = inputs.study
     if found is None or not found.rows:
         return None
-    steps = tuple(sorted({row["steps"] for row in found.rows}))
-    names = dict.fromkeys(_name(row) for row in found.rows)
+    steps = tuple(sorted({row.steps for row in found.rows}))
     return Section(
         anchor="study",
         title="Study",
         stage="study",
-        template="study.html.jinja",
         content=StudyContent(
-            chart=_chart(found),
+            chart=panels(KINDS, partial(_panel, found), height=340, width=430, columns=2, legend_columns=4),
             steps=steps,
-            curves=tuple(_table(found, name, steps) for name in names),
-            quantities=QUANTITIES,
+            curves=tuple(_table(found, name, steps) for name in _names(found)),
+            quantities=tuple(QUANTITIES.values()),
             floor=found.floor,
             reference=_reference(found),
             conditions=_conditions(found),
@@ -71,23 +75,27 @@ def study(inputs: Inputs) -> Section | None:
     )
 
 
-def _name(row: Mapping[str, Any]) -> CurveName:
-    return row["selector"], row["integrator"], row["grid"]
+def _name(row: StudyRow | SlopeRow) -> CurveName:
+    return row.selector, row.integrator, row.grid
+
+
+def _names(found: StudyResult) -> list[CurveName]:
+    return list(dict.fromkeys(map(_name, found.rows)))
 
 
 def _title(name: CurveName, found: StudyResult) -> str:
     """The grid is only named where there are several."""
-    several = len({row["grid"] for row in found.rows}) > 1
+    several = len({row.grid for row in found.rows}) > 1
     return " · ".join(name if several else name[:2])
 
 
 def _table(found: StudyResult, name: CurveName, steps: tuple[int, ...]) -> CurveTable:
-    rows = {row["steps"]: row for row in found.rows if _name(row) == name}
-    slopes = {slope["quantity"]: slope for slope in found.slopes if _name(slope) == name}
+    rows = {row.steps: row for row in found.rows if _name(row) == name}
+    slopes = {slope.quantity: slope for slope in found.slopes if _name(slope) == name}
     return CurveTable(
         name=_title(name, found),
         rows=tuple(rows.get(n) for n in steps),
-        slopes=tuple(slopes.get(quantity) for quantity, _ in QUANTITIES),
+        slopes=tuple(slopes.get(quantity) for quantity in ("median", "rms", "mean_square")),
     )
 
 
@@ -111,42 +119,35 @@ def _conditions(found: StudyResult) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _chart(found: StudyResult) -> str:
-    axes_of = (("steps", "steps N"), ("evaluations", "expert evaluations per sample"))
-
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(2, 2, squeeze=False)
-        for line, (quantity, word) in zip(panels, QUANTITIES[:2], strict=True):
-            for axes, (cost, label) in zip(line, axes_of, strict=True):
-                _panel(axes, found, quantity, cost)
-                axes.set_title(f"{word} error against {cost}")
-                axes.set_xlabel(label)
-                axes.set_ylabel(f"{word} of distance to the reference")
-        legend_of(figure, panels.ravel(), columns=4)
-
-    names = {_name(row) for row in found.rows}
-    return svg(draw, width=860, height=680 + 22 * -(-len(names) // 4))
+def _error(row: ErrorStatistics, quantity: Literal["median", "rms"]) -> float:
+    return row.median if quantity == "median" else row.rms
 
 
-def _panel(axes: Axes, found: StudyResult, quantity: str, cost: str) -> None:
-    names = list(dict.fromkeys(_name(row) for row in found.rows))
+def _panel(found: StudyResult, axes: Axes, kind: Kind) -> None:
+    quantity, cost = kind
+    names, word = _names(found), QUANTITIES[quantity]
     # Selectors by colour, integrators by line, grids by marker.
     orders = [list(dict.fromkeys(name[i] for name in names)) for i in range(3)]
+    errors = []
     for name in names:
-        rows = [row for row in found.rows if _name(row) == name and row[quantity] > 0]
+        rows = [row for row in found.rows if _name(row) == name and _error(row, quantity) > 0]
         selector, integrator, grid = (order.index(part) for order, part in zip(orders, name, strict=True))
         axes.plot(
-            [row[cost] for row in rows],
-            [row[quantity] for row in rows],
+            [row.steps if cost == "steps" else row.evaluations for row in rows],
+            [_error(row, quantity) for row in rows],
             color=colour(selector, len(orders[0])),
             linestyle=STYLES[integrator % len(STYLES)],
             marker=MARKERS[grid % len(MARKERS)],
             markersize=3.5,
             label=literal(_title(name, found)),
         )
-    least = min((row[quantity] for row in found.rows if row[quantity] > 0), default=0.0)
-    if found.floor[quantity] > NEAR * least:
-        axes.axhline(found.floor[quantity], color=GREY, linestyle=":", linewidth=1.1, label="error of the reference")
+        errors += [_error(row, quantity) for row in rows]
+    floor = _error(found.floor, quantity)
+    if floor > NEAR * min(errors, default=0.0):
+        axes.axhline(floor, color=GREY, linestyle=":", linewidth=1.1, label="error of the reference")
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
     axes.set_yscale("log")
+    axes.set_title(f"{word} error against {cost}")
+    axes.set_xlabel("steps N" if cost == "steps" else "expert evaluations per sample")
+    axes.set_ylabel(f"{word} of distance to the reference")

@@ -15,7 +15,7 @@ from mixvel_core.report.figures import amount, brief, learned_from, shape_text
 from mixvel_core.report.inputs import Inputs, Section
 from mixvel_core.training.options import is_shared
 
-AWAY = "with their owners; what they share of them is here"
+REMOTE = "with their owners; what they share of them is here"
 
 
 def headline(inputs: Inputs) -> str:
@@ -38,7 +38,7 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     source = inputs.shards.about.get("provenance", {}).get("source")
     routers = "; ".join(f"{name}: {brief(use)}{_learned_from(use)}" for name, use in recipe.routers.items())
     return (
-        ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else AWAY, source)))),
+        ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else REMOTE, source)))),
         (
             "partition",
             f"{brief(recipe.partition) if recipe.partition else 'as owned'}, {len(inputs.shards.parts)} shards",
@@ -75,13 +75,12 @@ class OriginsContent:
 
 
 def origins(inputs: Inputs) -> Section:
-    """Seeds and versions."""
+    """The section of every seed, and of what is installed."""
     run = inputs.recipe
     return Section(
         anchor="origins",
         title="Seeds and versions",
         stage="report",
-        template="origins.html.jinja",
         content=OriginsContent(
             seeds=(
                 ("seed", str(run.seed)),
@@ -99,7 +98,6 @@ def recipe(inputs: Inputs) -> Section:
         anchor="recipe",
         title="Recipe",
         stage="recipe",
-        template="recipe.html.jinja",
         content=dump(inputs.recipe),
     )
 

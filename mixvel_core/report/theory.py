@@ -1,30 +1,28 @@
-"""Theory: bounds beside what was measured, and where the error comes from, if `mixvel theory` has looked."""
+"""Theory: bounds beside what was measured, and where the error comes from, if `mixvel theory` has measured it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mixvel_core.analysis.records import TheoryReport
-from mixvel_core.report.figures import ACCENT, GREY, colour, legend_of, literal, plain_ticks, svg
+from mixvel_core.analysis.records import BudgetRow, DistanceRow, TakeoverRow, TheoryReport
+from mixvel_core.report.figures import ACCENT, GREY, colour, legend_of, literal, panels, plain_ticks, svg, time_axis
 from mixvel_core.report.inputs import Inputs, Section
-
-PARTS = ("drift", "truncation", "selection", "network")
-PLAIN = 5
-"""Numbers with larger exponents are written as powers of ten."""
+from mixvel_core.theory.bound import power_of_ten
 
 PairName: TypeAlias = tuple[str, str]
 """Selector, integrator."""
+Row = TypeVar("Row", BudgetRow, DistanceRow, TakeoverRow)
 
 
 @frozen(kw_only=True)
 class Line:
-    """One constant: what the three tiers say of it."""
+    """One constant: the paper's bound, the sharper one and the measured value, as text."""
 
     name: str
     title: str
@@ -52,7 +50,6 @@ class TheoryContent:
     lipschitz: str
     lines: tuple[Line, ...]
     readings: tuple[Reading, ...]
-    distances: tuple[Mapping[str, Any], ...]
     steps: int
     floor: float
     points: int
@@ -63,7 +60,7 @@ class TheoryContent:
 
 
 def theory(inputs: Inputs) -> Section | None:
-    """Charts and tables; None where nothing was certified."""
+    """Charts and tables; None where `mixvel theory` has not measured this run."""
     found = inputs.theory
     if found is None or not found.distances:
         return None
@@ -72,18 +69,25 @@ def theory(inputs: Inputs) -> Section | None:
         anchor="theory",
         title="Theory",
         stage="theory",
-        template="theory.html.jinja",
         content=TheoryContent(
             tiers=_tiers(found),
             budget=_budget(found),
             epsilon=_epsilon(found),
             lipschitz=_lipschitz(found),
-            lines=tuple(_line(row) for row in found.constants),
+            lines=tuple(
+                Line(
+                    name=row.name,
+                    title=row.title,
+                    paper=row.texts[0],
+                    sharp=row.texts[1],
+                    measured=power_of_ten(row.measured_log10),
+                )
+                for row in found.constants
+            ),
             readings=tuple(_reading(name, found) for name in _pairs(found.budget)),
-            distances=found.distances,
-            steps=max(row["steps"] for row in found.distances),
-            floor=found.floor["value"],
-            points=found.floor["n"][0],
+            steps=max(row.steps for row in found.distances),
+            floor=found.floor.value,
+            points=found.floor.n[0],
             diameter=found.diameter,
             warnings=found.warnings,
             against=about["against"],
@@ -102,48 +106,29 @@ def theory(inputs: Inputs) -> Section | None:
     )
 
 
-def _pairs(rows: Sequence[Mapping[str, Any]]) -> list[PairName]:
-    return list(dict.fromkeys((row["selector"], row["integrator"]) for row in rows))
+def _pairs(rows: Sequence[Row]) -> list[PairName]:
+    return list(dict.fromkeys((row.selector, row.integrator) for row in rows))
 
 
-def _of(rows: Sequence[Mapping[str, Any]], name: PairName) -> list[Mapping[str, Any]]:
-    return [row for row in rows if (row["selector"], row["integrator"]) == name]
-
-
-def _formatted(log10: float | None) -> str:
-    if log10 is None:
-        return "–"
-    if abs(log10) < PLAIN:
-        return f"{10**log10:.3g}"
-    return f"10^{log10:.1f}" if abs(log10) < 10**PLAIN else f"10^{log10:.2g}"
-
-
-def _line(row: Mapping[str, Any]) -> Line:
-    paper, sharp = (
-        _formatted(row[f"{tier}_log10"]) + (" (vacuous)" if row[f"{tier}_vacuous"] else "")
-        for tier in ("paper", "sharp")
-    )
-    return Line(
-        name=row["name"], title=row["title"], paper=paper, sharp=sharp, measured=_formatted(row["measured_log10"])
-    )
+def _of(rows: Sequence[Row], name: PairName) -> list[Row]:
+    return [row for row in rows if (row.selector, row.integrator) == name]
 
 
 def _reading(name: PairName, found: TheoryReport) -> Reading:
     """Stretches of time over which one part dominates, from noise to data; shorter ones than a tenth are left out."""
     rows = _of(found.budget, name)
+    ends = [*(row.t for row in rows[1:]), found.conditions["delta"]]
     stretches: list[tuple[str, float, float]] = []
-    for n, row in enumerate(rows):
-        end = rows[n + 1]["t"] if n + 1 < len(rows) else found.conditions["delta"]
-        if stretches and stretches[-1][0] == row["dominant"]:
-            stretches[-1] = (row["dominant"], stretches[-1][1], end)
-        else:
-            stretches.append((row["dominant"], row["t"], end))
+    for row, end in zip(rows, ends, strict=True):
+        start = row.t
+        if stretches and stretches[-1][0] == row.dominant:
+            start = stretches.pop()[1]
+        stretches.append((row.dominant, start, end))
     long = [s for s in stretches if s[1] - s[2] >= 0.1] or stretches
-    [said] = [row["says"] for row in _of(found.takeover, name)]
     return Reading(
         name=" · ".join(name),
         dominates="; ".join(f"{part} from t = {high:.2f} to {low:.2f}" for part, high, low in long),
-        takeover=said,
+        takeover=_of(found.takeover, name)[0].reading,
     )
 
 
@@ -154,39 +139,27 @@ def _tiers(found: TheoryReport) -> str:
         bounds, errors = figure.subplots(1, 2)
         pairs = _pairs(found.distances)
         for i, name in enumerate(pairs):
-            rows, shade, label = _of(found.distances, name), colour(i, len(pairs)), literal(" · ".join(name))
-            steps = [row["steps"] for row in rows]
+            rows, label = _of(found.distances, name), literal(" · ".join(name))
+            marked: dict[str, Any] = {"color": colour(i, len(pairs)), "marker": "o", "markersize": 3}
+            steps, rms = [row.steps for row in rows], [row.rms for row in rows]
             for tier, style in (("paper", ":"), ("sharp", "--")):
-                known = [(row["steps"], row[f"{tier}_log10"]) for row in rows if row[f"{tier}_log10"] is not None]
+                logs = [row.paper_log10 if tier == "paper" else row.sharp_log10 for row in rows]
+                known = [(n, log) for n, log in zip(steps, logs, strict=True) if log is not None]
                 if known:
-                    bounds.plot(
-                        *zip(*known, strict=True),
-                        style,
-                        color=shade,
-                        marker="o",
-                        markersize=3,
-                        label=f"{tier}, {label}",
-                    )
-            errors.plot(
-                steps,
-                [row["rms"] for row in rows],
-                "-",
-                color=shade,
-                marker="o",
-                markersize=3,
-                label=f"coupled, {label}",
+                    bounds.plot(*zip(*known, strict=True), style, label=f"{tier}, {label}", **marked)
+            bounds.plot(steps, np.log10(np.maximum(rms, 1e-300)), "-", color=marked["color"])
+            errors.plot(steps, rms, "-", label=f"coupled, {label}", **marked)
+            w2 = np.array([row.w2 for row in rows])
+            around = [w2 - [row.w2_low for row in rows], [row.w2_high for row in rows] - w2]
+            errors.errorbar(
+                steps, w2, yerr=around, fmt="x", color=marked["color"], markersize=5, capsize=2, linewidth=0.8
             )
-            bounds.plot(steps, [np.log10(max(row["rms"], 1e-300)) for row in rows], "-", color=shade)
-            w2 = [row["w2"] for row in rows]
-            around = [[row["w2"] - row["w2_low"] for row in rows], [row["w2_high"] - row["w2"] for row in rows]]
-            errors.errorbar(steps, w2, yerr=around, fmt="x", color=shade, markersize=5, capsize=2, linewidth=0.8)
-        errors.axhline(
-            found.floor["value"], color=GREY, linestyle=":", linewidth=1.1, label="two exact sets of this size"
-        )
+        floor = found.floor.value
+        errors.axhline(floor, color=GREY, linestyle=":", linewidth=1.1, label="two exact sets of this size")
         bounds.axhline(np.log10(found.diameter), color=GREY, linewidth=1.1, label="the data's diameter")
         # Exponents from below 1 to 10^30: linear up to ten, logarithmic beyond.
         bounds.set_yscale("symlog", linthresh=10.0)
-        bounds.set_ylim(bottom=min(-1.0, *(np.log10(row["rms"]) for row in found.distances if row["rms"] > 0)))
+        bounds.set_ylim(bottom=min(-1.0, *(np.log10(row.rms) for row in found.distances if row.rms > 0)))
         bounds.set_ylabel("log₁₀ of the bound")
         bounds.set_title("bounds, and what is measured (solid)")
         errors.set_yscale("log")
@@ -202,66 +175,61 @@ def _tiers(found: TheoryReport) -> str:
 
 
 def _budget(found: TheoryReport) -> str:
-    """Shares of the parts over time, stacked, and above which error they build up."""
-    pairs = _pairs(found.budget)
+    """Shares of the parts over time, stacked, a panel for each selector and integrator."""
 
-    def draw(figure: Figure) -> None:
-        for axes, name in zip(figure.subplots(1, len(pairs), squeeze=False, sharey=True)[0], pairs, strict=True):
-            _stack(axes, _of(found.budget, name))
-            axes.set_title(literal(" · ".join(name)))
-            axes.set_xlabel("t (noise left, data right)")
-        figure.axes[0].set_ylabel("share of the mean squares of the parts")
-        legend_of(figure, figure.axes, columns=4)
+    def draw(axes: Axes, name: PairName) -> None:
+        rows = _of(found.budget, name)
+        squares = np.array([(row.drift, row.truncation, row.selection, row.network) for row in rows]).T
+        total = squares.sum(axis=0)
+        axes.stackplot(
+            [row.t for row in rows],
+            squares / np.where(total > 0, total, 1.0),
+            labels=("drift", "truncation", "selection", "network"),
+            colors=[GREY, *(colour(i, 10) for i in (0, 1, 3))],
+            linewidth=0,
+        )
+        time_axis(axes)
+        axes.set_ylim(0.0, 1.0)
+        axes.set_title(literal(" · ".join(name)))
+        axes.set_ylabel("share of the mean squares")
 
-    return svg(draw, width=max(430, 290 * len(pairs)), height=320)
+    return panels(_pairs(found.budget), draw, height=290, width=300, legend_columns=4)
 
 
-def _stack(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
-    squares = np.array([[row[part] for row in rows] for part in PARTS])
-    total = squares.sum(axis=0)
-    shares = squares / np.where(total > 0, total, 1.0)
-    colours = [GREY, *(colour(i, 10) for i in (0, 1, 3))]
-    axes.stackplot([row["t"] for row in rows], shares, labels=PARTS, colors=colours, linewidth=0)
-    axes.set_xlim(1.0, 0.0)
-    axes.set_ylim(0.0, 1.0)
+Panel: TypeAlias = tuple[str, Literal["er", "ec"]]
 
 
 def _epsilon(found: TheoryReport) -> str:
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(1, 2)
-        middles = [0.5 * (row["low"] + row["high"]) for row in found.epsilon]
-        titles = ("experts: ‖m̂ₖ − mₖ‖", "router: |âₖ − aₖ|")
-        for axes, name, title in zip(panels, ("er", "ec"), titles, strict=True):
-            for kind, style in (("sup", "--"), ("rms", "-")):
-                values = [row[f"{name}_{kind}"] for row in found.epsilon]
-                if all(value is not None for value in values):
-                    axes.plot(middles, values, style, color=ACCENT, marker="o", markersize=3, label=kind)
-            axes.set_title(title)
-            axes.set_xlabel("t")
-            axes.set_xlim(1.0, 0.0)
-            axes.set_ylim(bottom=0.0)
-        legend_of(figure, panels, columns=2)
+    middles = [0.5 * (row.low + row.high) for row in found.epsilon]
 
-    return svg(draw, width=860, height=280)
+    def draw(axes: Axes, panel: Panel) -> None:
+        title, name = panel
+        pairs = [(r.er_sup, r.er_rms) if name == "er" else (r.ec_sup, r.ec_rms) for r in found.epsilon]
+        for label, style, values in zip(("sup", "rms"), ("--", "-"), zip(*pairs, strict=True), strict=True):
+            if None not in values:
+                axes.plot(middles, values, style, color=ACCENT, marker="o", markersize=3, label=label)
+        axes.set_title(title)
+        time_axis(axes)
+        axes.set_ylim(bottom=0.0)
+
+    both: tuple[Panel, ...] = (("experts: ‖m̂ₖ − mₖ‖", "er"), ("router: |âₖ − aₖ|", "ec"))
+    return panels(both, draw, height=240, width=430, legend_columns=2)
 
 
 def _lipschitz(found: TheoryReport) -> str:
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        t = [row["t"] for row in found.lipschitz]
-        for name, label, style in (
-            ("paper", "bound, paper", ":"),
-            ("sharp", "bound, sharp", "--"),
-            ("largest", "measured, largest", "-"),
-            ("median", "measured, median", "-."),
-        ):
-            axes.plot(
-                t, [row[name] for row in found.lipschitz], style, color=ACCENT if name[0] in "lm" else GREY, label=label
-            )
-        axes.set_yscale("log")
-        axes.set_xlim(1.0, 0.0)
-        axes.set_xlabel("t")
-        axes.set_ylabel("Lipschitz constant of v")
-        legend_of(figure, (axes,), columns=4)
+    rows = found.lipschitz
 
-    return svg(draw, width=560, height=300)
+    def draw(axes: Axes, lines: Sequence[tuple[str, str, str, list[float]]]) -> None:
+        for label, style, tint, values in lines:
+            axes.plot([row.t for row in rows], values, style, color=tint, label=label)
+        axes.set_yscale("log")
+        time_axis(axes)
+        axes.set_ylabel("Lipschitz constant of v")
+
+    lines = (
+        ("bound, paper", ":", GREY, [row.paper for row in rows]),
+        ("bound, sharp", "--", GREY, [row.sharp for row in rows]),
+        ("measured, largest", "-", ACCENT, [row.largest for row in rows]),
+        ("measured, median", "-.", ACCENT, [row.median for row in rows]),
+    )
+    return panels([lines], draw, height=260, width=560, legend_columns=4)

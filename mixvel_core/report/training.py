@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mixvel_core.pipeline.shared_experts import FOLDER
-from mixvel_core.report.figures import colour, literal, suit_scale, svg
+from mixvel_core.report.figures import colour, literal, panels, suit_scale
 from mixvel_core.report.inputs import Inputs, Section
 from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import is_shared
 
-ABREAST = 3
 MOST_NAMED = 16
-"""Curves in one panel that are told apart by a legend."""
+"""Curves in one panel that a legend sets apart."""
 WINDOW = 20
 """The bold curve is a running mean over this part, 1/20, of the recorded steps."""
 
@@ -37,7 +35,7 @@ class CurvesContent:
     """``untrained``: what has no losses because it is in closed form or fixed."""
 
     chart: str
-    panels: tuple[str, ...]
+    trainings: tuple[str, ...]
     untrained: tuple[str, ...]
 
 
@@ -51,10 +49,9 @@ def curves(inputs: Inputs) -> Section | None:
         anchor="losses",
         title="Losses",
         stage="experts, monolith, routers",
-        template="curves.html.jinja",
         content=CurvesContent(
-            chart=_chart(trained),
-            panels=tuple(trained),
+            chart=panels(list(trained.items()), _panel, height=280),
+            trainings=tuple(trained),
             untrained=tuple(title for title, lines in found.items() if not lines),
         ),
     )
@@ -84,21 +81,8 @@ def _curves(folders: Mapping[str, Path]) -> list[LossCurve]:
     return [curve for curve in made if curve.values]
 
 
-def _chart(trained: Mapping[str, list[LossCurve]]) -> str:
-    columns = min(ABREAST, len(trained))
-    rows = -(-len(trained) // columns)
-
-    def draw(figure: Figure) -> None:
-        panels = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, (title, lines) in zip(panels, trained.items(), strict=False):
-            _panel(axes, title, lines)
-        for axes in panels[len(trained) :]:
-            axes.set_axis_off()
-
-    return svg(draw, width=max(330 * columns, 460), height=280 * rows)
-
-
-def _panel(axes: Axes, title: str, lines: list[LossCurve]) -> None:
+def _panel(axes: Axes, training: tuple[str, list[LossCurve]]) -> None:
+    title, lines = training
     for i, line in enumerate(lines):
         tint = colour(i, len(lines))
         axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)

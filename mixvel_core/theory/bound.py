@@ -1,4 +1,4 @@
-"""Bound: one line of the table, the paper's figure beside ours, and sums of numbers known by their logarithms."""
+"""Bounds known by their logarithms: sums of them, the paper's beside ours, and how they are written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from attrs import frozen
 
 LN10 = math.log(10.0)
+PLAIN_EXPONENT = 5
+"""Numbers with exponents of ten from this size on are written as powers of ten."""
 
 
 def ln(value: float) -> float:
@@ -22,32 +24,48 @@ def log_sum(*logs: float) -> float:
     return largest + math.log(sum(math.exp(one - largest) for one in logs))
 
 
-def exceeds_diameter(bound_log10: float, diameter: float) -> bool:
-    """Whether a distance of 10^bound_log10 is at least the diameter."""
-    return bound_log10 >= log10(diameter)
+def power_of_ten(log10: float | None) -> str:
+    """A number known by its logarithm as text: 0.1234, or 10^30.2; a dash for None."""
+    if log10 is None:
+        return "–"
+    if abs(log10) < PLAIN_EXPONENT:
+        return f"{10**log10:.4g}"
+    return f"10^{log10:.1f}" if abs(log10) < 10**PLAIN_EXPONENT else f"10^{log10:.2g}"
 
 
 @frozen(kw_only=True)
-class Bound:
-    """A constant or a bound, in log10.
+class TwoBounds:
+    """The paper's bound of a quantity and ours, which is never above it, in log10.
+
+    ``paper_log10``: None where the paper's conditions fail. ``sharp_log10``: ours; None where ours needs no such
+    quantity. ``paper_above_diameter``, ``sharp_above_diameter``: of distances between distributions, whether the
+    bound is at least the data's diameter and so vacuous; None for what is no such distance.
+    """
+
+    paper_log10: float | None
+    sharp_log10: float | None
+    paper_above_diameter: bool | None = None
+    sharp_above_diameter: bool | None = None
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The paper's bound and ours as they are printed; a vacuous one is marked."""
+        pairs = (
+            (self.paper_log10, self.paper_above_diameter),
+            (self.sharp_log10, self.sharp_above_diameter),
+        )
+        paper, sharp = (power_of_ten(log10) + (" (vacuous)" if above else "") for log10, above in pairs)
+        return paper, sharp
+
+
+@frozen(kw_only=True)
+class Bound(TwoBounds):
+    """A constant or a bound; a logarithm of minus infinity stands for zero.
 
     ``name``: as the theory writes it (``L_v``). ``title``: what it is, and the theorem. ``where``: for which times or
     steps.
-    ``paper_log10``: None where the paper's conditions fail. ``sharp_log10``: ours, never above the paper's; None where
-    ours needs no such quantity. Minus infinity stands for zero. ``vacuous``: of distances between distributions,
-    whether ours says no more than the data's diameter does; None for what is no such distance. ``paper_vacuous``: the
-    same of the paper's.
     """
 
     name: str
     title: str
     where: str
-    paper_log10: float | None
-    sharp_log10: float | None
-    paper_vacuous: bool | None = None
-    vacuous: bool | None = None
-
-
-def log10(value: float) -> float:
-    """log10 of a number of at least 0; minus infinity at 0."""
-    return math.log10(value) if value > 0 else -math.inf

@@ -1,9 +1,9 @@
-"""The exact field that samplers are measured against (D2, D3), and the whole approximate mixture beside it (D1)."""
+"""The exact field that samplers are measured against (D2, D3), and the approximate mixture beside it (D1)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from attrs import define, frozen
@@ -18,11 +18,11 @@ from mixvel_core.sampling.routed_field import WeightTransform
 
 
 class Exact(Protocol):
-    """What is known exactly of a mixture."""
+    """A mixture whose weights a_k and denoisers m_k are exact."""
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """By which x and t are read."""
+        """The path that x and t lie on."""
         ...
 
     def parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +39,7 @@ class ClosedForms:
     fractions: tuple[float, ...]
 
     def parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """a and m_k."""
+        """a_k, (B, K), by Bayes' rule from the experts' densities, and m_k, (B, K, *data), their own."""
         log_pi = torch.tensor(self.fractions, dtype=torch.float64).log().to(x)
         log_p = torch.stack([expert.log_density(x, t) for expert in self.experts], dim=1)
         return (log_p + log_pi).softmax(1), torch.stack([expert.denoise(x, t) for expert in self.experts], dim=1)
@@ -53,21 +53,21 @@ class EmpiricalLaw:
     engine: PosteriorEngine
 
     def parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """a and m_k."""
+        """a_k, (B, K), and m_k, (B, K, *data), sums of softmax weights over the items (D2)."""
         answer = self.engine.at(x, self.schedule.at(t.double()))
-        assert answer.m_k is not None  # asked for by default
-        return answer.a, answer.m_k
+        # The engine leaves m_k out on request only.
+        return answer.a, cast(Tensor, answer.m_k)
 
 
 @frozen(kw_only=True, eq=False)
 class ExactField:
-    """The whole mixture (D1) as an integrator sees it, and as a function of points and times."""
+    """The exact mixture's m and v (D1, V1): a field for integrators, and functions of points and times."""
 
     exact: Exact
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """Of the exact mixture."""
+        """The path of the exact mixture."""
         return self.exact.schedule
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
@@ -97,8 +97,8 @@ class ApproximateMixture:
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, (B, *data): K expert calls."""
         a, self._state = self.router.weights(x, x.new_full((len(x),), t), self._state)
-        everyone = torch.ones(len(x), len(self.experts), dtype=torch.bool, device=x.device)
-        return weighted_sum(self.weights(a.to(x.dtype)), evaluate(self.experts, x, t, everyone))
+        all_selected = torch.ones(len(x), len(self.experts), dtype=torch.bool, device=x.device)
+        return weighted_sum(self.weights(a.to(x.dtype)), evaluate(self.experts, x, t, all_selected))
 
 
 def approximate_mixture(

@@ -5,9 +5,9 @@ of
 
 - drift: what the exact step does to x_n less what it does to y_n; it damps or amplifies the error that is there;
 - truncation: where the exact step takes y_n, less y_{n+1}: the integrator's own defect;
-- selection: the step with the selected experts less that with their whole mixture, both from x_n. For experts drawn
+- selection: the step with the selected experts less that with their full mixture, both from x_n. For experts drawn
   from the posterior its mean is zero: the martingale part;
-- network: the step with the approximate whole mixture less that with the exact one, both from x_n.
+- network: the step with the approximate full mixture less that with the exact one, both from x_n.
 
 For Euler these are the paper's: drift is h (v(y_n) - v(x_n)), and so on. As differences of steps they exist for every
 integrator; one with a memory has a memory of each of the four fields it walks through.
@@ -51,7 +51,7 @@ class Increment:
 
 @torch.no_grad()
 def exact_steps(*, integrator: Integrator, times: Sequence[float], path: Tensor, exact: Field) -> list[Tensor]:
-    """Where one step takes each point of the exact flow: what all selectors are measured beside, so made once.
+    """Where one step takes each point of the exact flow; all selectors are compared with it, so it is made once.
 
     Args:
         integrator: of the step.
@@ -74,7 +74,7 @@ def increments(
     path: Tensor,
     along: Sequence[Tensor],
     selected: Field,
-    whole: Field,
+    mixture: Field,
     exact: Field,
 ) -> Iterator[Increment]:
     """The steps of trajectories that start where the exact flow does.
@@ -85,7 +85,7 @@ def increments(
         path: the exact flow at these times, (N + 1, B, *data).
         along: where the integrator's exact steps take the path's points (``exact_steps``), N of (B, *data).
         selected: the field that is sampled: router, selector and experts.
-        whole: the whole mixture that selection stands for; asked at the same points. The same object as ``exact``
+        mixture: the full mixture that selection stands for, evaluated at the same points. The same object as ``exact``
             where nothing is approximated: then the network part is zero.
         exact: the field whose flow ``path`` is.
 
@@ -98,10 +98,10 @@ def increments(
         y, y_next = path[n], path[n + 1]
         by_selected, memory[0] = integrator.step(selected, x, t, s, memory[0])
         by_exact, memory[1] = integrator.step(exact, x, t, s, memory[1])
-        if whole is exact:
-            by_whole = by_exact
+        if mixture is exact:
+            by_mixture = by_exact
         else:
-            by_whole, memory[2] = integrator.step(whole, x, t, s, memory[2])
+            by_mixture, memory[2] = integrator.step(mixture, x, t, s, memory[2])
         yield Increment(
             t=t,
             s=s,
@@ -110,7 +110,7 @@ def increments(
             after=by_selected - y_next,
             drift=(by_exact - x) - (along[n] - y),
             truncation=along[n] - y_next,
-            selection=by_selected - by_whole,
-            network=by_whole - by_exact,
+            selection=by_selected - by_mixture,
+            network=by_mixture - by_exact,
         )
         x = by_selected

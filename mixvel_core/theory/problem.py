@@ -1,4 +1,4 @@
-"""Problem: everything that constants and bounds depend on, and which of the paper's conditions it breaks."""
+"""The problem that bounds are of: everything they depend on, and which of the paper's conditions it breaks."""
 
 from __future__ import annotations
 
@@ -94,15 +94,9 @@ class BoundProblem:
 
 
 Condition: TypeAlias = Literal[
-    "variance-preserving",
-    "alpha-at-zero",
-    "alpha-at-one",
-    "bounded-derivatives",
-    "monotone",
-    "proven-suprema",
-    "step-at-most-one",
+    "variance-preserving", "alpha-at-zero", "alpha-at-one", "bounded-derivatives", "monotone", "proven-suprema"
 ]
-"""Names of the conditions; all but the last two are parts of Assumption 3 or of the setting it stands in."""
+"""Names of the conditions; all but the last are parts of Assumption 3 or of the setting it stands in."""
 
 _POINTS = 257
 _CLOSE = 1e-9
@@ -117,62 +111,51 @@ class Finding:
 
 
 def is_preserving(schedule: NoiseSchedule) -> bool:
-    """Whether alpha^2 + sigma^2 = 1, looked at on a grid."""
+    """Whether alpha^2 + sigma^2 = 1, compared on a grid of times."""
     p = schedule.at(torch.linspace(0.0, 1.0, _POINTS, dtype=torch.float64))
     return bool(((p.alpha**2 + p.sigma**2 - 1.0).abs() < _CLOSE).all())
 
 
 def check_schedule(schedule: NoiseSchedule, C1: float, C2: float) -> tuple[Finding, ...]:
-    """What of Assumption 3 the schedule breaks.
+    """The conditions of Assumption 3 that the schedule breaks.
 
     Args:
-        schedule: to look at, on a grid of times and at both ends.
+        schedule: compared on a grid of times and at both ends.
         C1, C2: from ``schedule_constants``; infinite where a derivative has no bound.
     """
-    t = torch.linspace(0.0, 1.0, _POINTS, dtype=torch.float64)
-    p = schedule.at(t)
+    p = schedule.at(torch.linspace(0.0, 1.0, _POINTS, dtype=torch.float64))
     first, last = float(p.alpha[0]), float(p.alpha[-1])
-    found: list[Finding] = []
-    if not is_preserving(schedule):
-        found.append(
-            Finding(
-                condition="variance-preserving",
-                message="alpha^2 + sigma^2 is not 1: the paper's bounds are left out; ours hold on any path",
-            )
-        )
-    if abs(first - 1.0) > _CLOSE:
-        found.append(
-            Finding(
-                condition="alpha-at-zero",
-                message=f"alpha(0) = {first:.4g}, not 1: Theorem 7's distance to the data is counted with alpha(delta)",
-            )
-        )
-    if abs(last) > _CLOSE:
-        found.append(
-            Finding(
-                condition="alpha-at-one",
-                message=f"alpha(1) = {last:.4g}, not 0: N(0, I) is not the law at t = 1; a prior mismatch is added",
-            )
-        )
-    if not (math.isfinite(C1) and math.isfinite(C2)):
-        found.append(
-            Finding(
-                condition="bounded-derivatives",
-                message="alpha' or alpha'' is not bounded on [0, 1]: the paper's uniform bounds are infinite",
-            )
-        )
-    if (p.alpha.diff() > _CLOSE).any() or (p.sigma.diff() < -_CLOSE).any():
-        found.append(
-            Finding(
-                condition="monotone",
-                message="alpha does not fall or sigma does not rise everywhere: suprema over time are not proven",
-            )
-        )
-    if not isinstance(schedule, BoundedSchedule):
-        found.append(
-            Finding(
-                condition="proven-suprema",
-                message="the schedule offers no `suprema`: its constants are maxima over a grid plus 2 %, not proofs",
-            )
-        )
-    return tuple(found)
+    is_monotone = bool((p.alpha.diff() <= _CLOSE).all() and (p.sigma.diff() >= -_CLOSE).all())
+    conditions: tuple[tuple[Condition, bool, str], ...] = (
+        (
+            "variance-preserving",
+            is_preserving(schedule),
+            "alpha^2 + sigma^2 is not 1: the paper's bounds are left out; ours hold on any path",
+        ),
+        (
+            "alpha-at-zero",
+            abs(first - 1.0) <= _CLOSE,
+            f"alpha(0) = {first:.4g}, not 1: Theorem 7's distance to the data is counted with alpha(delta)",
+        ),
+        (
+            "alpha-at-one",
+            abs(last) <= _CLOSE,
+            f"alpha(1) = {last:.4g}, not 0: N(0, I) is not the law at t = 1; a prior mismatch is added",
+        ),
+        (
+            "bounded-derivatives",
+            math.isfinite(C1) and math.isfinite(C2),
+            "alpha' or alpha'' is not bounded on [0, 1]: the paper's uniform bounds are infinite",
+        ),
+        (
+            "monotone",
+            is_monotone,
+            "alpha does not fall or sigma does not rise everywhere: suprema over time are not proven",
+        ),
+        (
+            "proven-suprema",
+            isinstance(schedule, BoundedSchedule),
+            "the schedule offers no `suprema`: its constants are maxima over a grid plus 2 %, not proofs",
+        ),
+    )
+    return tuple(Finding(condition=name, message=message) for name, holds, message in conditions if not holds)

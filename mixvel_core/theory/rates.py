@@ -109,13 +109,8 @@ def rates_everywhere(schedule: NoiseSchedule, delta: float, count: int = CELLS) 
     return rates_over(schedule, times[:-1], times[1:])
 
 
-def has_suprema(schedule: NoiseSchedule) -> bool:
-    """Whether the schedule proves its suprema; otherwise they are estimates."""
-    return isinstance(schedule, BoundedSchedule)
-
-
 def suprema(schedule: NoiseSchedule, low: Tensor, high: Tensor) -> Suprema:
-    """What the schedule proves on [low, high], or an estimate."""
+    """Upper bounds of the derivatives on [low, high]: proven where the schedule has ``suprema``, else estimated."""
     if isinstance(schedule, BoundedSchedule):
         return schedule.suprema(low, high)
     return _estimated(schedule, low, high)
@@ -135,11 +130,10 @@ def _estimated(schedule: NoiseSchedule, low: Tensor, high: Tensor) -> Suprema:
 
 @frozen(kw_only=True)
 class ScheduleConstants:
-    """``C1`` >= sup abs(alpha'), ``C2`` >= sup abs(alpha'') on [0, 1]. ``certified``: proven, not sampled."""
+    """Assumption 3: ``C1`` >= sup abs(alpha'), ``C2`` >= sup abs(alpha'') on [0, 1]."""
 
     C1: float
     C2: float
-    certified: bool
 
 
 def schedule_constants(schedule: NoiseSchedule) -> ScheduleConstants:
@@ -150,6 +144,4 @@ def schedule_constants(schedule: NoiseSchedule) -> ScheduleConstants:
     """
     times = torch.linspace(0.0, 1.0, CELLS + 1, dtype=torch.float64)
     known = suprema(schedule, times[:-1], times[1:])
-    return ScheduleConstants(
-        C1=float(known.d_alpha.amax()), C2=float(known.dd_alpha.amax()), certified=has_suprema(schedule)
-    )
+    return ScheduleConstants(C1=float(known.d_alpha.amax()), C2=float(known.dd_alpha.amax()))

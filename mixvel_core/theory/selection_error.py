@@ -22,8 +22,8 @@ from mixvel_core.theory.rates import rates_at, rates_over
 def debt_bound(K: int) -> float:
     """The sum over k of abs(R_k) never exceeds 2 (K - 1)^2/K.
 
-    The expert chosen was owed at least the mean, 1/K, so no debt falls below 1/K - 1; the debts sum to 0 and at most
-    K - 1 of them are negative.
+    The expert chosen has the largest debt, at least the mean 1/K, so no debt falls below 1/K - 1; the debts sum to 0
+    and at most K - 1 of them are negative.
     """
     return 2.0 * (K - 1) ** 2 / K
 
@@ -47,16 +47,16 @@ def log_errors_sum_up(problem: BoundProblem, steps: Steps) -> tuple[float, ...]:
     A, B, factor = change.A.tolist(), change.B.tolist(), steps.factor
 
     norm = before = problem.start
-    owed, Z, out = -math.inf, -math.inf, []
+    q, Z, out = -math.inf, -math.inf, []
     for n in range(N):
         added = [ln(steps.drift[n] + steps.left[n])]
         if n > 0:
             # How far the experts' denoisers moved since the last step: in time at the old point, then in x.
             moved = h * (A[n - 1] * before + B[n - 1]) + slope[n] * h * (r[n - 1] * before + c[n - 1] * answer)
             turned = abs(c[n] - c[n - 1]) * answer + c[n] * (min(moved, 2.0 * R) + 2.0 * problem.eps_r)
-            added += [ln(h * L[n]) + owed, ln(h * debt * turned)]
+            added += [ln(h * L[n]) + q, ln(h * debt * turned)]
         Z = log_sum(ln(factor[n]) + Z, *added)
-        owed = ln(h * debt * c[n] * answer)
+        q = ln(h * debt * c[n] * answer)
         before, norm = norm, abs(1.0 - h * r[n]) * norm + h * c[n] * answer
-        out.append(log_sum(Z, owed))
+        out.append(log_sum(Z, q))
     return tuple(out)

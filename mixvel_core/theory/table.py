@@ -1,17 +1,17 @@
-"""The whole list of constants and bounds of one problem, the paper's beside ours."""
+"""Every constant and bound of one problem in the order of the derivation, the paper's beside ours."""
 
 from __future__ import annotations
 
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.theory.bound import LN10, Bound, exceeds_diameter, ln, log10
+from mixvel_core.theory.bound import LN10, Bound, ln, log_sum
 from mixvel_core.theory.growth import Affine, dm_paper, dm_sharp, ds
 from mixvel_core.theory.lipschitz import L_s_paper, L_s_uniform_sharp, L_v_integral_paper, L_v_integral_sharp
 from mixvel_core.theory.problem import BoundProblem, Finding, check_schedule
 from mixvel_core.theory.rates import rates_everywhere, schedule_constants
 from mixvel_core.theory.uniform import PaperConstants, SharpConstants, paper_constants, sharp_constants
-from mixvel_core.theory.wasserstein import log_mismatch_paper, log_mismatch_sharp, log_stopping, log_total
+from mixvel_core.theory.wasserstein import log_mismatch_paper, log_mismatch_sharp, log_stopping
 
 BUILT_ON = frozenset({"variance-preserving", "alpha-at-zero", "bounded-derivatives"})
 """Conditions without which the paper's figures are left out."""
@@ -26,7 +26,7 @@ class BoundTable:
     findings: tuple[Finding, ...]
 
     def __getitem__(self, name: str) -> Bound:
-        """The bound of that name."""
+        """The bound of that name, as the theory writes it."""
         return next(bound for bound in self.bounds if bound.name == name)
 
 
@@ -51,16 +51,11 @@ def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
     on, once = "sup on [delta, 1]", f"N = {problem.steps}"
     m_paper, m_sharp = dm_paper(over, R), dm_sharp(over, R)
     s_paper, s_sharp = ds(over, R, m_paper), ds(over, R, m_sharp)
+    L_s_sharp = L_s_uniform_sharp(schedule, delta, R)
     rows = [
         _row("C1", "sup of abs(alpha'), Assumption 3", "sup on [0, 1]", constants.C1, constants.C1),
         _row("C2", "sup of abs(alpha''), Assumption 3", "sup on [0, 1]", constants.C2, constants.C2),
-        _row(
-            "L_s",
-            "Lipschitz constant of the score",
-            on,
-            _top(L_s_paper(over, R)),
-            L_s_uniform_sharp(schedule, delta, R),
-        ),
+        _row("L_s", "Lipschitz constant of the score", on, _top(L_s_paper(over, R)), L_s_sharp),
         _row("L_v", "Lipschitz constant of the velocity, Theorem 3", on, paper and paper.L, sharp.L),
         _row(
             "int L_v",
@@ -93,7 +88,7 @@ def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
             2.0 * sharp.log_roots[-1],
         )
     )
-    return [_held(row) for row in rows]
+    return rows
 
 
 def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: SharpConstants) -> list[Bound]:
@@ -105,9 +100,10 @@ def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
     total = (
         None
         if paper is None or mismatch[0] is None or sampling[0] is None
-        else log_total(stopping, mismatch[0], sampling[0]),
-        log_total(stopping, mismatch[1], sampling[1]),
+        else log_sum(stopping, mismatch[0], sampling[0]),
+        log_sum(stopping, mismatch[1], sampling[1]),
     )
+    diameter = 2.0 * problem.R if problem.diameter is None else problem.diameter
     rows = [
         _logs("W_2 stopping", "W_2(p_0, p_delta), Theorem 7", "delta", paper and stopping, stopping),
         _logs("W_2 prior", "mismatch of the start where alpha(1) is not 0", "[delta, 1]", *mismatch),
@@ -116,22 +112,18 @@ def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
         _logs("W_2 sampling, sum-up", "the same for `sum-up` (Euler): O(1/N)", once, None, sharp.log_errors_sum_up[-1]),
         _logs("W_2 sampling, mixture", "the same for `mixture` (Euler)", once, None, sharp.log_roots_mixture[-1]),
     ]
-    diameter = 2.0 * problem.R if problem.diameter is None else problem.diameter
-    return [_compared(_held(row), diameter) for row in rows]
+    return [_compared(row, ln(diameter) / LN10) for row in rows]
 
 
 def _row(name: str, title: str, where: str, paper: float | None, sharp: float) -> Bound:
-    return Bound(
-        name=name,
-        title=title,
-        where=where,
-        paper_log10=None if paper is None else log10(paper),
-        sharp_log10=log10(sharp),
-    )
+    return _logs(name, title, where, None if paper is None else ln(paper), ln(sharp))
 
 
 def _logs(name: str, title: str, where: str, paper: float | None, sharp: float | None) -> Bound:
-    """From natural logarithms."""
+    """From natural logarithms. Of two true bounds the smaller is one too: intervals of time can put ours a trace above
+    the paper's."""
+    if paper is not None and sharp is not None:
+        sharp = min(paper, sharp)
     return Bound(
         name=name,
         title=title,
@@ -152,13 +144,6 @@ def _top(values: Tensor) -> float:
     return float(values.amax())
 
 
-def _held(row: Bound) -> Bound:
-    """Of two true bounds the smaller is one too; intervals of time can put ours a trace above the paper's."""
-    if row.paper_log10 is None or row.sharp_log10 is None:
-        return row
-    return evolve(row, sharp_log10=min(row.sharp_log10, row.paper_log10))
-
-
-def _compared(row: Bound, diameter: float) -> Bound:
-    paper, sharp = (None if b is None else exceeds_diameter(b, diameter) for b in (row.paper_log10, row.sharp_log10))
-    return evolve(row, paper_vacuous=paper, vacuous=sharp)
+def _compared(row: Bound, diameter_log10: float) -> Bound:
+    paper, sharp = (None if b is None else b >= diameter_log10 for b in (row.paper_log10, row.sharp_log10))
+    return evolve(row, paper_above_diameter=paper, sharp_above_diameter=sharp)

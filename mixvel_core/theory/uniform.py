@@ -24,24 +24,25 @@ from mixvel_core.theory.mean_square import (
     trajectory_over,
 )
 from mixvel_core.theory.problem import BoundProblem
-from mixvel_core.theory.rates import ScheduleConstants, cells, rates_everywhere, rates_over, schedule_constants
+from mixvel_core.theory.rates import cells, rates_everywhere, rates_over, schedule_constants
 from mixvel_core.theory.selection_error import log_errors_sum_up
 
 
 @final
 @frozen(kw_only=True)
 class PaperConstants:
-    """Uniform on [delta, 1]. ``L``: L_v of Theorem 3. ``lam``: lambda of Theorem 6. ``log_``: ln of M, C_sig and the
-    mean square."""
+    """The paper's chain, uniform on [delta, 1].
 
-    schedule: ScheduleConstants
-    sd: float
+    ``L``: L_v of Theorem 3. ``C_v``: Proposition 4. ``A_max``, ``B_max``: suprema of Proposition 5. ``C_NN``: Lemma 2.
+    ``log_m``, ``log_c_sig``: ln of M and C_sig, Lemma 8. ``C_tr``: Lemma 7. ``lam``: lambda of Theorem 6.
+    ``log_mean_square``: ln of its bound.
+    """
+
     L: float
     C_v: float
     A_max: float
     B_max: float
     C_NN: float
-    C_hat: float
     log_m: float
     log_c_sig: float
     C_tr: float
@@ -50,7 +51,7 @@ class PaperConstants:
 
 
 def paper_constants(problem: BoundProblem) -> PaperConstants:
-    """The whole chain; it means something on variance preserving paths only."""
+    """The paper's constants of a problem; they bound anything on variance preserving paths only."""
     found = schedule_constants(problem.schedule)
     C1, R, T = found.C1, problem.R, problem.T
     sd = float(problem.schedule.at(torch.tensor(problem.delta, dtype=torch.float64)).sigma)
@@ -65,14 +66,11 @@ def paper_constants(problem: BoundProblem) -> PaperConstants:
     C_tr = C_tr_paper(A_max, B_max, L, C_v, problem.rho)
     lam = lambda_paper(L, C_NN, problem.eps)
     return PaperConstants(
-        schedule=found,
-        sd=sd,
         L=L,
         C_v=C_v,
         A_max=A_max,
         B_max=B_max,
         C_NN=C_NN,
-        C_hat=C,
         log_m=log_M(C, T),
         log_c_sig=C_sig,
         C_tr=C_tr,
@@ -107,7 +105,7 @@ class SharpConstants:
 
 
 def sharp_constants(problem: BoundProblem) -> SharpConstants:
-    """All of ours; on any path with falling alpha and rising sigma."""
+    """Our constants of a problem, on any path with falling alpha and rising sigma."""
     R, times = problem.R, cells(problem.delta)
     low, high = times[:-1], times[1:]
     over = rates_over(problem.schedule, low, high)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from mixvel_core.theory.bound import ln, log_sum
+from mixvel_core.theory.bound import ln
 from mixvel_core.theory.lipschitz import expansion_integral
 from mixvel_core.theory.problem import BoundProblem
 
@@ -35,8 +35,3 @@ def log_mismatch_paper(problem: BoundProblem, L: float) -> float:
 def log_mismatch_sharp(problem: BoundProblem) -> float:
     """The same with the closed form of how far the flow parts two points (``expansion_integral``)."""
     return log_mismatch_at_start(problem) + expansion_integral(problem.schedule, problem.delta, problem.R)
-
-
-def log_total(stopping: float, mismatch: float, sampling: float) -> float:
-    """ln of the sum of the three."""
-    return log_sum(stopping, mismatch, sampling)

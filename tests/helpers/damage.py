@@ -11,8 +11,10 @@ import numpy as np
 from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, files, recipe_of, results, snapshot
 
-from mixvel_core.analysis.commands import study_run, theory_of_run
+from mixvel_core.analysis.commands import measure_run
 from mixvel_core.analysis.records import read_study
+from mixvel_core.analysis.study import study
+from mixvel_core.analysis.theory_report import theory_report
 from mixvel_core.errors import MixvelError
 from mixvel_core.pipeline import run as pipeline
 from mixvel_core.pipeline.opened import sample_run
@@ -63,8 +65,8 @@ def finished(name: str, folder: Path, *, studied: bool = False) -> Finished:
     """Makes it; with a study and the theory in it if ``studied``."""
     _run(name, folder, Silent())
     if studied:
-        study_run(folder, [], progress=Silent())
-        theory_of_run(folder, [], progress=Silent())
+        measure_run(study, folder, [], progress=Silent())
+        measure_run(theory_report, folder, [], progress=Silent())
     return Finished(folder=folder, name=name, drawn=draw(folder, folder.with_name(f"{folder.name}-drawn")))
 
 
@@ -170,7 +172,7 @@ def study_again(run: Finished, victim: str, kind: str, place: Path, rng: np.rand
     spoil(folder / victim, kind, rng)
     lines = _Lines()
     try:
-        study_run(folder, [], progress=lines)
+        measure_run(study, folder, [], progress=lines)
     except MixvelError as error:
         refused = str(error)
         if "\n" in refused or victim.split("/")[0] not in refused:

@@ -61,17 +61,17 @@ def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None
         "prior": FixedRouter(fractions=pi),
     }
     found = measure(routers, Cosine(), exact, items, 0, 128, torch.device("cpu"))
-    assert [r["points"] for r in found["exact"]] == ["noised"] * BUCKETS + ["flow"] * BUCKETS
-    assert [r["points"] for r in found["integrated"]] == ["flow"] * BUCKETS
-    assert max(r["total_variation"] for r in found["exact"]) < 1e-6
-    prior = [r["total_variation"] for r in found["prior"]]
+    assert [r.points for r in found["exact"]] == ["noised"] * BUCKETS + ["flow"] * BUCKETS
+    assert [r.points for r in found["integrated"]] == ["flow"] * BUCKETS
+    assert max(r.total_variation for r in found["exact"]) < 1e-6
+    prior = [r.total_variation for r in found["prior"]]
     assert prior[0] > 0.3 > 0.15 > prior[BUCKETS - 1]
     assert prior[BUCKETS] > 0.3 > 0.15 > prior[-1]
-    integrated = [r["total_variation"] for r in found["integrated"]]
+    integrated = [r.total_variation for r in found["integrated"]]
     # Euler steps of 1/24 are what is left.
     assert max(integrated) < 0.1
     assert max(integrated) < 0.3 * max(prior[BUCKETS:])
-    assert all(r["low"] < r["high"] and r["count"] > 0 for rows in found.values() for r in rows)
+    assert all(r.low < r.high and r.count > 0 for rows in found.values() for r in rows)
 
 
 @frozen(kw_only=True, eq=False)
@@ -112,7 +112,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
     run = scored(VECTORS, tmp_path)
     models = model_stages(run.recipe, tmp_path, run.shards).models
     first = calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path)
-    assert {r["router"] for r in first.rows} == {"exact"}
+    assert {r.router for r in first.rows} == {"exact"}
     counted = _Counted(calls=[])
 
     def refuse(*arguments: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixvel_core.analysis.convergence import QUANTITIES, Quantity, distances, power_law, statistics
+from mixvel_core.analysis.convergence import QUANTITIES, Quantity, distances, power_law, statistics, takeover
 
 STEPS = (10, 20, 40, 80)
 
@@ -105,3 +105,27 @@ def test_without_two_errors_above_zero_there_is_no_law() -> None:
     assert two is not None
     assert two.slope == pytest.approx(-1.0)
     assert two.r2 is None
+
+
+def test_where_the_networks_take_over() -> None:
+    rng = np.random.default_rng(0)
+    scatter = np.exp(0.05 * rng.standard_normal(40))
+    steps = (10, 20, 40)
+    method = np.stack([scatter / n for n in steps])
+
+    def said(level: float, method: np.ndarray = method) -> tuple[float | None, str]:
+        found = takeover(steps, method, np.full((3, 40), level))
+        return found.step_count, found.reading
+
+    n, says = said(0.01)
+    assert n == pytest.approx(100, rel=0.02)
+    assert "beyond what was measured" in says
+    n, says = said(0.04)
+    assert n == pytest.approx(25, rel=0.02)
+    assert "within what was measured" in says
+    assert "already" in said(1.0)[1]
+    assert said(0.0) == (None, "never: the networks add nothing, so more steps always help")
+    assert "too far" in said(1e-7)[1]
+    assert "does not fall" in said(0.01, np.ones((3, 40)) * scatter)[1]
+    assert "still changes" in takeover(steps, method, method).reading
+    assert "one step count" in takeover((10,), method[:1], np.full((1, 40), 0.1)).reading

@@ -13,7 +13,8 @@ from command import Command
 from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
 from whole_runs import recipe_of, results, run, snapshot
 
-from mixvel_core.analysis.commands import study_run
+from mixvel_core.analysis.commands import measure_run
+from mixvel_core.analysis.study import study
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.assemble import assemble
@@ -99,8 +100,8 @@ def test_it_is_sampled_and_studied(finished: Path, tmp_path: Path) -> None:
     found = sample_run(copied, overrides, router=None, monolith=False, out=tmp_path / "more", progress=Silent())
     assert all(path.exists() for path in found)
     small = ("selectors=[mixture]", "integrators=[ddim]", "steps=[2,3]", "count=2", "tolerance=0.1")
-    made = study_run(copied, [f"study.{one}" for one in small], progress=Silent())
-    assert [row["steps"] for row in made.rows] == [2, 3]
+    made = measure_run(study, copied, [f"study.{one}" for one in small], progress=Silent())
+    assert [row.steps for row in made.rows] == [2, 3]
 
 
 def test_again_changes_nothing(place: Path, finished: Path) -> None:

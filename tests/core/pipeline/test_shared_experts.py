@@ -13,7 +13,8 @@ from attrs import define, evolve, field, frozen
 from torch import Tensor
 from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snapshot
 
-from mixvel_core.analysis.commands import study_run
+from mixvel_core.analysis.commands import measure_run
+from mixvel_core.analysis.study import study
 from mixvel_core.errors import ArtifactError, RecipeError, SamplingError, UsageError
 from mixvel_core.federated.train import train_expert
 from mixvel_core.pipeline.opened import open_run, sample_run
@@ -107,8 +108,8 @@ def test_room_and_layout_change_no_sample(whole: Path, tmp_path: Path, how: str)
 
 def test_a_study_of_the_run(whole: Path) -> None:
     options = ("selectors=[mixture, iid]", "integrators=[ddim]", "steps=[2, 4]", "count=4", "tolerance=1e-3")
-    study = study_run(whole, [f"study.{one}" for one in options], progress=Silent())
-    assert {row["evaluations"] / row["steps"] for row in study.rows} == {1, K}
+    found = measure_run(study, whole, [f"study.{one}" for one in options], progress=Silent())
+    assert {row.evaluations / row.steps for row in found.rows} == {1, K}
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_run(whole: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def steps_of(
     selected: RoutedField = start_field(
         schedule=problem.schedule, experts=problem.experts, router=router, selector=selector, x=x, t=1.0, draws=draws
     )
-    whole = approximate_mixture(
+    mixture = approximate_mixture(
         schedule=problem.schedule, experts=problem.experts, router=router, weights=AS_THEY_ARE, x=x, t=1.0
     )
     return list(
@@ -81,7 +81,7 @@ def steps_of(
             path=path,
             along=exact_steps(integrator=integrator, times=times, path=path, exact=field),
             selected=selected,
-            whole=whole if shift else field,
+            mixture=mixture if shift else field,
             exact=field,
         )
     )
