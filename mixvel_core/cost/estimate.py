@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, planned_jobs, rate_of
+from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, rate_of
 from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, amount, duration
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import are_local
@@ -93,9 +92,8 @@ class _Timed:
         return None if self.rate is None else self.job.images / self.rate.images_per_second
 
 
-def estimate(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> list[str]:
-    """Lines of text. Where nothing is trained they are about sampling and storage alone."""
-    jobs = planned_jobs(recipe, folder, parts)
+def estimate(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob]) -> list[str]:
+    """Lines of text on the ``jobs`` of a recipe. Where nothing is trained they are about sampling and storage alone."""
     timed = [_Timed(job=job, rate=rate_of(job, jobs, recipe.plan)) for job in jobs]
     table = [*_table(timed), ""] if jobs else []
     said = [*sampling(recipe, jobs, len(parts)), *bytes_of(recipe, parts, jobs)]
@@ -123,7 +121,7 @@ def _row(alike: Sequence[_Timed]) -> tuple[str, ...]:
     network = first.network
     sizes = (amount(network.parameters), amount(network.training, "FLOP")) if network else ("not known", "not known")
     if rate is None:
-        return name, amount(first.images), *sizes, "not known", "", "", ""
+        return name, amount(first.images), *sizes, "not measured", "", "", ""
     seconds = [one.seconds or 0.0 for one in alike]
     mean = len(alike) / sum(1.0 / one.rate.images_per_second for one in alike if one.rate is not None)
     return (
@@ -140,8 +138,8 @@ def _row(alike: Sequence[_Timed]) -> tuple[str, ...]:
 def _launch(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
     workers, resources = _workers(recipe.launcher.options)
     known = [one.seconds for one in timed if one.seconds is not None]
-    total = f"{duration(sum(known))} of a worker" if known else "hours not known"
-    missing = f", without {len(timed) - len(known)} whose speed is not known" if len(known) < len(timed) else ""
+    total = f"{duration(sum(known))} of a worker" if known else "hours not measured"
+    missing = f", without {len(timed) - len(known)} not measured" if known and len(known) < len(timed) else ""
     images = amount(sum(one.job.images for one in timed))
     yield f"in all      {len(timed)} jobs of {resources}, {images} images, {total}{missing}"
     at_once = recipe.plan.at_once or getattr(recipe.launcher.options, "parallel", None)
@@ -166,12 +164,15 @@ def _workers(options: Any) -> tuple[int, str]:
 
 
 def _assumed(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
-    sources = {one.rate.source for one in timed if one.rate is not None}
-    if "FLOPs" in sources:
-        plan = recipe.plan
+    plan = recipe.plan
+    if any(one.rate is None and one.job.network is not None for one in timed):
+        yield (
+            "unmeasured  hours are known once such a job has run in the run folder; or set plan.images_per_second of "
+            "an expert on one worker, or plan.peak_teraflops, of the device"
+        )
+    if any(one.rate is not None and one.rate.source == "FLOPs" for one in timed):
         yield (
             f"assumed     {plan.utilisation:g} of {plan.peak_teraflops:g} TFLOP/s where nothing was measured: an order "
-            "of magnitude for networks that fill a device, and far too fast for small ones; set plan.utilisation and "
-            "plan.peak_teraflops, or plan.images_per_second"
+            "of magnitude for networks that fill a device, and far too fast for small ones"
         )
     yield "counted     matrix products and convolutions, forwards and backwards; exact posteriors and scores are not"

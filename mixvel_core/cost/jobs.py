@@ -11,7 +11,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.cost.networks import Network, count
+from mixvel_core.cost.networks import Counts, Network
 from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
@@ -105,19 +105,15 @@ def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[Plann
 def _group(
     group: str, jobs: dict[str, tuple[TrainTask, Path]], shape: tuple[int, ...], *, labelled: bool = False
 ) -> Iterator[PlannedJob]:
-    # Jobs of one family with the same options have the same network.
-    counted: dict[object, Network | None] = {}
+    counts = Counts(shape=shape, labelled=labelled)
     for name, (task, folder) in jobs.items():
-        alike = (type(task), task.options)
-        if alike not in counted:
-            counted[alike] = count(task, shape, labelled=labelled)
         yield PlannedJob(
             name=name,
             group=group,
             steps=task.options.steps,
             batch=task.options.batch,
             keep=task.options.keep,
-            network=counted[alike],
+            network=counts.of(task),
             speed=speed_at(folder),
         )
 
@@ -152,7 +148,7 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
     """The rate of a job, None where nothing is known.
 
     Its own, if it was measured; that of a job of the same group; the one that ``options`` states for experts, for other
-    networks in proportion to FLOPs; or from FLOPs.
+    networks in proportion to FLOPs; or from FLOPs, if ``options`` states the peak of a device.
     """
     for other in (job, *(one for one in jobs if one.group == job.group)):
         if other.speed is not None and _alike(job.network, other.network):
@@ -161,7 +157,7 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
     if options.images_per_second is not None and expert is not None and job.network is not None:
         scale = expert.training / job.network.training
         return Rate(images_per_second=options.images_per_second * scale, source="stated", device="")
-    if job.network is None or not job.network.training:
+    if job.network is None or not job.network.training or options.peak_teraflops is None:
         return None
     usable = options.utilisation * options.peak_teraflops * 1e12
     return Rate(images_per_second=usable / job.network.training, source="FLOPs", device="")

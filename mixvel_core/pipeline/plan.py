@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import frozen
 
 from mixvel_core.cost.estimate import estimate
+from mixvel_core.cost.jobs import PlannedJob, planned_jobs
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight
@@ -15,10 +16,10 @@ from mixvel_core.pipeline.router_data import router_data_options
 from mixvel_core.pipeline.run_folder import check_folder
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import Shards
-from mixvel_core.plugin.definition import ExpertUse, RouterUse, Use
+from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.training.options import TrainOptions, is_shared
+from mixvel_core.training.options import is_shared
 
 
 @frozen(kw_only=True)
@@ -60,11 +61,14 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
     check_folder(recipe, folder, fresh)
     stored = None if fresh else stored_shards(partition_artifact(recipe, folder))
     parts: Sequence[Shard] = (stored or preflight(recipe)).parts
-    cost = estimate(recipe, folder, parts)
-    return Plan(rows=tuple(_rows(recipe, folder, stored, parts)), cost=tuple(cost))
+    jobs = planned_jobs(recipe, folder, parts)
+    cost = estimate(recipe, parts, jobs)
+    return Plan(rows=tuple(_rows(recipe, folder, stored, parts, jobs)), cost=tuple(cost))
 
 
-def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[Shard]) -> Iterator[PlanRow]:
+def _rows(
+    recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[Shard], jobs: Sequence[PlannedJob]
+) -> Iterator[PlanRow]:
     counts = [part.count for part in parts]
     source = recipe.data.name if recipe.data is not None else "with their owners"
     yield PlanRow(stage="data", what=source, size=f"{sum(counts)} items", state="")
@@ -75,15 +79,14 @@ def _rows(recipe: Recipe, folder: Path, stored: Shards | None, parts: Sequence[S
     experts = makers.experts if makers else ()
     one = is_shared(recipe.expert.options)
     done = sum(stage.artifact.is_done() for stage in (experts[:1] if one else experts))
-    yield _models("experts", recipe.expert, done, 1 if one else len(counts))
+    yield _models("experts", recipe.expert, jobs, done, 1 if one else len(counts))
     if recipe.monolith is not None:
         made = makers is not None and makers.monolith is not None and makers.monolith.artifact.is_done()
-        yield _models("monolith", recipe.monolith, int(made), 1)
+        yield _models("monolith", recipe.monolith, jobs, int(made), 1)
     yield from _router_data(recipe, makers)
     for name, use in recipe.routers.items():
         made = makers is not None and makers.routers[name].is_done()
-        jobs = len(use.build().tasks(parts, recipe.schedule.build()))
-        yield _models(f"router {name}", use, int(made), 1, jobs)
+        yield _models(f"router {name}", use, jobs, int(made), 1)
     draws = list(sample_specs(recipe.sample, list(recipe.routers)))
     records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
     drawn = sum(record.exists() for record in records) if stored else 0
@@ -112,23 +115,21 @@ def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow
         )
 
 
-def _models(stage: str, use: ExpertUse | RouterUse, done: int, total: int, jobs: int | None = None) -> PlanRow:
-    """``jobs``: how many networks the models have; as many as models if None."""
-    size = _training(use, total if jobs is None else jobs, total)
-    return PlanRow(stage=stage, what=use.name, size=size, state=_state(done, total))
+def _models(stage: str, use: ExpertUse | RouterUse, jobs: Sequence[PlannedJob], done: int, models: int) -> PlanRow:
+    """The row of a stage that makes ``models`` models by those of the ``jobs`` that are its own."""
+    own = [job for job in jobs if job.group == stage]
+    said = []
+    if own:
+        steps, batches = _range([job.steps for job in own]), _range([job.batch for job in own])
+        said.append(f"{len(own)} {'jobs' if len(own) > 1 else 'job'} of {steps} steps, batch {batches}")
+    if len(own) < models:
+        said.append(f"{models - len(own)} with nothing to train")
+    return PlanRow(stage=stage, what=use.name, size=", ".join(said), state=_state(done, models))
 
 
-def _training(use: ExpertUse | RouterUse, jobs: int, models: int) -> str:
-    train = _train_options(use)
-    if train is None or not jobs:
-        return f"{models} in closed form"
-    return f"{jobs} {'jobs' if jobs > 1 else 'job'} of {train.steps} steps, batch {train.batch}"
-
-
-def _train_options(use: Use[object]) -> TrainOptions | None:
-    """The training options of a plugin that trains, which it keeps under `train`."""
-    train = getattr(use.options, "train", None)
-    return train if isinstance(train, TrainOptions) else None
+def _range(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _state(done: int, total: int) -> str:

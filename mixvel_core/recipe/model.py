@@ -193,10 +193,11 @@ class PlanOptions:
         check=above(0),
         doc="of one worker training an expert, measured elsewhere; other networks in proportion to FLOPs",
     )
-    peak_teraflops: float = option(
-        default=312.0,
+    peak_teraflops: float | None = option(
+        default=None,
         check=above(0),
-        doc="peak of a device in TFLOP/s, for hours from FLOPs; 312 is an A100's and 989 an H100's in bfloat16",
+        doc="peak of a device in TFLOP/s, for hours from FLOPs; 312 is an A100's and 989 an H100's in bfloat16; "
+        "absent: no hours where no speed was measured or stated",
     )
     utilisation: float = option(
         default=0.3, check=above_up_to(0, 1), doc="share of the peak that training reaches; an assumption"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, Network, amount, count, duration
+from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, Counts, Network, amount, duration
 from mixvel_core.recipe.build import build
 
 USABLE = 0.3 * 989e12
@@ -41,7 +41,7 @@ def unet(shape: tuple[int, ...], channels: list[int]) -> Network:
     """The network of an expert."""
     family = build("expert", "unet", {"channels": channels, "layers_per_block": 2, "attention": "at-16"})
     task = family.task(Shape(shape=shape), build("schedule", "vp-cosine"))
-    found = count(task, shape) if task is not None else None
+    found = Counts(shape=shape).of(task) if task is not None else None
     if found is None:
         raise SystemExit(f"a U-Net of {shape} cannot be counted")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from whole_runs import EXACT, TRAINED, files, recipe_of, run, snapshot
 
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
-from mixvel_core.cost.networks import Network, amount, count, duration
+from mixvel_core.cost.networks import Counts, Network, amount, duration
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions
@@ -67,11 +68,29 @@ class SquareTask:
 
 @pytest.mark.parametrize("reads", [False, True])
 def test_a_matrix_costs_two_flops_a_number_and_its_gradient_as_many(reads: bool) -> None:
-    assert count(SquareTask(reads=reads), (5,)) == Network(parameters=25, forward=50, training=100)
+    assert Counts(shape=(5,)).of(SquareTask(reads=reads)) == Network(parameters=25, forward=50, training=100)
 
 
 def test_a_network_of_another_kind_is_not_counted() -> None:
-    assert count(SquareTask(), (4,)) is None
+    assert Counts(shape=(4,)).of(SquareTask()) is None
+
+
+def test_experts_of_several_designs_are_planned_and_counted_each_by_its_own(tmp_path: Path) -> None:
+    small = re.findall(r"^expert: (.*)$", TRAINED, re.MULTILINE)[0]
+    # The same training, and another network.
+    large = small.replace("[4, 8]", "[8, 16]")
+    mixed = f"{{use: per-shard, experts: [{small}, {large}, empirical]}}"
+    text = str(plan(recipe_of(TRAINED.replace(f"expert: {small}", f"expert: {mixed}")), tmp_path))
+    [row] = re.findall(r"^experts .*$", text, re.MULTILINE)
+    assert "2 jobs of 6 steps, batch 8, 1 with nothing to train" in row
+    parameters = dict(re.findall(r"^(expert-\d) +48 +([\d.]+) k ", text, re.MULTILINE))
+    assert list(parameters) == ["expert-0", "expert-1"]
+    assert float(parameters["expert-1"]) > 3 * float(parameters["expert-0"])
+
+
+def test_a_design_is_counted_once_however_it_is_trained() -> None:
+    counts = Counts(shape=(5,))
+    assert counts.of(SquareTask()) is counts.of(SquareTask(options=short(steps=9)))
 
 
 def test_a_unet_counts_as_it_does_with_weights() -> None:
@@ -83,7 +102,7 @@ def test_a_unet_counts_as_it_does_with_weights() -> None:
     network = task.objective(0).network
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 1, 8, 8), torch.zeros(1)).sum().backward()
-    found = count(task, (1, 8, 8))
+    found = Counts(shape=(1, 8, 8)).of(task)
     assert found is not None
     assert found.training == counter.get_total_flops() > 2.5 * found.forward > 0
     assert found.parameters == sum(p.numel() for p in network.parameters())
@@ -118,6 +137,8 @@ def test_what_is_measured_comes_before_what_is_stated_and_flops_last() -> None:
     assert stated is not None
     assert (stated.images_per_second, stated.source) == (3.5, "stated")
     assert rate_of(evolve(other, network=None), jobs, options) is None
+    # No device is guessed.
+    assert rate_of(other, jobs, PlanOptions()) is None
 
 
 @pytest.mark.parametrize(
@@ -153,8 +174,11 @@ def test_closed_forms_train_nothing_and_say_so(tmp_path: Path) -> None:
 def test_the_estimate_beside_what_the_run_takes(tmp_path: Path) -> None:
     recipe = recipe_of(TRAINED)
     before = str(plan(recipe, tmp_path / "run"))
-    assert "FLOPs" in before
-    assert "assumed     0.3 of 312 TFLOP/s" in before
+    assert "not measured" in before
+    assert "FLOPs" not in before
+    assert "assumed     0.3 of 312 TFLOP/s" in str(
+        plan(recipe_of(TRAINED, "plan.peak_teraflops=312"), tmp_path / "run")
+    )
     assert not (tmp_path / "run").exists()
     run(TRAINED, tmp_path / "run", stage="sample")
     after = str(plan(recipe, tmp_path / "run"))

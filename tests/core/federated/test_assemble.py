@@ -258,6 +258,11 @@ def test_the_commands(
     assert (done.code, done.problems) == (0, [])
     assert "fraction 0.6667" in done.out
     assert load_recipe(Path("two/recipe.yaml"), [], load_registry()).routers["a"].options.depth == 2
+    shutil.copytree(place / "2", "owner=2")
+    assert mixvel("assemble", out, "owner=2", "--out", "equals").code == 0
+    done = mixvel("assemble", "silos/owner=2", "--out", "none")
+    assert (done.code, len(done.problems)) == (3, 1)
+    assert "silos/owner=2: no expert here" in done.err
     done = mixvel("assemble", "nowhere", "--out", "none")
     assert (done.code, len(done.problems)) == (3, 1)
     cut_short(Path(out))
