@@ -22,7 +22,7 @@ class Points(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, D)."""
+        """The number n of points and their dimension D."""
         ...
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
@@ -38,7 +38,7 @@ class PixelPoints:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, D)."""
+        """The number n of points and their dimension D."""
         return len(self.items), int(np.prod(self.items.shape[1:]))
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
@@ -47,7 +47,7 @@ class PixelPoints:
 
 
 def size_of(points: Points) -> int:
-    """Bytes that all points take."""
+    """The bytes of all points, 4 for each number."""
     return 4 * points.shape[0] * points.shape[1]
 
 
@@ -153,13 +153,13 @@ class KMeansPartitioner:
     def _points(self, items: Items) -> Points:
         if self.features == "pixels":
             return PixelPoints(items=items)
-        # torch: paid when the data are split.
+        # torch takes seconds to import: only where data are split.
         from mixvel_data.features import extractor
 
         return extractor(self.features, self.weights).features(items)
 
     def _clusters(self, points: Points, state: int) -> np.ndarray:
-        # Two seconds of import: paid when the data are split, not when a recipe is checked.
+        # Two seconds of import: only where data are split, not where a recipe is checked.
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no types
 

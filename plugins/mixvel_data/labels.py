@@ -23,6 +23,18 @@ class LabelPartitioner:
         Raises:
             DataError: there are no labels, a label is in no group, or no item is in a group.
         """
+        return self._assigned(data)[0]
+
+    def names(self, data: Data) -> tuple[str, ...]:
+        """The labels of each shard, by their names where they have some.
+
+        Raises DataError as ``assign`` does.
+        """
+        _, groups = self._assigned(data)
+        return tuple(", ".join(_name(label, data.label_names) for label in group) for group in groups)
+
+    def _assigned(self, data: Data) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
+        """The shard of each item, and the labels of each shard."""
         if data.labels is None:
             raise DataError(
                 "partition labels: the data have no labels; take a source that has them, or partition by kmeans"
@@ -30,10 +42,10 @@ class LabelPartitioner:
         found, place = np.unique(data.labels, return_inverse=True)
         groups = self.groups if self.groups is not None else tuple((int(label),) for label in found)
         shard_of = {label: k for k, group in enumerate(groups) for label in group}
-        homeless = [int(label) for label in found if int(label) not in shard_of]
-        if homeless:
+        ungrouped = [int(label) for label in found if int(label) not in shard_of]
+        if ungrouped:
             raise DataError(
-                f"partition labels: {_listed(homeless)} of the data stands in no group; add it to one of `groups`"
+                f"partition labels: {_listed(ungrouped)} of the data stands in no group; add it to one of `groups`"
             )
         shard_of_found = np.array([shard_of[int(label)] for label in found], dtype=np.int64)
         for k, group in enumerate(groups):
@@ -41,17 +53,7 @@ class LabelPartitioner:
                 raise DataError(
                     f"partition labels: shard {k} is empty, no item has {_listed(group)}; take it out of `groups`"
                 )
-        return shard_of_found[place]
-
-    def names(self, data: Data) -> tuple[str, ...]:
-        """The labels of each shard, by their names where they have some.
-
-        Raises DataError as ``assign`` does.
-        """
-        self.assign(data, 0)
-        assert data.labels is not None  # assign has looked
-        groups = self.groups or tuple((int(label),) for label in np.unique(data.labels))
-        return tuple(", ".join(_name(label, data.label_names) for label in group) for group in groups)
+        return shard_of_found[place], groups
 
 
 def _name(label: int, names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from mixvel_core.protocols import Data, Items
 Layout: TypeAlias = Literal["channels-first", "channels-last"]
 
 BLOCK = 1 << 22
-"""Values looked at together: a memory-mapped file is never held in memory whole."""
+"""Values that are compared together: a memory-mapped file is never read as a whole."""
 
 
 def as_items(array: np.ndarray, layout: Layout, where: str) -> np.ndarray:
@@ -92,7 +92,7 @@ class Digits:
 
     def load(self) -> Data:
         """Items (n, 1, 8, 8), float32, -1 paper and 1 ink; labels the digits."""
-        # Two seconds of import: paid when the data are wanted, not when a recipe is checked.
+        # Two seconds of import: only where data are loaded, not where a recipe is checked.
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
@@ -111,7 +111,7 @@ class Digits:
 
 @frozen(kw_only=True)
 class NumpySource:
-    """Items, and labels where the files say them.
+    """Items from .npy and .npz files, with labels where there are some.
 
     ``path``: where; relative to the working directory. ``items``, ``labels``: names of arrays in an .npz file.
     ``layout``: the order of the axes of images.

@@ -20,7 +20,7 @@ GROUPS = OptionCheck(text="a list of lists of labels, none of them empty and no 
 
 @frozen(kw_only=True)
 class DigitsOptions:
-    """Options of ``digits``."""
+    """Options of the data source ``digits``."""
 
     labels: tuple[int, ...] | None = option(
         default=None, check=each(between(0, 9)), doc="only these digits, as one owner of data may hold; absent: all"
@@ -29,7 +29,7 @@ class DigitsOptions:
 
 @frozen(kw_only=True)
 class NumpyOptions:
-    """Options of ``numpy``."""
+    """Options of the data source ``numpy``."""
 
     path: str = option(doc="an .npy file, an .npz file, or a folder with one .npy file for each class")
     items: str = option(default="items", doc="the array of an .npz file that holds the items")
@@ -43,7 +43,7 @@ class NumpyOptions:
 
 @frozen(kw_only=True)
 class ParquetOptions:
-    """Options of ``parquet``."""
+    """Options of the data source ``parquet``."""
 
     path: str = option(doc="a Parquet file, a folder of them, or a glob: a path or a URI such as s3://bucket/folder")
     column: str = option(
@@ -80,7 +80,7 @@ class ParquetOptions:
 
 @frozen(kw_only=True)
 class LabelsOptions:
-    """Options of ``labels``."""
+    """Options of the partitioner ``labels``."""
 
     groups: tuple[tuple[int, ...], ...] | None = option(
         default=None,
@@ -98,7 +98,7 @@ NAMES = OptionCheck(text="a list of names, not empty and none of them twice", ho
 
 @frozen(kw_only=True)
 class AttributesOptions:
-    """Options of ``attributes``."""
+    """Options of the partitioner ``attributes``."""
 
     attributes: tuple[str, ...] = option(
         check=NAMES, doc="the attributes whose combinations are the shards, as in [Male, Smiling, Young]"
@@ -112,7 +112,7 @@ class AttributesOptions:
 
 @frozen(kw_only=True)
 class KMeansOptions:
-    """Options of ``kmeans``."""
+    """Options of the partitioner ``kmeans``."""
 
     shards: int = option(check=at_least(1), doc="K, the number of clusters")
     pca: int | None = option(

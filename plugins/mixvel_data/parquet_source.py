@@ -1,4 +1,4 @@
-"""What a column of a Parquet file holds: found out from its type and its first value."""
+"""Data from Parquet files: items of one column, whose kind follows from its type and its first value."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _arranged(shape: tuple[int, ...], layout: Layout, where: str) -> tuple[tuple
 
 @frozen(kw_only=True)
 class ParquetSource:
-    """Items of one column, and of others what is known of each.
+    """Items of one column, with labels and attributes from others.
 
     ``path``: a file, a folder or a glob; a path or a URI. ``column``: of items. ``label``: of labels. ``attributes``:
     of whatever else is to be known. ``shape``, ``kind``, ``layout``: of raw bytes and lists. ``streaming``: how shards
@@ -117,17 +117,17 @@ class ParquetSource:
         items = ParquetItems(
             groups=groups, column=item_column(groups[0], self.column, self.shape, self.kind, self.layout)
         )
-        labels, classes = (None, "") if self.label is None else as_labels(self._whole(groups, self.label), self.label)
+        labels, classes = (None, "") if self.label is None else as_labels(self._column(groups, self.label), self.label)
         provenance = {"source": f"Parquet data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
         return Data(
             items=items,
             labels=labels,
-            attributes={name: self._whole(groups, name) for name in self.attributes},
+            attributes={name: self._column(groups, name) for name in self.attributes},
             provenance=provenance | ({"classes": classes} if classes else {}),
             streaming=self.streaming,
         )
 
-    def _whole(self, groups: tuple[RowGroup, ...], name: str) -> np.ndarray:
+    def _column(self, groups: tuple[RowGroup, ...], name: str) -> np.ndarray:
         """A column of all files, (n,); nothing else of them is read."""
         parts = []
         for uri in dict.fromkeys(group.uri for group in groups):

@@ -18,7 +18,7 @@ IMPORT_PATH = OptionCheck(
     holds=lambda v: v.count(":") == 1 and all(p.isidentifier() for p in v.replace(":", ".").split(".")),
 )
 Argument: TypeAlias = bool | int | float | str
-"""What a recipe can hand to a factory."""
+"""What a recipe can pass to a factory."""
 
 CLIP = "keep the denoiser within [-1, 1], the range of images"
 WEIGHTS = "a safetensors file, or a folder of some; {k} is the shard's number; absent: as the factory made it"
@@ -61,11 +61,12 @@ class Made:
 
 @frozen(kw_only=True)
 class Timed(Made):
-    """One that is told of time in its own way."""
+    """A network with a time convention of its own."""
 
     schedule: ScheduleUse | None = option(default=None, doc="the schedule it was trained under; absent: the recipe's")
     time: Literal["unit", "scaled", "entries"] = option(
-        default="unit", doc="what it is told of t: t itself, T t, or T t - 1, the entry of a table counted from 0"
+        default="unit",
+        doc="its time at t: t itself, T t, or T t - 1, the entry of a table counted from 0",
     )
     length: int = option(default=1000, check=at_least(1), doc="T of `scaled` and `entries`")
     timesteps: Literal["continuous", "rounded"] = option(
@@ -75,7 +76,7 @@ class Timed(Made):
 
 @frozen(kw_only=True)
 class Predicting(Timed):
-    """One that predicts the clean point, the noise or a velocity."""
+    """A network that predicts the clean point, the noise or a velocity."""
 
     prediction: Literal["x0", "eps", "v", "flow"] = option(doc="what the network predicts")
     clip: bool = option(default=False, doc=CLIP)
@@ -83,7 +84,7 @@ class Predicting(Timed):
 
 @frozen(kw_only=True)
 class TorchModuleOptions(Predicting):
-    """Options of ``torch-module``."""
+    """Options of the expert ``torch-module``."""
 
     weights: Path | None = option(default=None, doc=WEIGHTS)
 
@@ -104,7 +105,7 @@ class ParisRouterOptions(Timed):
 
 @frozen(kw_only=True)
 class AzulaOptions(Made):
-    """Options of ``azula``; schedule and prediction are the denoiser's own."""
+    """Options of the expert ``azula``; schedule and prediction are the denoiser's own."""
 
     weights: Path | None = option(default=None, doc=WEIGHTS)
     clip: bool = option(default=False, doc=CLIP)
@@ -112,7 +113,7 @@ class AzulaOptions(Made):
 
 @frozen(kw_only=True)
 class PerShardOptions:
-    """Options of ``per-shard``."""
+    """Options of the expert ``per-shard``."""
 
     experts: tuple[ExpertUse, ...] = option(
         check=OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0),

@@ -148,7 +148,7 @@ class CelebaCollector:
     name: str = "celebahq"
 
     def identity(self) -> Mapping[str, object]:
-        """Names and sizes, with times of change or checksums; the table and mapping whole, for they are small."""
+        """Names and sizes, with times of change or checksums; the texts of the table and of the mapping, both small."""
         files = open_files(self.path, GET)
         where, text = self._table(files)
         return {

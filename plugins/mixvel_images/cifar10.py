@@ -41,7 +41,7 @@ class _Arrays:
     names: tuple[str, ...]
 
     def open(self, i: int) -> Image.Image:
-        """Image i."""
+        """Image i in RGB, 32 x 32 pixels."""
         return Image.fromarray(self.pixels[i].transpose(1, 2, 0))
 
 

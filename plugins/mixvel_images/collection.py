@@ -1,4 +1,4 @@
-"""Images that a source can open one by one, and each one's pixels: (3, H, W) uint8, every rule stated here."""
+"""Images that a source opens one by one, and the rules by which each becomes pixels (3, H, W) uint8."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLOURS = "RGB; grey thrice, palettes by their colours, alpha over white, 16-bit
 
 @frozen(kw_only=True)
 class Form:
-    """What every image is brought to: a square of ``resolution`` pixels, or what it is if None."""
+    """The size of every image: a square of ``resolution`` pixels, or its own if None."""
 
     resolution: int | None = None
     filter: Filter = "lanczos"
@@ -86,11 +86,11 @@ class Pictures(Protocol):
 
     @property
     def names(self) -> Sequence[str]:
-        """How messages call each image."""
+        """The name of each image, for messages."""
         ...
 
     def open(self, i: int) -> Image.Image:
-        """Image i. Any exception says that it cannot be read."""
+        """Image i. Raises any exception where it cannot be read."""
         ...
 
 
@@ -114,12 +114,12 @@ class Collector(Protocol):
         ...
 
     def identity(self) -> Mapping[str, object]:
-        """What the inputs are, as plain data, without reading them whole: another identity, another store.
+        """What the inputs are, as plain data, without reading all of them: another identity, another store.
 
         Raises DataError, naming the way to get them, where they are absent.
         """
         ...
 
     def collect(self) -> Collection:
-        """The images and what is known of them. Raises DataError where they are absent or unusable."""
+        """The images, labels and attributes. Raises DataError where they are absent or unusable."""
         ...

@@ -35,41 +35,41 @@ class Files(Protocol):
 
     @property
     def root(self) -> Path:
-        """What messages call it."""
+        """The folder or zip file, for messages."""
         ...
 
     @property
     def facts(self) -> Mapping[str, Sequence[int]]:
-        """The paths of all files, sorted, with what tells another content: sizes and times, or checksums."""
+        """The paths of all files, sorted, with sizes and times of change, or checksums: another content has others."""
         ...
 
     def read(self, path: str) -> bytes:
-        """A file. Raises OSError or zipfile.BadZipFile where it is damaged."""
+        """The bytes of a file. Raises OSError or zipfile.BadZipFile where it is damaged."""
         ...
 
 
 @frozen(kw_only=True)
 class FileFolder:
-    """A folder on disk; a file's size and time of change tell another content."""
+    """A folder on disk; another content has another size or time of change."""
 
     root: Path
     facts: Mapping[str, Sequence[int]]
 
     def read(self, path: str) -> bytes:
-        """A file."""
+        """The bytes of a file."""
         return (self.root / path).read_bytes()
 
 
 @frozen(kw_only=True, eq=False)
 class ZipFiles:
-    """A zip file; a file's size and CRC tell another content."""
+    """A zip file; another content has another size or CRC."""
 
     root: Path
     facts: Mapping[str, Sequence[int]]
     archive: zipfile.ZipFile
 
     def read(self, path: str) -> bytes:
-        """A file. zipfile reads no more than the declared size, and checks the CRC."""
+        """The bytes of a file. zipfile reads no more than the declared size, and checks the CRC."""
         return self.archive.read(path)
 
 
@@ -142,7 +142,7 @@ class ImageFiles:
         return tuple(f"{self.files.root}/{path}" for path in self.paths)
 
     def open(self, i: int) -> Image.Image:
-        """Image i."""
+        """Image i, decoded when its pixels are read."""
         return Image.open(io.BytesIO(self.files.read(self.paths[i])))
 
 

@@ -22,14 +22,14 @@ INSTALL = "pip install 'mixvel[datasets]'"
 
 @frozen(kw_only=True, eq=False)
 class _Rows:
-    """The images of a column, as the bytes they are stored as, so that a broken one is known by its own name."""
+    """The images of a column as stored bytes, so that a broken one can be named."""
 
     rows: Dataset
     column: str
     names: tuple[str, ...] = field(repr=False)
 
     def open(self, i: int) -> Image.Image:
-        """Image i."""
+        """Image i, decoded from its bytes."""
         value = self.rows[i][self.column]
         if isinstance(value, bytes):
             return Image.open(io.BytesIO(value))
@@ -56,7 +56,7 @@ class HubCollector:
     name: str = "hf"
 
     def identity(self) -> Mapping[str, object]:
-        """What was asked for, and the fingerprint by which `datasets` tells its tables apart."""
+        """The options, and the fingerprint by which `datasets` distinguishes its tables."""
         rows = self._rows()
         return {
             "place": self.place,
@@ -69,7 +69,7 @@ class HubCollector:
         }
 
     def collect(self) -> Collection:
-        """The columns.
+        """The images, labels and attributes of the columns.
 
         Raises DataError where `datasets`, the data set or a column is absent, or a column holds something else.
         """
@@ -82,7 +82,7 @@ class HubCollector:
             rows = rows.cast_column(self.image, ImageFeature(decode=False))
         elif getattr(feature, "dtype", "") not in ("binary", "large_binary"):
             raise self._wrong(rows, self.image, "images")
-        labels = self._labels(rows) if self.label is not None else None
+        labels = self._labels(rows, self.label) if self.label is not None else None
         kind = rows.features.get(self.label) if self.label is not None else None
         pictures = rows.select_columns([self.image])
         return Collection(
@@ -140,11 +140,10 @@ class HubCollector:
     def _attribute_columns(self, rows: Dataset) -> tuple[str, ...]:
         return self.attributes + tuple(name for name in self.perhaps if name in rows.features)
 
-    def _labels(self, rows: Dataset) -> np.ndarray:
-        assert self.label is not None  # the caller has looked
-        values = np.asarray(self._column(rows, self.label))
+    def _labels(self, rows: Dataset, name: str) -> np.ndarray:
+        values = np.asarray(self._column(rows, name))
         if values.dtype.kind not in "iu" or values.ndim != 1:
-            raise self._wrong(rows, self.label, "whole numbers")
+            raise self._wrong(rows, name, "whole numbers")
         return values.astype(np.int64)
 
     def _flags(self, rows: Dataset, name: str) -> np.ndarray:

@@ -42,7 +42,7 @@ class ResizedOptions(StoredOptions):
 
 @frozen(kw_only=True)
 class CifarOptions(StoredOptions):
-    """Options of ``cifar10``."""
+    """Options of the data source ``cifar10``."""
 
     path: str = option(
         default="data", doc="cifar-10-batches-py, cifar-10-batches-bin or their .tar.gz, or a folder that holds one"
@@ -55,7 +55,7 @@ class CifarOptions(StoredOptions):
 
 @frozen(kw_only=True)
 class CelebaOptions(ResizedOptions):
-    """Options of ``celebahq``."""
+    """Options of the data source ``celebahq``."""
 
     path: str = option(default="data/CelebAMask-HQ.zip", doc="a folder or zip file of images")
     attributes: str | None = option(
@@ -71,7 +71,7 @@ class CelebaOptions(ResizedOptions):
 
 @frozen(kw_only=True)
 class FolderOptions(ResizedOptions):
-    """Options of ``image-folder``."""
+    """Options of the data source ``image-folder``."""
 
     path: str = option(doc="a folder or zip file of images, or of one folder of images for each class")
     labels: Labels = option(
@@ -81,7 +81,7 @@ class FolderOptions(ResizedOptions):
 
 @frozen(kw_only=True)
 class HubOptions(ResizedOptions):
-    """Options of ``hf``."""
+    """Options of the data source ``hf``."""
 
     name: str = option(doc="a Hugging Face data set by name, a folder that save_to_disk wrote, or one of parquet files")
     config: str | None = option(default=None, doc="the configuration, where a data set has several")
@@ -96,7 +96,7 @@ class HubOptions(ResizedOptions):
 
 @frozen(kw_only=True)
 class ProceduralOptions:
-    """Options of ``procedural``."""
+    """Options of the data source ``procedural``."""
 
     count: int = option(default=2000, check=at_least(1), doc="images")
     resolution: int = option(default=32, check=at_least(4), doc="side of the images")

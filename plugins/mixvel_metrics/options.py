@@ -11,7 +11,7 @@ from mixvel_core.plugin.options import at_least, option
 
 @frozen(kw_only=True)
 class Wasserstein2Options:
-    """Options of ``w2``."""
+    """Options of the metric ``w2``."""
 
     max_count: int = option(
         default=2000, check=at_least(1), doc="items compared on each side, the first ones; memory grows as its square"
@@ -20,7 +20,7 @@ class Wasserstein2Options:
 
 @frozen(kw_only=True)
 class SlicedWasserstein2Options:
-    """Options of ``sliced-w2``."""
+    """Options of the metric ``sliced-w2``."""
 
     projections: int = option(default=256, check=at_least(1), doc="random directions")
     seed: int = option(default=0, check=at_least(0), doc="seed of the directions")
@@ -28,7 +28,7 @@ class SlicedWasserstein2Options:
 
 @frozen(kw_only=True)
 class FrechetOptions:
-    """Options of ``frechet``."""
+    """Options of the metric ``frechet``."""
 
     features: Literal["pixels", "random-conv"] = option(
         default="pixels", doc="the feature space: the values themselves, or a fixed random network (images only)"
@@ -41,7 +41,7 @@ class FrechetOptions:
 
 @frozen(kw_only=True)
 class FIDOptions:
-    """Options of ``fid``."""
+    """Options of the metric ``fid``."""
 
     weights: str | None = option(
         default=None, doc="file of the Inception weights; absent: where torch-fidelity keeps them in torch's cache"

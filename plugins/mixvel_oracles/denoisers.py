@@ -59,10 +59,10 @@ class EmpiricalExpert:
 
 @frozen(kw_only=True, eq=False)
 class GaussianExpert:
-    """The expert of a law with J components: ``weights`` (J,), ``means`` (J, D), axes and variances of each.
+    """The expert of a Gaussian mixture of J components: ``weights`` (J,), ``means`` (J, D), axes and variances.
 
     ``variances``: eigenvalues of the covariances, (J, D). ``axes``: eigenvectors as columns, (J, D, D). All
-    float64; answers have the dtype of x.
+    float64; denoisers have the type of x.
     """
 
     schedule: NoiseSchedule
@@ -118,7 +118,7 @@ class OracleRouter:
     fractions: tuple[float, ...]
 
     def start(self, x: Tensor, t: Tensor) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
         """a(x, t), (B, K)."""
@@ -135,7 +135,7 @@ class ItemsRouter:
     bandwidth: float
 
     def start(self, x: Tensor, t: Tensor) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
         """a(x, t), (B, K)."""

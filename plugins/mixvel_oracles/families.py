@@ -1,4 +1,4 @@
-"""Oracles as a recipe uses them: written down from a shard, nothing to train."""
+"""Families of exact experts and routers: made of a shard's law or items, without training."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class GaussianFamily:
     """D3: the expert of a shard whose law is known."""
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
-        """Nothing to train."""
+        """None: there is nothing to train."""
         return None
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """The shard's law. Raises DataError where the data are not from a law that follows the shards."""
+        """``weights``, ``means`` and ``covariances`` of the shard's law. Raises DataError where it has none."""
         if shard.law is None:
             raise DataError(
                 f"shard {shard.index}: its law is not known in closed form; use data gaussian-mixture with partition "
@@ -69,26 +69,26 @@ class GaussianFamily:
         return _law_tensors(shard.law)
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
-        """The exact expert."""
+        """The exact expert of the law or items in ``tensors``."""
         return _density_expert(tensors, schedule)
 
 
 @frozen(kw_only=True)
 class EmpiricalFamily:
-    """D2: the expert that knows its shard by heart, blurred by ``bandwidth``."""
+    """D2: the expert of the shard's own items, each blurred by ``bandwidth``."""
 
     bandwidth: float = 0.0
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
-        """Nothing to train."""
+        """None: there is nothing to train."""
         return None
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """The shard's items."""
+        """``items`` of the shard, float32, and ``bandwidth``."""
         return _items(shard, self.bandwidth)
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
-        """The exact expert."""
+        """The exact expert of the law or items in ``tensors``."""
         return _density_expert(tensors, schedule)
 
 
@@ -99,7 +99,7 @@ class OracleRouterFamily:
     bandwidth: float = 0.0
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
-        """Nothing to train."""
+        """Empty: there is nothing to train."""
         return {}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:

@@ -22,7 +22,7 @@ INCREASING = OptionCheck(text="a list, not empty, of increasing times above 0 an
 
 @frozen(kw_only=True)
 class ClassifierOptions(Architecture):
-    """A network of (x_t, t): a U-Net for images, a multilayer perceptron for vectors. Options of ``naive``."""
+    """A network of (x_t, t), a U-Net for images, a perceptron for vectors; options of the router ``naive``."""
 
     width: int = option(default=128, check=at_least(1), doc="units of each hidden layer, for vectors")
     depth: int = option(default=3, check=at_least(1), doc="hidden layers, for vectors")
@@ -37,7 +37,7 @@ class ClassifierOptions(Architecture):
 
 @frozen(kw_only=True)
 class ANetworkOptions(ClassifierOptions):
-    """Options of ``a-network``."""
+    """Options of the router ``a-network``."""
 
     targets: Literal["exact", "labels"] = option(
         default="exact",
@@ -50,7 +50,7 @@ class ANetworkOptions(ClassifierOptions):
 
 @frozen(kw_only=True)
 class DaNetworkOptions(ClassifierOptions):
-    """Options of ``da-network``; ``train`` is of each of its networks."""
+    """Options of the router ``da-network``; ``train`` is of each of its networks."""
 
     ends: tuple[float, ...] = option(
         default=(0.3, 0.7), check=INCREASING, doc="where one network's interval of times ends and the next one's begins"

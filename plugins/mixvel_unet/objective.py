@@ -1,4 +1,4 @@
-"""What a U-Net expert learns: the regression whose minimum is the denoiser of its shard (V0, V4)."""
+"""The training of U-Net experts: the regression whose minimum is the denoiser of a shard (V0, V4)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from mixvel_unet.options import UNetOptions
 
 @frozen(kw_only=True)
 class DenoiserRegression:
-    """Mean squared error between the network at (x_t, t) and its target (V4); ``labelled``: told each item's shard."""
+    """Mean squared error between the network at (x_t, t) and its target (V4).
+
+    ``labelled``: whether the network is given the shard of each item.
+    """
 
     network: nn.Module
     schedule: NoiseSchedule
@@ -36,7 +39,7 @@ class DenoiserRegression:
 
 @frozen(kw_only=True)
 class UNetTask:
-    """A U-Net to train on one shard, the only data it can reach."""
+    """A U-Net to train on one shard, the only data that the task holds."""
 
     shard: Shard
     schedule: NoiseSchedule
@@ -44,16 +47,16 @@ class UNetTask:
 
     @property
     def items(self) -> Items:
-        """The shard's items."""
+        """The items of the shard, where they are stored."""
         return self.shard.items
 
     @property
     def shards(self) -> None:
-        """An expert is not to know of other shards."""
+        """Returns None: the items are of one shard."""
 
     @property
     def options(self) -> TrainOptions:
-        """How it is trained."""
+        """Steps, batch and the other settings of the training."""
         return self.design.train
 
     def objective(self, seed: int) -> DenoiserRegression:
@@ -65,8 +68,10 @@ class UNetTask:
 
 @frozen(kw_only=True)
 class SharedUNetTask:
-    """A U-Net with labels to train on all shards. Its minimum at label k is the denoiser of shard k, however many items
-    the others have."""
+    """A U-Net with labels to train on all shards.
+
+    Its minimum at label k is the denoiser of shard k, however many items the others have.
+    """
 
     members: tuple[Shard, ...]
     schedule: NoiseSchedule
@@ -74,7 +79,7 @@ class SharedUNetTask:
 
     @property
     def items(self) -> Items:
-        """All items, shard by shard, each where it lies."""
+        """The items of all shards, one shard after the other, where they are stored."""
         return joined(*(shard.items for shard in self.members))
 
     @property
@@ -84,7 +89,7 @@ class SharedUNetTask:
 
     @property
     def options(self) -> TrainOptions:
-        """How it is trained."""
+        """Steps, batch and the other settings of the training."""
         return self.design.train
 
     def objective(self, seed: int) -> DenoiserRegression:

@@ -13,7 +13,7 @@ from mixvel_networks.architecture import Architecture
 
 @frozen(kw_only=True)
 class UNetOptions(Architecture):
-    """Options of ``unet``."""
+    """Options of the expert ``unet``."""
 
     prediction: Literal["x0", "eps", "v", "flow"] = option(
         default="v", doc="what the network is trained to predict; every expert answers with the denoiser"
