@@ -12,6 +12,7 @@ from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.ode import reference
 from mixvel_core.sampling.routed_field import RoutedField
 from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
+from mixvel_core.theory.exact import ClosedForms
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
@@ -42,6 +43,11 @@ class Exact:
     router: OracleRouter
     fractions: tuple[float, ...]
     dimension: int
+
+    @property
+    def law(self) -> ClosedForms:
+        """The mixture as the theory takes it."""
+        return ClosedForms(schedule=self.schedule, experts=self.experts, fractions=self.fractions)
 
     def start(self, count: int, seed: int = 0) -> tuple[Tensor, SampleDraws]:
         """Starting points, (count, D), and the random numbers of those samples."""

@@ -75,16 +75,20 @@ class Scored:
         return report(self.recipe, self.shards, self.samples, self.scores, folder, progress or Silent())
 
     def renamed(self, new: Callable[[str], str]) -> Scored:
-        """The same run with other names of the recipe, the methods, the metrics and the provenance."""
+        """The same run with other names of the recipe, methods, metrics, labels and provenance."""
         methods = {new(name): method for name, method in self.recipe.sample.methods.items()}
-        provenance = {new(k): new(v) for k, v in self.shards.about["provenance"].items()}
+        about = {
+            **self.shards.about,
+            "provenance": {new(k): new(v) for k, v in self.shards.about["provenance"].items()},
+            "label_names": [new(f"label {k}") for k in range(len(self.shards.parts))],
+        }
         rows = tuple(
             {**r, "method": new(r["method"]), "metric": new(r["metric"]), "conditions": {new("a"): new("b")}}
             for r in self.scores.rows
         )
         return Scored(
             recipe=evolve(self.recipe, name=new(self.recipe.name), sample=evolve(self.recipe.sample, methods=methods)),
-            shards=evolve(self.shards, about={**self.shards.about, "provenance": provenance}),
+            shards=evolve(self.shards, about=about),
             samples=tuple(evolve(s, draw=evolve(s.draw, method=new(s.draw.method))) for s in self.samples),
             scores=evolve(self.scores, rows=rows),
         )

@@ -15,7 +15,7 @@ from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.ode import flow
 from mixvel_core.sampling.routed_field import AS_THEY_ARE, RoutedField, start_field
 from mixvel_core.sampling.sampler import SampleDraws
-from mixvel_core.theory.exact import ClosedForms, ExactField, approximate_mixture
+from mixvel_core.theory.exact import ExactField, approximate_mixture
 from mixvel_core.theory.increments import Increment, exact_steps, increments
 from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_schedules.schedules import Cosine
@@ -43,12 +43,6 @@ class Off:
         return (1 - self.shift) * a + self.shift / a.shape[1], None
 
 
-def field_of(problem: Exact) -> ExactField:
-    return ExactField(
-        exact=ClosedForms(schedule=problem.schedule, experts=problem.experts, fractions=problem.fractions)
-    )
-
-
 def steps_of(
     problem: Exact,
     selector: Selector,
@@ -65,7 +59,7 @@ def steps_of(
     x = start if x is None else x
     draws = SampleDraws(seed=seed, index=torch.arange(len(x)))
     times = time_grid("uniform", problem.schedule, steps, DELTA)
-    field = field_of(problem)
+    field = ExactField(exact=problem.law)
     path = flow(field.denoise, x, schedule=problem.schedule, times=times, rtol=tolerance, atol=tolerance)
     router = Off(problem, shift) if shift else problem.router
     selected: RoutedField = start_field(
@@ -119,7 +113,7 @@ def test_they_are_the_parts_of_the_sampler_s_own_trajectory() -> None:
 
 def test_with_euler_they_are_the_paper_s() -> None:
     problem = exact(Cosine(), experts=3, dimension=2)
-    field = field_of(problem)
+    field = ExactField(exact=problem.law)
     for one in steps_of(problem, Iid(), Euler(), 10, shift=0.2):
         h, p, y = one.t - one.s, at_time(problem.schedule, one.t), one.x - one.before
         now = torch.full((8,), one.t, dtype=torch.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from attrs import evolve, frozen
@@ -13,9 +12,9 @@ from discrete import Discrete, random_discrete, velocity_of
 from exact import all_schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from mixvel_core.field.transport import wasserstein_2
 from mixvel_core.theory.growth import trajectory_paper, trajectory_sharp
 from mixvel_core.theory.lipschitz import expansion_integral
 from mixvel_core.theory.mean_square import log_root_sharp, steps_of
@@ -148,16 +147,10 @@ def test_w2_of_samples_is_within_the_bound(name: str) -> None:
     sampling, total = (table[row] for row in ("W_2 sampling", "W_2 total"))
     assert sampling.sharp_log10 is not None
     assert total.sharp_log10 is not None
-    between = w2(made, exact)
+    between = wasserstein_2(made.numpy(), exact.numpy())
     assert 0.0 < between <= 10**sampling.sharp_log10
     copies = torch.multinomial(data.weights, 256, replacement=True, generator=torch.Generator().manual_seed(2))
-    assert between < w2(made, data.points[copies]) <= 10**total.sharp_log10
-
-
-def w2(x: Tensor, y: Tensor) -> float:
-    """Exact, between two sets of equally many points."""
-    square = torch.cdist(x, y).square().numpy()
-    return float(np.sqrt(square[linear_sum_assignment(square)].mean()))
+    assert between < wasserstein_2(made.numpy(), data.points[copies].numpy()) <= 10**total.sharp_log10
 
 
 def test_distances_between_trajectories_grow_no_faster_than_said() -> None:
