@@ -10,8 +10,8 @@ import numpy as np
 from attrs import evolve, frozen
 
 from mixvel_core.analysis.settings import Curve, StudySettings, TheorySettings
+from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import read_arrays, write_arrays
 from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain

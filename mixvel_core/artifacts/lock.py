@@ -1,11 +1,11 @@
-"""One process in a run folder at a time; a second one is told who is there."""
+"""One process in a folder at a time; the lock file names it to others."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -14,15 +14,22 @@ from mixvel_core.errors import MixvelError, UsageError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Holds ``folder`` for the block, and leaves no trace of that: the lock file goes, and so does a folder that was
     made for it and stayed empty. The kernel lets go when the process ends, however it ends.
 
-    Raises MixvelError naming the holder's pid and host, or UsageError where the folder cannot be written.
+    Args:
+        folder: made if absent.
+        wait: where given, a process that finds the folder in use waits for it, after calling this with a line that
+            names the holder.
+
+    Raises:
+        MixvelError: another process, named by pid and host, holds it, and ``wait`` is None.
+        UsageError: the folder cannot be written.
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     path = folder / ".lock"
-    with _held(folder, path) as file:
+    with _held(folder, path, wait) as file:
         try:
             _sign(file, folder)
             yield
@@ -34,20 +41,23 @@ def locked(folder: Path) -> Iterator[None]:
                     place.rmdir()
 
 
-def _held(folder: Path, path: Path) -> IO[str]:
+def _held(folder: Path, path: Path, wait: Callable[[str], None] | None) -> IO[str]:
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = path.open("a+", encoding="utf-8")
+            file.seek(0)
         except OSError as error:
             raise UsageError(f"{folder}: cannot be written ({error.strerror}); choose another --out") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with file:
-                file.seek(0)
-                holder = file.read().strip() or "another process"
-            raise MixvelError(f"{folder}: in use by {holder}; wait for it or choose another --out") from None
+            holder = file.read().strip() or "another process"
+            if wait is None:
+                file.close()
+                raise MixvelError(f"{folder}: in use by {holder}; wait for it or choose another --out") from None
+            wait(f"{folder}: in use by {holder}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             file.close()
             raise UsageError(f"{folder}: cannot be locked ({error.strerror}); choose another --out") from None
@@ -57,7 +67,7 @@ def _held(folder: Path, path: Path) -> IO[str]:
 
 
 def _sign(file: IO[str], folder: Path) -> None:
-    """Says in the lock file who holds it."""
+    """Writes into the lock file which process holds it."""
     try:
         os.ftruncate(file.fileno(), 0)
         # Past the buffer: closing would try once more to write what a full disk has no room for.

@@ -1,13 +1,12 @@
 """Tensors in safetensors files whose header carries a checksum, and their way into networks, shapes compared first.
 
-The digest lies in the file itself: a checkpoint and its seal appear in one rename, together or not at all.
+The checksum lies in the file itself: a checkpoint and its checksum appear in one rename, together or not at all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mixvel_core.artifacts.files import replacing
+from mixvel_core.artifacts.files import digest, replacing
 from mixvel_core.artifacts.untrusted import check_fits_memory
 from mixvel_core.errors import ArtifactError
 
@@ -31,7 +30,7 @@ def write_checksummed(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     """
     # Copies: safetensors refuses tensors that share memory, as tied weights do.
     own = {name: value.detach().cpu().clone().contiguous() for name, value in sorted(tensors.items())}
-    header = json.dumps({"metadata": metadata, "seal": _header_checksum(own, metadata)}, sort_keys=True)
+    header = json.dumps({"metadata": metadata, "checksum": _checksum(own, metadata)}, sort_keys=True)
     try:
         with replacing(path) as temporary:
             save_file(own, str(temporary), metadata={_KEY: header})
@@ -42,9 +41,9 @@ def write_checksummed(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
 
 
 def read_checksummed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors, on the CPU, and the metadata of a sealed file.
+    """The tensors, on the CPU, and the metadata of a file of ``write_checksummed``.
 
-    Raises ArtifactError where it is missing, cut short, altered, not a sealed file, or longer than memory.
+    Raises ArtifactError where it is missing, cut short, altered, without a checksum, or longer than memory.
     """
     if not path.is_file():
         raise ArtifactError(f"{path}: missing; run the recipe again to make it")
@@ -52,23 +51,27 @@ def read_checksummed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
-            metadata, seal = dict(header["metadata"]), header["seal"]
+            metadata, written = dict(header["metadata"]), header["checksum"]
             # Copies: what safe_open returns lies in the mapped file, which may be replaced.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no iterator
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
-    if seal != _header_checksum(tensors, metadata):
-        raise ArtifactError(f"{path}: damaged (contents do not match the seal); remove it and run the recipe again")
+    if written != _checksum(tensors, metadata):
+        raise ArtifactError(
+            f"{path}: damaged (its contents do not match its checksum); remove it and run the recipe again"
+        )
     return tensors, metadata
 
 
-def _header_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
-    digest = hashlib.blake2b(json.dumps(metadata, sort_keys=True).encode(), digest_size=16)
-    for name, value in sorted(tensors.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        if value.numel():
-            digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    def blocks() -> Iterator[bytes | memoryview]:
+        yield json.dumps(metadata, sort_keys=True).encode()
+        for name, value in sorted(tensors.items()):
+            yield f"{name} {value.dtype} {tuple(value.shape)}".encode()
+            if value.numel():
+                yield value.reshape(-1).view(torch.uint8).numpy().data
+
+    return digest(blocks())
 
 
 def check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
@@ -93,9 +96,10 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
 
 
 def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str) -> nn.Module:
-    """The network of ``make``, with the weights ``tensors``; ArtifactError, naming ``where``, where they are another's.
+    """The network of ``make``, with the weights ``tensors``; ArtifactError, naming ``where``, where these are of
+    another network.
 
-    It is made on torch's meta device first, where nothing is allocated: options may be a stranger's, and ask for more
+    It is made on torch's meta device first, where nothing is allocated: options may come from elsewhere, and take more
     than all memory. What fits its weights is no larger than these.
     """
     with torch.device("meta"):

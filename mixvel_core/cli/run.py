@@ -38,6 +38,12 @@ def load(path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bo
     return recipe, folder
 
 
+Verify: TypeAlias = Annotated[
+    bool,
+    typer.Option("--verify", help="Read all bytes of what is there, not only of files whose size or time changed."),
+]
+
+
 def run(
     recipe: RecipePath,
     overrides: Overrides = None,
@@ -49,6 +55,7 @@ def run(
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
     ] = None,
     expert: Annotated[int | None, typer.Option("--expert", metavar="K", help="Train expert K alone.", min=0)] = None,
+    verify: Verify = False,
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
     checked, folder = load(recipe, overrides, out, smoke=smoke)
@@ -63,12 +70,22 @@ def run(
     # A machine that is taken away says SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
-        pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert)
+        pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert, verify=verify)
 
 
-def check(recipe: RecipePath, overrides: Overrides = None, out: Out = None, smoke: Smoke = False) -> None:
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    out: Out = None,
+    smoke: Smoke = False,
+    verify: Verify = False,
+) -> None:
     """Show every problem of a recipe, or else its plan."""
     checked, folder = load(recipe, overrides, out, smoke=smoke)
     from mixvel_core.pipeline.plan import plan
 
+    if verify:
+        from mixvel_core.artifacts.artifact import check_bytes
+
+        check_bytes(folder)
     typer.echo(str(plan(checked, folder)))

@@ -33,6 +33,9 @@ def sample(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="RUN/more"),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all bytes of the run, not only of files whose size or time changed.")
+    ] = False,
 ) -> None:
     """Sample from a run folder: an NPZ file and, for images, a PNG of them."""
     from mixvel_core.cli.progress import shown_progress
@@ -47,6 +50,14 @@ def sample(
         f"sample.seeds=[{seed}]",
     ]
     with shown_progress() as progress:
-        files = sample_run(run, overrides, router=router, monolith=monolith, out=out or run / "more", progress=progress)
+        files = sample_run(
+            run,
+            overrides,
+            router=router,
+            monolith=monolith,
+            out=out or run / "more",
+            progress=progress,
+            verify=verify,
+        )
     for path in files:
         typer.echo(str(path))

@@ -124,7 +124,7 @@ def place_shards(handed: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
 
 def _write_shard(part: RemoteShard) -> str:
     facts = {
-        "away": True,
+        "remote": True,
         "count": part.count,
         "fraction": part.fraction,
         "shape": list(part.shape),
@@ -136,7 +136,7 @@ def _write_shard(part: RemoteShard) -> str:
 
 def place_expert(one: ExpertBundle, stage: ExpertStage, run: Path) -> None:
     """The expert's folder in the run. Raises UsageError where another expert is there."""
-    origin = stage.folder / "handed.json"
+    origin = stage.folder / "origin.json"
     mark = {"model": checksum(one.folder / MODEL)}
     if stage.artifact.is_done():
         if not origin.exists() or read_json(origin) != mark:

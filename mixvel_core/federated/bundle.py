@@ -32,7 +32,8 @@ Share: TypeAlias = Literal["count", "moments"]
 Values: TypeAlias = Literal["-1..1", "any"]
 """The range of the items: images and whatever else is scaled to [-1, 1], or free numbers."""
 
-FORMAT = 1
+FORMAT = 2
+"""Of the folder that is handed over; others are refused."""
 CONFIG, MODEL = "config.json", "model.safetensors"
 FILES = (CONFIG, MODEL, MOMENTS, "done.json")
 _BLOCK = 4096
@@ -136,12 +137,15 @@ def read_bundle(folder: Path) -> ExpertBundle:
     about = read_json(folder / CONFIG)
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise ArtifactError(f"{folder}: not written by `mixvel train`; name the folder that it wrote")
-    if about["format"] > FORMAT:
-        raise ArtifactError(f"{folder}: written by a newer mixvel (format {about['format']}); install that one")
+    if about["format"] != FORMAT:
+        whose = "a later" if about["format"] > FORMAT else "an earlier"
+        raise ArtifactError(
+            f"{folder}: written by {whose} mixvel (format {about['format']}, here {FORMAT}); take that version"
+        )
     for name in FILES:
         if (folder / name).exists():
             check_fits_memory(folder / name)
-    if not Artifact(folder=folder, key=key_of(**about)).is_done():
+    if not Artifact(folder=folder, key=key_of(**about)).is_done(verify=True):
         raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
     try:
         shape = tuple(_complete(side, 1) for side in about["shape"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from mixvel_core.artifacts.artifact import Artifact, key_of
+from mixvel_core.artifacts.artifact import FORMAT, Artifact, key_of
 from mixvel_core.artifacts.files import read_json, remove_unfinished, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError, UsageError
@@ -107,6 +107,7 @@ def _stage(recipe: Recipe, index: int, shard: StoredShard, shards: Artifact, wor
 def _about(recipe: Recipe, index: int) -> dict[str, object]:
     """Everything that the weights depend on."""
     return {
+        "format": FORMAT,
         "expert": plain(recipe.expert),
         "data": plain(recipe.data),
         "schedule": plain(recipe.schedule),

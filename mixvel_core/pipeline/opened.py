@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mixvel_core.artifacts.artifact import check_bytes
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
@@ -76,6 +77,7 @@ def sample_run(
     monolith: bool,
     out: Path,
     progress: Progress,
+    verify: bool = False,
 ) -> list[Path]:
     """More samples of a finished run.
 
@@ -86,6 +88,7 @@ def sample_run(
         monolith: sample from the monolith instead.
         out: where the files go.
         progress: a bar of image steps.
+        verify: read all bytes of the run, not only of files whose size or time changed.
 
     Returns:
         The files written: arrays (NPZ) and, where items are images, a picture (PNG).
@@ -94,6 +97,8 @@ def sample_run(
         MixvelError: the run is not as it was made, or another process is at work where the files go.
     """
     finished = open_run(folder, overrides)
+    if verify:
+        check_bytes(folder)
     options = finished.recipe.sample
     if monolith and finished.models.monolith is None:
         raise UsageError(f"{folder}: the recipe makes no monolith")

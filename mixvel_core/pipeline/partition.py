@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mixvel_core.artifacts.arrays import write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.artifacts.files import write_arrays, write_json
+from mixvel_core.artifacts.files import write_json
 from mixvel_core.data.items import spans
 from mixvel_core.pipeline.shards import LAW, Shards, ShardStore, Writer, open_shards, store_of
 from mixvel_core.pipeline.split import Part, Split

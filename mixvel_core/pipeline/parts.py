@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
+from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.artifacts.files import read_arrays, write_arrays
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Mapper, Progress, ProgressTask

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, field, frozen
 
+from mixvel_core.artifacts.arrays import write_array
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import write_array, write_json
+from mixvel_core.artifacts.files import write_json
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
 from mixvel_core.pipeline.experts import ReadyExpert
@@ -237,4 +238,4 @@ def _room() -> Residency:
 
 def router_data_folder(run: Path, options: RouterDataOptions) -> Path:
     """Where the samples lie in a run folder: routers that ask for the same ones share them."""
-    return run / "drawn" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"
+    return run / "router_data" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import report_damage
+from mixvel_core.artifacts.artifact import discard_damaged, report_damage
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.evaluate import evaluate
@@ -108,6 +108,7 @@ def run(
     fresh: bool = False,
     stage: str | None = None,
     expert: int | None = None,
+    verify: bool = False,
 ) -> None:
     """Runs a recipe in a folder, or goes on with it.
 
@@ -119,6 +120,7 @@ def run(
         stage: make this one and what it needs; all of them if None. Experts, monolith and routers need the
             partition only.
         expert: train only this expert; implies the stage `experts`.
+        verify: read all bytes of what is there, not only of files whose size or time changed.
 
     Raises:
         UsageError: the folder belongs to another recipe, or holds something that is no run, or ``expert`` is not
@@ -134,6 +136,8 @@ def run(
         raise UsageError(f"--expert {expert}: expert.shared is true, one network is all experts; use --stage experts")
     with locked(folder):
         check_folder(recipe, folder, fresh)
+        if verify and not fresh:
+            discard_damaged(folder, progress)
         this = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = this.partition(fresh, expert)
         this.until(shards, "experts" if expert is not None else stage or STAGES[-1], expert)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from mixvel_core.artifacts.files import remove_unfinished, write_text
+from mixvel_core.artifacts.artifact import FORMAT
+from mixvel_core.artifacts.files import digest, remove_unfinished, write_text
 from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.text import parse
 
-_HEADER = "# Written by `mixvel run`: the recipe of this folder, with every option.\n"
+_HEADER = f"# Written by `mixvel run`, format {FORMAT}: the recipe of this folder, with every option.\n"
 """What a run folder is known by. A folder with a recipe of its owner's making is none, and --fresh spares it."""
 
-_SEAL = "# Checksum of the lines below: "
-"""One number that turned into another is still a recipe. Folders from before there was a checksum have none."""
+_HEADERS = re.compile(rb"# Written by `mixvel run`(?:, format (\d+))?: ")
+"""Of all formats; the first one has no number."""
+
+_CHECKSUM = "# Checksum of the lines below: "
+"""One number that turned into another is still a recipe."""
 
 _CHANGED = "damaged, or changed by hand, since `mixvel run` wrote it"
 _LISTED = 8
@@ -30,8 +34,10 @@ def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
         others = sorted(p.name for p in folder.iterdir() if p.name != ".lock") if folder.exists() else []
         if others:
             raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
-    elif not path.read_bytes().startswith(_HEADER.encode()):
+    elif (found := _format(path)) is None:
         raise UsageError(f"{path}: not written by `mixvel run`, or damaged; choose another --out, or remove {folder}")
+    elif not fresh and found != FORMAT:
+        raise UsageError(_of_another_format(folder, found))
     elif not fresh and not _is_as_written(path):
         raise UsageError(f"{path}: {_CHANGED}; put it back, choose another --out, or start over with --fresh")
     elif not fresh and (changed := _changes(recipe, path)):
@@ -43,20 +49,37 @@ def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
 
 
 def check_recipe(folder: Path) -> None:
-    """Raises ArtifactError where the recipe of the run in ``folder`` is not as it was written."""
+    """Raises UsageError where the run in ``folder`` is of another format, ArtifactError where its recipe is not as it
+    was written."""
     path = folder / "recipe.yaml"
-    if not (path.read_bytes().startswith(_HEADER.encode()) and _is_as_written(path)):
+    if (found := _format(path)) is not None and found != FORMAT:
+        raise UsageError(_of_another_format(folder, found))
+    if not _is_as_written(path):
         raise ArtifactError(f"{path}: {_CHANGED}; put it back")
 
 
+def _format(path: Path) -> int | None:
+    """Of the run folder with this recipe; None where `mixvel run` did not write it."""
+    found = _HEADERS.match(path.read_bytes())
+    return None if found is None else int(found[1] or 1)
+
+
+def _of_another_format(folder: Path, found: int) -> str:
+    which = "an earlier" if found < FORMAT else "a later"
+    return (
+        f"{folder}: made by {which} mixvel (run folders of format {found}, here {FORMAT}); use that version for it, "
+        "choose another --out, or start over with --fresh"
+    )
+
+
 def _is_as_written(path: Path) -> bool:
-    _, _, rest = path.read_bytes().partition(b"\n")
-    seal, _, text = rest.partition(b"\n")
-    return not seal.startswith(_SEAL.encode()) or seal == _seal(text).encode()
+    content = path.read_bytes()
+    line, _, text = content.removeprefix(_HEADER.encode()).partition(b"\n")
+    return content.startswith(_HEADER.encode()) and line == _checksum_line(text).encode()
 
 
-def _seal(text: bytes) -> str:
-    return _SEAL + hashlib.blake2b(text, digest_size=16).hexdigest()
+def _checksum_line(text: bytes) -> str:
+    return _CHECKSUM + digest([text])
 
 
 def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
@@ -64,12 +87,12 @@ def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
     path = folder / "recipe.yaml"
     remove_unfinished(folder)
     if fresh and path.exists():
-        # The recipe last: without it the rest would be strangers' files to the next run.
+        # The recipe last: without it the next run would take the rest for files of something else.
         for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
             _remove(other)
         path.unlink()
     body = dump(recipe)
-    text = f"{_HEADER}{_seal(body.encode())}\n{body}"
+    text = f"{_HEADER}{_checksum_line(body.encode())}\n{body}"
     if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import read_arrays, write_arrays
 from mixvel_core.pipeline.experts import Experts, StoredExpert
 from mixvel_core.pipeline.parts import SampleJob, forget, mapper_of, sample_in_parts
 from mixvel_core.pipeline.routers import StoredRouter

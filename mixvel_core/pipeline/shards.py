@@ -10,8 +10,9 @@ from typing import IO, Any, Protocol
 import numpy as np
 from attrs import define, field, frozen
 
+from mixvel_core.artifacts.arrays import map_array, read_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact
-from mixvel_core.artifacts.files import map_array, read_arrays, read_json, replacing
+from mixvel_core.artifacts.files import read_json, replacing
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream, write_stream
 from mixvel_core.data.parquet_writing import shard_writer
@@ -143,7 +144,7 @@ def open_shards(folder: Path, key: str) -> Shards:
 
 def _open_shard(folder: Path, k: int) -> StoredShard:
     facts = read_json(folder / "shard.json")
-    kind = RemoteShard if facts.get("away") else StoredShard
+    kind = RemoteShard if facts.get("remote") else StoredShard
     return kind(
         folder=folder,
         index=k,
@@ -195,13 +196,8 @@ class _NumpyStore:
 
     @contextmanager
     def writer(self) -> Iterator[Writer]:
-        about = {
-            "descr": np.lib.format.dtype_to_descr(self.part.items.dtype),
-            "fortran_order": False,
-            "shape": (self.part.count, *self.part.shape),
-        }
         with replacing(self.folder / self.files[0]) as temporary, temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, about)
+            write_npy_header(file, self.part.items.dtype, (self.part.count, *self.part.shape))
             yield _NumpyWriter(file=file)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.untrusted import read_npy, read_npz
+from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.data.items import joined
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Items
@@ -136,7 +136,7 @@ class NumpySource:
                 return self._archive()
             case ".npy":
                 self._refuse_label_name()
-                items = as_items(read_npy(self.path), self.layout, str(self.path))
+                items = as_items(map_array(self.path, _refused), self.layout, str(self.path))
                 return Data(items=items, provenance=self._provenance(items))
             case _ if self.path.exists():
                 raise DataError(f"{self.path}: expected an .npy file, an .npz file, or a folder of .npy files")
@@ -146,10 +146,10 @@ class NumpySource:
     def _archive(self) -> Data:
         where = f"{self.path}, array {self.items!r}"
         if self.labels is None:
-            [array] = read_npz(self.path, self.items)
+            [array] = read_arrays(self.path, self.items, refuse=_refused)
             items = as_items(array, self.layout, where)
             return Data(items=items, provenance=self._provenance(items))
-        array, labels = read_npz(self.path, self.items, self.labels)
+        array, labels = read_arrays(self.path, self.items, self.labels, refuse=_refused)
         items = as_items(array, self.layout, where)
         return Data(
             items=items,
@@ -161,7 +161,7 @@ class NumpySource:
         files = sorted(self.path.glob("*.npy"))
         if not files:
             raise DataError(f"{self.path}: holds no .npy file; put one there for each class, or change `path`")
-        parts = [as_items(read_npy(file), self.layout, str(file)) for file in files]
+        parts = [as_items(map_array(file, _refused), self.layout, str(file)) for file in files]
         for file, part in zip(files, parts, strict=True):
             if part.shape[1:] != parts[0].shape[1:] or part.dtype != parts[0].dtype:
                 raise DataError(
@@ -198,3 +198,11 @@ def labels_of(files: Sequence[Path]) -> list[int]:
 
 def _kind(items: np.ndarray) -> str:
     return f"{items.dtype} of shape {items.shape[1:]}"
+
+
+def _refused(path: Path, reason: str) -> DataError:
+    if not path.exists():
+        return DataError(f"{path}: does not exist; put the data there or change `path`")
+    return DataError(
+        f"{path}: cannot be read ({reason}); expected uint8 or float arrays as numpy.save or numpy.savez write"
+    )

@@ -131,7 +131,7 @@ def _says_the_same(path: Path, like: Path, damaged_at: int) -> bool:
 
 def _matters(victim: str) -> bool:
     """Whether a finished run needs the file: not what lets a training go on, or says how fast it was."""
-    unused = ("/state/", "trained.safetensors", "speed.json", "begun.json", "recipe.yaml")
+    unused = ("/state/", "trained.safetensors", "speed.json", "started.json", "recipe.yaml")
     beside = ("calibration/", "references/", "study/", "tensorboard/")
     return not (any(part in victim for part in unused) or victim.startswith(beside))
 

@@ -86,10 +86,11 @@ def run(
     fresh: bool = False,
     stage: str | None = None,
     expert: int | None = None,
+    verify: bool = False,
 ) -> None:
     """Runs a recipe, without a word."""
     recipe = recipe_of(text, *overrides)
-    pipeline.run(recipe, folder, progress=progress or Silent(), fresh=fresh, stage=stage, expert=expert)
+    pipeline.run(recipe, folder, progress=progress or Silent(), fresh=fresh, stage=stage, expert=expert, verify=verify)
 
 
 def files(folder: Path) -> dict[str, Path]:

@@ -16,7 +16,7 @@ from silos import hand_over, save_data
 from whole_runs import EXACT, run
 
 from mixvel_core.artifacts.artifact import Artifact
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.files import digest, read_json, write_json
 from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.artifacts.untrusted import named_in
 from mixvel_core.errors import ArtifactError, MixvelError
@@ -151,12 +151,13 @@ def test_a_run_folder_from_elsewhere_runs_no_code(
     nice = "{use: torch-module, module: 'mixvel_foreign.examples:Shrink', prediction: x0}"
     text = EXACT.replace("expert: gaussian-mixture", f"expert: {nice}", 1).replace("exact: oracle, ", "")
     run(text, Path("run"), stage="sample")
-    # Whoever made the folder is free to make its records agree with what it now says.
-    monkeypatch.setattr(Artifact, "is_done", lambda self: self.record.exists())
+    # Whoever made the folder is free to make its manifests and checksums agree with what it now says.
+    monkeypatch.setattr(Artifact, "is_done", lambda self: self.manifest.exists())
     recipe = Path("run/recipe.yaml")
-    kept = [line for line in recipe.read_text().splitlines() if not line.startswith("# Checksum")]
-    bad = "\n".join(kept).replace("mixvel_foreign.examples:Shrink", "os:system")
-    recipe.write_text(bad.replace("arguments: {}", "arguments: {command: touch owned}"))
+    header, _, body = recipe.read_text().split("\n", 2)
+    bad = body.replace("mixvel_foreign.examples:Shrink", "os:system")
+    bad = bad.replace("arguments: {}", "arguments: {command: touch owned}")
+    recipe.write_text(f"{header}\n# Checksum of the lines below: {digest([bad.encode()])}\n{bad}")
     assert "touch owned" in recipe.read_text()
     for verb in ("sample", "study", "theory"):
         done = mixvel(verb, "run")

@@ -80,7 +80,7 @@ def test_the_samples_routers_learn_from_are_the_same(tmp_path: Path) -> None:
     run(EXACT, tmp_path / "alone", *CUT, learned, stage="routers")
     run(EXACT, tmp_path / "apart", *CUT, learned, SIDE_BY_SIDE, stage="routers")
     assert results(tmp_path / "apart") == results(tmp_path / "alone")
-    assert [name for name in results(tmp_path / "apart") if name.startswith("drawn")]
+    assert [name for name in results(tmp_path / "apart") if name.startswith("router_data")]
 
 
 def test_more_samples_of_a_run_are_the_same(tmp_path: Path) -> None:

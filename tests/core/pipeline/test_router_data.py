@@ -44,7 +44,7 @@ def test_samples_follow_the_law_of_their_expert(tmp_path: Path) -> None:
     run(EXACT, tmp_path, many, stage="routers")
     shards = stored_shards(partition_artifact(recipe_of(EXACT), tmp_path))
     assert shards is not None
-    [place] = (tmp_path / "drawn").iterdir()
+    [place] = (tmp_path / "router_data").iterdir()
     for part in shards.parts:
         x, law = np.load(place / f"{part.index}/items.npy"), part.law
         assert law is not None
@@ -71,13 +71,13 @@ def test_again_changes_nothing_and_stages_make_what_they_need(learned: Path, tmp
     assert (tmp_path / "experts/2/done.json").exists(), "without experts there is nothing to learn from"
     assert not (tmp_path / "monolith").exists()
     mine, its = results(tmp_path), results(learned)
-    assert {n: d for n, d in its.items() if n.startswith(("drawn", "routers"))}.items() <= mine.items()
+    assert {n: d for n, d in its.items() if n.startswith(("router_data", "routers"))}.items() <= mine.items()
 
 
 def test_killed_anywhere_it_ends_the_same(learned: Path, tmp_path: Path) -> None:
     counting = Bomb()
     run(EXACT, tmp_path / "counting", LEARNED, stage="routers", progress=counting)
-    wanted = {n: d for n, d in results(learned).items() if n.startswith(("drawn", "routers", "experts"))}
+    wanted = {n: d for n, d in results(learned).items() if n.startswith(("router_data", "routers", "experts"))}
     for fuse in range(1, counting.events, 4):
         folder = tmp_path / str(fuse)
         with pytest.raises(KilledError):
@@ -89,21 +89,20 @@ def test_killed_anywhere_it_ends_the_same(learned: Path, tmp_path: Path) -> None
 def test_routers_share_samples_and_an_expert_made_anew_takes_its_own_with_it(tmp_path: Path) -> None:
     overrides = (LEARNED, "routers.other=" + LEARNED.partition("=")[2].replace("width: 8", "width: 4"))
     run(EXACT, tmp_path, *overrides, stage="routers")
-    assert len(list((tmp_path / "drawn").iterdir())) == 1
-    before = snapshot(tmp_path)
+    assert len(list((tmp_path / "router_data").iterdir())) == 1
+    before = results(tmp_path)
     (tmp_path / "experts/1/model.safetensors").write_bytes(b"")
     recipe = recipe_of(EXACT, *overrides)
     shards = stored_shards(partition_artifact(recipe, tmp_path))
     assert shards is not None
     assert model_stages(recipe, tmp_path, shards).missing() == "expert 1"
     run(EXACT, tmp_path, *overrides, stage="routers")
-    after = snapshot(tmp_path)
-    assert {name: digest for name, (digest, _) in after.items()} == {n: digest for n, (digest, _) in before.items()}
+    assert results(tmp_path) == before
 
 
 def test_bytes_are_a_quarter_of_the_size_and_near(learned: Path, tmp_path: Path) -> None:
     run(EXACT, tmp_path, LEARNED.replace("steps: 3}", "steps: 3, store: uint8}"), stage="routers")
-    [coarse], [fine] = ([*(folder / "drawn").iterdir()] for folder in (tmp_path, learned))
+    [coarse], [fine] = ([*(folder / "router_data").iterdir()] for folder in (tmp_path, learned))
     for k in range(3):
         levels, x = np.load(coarse / f"{k}/items.npy"), np.load(fine / f"{k}/items.npy")
         assert levels.dtype == np.uint8

@@ -143,7 +143,7 @@ def test_a_damaged_network_is_made_again(whole: Path, tmp_path: Path) -> None:
 
 def test_routers_learn_from_samples_of_each_label(whole: Path, tmp_path: Path) -> None:
     run(SHARED, tmp_path, DRAWN, "routers.a.drawn={count: 12, steps: 2, integrator: ddim}", stage="routers")
-    drawn = [np.load(path) for path in sorted((tmp_path / "drawn").glob("*/*/items.npy"))]
+    drawn = [np.load(path) for path in sorted((tmp_path / "router_data").glob("*/*/items.npy"))]
     assert len(drawn) == K
     assert sum(map(len, drawn)) == 12
 

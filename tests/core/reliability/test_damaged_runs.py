@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 import pytest
 from whole_runs import EXACT, TRAINED, files, results, run, snapshot
 
-from mixvel_core.errors import UsageError
+from mixvel_core.artifacts.files import checksum
+from mixvel_core.errors import ArtifactError, UsageError
+from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.protocols.progress import Silent
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,46 @@ def test_every_missing_file_is_made_again(exact: Path, tmp_path: Path) -> None:
             path.unlink()
             run(EXACT, folder, stage="evaluate")
             assert results(folder) == results(exact), name
+
+
+def test_bytes_that_changed_behind_the_file_system_are_found_when_all_are_read(
+    exact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return checksum(path)
+
+    monkeypatch.setattr("mixvel_core.artifacts.artifact.checksum", counted)
+    run(EXACT, folder, stage="evaluate")
+    sample_run(folder, ["sample.count=4"], router=None, monolith=False, out=folder / "more", progress=Silent())
+    assert read == []
+    path = folder / "shards/1/items.npy"
+    before = path.stat()
+    path.write_bytes(_flipped(path.read_bytes()))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ArtifactError, match=r"shards/1/items\.npy: damaged"):
+        sample_run(folder, [], router=None, monolith=False, out=folder / "more", progress=Silent(), verify=True)
+    run(EXACT, folder, stage="evaluate", verify=True)
+    assert {name: one for name, one in results(folder).items() if not name.startswith("more")} == results(exact)
+
+
+def test_a_folder_of_an_earlier_format_is_refused_in_one_line(exact: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exact, tmp_path / "run"))
+    path = folder / "recipe.yaml"
+    path.write_bytes(path.read_bytes().replace(b", format 2: ", b": ", 1))
+    before = snapshot(folder)
+    for use in (lambda: run(EXACT, folder), lambda: open_run(folder)):
+        with pytest.raises(
+            UsageError, match=r"made by an earlier mixvel \(run folders of format 1, here 2\)"
+        ) as refused:
+            use()
+        assert "\n" not in str(refused.value)
+    assert snapshot(folder) == before
+    run(EXACT, folder, stage="partition", fresh=True)
+    assert path.read_bytes().startswith(b"# Written by `mixvel run`, format 2: ")
 
 
 def test_everything_zeroed_at_once(exact: Path, tmp_path: Path) -> None:
@@ -117,7 +161,7 @@ def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path)
         else:
             assert path.read_bytes() == good
     assert len(refused) > len(cuts)
-    assert all(str(path) in line or "made by another recipe" in line for line in refused)
+    assert all(str(path) in line or "made by" in line for line in refused)
     assert not any("\n" in line for line in refused)
 
 
