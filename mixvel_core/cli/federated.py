@@ -18,11 +18,11 @@ def train(
     overrides: Overrides = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="What is handed over.", show_default="silos/NAME-expert-K"),
+        typer.Option("--out", metavar="DIR", help="The folder to hand over.", show_default="silos/NAME-expert-K"),
     ] = None,
     share: Annotated[
         Literal["count", "moments"],
-        typer.Option("--share", help="What is told of the data: their count, or also their mean and variance."),
+        typer.Option("--share", help="What is shared of the data: their count, or also their mean and variance."),
     ] = "moments",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
 ) -> None:
@@ -32,11 +32,11 @@ def train(
 
     checked = load_recipe(recipe, overrides or [], load_registry())
     folder = out if out is not None else Path("silos") / f"{checked.name}-expert-{expert}"
-    typer.echo(f"recipe      {recipe}\nhanded over {folder}\nstays here  {folder}.training")
+    typer.echo(f"recipe      {recipe}\nto export   {folder}\nstays here  {folder}.training")
     from mixvel_core.cli.progress import shown_progress
     from mixvel_core.federated.train import train_expert
 
-    # A machine that is taken away says SIGTERM first; that is as good a reason to save as Ctrl-C.
+    # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
         train_expert(checked, expert, folder, share=share, fresh=fresh, progress=progress)
@@ -47,7 +47,7 @@ def assemble(
         list[str],
         typer.Argument(
             metavar="EXPERT_DIR... [KEY.PATH=VALUE...]",
-            help="Folders that `mixvel train` wrote, and options to set instead of what the recipe says.",
+            help="Folders that `mixvel train` wrote, and options to set instead of the recipe's.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder.")],

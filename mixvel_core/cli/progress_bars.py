@@ -44,7 +44,7 @@ class ProgressBars:
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[ProgressTask]:
-        """A bar; however its task ends, the line that takes its place says how far it came."""
+        """A bar; however its task ends, the line that takes its place shows how far it came."""
         meter = Meter(name=name, total=total, unit=unit)
         id_ = self.live.add_task(name, total=total, meter=meter)
         try:

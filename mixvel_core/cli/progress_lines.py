@@ -36,7 +36,7 @@ class Meter:
         self._timed_from = (self._start, 0)
 
     def update(self, done: int, note: str = "") -> None:
-        """``done`` units are behind. The last note that says something is kept."""
+        """``done`` of the total are done. The last note that is not empty is kept."""
         self.done, self.note, self._last = done, note or self.note, self.clock()
         if self._first is None:
             self._first = (self._last, done)
@@ -118,7 +118,7 @@ class ProgressLines:
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[ProgressTask]:
-        """A task; however it ends, its last line says how far it came."""
+        """A task; however it ends, its last line shows how far it came."""
         meter = Meter(name=name, total=total, unit=unit, clock=self.clock)
         try:
             yield _Task(
@@ -131,5 +131,5 @@ class ProgressLines:
             self.write(meter.line(f"in {clock_text(meter.seconds)}"))
 
     def line(self, text: str) -> None:
-        """One line."""
+        """Writes ``text`` as one line of its own."""
         self.write(text)

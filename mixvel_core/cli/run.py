@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 RecipePath: TypeAlias = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 Overrides: TypeAlias = Annotated[
     list[str] | None,
-    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to set instead of what the recipe says."),
+    typer.Argument(metavar="KEY.PATH=VALUE", help="Options to set instead of the recipe's."),
 ]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="The run folder.", show_default="runs/NAME")
@@ -26,7 +26,7 @@ Smoke: TypeAlias = Annotated[
 
 
 def load(path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bool = False) -> tuple[Recipe, Path]:
-    """The checked recipe, at toy size if ``smoke``, and its run folder; says what both resolved to."""
+    """The checked recipe, at toy size if ``smoke``, and its run folder; both are printed."""
     from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.recipe.resolve import load_recipe
 
@@ -34,7 +34,7 @@ def load(path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bo
     folder = out if out is not None else Path("runs") / recipe.name
     typer.echo(f"recipe      {path}\nrun folder  {folder}")
     if recipe.smoke:
-        typer.echo("smoke       toy size: it shows that all works, and says nothing of quality")
+        typer.echo("smoke       toy size: it shows that all works, and nothing of quality")
     return recipe, folder
 
 
@@ -48,14 +48,20 @@ def run(
     recipe: RecipePath,
     overrides: Overrides = None,
     out: Out = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
     smoke: Smoke = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     stage: Annotated[
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
     ] = None,
+<<<<<<< HEAD
     expert: Annotated[int | None, typer.Option("--expert", metavar="K", help="Train expert K alone.", min=0)] = None,
     verify: Verify = False,
+=======
+    expert: Annotated[
+        int | None, typer.Option("--expert", metavar="K", help="Train expert K and no other.", min=0)
+    ] = None,
+>>>>>>> f163177 (Word recipes, plans and commands plainly)
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
     checked, folder = load(recipe, overrides, out, smoke=smoke)
@@ -67,7 +73,7 @@ def run(
     from mixvel_core.cli.progress import shown_progress
     from mixvel_core.pipeline import run as pipeline
 
-    # A machine that is taken away says SIGTERM first; that is as good a reason to save as Ctrl-C.
+    # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
         pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert, verify=verify)

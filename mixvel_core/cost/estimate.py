@@ -25,16 +25,16 @@ def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> Iterat
     networks = {job.group: job.network for job in jobs}
     fewest = most = router = 0
     flops = [0, 0]
-    for draw in sample_specs(recipe.sample, list(recipe.routers)):
-        asked = count * draw.steps * draw.integrator.build().evaluations
-        widest = 1 if draw.router is None else experts
-        fewest, most = fewest + asked, most + asked * widest
-        network = networks.get("monolith" if draw.router is None else "experts")
-        # A router of several networks asks one of them at a time.
-        weigher = networks.get(f"router {draw.router}")
-        own = asked * weigher.forward if weigher is not None else 0
+    for spec in sample_specs(recipe.sample, list(recipe.routers)):
+        evaluated = count * spec.steps * spec.integrator.build().evaluations
+        widest = 1 if spec.router is None else experts
+        fewest, most = fewest + evaluated, most + evaluated * widest
+        network = networks.get("monolith" if spec.router is None else "experts")
+        # Of the networks of a router, one is evaluated at a time.
+        weigher = networks.get(f"router {spec.router}")
+        own = evaluated * weigher.forward if weigher is not None else 0
         router += own
-        for place, evaluations in enumerate((asked, asked * widest)):
+        for place, evaluations in enumerate((evaluated, evaluated * widest)):
             flops[place] += own + (evaluations * network.forward if network is not None else 0)
     what = f"{amount(fewest)} to {amount(most)} evaluations of an expert, by the selector"
     if not flops[1]:
@@ -48,7 +48,7 @@ _FLOAT = 4
 
 
 def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob]) -> Iterator[str]:
-    """Lines about bytes."""
+    """Lines about bytes: shards, checkpoints, networks and samples stored, and what experts of silos have to move."""
     numbers = math.prod(parts[0].shape)
     stored = []
     if are_local(parts):
@@ -60,8 +60,8 @@ def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
         checkpoints = sum(CHECKPOINT * job.keep * parameters for job, parameters in known)
         models = sum(2 * WEIGHTS * parameters for _, parameters in known)
         stored += [f"checkpoints {amount(checkpoints, 'B')}", f"networks {amount(models, 'B')}"]
-    draws = len(list(sample_specs(recipe.sample, list(recipe.routers))))
-    stored.append(f"samples {amount(draws * recipe.sample.count * numbers * _FLOAT, 'B')}")
+    sets = len(list(sample_specs(recipe.sample, list(recipe.routers))))
+    stored.append(f"samples {amount(sets * recipe.sample.count * numbers * _FLOAT, 'B')}")
     yield f"stored      {', '.join(stored)}"
     experts = [parameters for job, parameters in known if job.group == "experts"]
     if experts and is_shared(recipe.expert.options):
@@ -96,10 +96,10 @@ def estimate(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
     """Lines of text on the ``jobs`` of a recipe. Where nothing is trained they are about sampling and storage alone."""
     timed = [_Timed(job=job, rate=rate_of(job, jobs, recipe.plan)) for job in jobs]
     table = [*_table(timed), ""] if jobs else []
-    said = [*sampling(recipe, jobs, len(parts)), *bytes_of(recipe, parts, jobs)]
+    lines = [*sampling(recipe, jobs, len(parts)), *bytes_of(recipe, parts, jobs)]
     if jobs:
-        said = [*_launch(recipe, timed), *said, *_assumed(recipe, timed)]
-    return table + [line for long in said for line in wrap(long, _WIDTH, subsequent_indent=" " * _INDENT)]
+        lines = [*_launch(recipe, timed), *lines, *_assumed(recipe, timed)]
+    return table + [line for long in lines for line in wrap(long, _WIDTH, subsequent_indent=" " * _INDENT)]
 
 
 def _table(timed: Sequence[_Timed]) -> Iterator[str]:

@@ -70,7 +70,7 @@ class _StandIn:
 
     @property
     def items(self) -> np.ndarray:
-        """Two."""
+        """Two items of zeros, of the shard's shape."""
         return np.zeros((2, *self.shape), np.float32)
 
 

@@ -87,24 +87,26 @@ def _rows(
     for name, use in recipe.routers.items():
         made = makers is not None and makers.routers[name].is_done()
         yield _models(f"router {name}", use, jobs, int(made), 1)
-    draws = list(sample_specs(recipe.sample, list(recipe.routers)))
-    records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in draws]
-    drawn = sum(record.exists() for record in records) if stored else 0
-    size = f"{len(draws)} draws of {recipe.sample.count}"
+    specs = list(sample_specs(recipe.sample, list(recipe.routers)))
+    records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in specs]
+    made_already = sum(record.exists() for record in records) if stored else 0
+    size = f"{len(specs)} sets of {recipe.sample.count}"
     methods = f"{len(recipe.sample.methods)} methods"
-    yield PlanRow(stage="sample", what=methods, size=size, state=_state(drawn, len(draws)))
+    yield PlanRow(stage="sample", what=methods, size=size, state=_state(made_already, len(specs)))
     metrics = ", ".join(metric.name for metric in recipe.evaluate.metrics)
     scored = stored is not None and (folder / "scored.json").exists()
-    yield PlanRow(stage="evaluate", what=metrics, size=f"{len(draws)} sets", state=_state(int(scored), 1))
+    yield PlanRow(stage="evaluate", what=metrics, size=f"{len(specs)} sets", state=_state(int(scored), 1))
     reported = stored is not None and (folder / "report" / "index.html").exists()
     yield PlanRow(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
 
 
 def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow]:
-    """The samples of experts that routers learn from, once for all routers that ask for the same ones."""
-    asked = {name: options for name, use in recipe.routers.items() if (options := router_data_options(use)) is not None}
-    for options in dict.fromkeys(asked.values()):
-        router = next(name for name, one in asked.items() if one == options)
+    """The samples of experts that routers learn from, once for all routers with the same options."""
+    wanted = {
+        name: options for name, use in recipe.routers.items() if (options := router_data_options(use)) is not None
+    }
+    for options in dict.fromkeys(wanted.values()):
+        router = next(name for name, one in wanted.items() if one == options)
         stage = makers.routers[router].drawn if makers else None
         size = f"{options.count} samples, {options.steps} steps"
         yield PlanRow(
@@ -118,13 +120,13 @@ def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow
 def _models(stage: str, use: ExpertUse | RouterUse, jobs: Sequence[PlannedJob], done: int, models: int) -> PlanRow:
     """The row of a stage that makes ``models`` models by those of the ``jobs`` that are its own."""
     own = [job for job in jobs if job.group == stage]
-    said = []
+    parts = []
     if own:
         steps, batches = _range([job.steps for job in own]), _range([job.batch for job in own])
-        said.append(f"{len(own)} {'jobs' if len(own) > 1 else 'job'} of {steps} steps, batch {batches}")
+        parts.append(f"{len(own)} {'jobs' if len(own) > 1 else 'job'} of {steps} steps, batch {batches}")
     if len(own) < models:
-        said.append(f"{models - len(own)} with nothing to train")
-    return PlanRow(stage=stage, what=use.name, size=", ".join(said), state=_state(done, models))
+        parts.append(f"{models - len(own)} with nothing to train")
+    return PlanRow(stage=stage, what=use.name, size=", ".join(parts), state=_state(done, models))
 
 
 def _range(values: Sequence[int]) -> str:

@@ -1,6 +1,6 @@
-"""The rehearsal: whether a recipe and its data fit together, asked before anything is written or trained.
+"""Preflight: whether a recipe and its data fit together, checked before anything is written or trained.
 
-A metric that cannot read the items would otherwise say so when all the training is done.
+A metric that cannot read the items would otherwise fail when all the training is done.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.training.options import is_shared
 
 _FEW = 8
-"""Items that a metric is tried on: enough for any to say that it cannot read them, and next to no work."""
+"""Items that a metric is tried on: enough for any to fail that cannot read them, and next to no work."""
 
 _SILENT = Silent()
 
 
 def preflight(recipe: Recipe, progress: Progress = _SILENT) -> Split:
-    """The data of a recipe in shards, once every plugin that will meet them has said that it can.
+    """The data of a recipe in shards, once every plugin that will read them has been tried.
 
     Raises:
         DataError: no data, or no partition of them, or weights that are not there.
@@ -120,7 +120,7 @@ class _Problems:
 
     @contextmanager
     def noted(self, where: str = "") -> Iterator[None]:
-        """What a plugin says in the block is noted, behind ``where``, and the next one is asked."""
+        """What a plugin raises in the block is noted, behind ``where``, and the next one is tried."""
         try:
             yield
         except AbsentError:

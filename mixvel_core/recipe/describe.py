@@ -78,7 +78,7 @@ def chosen_options(use: Use[Any]) -> list[str]:
 
 
 def label(use: Use[Any]) -> str:
-    """The plugin's name and ``told`` behind it, as in ``cached tolerance=0.3``."""
+    """The plugin's name and its ``chosen_options``, as in ``cached tolerance=0.3``."""
     return " ".join([use.name, *chosen_options(use)])
 
 

@@ -36,7 +36,7 @@ class WeightOptions:
 
 @frozen(kw_only=True)
 class Method:
-    """One row of the table: what is sampled, and how. What is not said is taken from ``sample``."""
+    """One row of the table: what is sampled, and how. What is absent is taken from ``sample``."""
 
     model: Literal["experts", "monolith"] = option(
         default="experts", doc="sample from the routed experts or from the monolith"
@@ -74,7 +74,7 @@ class SampleOptions:
     )
     launcher: LauncherUse | None = option(
         default=None,
-        doc="where samples are drawn, drawn for routers, and scored; absent: in this process; no effect on results",
+        doc="where samples are made, also those that routers learn from, and scored; absent: in this process; no effect on results",
     )
     resident_experts: int | None = option(
         default=None, check=at_least(1), doc="most experts in memory at once; absent: all; no effect on results"
@@ -228,7 +228,7 @@ class Recipe:
     seed: int = option(default=0, check=at_least(0), doc="root of the tree of seeds")
     smoke: bool = option(
         default=False,
-        doc="toy size, to prove that all works; every output says so. In a recipe file: `key.path: value` lines, which "
+        doc="toy size, to prove that all works; every output is marked. In a recipe file: `key.path: value` lines, which "
         "`--smoke` sets before it makes small what they leave",
     )
     data: DataUse | None = option(
@@ -238,7 +238,7 @@ class Recipe:
     schedule: ScheduleUse = option(doc="the noise schedule of training and sampling")
     train: TrainOptions | None = option(
         default=None,
-        doc="how all networks train, where their own `train` says nothing else; resolved, each network has it all",
+        doc="how all networks train, where their own `train` does not set it; resolved, each network has it all",
     )
     expert: ExpertUse = option(doc="the family of experts, one for each shard")
     monolith: ExpertUse | None = option(

@@ -1,4 +1,4 @@
-"""The section `train` of a recipe: how all of its networks train, where their own `train` says nothing else.
+"""The section `train` of a recipe: how all of its networks train, where their own `train` does not set it.
 
     train: {batch: 128, learning_rate: 2.0e-4}
     expert: {use: unet, train: {steps: 40000}}

@@ -19,7 +19,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 _LONGEST_KEY = 60
 _LONGEST_MESSAGE = 500
 MOST_SHOWN = 100
-"""Problems of a recipe that are told one by one."""
+"""Problems of a recipe that are printed one by one."""
 
 
 class MissingPluginError(RecipeError, PluginError):

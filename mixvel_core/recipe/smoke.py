@@ -1,6 +1,6 @@
 """Toy size: what `--smoke` makes of a recipe, to prove within a minute or so that all of it works.
 
-Plugins say what their options are at toy size (``PluginDef.smoke``; with ``use`` another plugin of the kind stands in,
+Plugins declare their options at toy size (``PluginDef.smoke``; with ``use`` another plugin of the kind stands in,
 as for data that would have to be downloaded); trainings, samples and report shrink alike in all recipes. What overrides
 and a recipe's own section `smoke` of ``key.path: value`` lines set stays. Without the flag the section has no effect.
 """

@@ -87,7 +87,7 @@ def parse(text: str, source: str, *, in_file: bool = True, order: int = 0) -> Tr
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return reader.unreadable(line, "not YAML: it holds characters that are not text")
-    # An escape like "\UFFFFFFFF" is handed to chr() by PyYAML as it is.
+    # An escape like "\UFFFFFFFF" reaches chr() in PyYAML unchecked.
     except (ValueError, OverflowError) as error:
         return reader.unreadable(loader.line + 1 if loader else 1, f"not YAML: {error}")
     reader.places[()] = reader.place(1)

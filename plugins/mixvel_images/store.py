@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from attrs import asdict, frozen
 
+from mixvel_core.artifacts.arrays import map_array
 from mixvel_core.artifacts.files import checksum, read_json, write_json
-from mixvel_core.artifacts.untrusted import read_npy
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Data
 
@@ -100,10 +100,7 @@ class ImageStore:
         )
 
     def _read(self, name: str) -> np.ndarray:
-        try:
-            return read_npy(self.folder / name)
-        except DataError as error:
-            raise self._damaged(str(error)) from None
+        return map_array(self.folder / name, lambda path, reason: self._damaged(f"{path.name}: {reason}"))
 
     def _damaged(self, reason: str) -> DataError:
         return DataError(f"{self.folder}: a damaged store ({reason}); remove it, and it is prepared again")
