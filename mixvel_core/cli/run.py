@@ -54,14 +54,8 @@ def run(
     stage: Annotated[
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
     ] = None,
-<<<<<<< HEAD
     expert: Annotated[int | None, typer.Option("--expert", metavar="K", help="Train expert K alone.", min=0)] = None,
     verify: Verify = False,
-=======
-    expert: Annotated[
-        int | None, typer.Option("--expert", metavar="K", help="Train expert K and no other.", min=0)
-    ] = None,
->>>>>>> f163177 (Word recipes, plans and commands plainly)
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
     checked, folder = load(recipe, overrides, out, smoke=smoke)

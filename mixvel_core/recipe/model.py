@@ -74,7 +74,7 @@ class SampleOptions:
     )
     launcher: LauncherUse | None = option(
         default=None,
-        doc="where samples are made, also those that routers learn from, and scored; absent: in this process; no effect on results",
+        doc="where samples are made, for routers too, and scored; absent: in this process; no effect on results",
     )
     resident_experts: int | None = option(
         default=None, check=at_least(1), doc="most experts in memory at once; absent: all; no effect on results"
@@ -228,8 +228,8 @@ class Recipe:
     seed: int = option(default=0, check=at_least(0), doc="root of the tree of seeds")
     smoke: bool = option(
         default=False,
-        doc="toy size, to prove that all works; every output is marked. In a recipe file: `key.path: value` lines, which "
-        "`--smoke` sets before it makes small what they leave",
+        doc="toy size, to prove that all works; every output is marked. In a recipe file: `key.path: value` lines, "
+        "which `--smoke` sets before it makes small what they leave",
     )
     data: DataUse | None = option(
         doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
