@@ -2,46 +2,25 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import frozen
+from command import Command
 from fake_plugins import RECIPE, definition, fake_registry, module, newer, source
 
 import mixvel_core.pipeline
-from mixvel_core.cli.main import main
 from mixvel_core.errors import DataError, MixvelError, TrainingError
 from mixvel_core.plugin.discovery import make_registry
 
 
-@frozen
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Done]
-
-
 @pytest.fixture
-def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the console script in this process, with fake plugins."""
     monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", fake_registry)
-
-    def command(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["mixvel", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    handler = signal.getsignal(signal.SIGTERM)
-    yield command
-    signal.signal(signal.SIGTERM, handler)
+    return Command(monkeypatch=monkeypatch, capsys=capsys)
 
 
 @pytest.fixture
@@ -89,25 +68,6 @@ def test_check_and_dry_run_print_the_plan_and_run_nothing(
         assert done.code == 0, done.err
         assert done.out.endswith("plan of small\n")
     assert [path.name for path in Path().iterdir()] == ["small.yaml"]
-
-
-def test_a_wrong_recipe_gives_lines_and_writes_nothing(mixvel: Command, recipe: str) -> None:
-    done = mixvel("run", recipe, "seed=x", "schedule.beta_mn=3")
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.splitlines() == [
-        "seed=x (command line)  seed  must be an integer, not the text 'x'",
-        "schedule.beta_mn=3 (command line)  schedule.beta_mn  unknown option; did you mean beta_min?"
-        "  (vp-linear accepts beta_max, beta_min)",
-    ]
-    assert [path.name for path in Path().iterdir()] == ["small.yaml"]
-
-
-def test_a_missing_recipe_and_a_missing_plugin(mixvel: Command, recipe: str) -> None:
-    assert mixvel("check", "none.yaml").code == 2
-    done = mixvel("check", recipe, "launcher=slurm")
-    assert done.code == 3
-    assert done.err.startswith("launcher=slurm (command line)  launcher  no launcher is called 'slurm'")
 
 
 @pytest.mark.parametrize(

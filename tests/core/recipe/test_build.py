@@ -3,10 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from fake_plugins import Built, LinearOptions, definition, fake_registry, module, source
+from fake_plugins import Built, LinearOptions, fake_registry
 
-from mixvel_core.errors import PluginError, RecipeError
-from mixvel_core.plugin.discovery import make_registry
+from mixvel_core.errors import RecipeError
 from mixvel_core.recipe.build import build
 
 if TYPE_CHECKING:
@@ -37,14 +36,3 @@ def test_every_wrong_option_is_named() -> None:
         "schedule vp-linear  beta_mx  unknown option; did you mean beta_max?  (vp-linear accepts beta_max, beta_min)",
         "schedule vp-linear  beta_min  must be above 0, not -1.0",
     )
-
-
-def test_unknown_plugin() -> None:
-    with pytest.raises(PluginError, match="did you mean vp-linear"):
-        build("schedule", "vp-liner", registry=fake_registry())
-
-
-def test_options_that_are_no_mapping() -> None:
-    registry = make_registry([source(lambda: module(definition("data", "d")))])
-    with pytest.raises(RecipeError, match="data d  must be a section"):
-        build("data", "d", ["a"], registry)  # type: ignore[call-overload]  # what is tested

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,29 +40,6 @@ def test_documents_that_are_none(tmp_path: Path) -> None:
     assert [found.fault for found in (answer(mutant, tmp_path) for mutant in whole) if found.fault] == []
 
 
-@pytest.mark.parametrize(
-    ("change", "code"),
-    [
-        ("a bomb of aliases", 2),
-        ("a picture", 2),
-        ("an object to build", 2),
-        ("another name", 3),
-    ],
-)
-def test_the_command_says_so_too(change: str, code: int, tmp_path: Path) -> None:
-    path = next(path for path in RECIPES if path.stem == "mixture")
-    every = mutants(path.name, path.read_text(encoding="utf-8"))
-    mutant = next(one for one in every if one.change == change and one.path in ("", "schedule"))
-    (tmp_path / "r.yaml").write_bytes(mutant.content)
-    command = [sys.executable, "-c", "from mixvel_core.cli.main import main; main()", "run", "r.yaml"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code
-    assert done.stdout == ""
-    assert done.stderr.startswith("r.yaml:" if mutant.change != "a picture" else "r.yaml: not UTF-8")
-    assert "Traceback" not in done.stderr
-    assert [entry.name for entry in tmp_path.iterdir()] == ["r.yaml"]
-
-
 def backwards(value: Any) -> Any:
     """Plain data, the keys of all sections in the opposite order."""
     if isinstance(value, dict):
@@ -93,22 +68,6 @@ def test_other_spellings_mean_the_same(path: Path) -> None:
     }
     for spelling, text in spellings.items():
         assert resolve(parse(text, "r"), [], registry()) == recipe, spelling
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["seed=9223372036854775807"],
-        ["sample.steps=[1]", "sample.count=1"],
-        ["sample.batch=1"],
-        ["name=Ünïcode-方法", "evaluate.metrics=[w2]"],
-        ["sample.delta=0", "sample.weights={temperature: 0.5, floor: 0.2}"],
-        ["sample.grid=karras", "sample.seeds=[3, 1]"],
-    ],
-)
-def test_valid_mutants_run(overrides: list[str], tmp_path: Path) -> None:
-    run(EXACT, tmp_path, *overrides, stage="evaluate")
-    assert (tmp_path / "scores.json").exists()
 
 
 def test_other_spellings_give_the_same_results(tmp_path: Path) -> None:

@@ -55,10 +55,6 @@ def test_plain_scalars_follow_the_core_schema(text: str, value: object) -> None:
     assert type(tree.value["a"]) is type(value)
 
 
-def test_not_a_number_is_read_as_one() -> None:
-    assert math.isnan(parse(".nan", "f").value)
-
-
 def test_keys_are_the_text_that_stands_there() -> None:
     assert parse("{25: a, no: b, ~: c, <<: d, 1.50: e}", "f").value == {
         "25": "a",
@@ -75,12 +71,6 @@ def test_every_value_knows_its_line() -> None:
     assert str(tree.place(("b",))) == "r.yaml:2"
     assert str(tree.place(("b", "c", 1, "y"))) == "r.yaml:5"
     assert str(tree.place(("b", "c", "nothing"))) == "r.yaml:3"
-
-
-def test_equal_keys_are_refused_with_both_lines_and_the_rest_is_read() -> None:
-    tree = parse("a: 1\nb: 2\na: 3\n", "r.yaml")
-    assert lines(tree) == ["r.yaml:3  a  appears twice (first in line 1); remove one"]
-    assert tree.value == {"a": 1, "b": 2}
 
 
 @pytest.mark.parametrize(
@@ -125,11 +115,6 @@ def test_values_that_no_recipe_holds_are_refused_in_a_line(text: str) -> None:
     (problem,) = lines(tree)
     assert problem.startswith("r.yaml:1  ")
     assert problem.isprintable()
-
-
-def test_a_bomb_of_aliases_is_refused_at_once() -> None:
-    bomb = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
-    assert not parse(bomb, "r.yaml").readable
 
 
 _plain = st.recursive(
