@@ -52,7 +52,7 @@ def statistics(d: np.ndarray) -> ErrorStatistics:
 
 
 RESAMPLES = 1000
-"""Bootstrap resamples; the ends of a 95% interval are then known to about 2% of its width."""
+"""Bootstrap resamples; the ends of a 95% interval are then accurate to about 2% of its width."""
 LEVEL = 0.95
 FLAT = 0.5
 """A curve flattens if its last two step counts fall at less than this part of its whole slope."""
@@ -68,9 +68,9 @@ class PowerLaw:
     """The least-squares line through (log N, log error).
 
     ``slope``: negative where the error falls. ``low``, ``high``: a 95% percentile interval, by bootstrap over samples.
-    ``r2``: the part of the variance of log error that the line explains; None through two points, where it says
-    nothing. ``range``: smallest and largest N. ``flattens``: the last two step counts fall at less than half the slope.
-    ``at_floor``: the N at which the error is within three times the reference's own.
+    ``r2``: the part of the variance of log error that the line explains; None through two points, which a
+    line always explains. ``range``: smallest and largest N. ``flattens``: the last two step counts fall at less than
+    half the slope. ``at_floor``: the N at which the error is within three times the reference's own.
     """
 
     slope: float

@@ -185,7 +185,7 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
     of its data (D3) where there is one, and the empirical law of its items (D2) otherwise. Networks are not loaded.
     """
     shards, stored = run.shards, run.models.experts.parts
-    # One expert says what all of a family are: K closed forms that no density makes exact stay on disk.
+    # All experts of a family are of one class: the first decides whether the others are loaded.
     if has_closed_experts(run) and isinstance(stored[0].load(loaded.device), DensityExpert):
         own = (part.load(loaded.device) for part in stored)
         experts = tuple(expert for expert in own if isinstance(expert, DensityExpert))
@@ -212,7 +212,7 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
 def noised(run: Run, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
     """Points x_t of the exact law, one for each time (B,): (B, *data) float64.
 
-    Where the law is known they start from new draws of it, which no network has seen; elsewhere the items are the law.
+    Where the law is known they start from new samples of it, which no network has seen; elsewhere from the items.
     """
     law, parts = run.shards.whole.law, run.shards.parts
     rng = np.random.default_rng(seed)

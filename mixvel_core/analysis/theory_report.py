@@ -179,7 +179,7 @@ def _flat(x: Tensor) -> np.ndarray:
 
 
 def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[ErrorBudget]) -> list[ConstantRow]:
-    """The rows of the table; what was measured is of the largest step count, and of iid with Euler where it says so."""
+    """The rows of the table; measured: at the largest step count, of iid with Euler where it is the paper's."""
     measured = {"L_v": seen.L_v, "int L_v": seen.integral, "C_v": seen.C_v, "sup norm(x_t)": seen.reach}
     for one in found:
         if one.steps != table.problem.steps:

@@ -33,7 +33,7 @@ Out = Annotated[
 
 
 def study(source: Source, overrides: Overrides = None, out: Out = None) -> None:
-    """Measure error against steps and expert evaluations, for every selector, integrator and time grid asked for."""
+    """Measure error against steps and expert evaluations, for every selector, integrator and time grid."""
     from mixvel_core.analysis.study import study as measure
 
     found, folder = _measured(measure, source, overrides, out)
@@ -42,7 +42,7 @@ def study(source: Source, overrides: Overrides = None, out: Out = None) -> None:
 
 
 def theory(source: Source, overrides: Overrides = None, out: Out = None) -> None:
-    """Put the error's bounds beside what is measured, and say which part of the error dominates when."""
+    """Put the error's bounds beside what is measured, and show which part of the error dominates when."""
     from mixvel_core.analysis.theory_report import theory_report as measure
 
     found, folder = _measured(measure, source, overrides, out)

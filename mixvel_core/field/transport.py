@@ -113,10 +113,10 @@ def transport(
     """W_2 with an interval: exact while both sets are small enough, sliced beyond.
 
     The interval of the exact distance is that of the optimal potentials' means, W_2^2 = mean f(x_i) + mean g(y_j),
-    resampled: its limit law is theirs (del Barrio and Loubes 2019). Solving again for resampled sets would say
-    something else, for points drawn twice push the distance up. It tells the fluctuation of W_2(P_n, Q_n) around its
-    mean, not the distance of that mean from W_2(P, Q): for this see the floor. The interval of a sliced distance tells
-    how far the directions matter, and nothing of the points.
+    resampled: its limit law is theirs (del Barrio and Loubes 2019). Solving again for resampled sets would measure
+    something else, for points drawn twice push the distance up. It is the fluctuation of W_2(P_n, Q_n) around its
+    mean, not the distance of that mean from W_2(P, Q): for this see the floor. The interval of a sliced distance is
+    that of the directions alone.
 
     Args:
         x: (n, *data).

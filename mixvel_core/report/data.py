@@ -17,16 +17,22 @@ from mixvel_core.report.inputs import Inputs, Section, at_random, evenly_spaced
 from mixvel_core.report.samples import Picture, picture, plane_of
 
 
-def shard_name(part: StoredShard) -> str:
-    """The name that the partitioner gave the shard; empty where it gave none."""
-    name: str = read_json(part.folder / "shard.json").get("name", "")
-    return name
+@frozen(kw_only=True)
+class ShardFacts:
+    """What the partition stage wrote of a shard: the name that the partitioner gave it, empty where it gave none, and
+    how many items have each label and each attribute."""
+
+    name: str
+    labels: Mapping[str, int]
+    attributes: Mapping[str, int]
 
 
-def attribute_counts(part: StoredShard) -> dict[str, int]:
-    """How many items of a shard have each attribute."""
-    counts: dict[str, int] = read_json(part.folder / "shard.json").get("attributes", {})
-    return counts
+def facts_of(part: StoredShard) -> ShardFacts:
+    """The facts in the shard's folder."""
+    found = read_json(part.folder / "shard.json")
+    return ShardFacts(
+        name=found.get("name", ""), labels=found.get("labels", {}), attributes=found.get("attributes", {})
+    )
 
 
 def most_different(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int) -> tuple[str, ...]:
@@ -90,19 +96,11 @@ class ShardsContent:
 
 def shards(inputs: Inputs) -> Section:
     """A row for each shard."""
-    counts = [label_counts(part) for part in inputs.shards.parts]
-    columns = _columns(counts)
-    flags = [attribute_counts(part) for part in inputs.shards.parts]
+    facts = [facts_of(part) for part in inputs.shards.parts]
+    columns = _columns([one.labels for one in facts])
+    flags = [one.attributes for one in facts]
     shown = most_different(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
-    rows = tuple(
-        _row(
-            inputs,
-            part,
-            tuple(_count(found, label, columns) for label in columns),
-            tuple(has.get(name, 0) for name in shown),
-        )
-        for part, found, has in zip(inputs.shards.parts, counts, flags, strict=True)
-    )
+    rows = tuple(_row(inputs, part, one, columns, shown) for part, one in zip(inputs.shards.parts, facts, strict=True))
     label_names = inputs.shards.about.get("label_names", [])
     return Section(
         anchor="shards",
@@ -122,16 +120,10 @@ def shards(inputs: Inputs) -> Section:
     )
 
 
-def label_counts(part: StoredShard) -> dict[str, int]:
-    """How many items of a shard have each label."""
-    counts: dict[str, int] = read_json(part.folder / "shard.json").get("labels", {})
-    return counts
-
-
 OTHERS = "others"
 
 
-def _columns(counts: list[dict[str, int]]) -> tuple[str, ...]:
+def _columns(counts: list[Mapping[str, int]]) -> tuple[str, ...]:
     """The most frequent labels in their own order, and OTHERS if that is not all."""
     total: dict[str, int] = {}
     for found in counts:
@@ -148,7 +140,9 @@ def _count(found: Mapping[str, int], label: str, columns: tuple[str, ...]) -> in
     return found.get(label, 0)
 
 
-def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...], attributes: tuple[int, ...]) -> ShardRow:
+def _row(
+    inputs: Inputs, part: StoredShard, facts: ShardFacts, labels: tuple[str, ...], attributes: tuple[str, ...]
+) -> ShardRow:
     mean = items = None
     if inputs.are_images and not inputs.shards.are_local:
         shared = model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].result.parts[0].moments()
@@ -158,11 +152,11 @@ def _row(inputs: Inputs, part: StoredShard, labels: tuple[int, ...], attributes:
         items = picture(to_float(evenly_spaced(part, SHOWN)), SHOWN)
     return ShardRow(
         index=part.index,
-        name=shard_name(part),
+        name=facts.name,
         count=part.count,
         fraction=part.fraction,
-        labels=labels,
-        attributes=attributes,
+        labels=tuple(_count(facts.labels, label, labels) for label in labels),
+        attributes=tuple(facts.attributes.get(name, 0) for name in attributes),
         mean=mean,
         items=items,
     )

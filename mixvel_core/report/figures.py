@@ -27,7 +27,7 @@ def number(value: float) -> str:
 
 
 def plus_minus(value: float) -> str:
-    """Two significant digits: more are not known of a standard deviation over a few seeds."""
+    """Two significant digits: a standard deviation over a few seeds has no more."""
     return f"{value:#.2g}".rstrip(".") if abs(value) < 100 else f"{value:.3g}"
 
 
@@ -49,9 +49,9 @@ def brief(use: Use[Any]) -> str:
 
 def learned_from(use: RouterUse) -> str:
     """What a router's networks were trained on; nothing for a router without any."""
-    drawn = router_data_options(use)
-    if drawn is not None:
-        return f"{amount(drawn.count)} samples of the experts ({drawn.integrator}, {drawn.steps} steps)"
+    made = router_data_options(use)
+    if made is not None:
+        return f"{amount(made.count)} samples of the experts ({made.integrator}, {made.steps} steps)"
     return "the items of the shards" if hasattr(use.options, "train_on") else ""
 
 

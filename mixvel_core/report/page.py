@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import to_plain
-from mixvel_core.report.data import attribute_counts, label_counts, shard_name, shards
+from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.figures import amount, learned_from, number, plus_minus
 from mixvel_core.report.inputs import Inputs, MakeSection
 from mixvel_core.report.routing import calibration, measured, usage
@@ -79,11 +79,9 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "shards": [
             {
                 "index": part.index,
-                "name": shard_name(part),
                 "count": part.count,
                 "fraction": part.fraction,
-                "labels": label_counts(part),
-                "attributes": attribute_counts(part),
+                **asdict(facts_of(part)),
             }
             for part in inputs.shards.parts
         ],

@@ -130,7 +130,7 @@ def _images(inputs: Inputs) -> ImagesContent:
 def _vectors(inputs: Inputs) -> VectorsContent:
     items = some_real(inputs, MOST_POINTS)
     shown = {method: [inputs.shown(method, steps) for steps in inputs.steps] for method in inputs.methods}
-    # Without real items the samples of one method say where to look.
+    # Without real items the samples of one method set the window.
     real = to_float(items) if items is not None else None
     seen = real if real is not None else shown[inputs.methods[-1]][-1].array("x")[:MOST_POINTS]
     plane = plane_of(seen)

@@ -101,7 +101,7 @@ def _column(rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bo
     """The cells of one column, from the score rows of each method."""
     values = [{int(row["seed"]): float(row["value"]) for row in rows} for rows in rows_of]
     means = [fmean(v.values()) if v else None for v in values]
-    # min() of a list that holds a nan depends on the order; a nan is the best of nothing.
+    # min() of a list that holds a nan depends on the order; a nan is never the best.
     known = [mean for mean in means if mean is not None and mean == mean]
     best = (max if larger_is_better else min)(known, default=None)
     return [
@@ -201,16 +201,16 @@ def _against_cost(methods: tuple[str, ...], axes: Axes, table: ScoreTable) -> No
             color=colour(methods.index(method), len(methods)),
             label=method,
         )
-    drawn = [cell.mean for cells in lines.values() for cell in cells]
+    levels = [cell.mean for cells in lines.values() for cell in cells]
     if table.floor is not None:
         axes.axhline(table.floor, color=GREY, linestyle="--", linewidth=1.1, label="real against real")
-        drawn.append(table.floor)
-    if table.noise is not None and table.noise < FAR * max(drawn):
+        levels.append(table.floor)
+    if table.noise is not None and table.noise < FAR * max(levels):
         axes.axhline(table.noise, color=GREY, linestyle=":", linewidth=1.1, label="pure noise")
-        drawn.append(table.noise)
+        levels.append(table.noise)
     axes.set_xscale("log")
     plain_ticks(axes.xaxis)
-    suit_scale(axes, drawn)
+    suit_scale(axes, levels)
     axes.set_title(literal(table.metric))
     axes.set_xlabel("expert evaluations per sample")
     axes.set_ylabel(literal(table.metric))

@@ -43,7 +43,7 @@ def report(
     last section and under ``timings``.
 
     Args:
-        recipe: what was asked for.
+        recipe: of the run.
         shards: of the partition stage.
         samples: of the sample stage, in the order of the table.
         scores: of the evaluate stage.

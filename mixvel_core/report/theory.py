@@ -33,7 +33,7 @@ class Line:
 
 @frozen(kw_only=True)
 class Reading:
-    """What the budget says of one selector and integrator: which part dominates when, and where networks take over."""
+    """The budget of one selector and integrator in words: which part dominates when, and where networks take over."""
 
     name: str
     dominates: str

@@ -55,11 +55,6 @@ def C_NN_sharp(rates: Rates, K: int, R: float) -> Tensor:
     return rates.c * (2.0 * (K // 2) * R + 1.0)
 
 
-def network_paper(rates: Rates, norm_x: Tensor | float, K: int, C_v: float, eps_r: float, eps_c: float) -> Tensor:
-    """K eps_c C_v (1 + norm(x)) + c eps_r."""
-    return K * eps_c * C_v * (1.0 + norm_x) + rates.c * eps_r
-
-
 def network_sharp(rates: Rates, K: int, R: float, eps_r: float, eps_c: float) -> Tensor:
     """c (w R + eps_r), w = ``shifted_weight``. No growth in x: the weights' errors sum to 0, only denoisers differ."""
     return rates.c * (shifted_weight(K, eps_c) * R + eps_r)

@@ -1,8 +1,8 @@
 """What of the bounds is measured: epsilon of Lemma 2 and local Lipschitz constants by power iteration.
 
 The paper assumes sup norms: abs(a^_k - a_k) <= ec and norm(m^_k - m_k) <= er for all x, t and k. Training makes mean
-squares small, under the law of the noised data. Both are told: a supremum over finitely many points is a lower bound of
-the paper's, and the RMS is what training can be held to.
+squares small, under the law of the noised data. Both are measured: a supremum over finitely many points is a lower
+bound of the paper's, and the RMS is what training can be held to.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def local_lipschitz(
     written down. What it finds is never too large, and too small by what the iteration has not resolved yet.
 
     Args:
-        field: differentiable in the directions that ``products`` asks for.
+        field: differentiable in the directions that ``products`` names.
         x: points, (B, *data), float64 for small tolerances.
         products: ``both`` for any field. Where J is its own transpose, as that of every exact velocity or score is, one
             kind is enough: ``forward`` (J u) or ``backward`` (J^T u, which costs the field itself only once).
@@ -116,7 +116,7 @@ def _pull(field: PointField, x: Tensor) -> PointField:
 def _pushed(field: PointField, x: Tensor, u: Tensor) -> Tensor:
     """J u at each point."""
     with warnings.catch_warnings():
-        # torch scripts its own table of derivatives when the first is asked for, and warns of itself.
+        # torch scripts its own table of derivatives at the first derivative, and warns of itself.
         warnings.filterwarnings("ignore", message=".*torch.jit.script.*", category=DeprecationWarning)
         w: Tensor = torch.func.jvp(field, (x,), (u,))[1]
     return w.detach()
