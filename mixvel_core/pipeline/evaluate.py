@@ -73,7 +73,7 @@ def evaluate(
         folder: of the run; ``scores.json`` and its record go there.
         progress: a bar over sets of samples.
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
-        launcher: whose workers score, each one set by one metric at a time; this process if None.
+        launcher: whose workers score, one set by one metric at a time; this process if None.
     """
     artifact = Artifact(
         folder=folder,
@@ -104,14 +104,9 @@ def _scores(
     if options.data is None and not shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
-    errand = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
-    sets = (FLOOR, NOISE, *range(len(samples)))
-    if launcher is None:
-        found = _in_turn(errand, sets, progress)
-    else:
-        found = _over_seeds(errand, sets, mapper_of(launcher), progress)
-    plain_scores = [[_plain(score, stated) for scores in by_metric for score in scores] for by_metric in found]
-    floors, noise, *others = plain_scores
+    task = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
+    found = _by_set(task, (FLOOR, NOISE, *range(len(samples))), mapper_of(launcher), progress)
+    floors, noise, *others = [[_plain(score, stated) for score in scores] for scores in found]
     rows = [{**_about(one), **score} for one, scores in zip(samples, others, strict=True) for score in scores]
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
 
@@ -125,35 +120,19 @@ def _about(one: StoredSamples) -> dict[str, Any]:
     }
 
 
-def _in_turn(errand: _Scoring, sets: Sequence[int], progress: Progress) -> list[list[Sequence[Score]]]:
-    """The scores of each set by each metric."""
-    score, found = errand.begin(None), []
-    with progress.task("evaluate", len(sets), "sets") as bar:
-        for done, one in enumerate(sets, start=1):
-            found.append([score((one, metric), _no_progress) for metric in range(len(errand.options.metrics))])
-            bar.update(done)
-    return found
-
-
-def _over_seeds(
-    errand: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress
-) -> list[list[Sequence[Score]]]:
-    """The same by the workers of a launcher. A metric at a time: who has read the reference for it goes on with it."""
-    metrics = len(errand.options.metrics)
+def _by_set(task: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress) -> list[list[Score]]:
+    """The scores of each set. A metric at a time: a worker that has read the reference for it goes on with it."""
+    metrics = len(task.options.metrics)
     parts = [(one, metric) for metric in range(metrics) for one in sets]
     found: dict[tuple[int, int], Sequence[Score]] = {}
     with (
         progress.task("evaluate", len(sets), "sets") as bar,
-        closing(mapper.map(errand, parts, _no_progress)) as results,
+        closing(mapper.map(task, parts, lambda index, done: None)) as results,
     ):
         for index, scores in results:
             found[parts[index]] = scores
             bar.update(len(found) // metrics)
-    return [[found[one, metric] for metric in range(metrics)] for one in sets]
-
-
-def _no_progress(*moved: int) -> None:
-    """A score is told of when it is there."""
+    return [[score for metric in range(metrics) for score in found[one, metric]] for one in sets]
 
 
 FLOOR, NOISE = -2, -1
@@ -170,9 +149,9 @@ class _Scoring:
     folder: Path
     name: str = "evaluate"
 
-    def begin(self, device: torch.device | None) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
-        """Metrics choose their own device. Each reads the reference once: its features may take longer than all
-        samples'."""
+    def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
+        """Reads the real items. Metrics choose their own device; each reads the reference once, whose features may take
+        longer than those of all samples."""
         real = self._real()
         count = min(len(self.samples[0].array("x")), len(real) // 2)
         rng = np.random.default_rng(self.options.seed)
@@ -183,12 +162,12 @@ class _Scoring:
         noise = rng.standard_normal(held_out.shape, np.float32)
         scorers: dict[int, Scorer] = {}
 
-        def score(part: tuple[int, int], tell: Callable[[int], None]) -> Sequence[Score]:
+        def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Sequence[Score]:
             one, metric = part
             if metric not in scorers:
                 scorers[metric] = _scorer(self.options.metrics[metric].build(), reference)
-            apart: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
-            items = apart[one] if one in apart else self.samples[one].array("x")[:count]
+            baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
+            items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
             return tuple(scorers[metric].scores(items))
 
         return score

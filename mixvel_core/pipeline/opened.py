@@ -2,38 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from mixvel_core.artifacts.artifact import check_bytes
+from mixvel_core.artifacts.artifact import Artifact, check_bytes
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_in_parts
+from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
 from mixvel_core.pipeline.run_folder import check_recipe
-from mixvel_core.pipeline.sample import Loaded, Models, ModelsSource, SampleSpec, write_samples
+from mixvel_core.pipeline.sample import (
+    Loaded,
+    Models,
+    ModelsSource,
+    SampleSpec,
+    models_key,
+    sample_artifact,
+    sample_job,
+)
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
+from mixvel_core.recipe.build import checked
+from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe, SampleOptions
 from mixvel_core.recipe.resolve import load_recipe
 
 if TYPE_CHECKING:
-    from mixvel_core.sampling.sampler import Samples
+    import torch
+
+    from mixvel_core.sampling.sampler import Sampler, Samples
+
+
+Slot: TypeAlias = str | Mapping[str, object]
+"""A plugin as a recipe writes it: its name, or ``{"use": name, option: value}``."""
 
 
 @frozen(kw_only=True)
 class Run:
-    """A run folder whose models are all there."""
+    """A run folder whose models are all there. Models are loaded when a sampler first needs them, and kept."""
 
     folder: Path
     recipe: Recipe
     shards: Shards
     models: Models
+    _loaded: dict[str, Loaded] = field(factory=dict, init=False, eq=False, repr=False)
+
+    def sampler(
+        self,
+        *,
+        selector: Slot | None = None,
+        integrator: Slot | None = None,
+        router: str | None = None,
+        monolith: bool = False,
+        steps: int | None = None,
+        grid: str | None = None,
+        delta: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        device: torch.device | str | None = None,
+    ) -> Sampler:
+        """A sampler of the run's models, ``open_run(path).sampler(selector="cached", steps=20).sample(64)``.
+
+        Args:
+            selector: the selector; as are the others that are None, the recipe's (``sample`` section).
+            integrator: the integrator.
+            router: a router by its name in the recipe; the first one if None.
+            monolith: sample from the monolith instead.
+            steps: N, at least 1.
+            grid: the time grid by name.
+            delta: the last time, 0 or in [1e-12, 1).
+            weights: of ``temperature`` and ``floor``, the transform of the router's weights.
+            device: where it computes; the best one if None.
+
+        Raises:
+            RecipeError: an argument is not what a recipe may have there; a line for each problem.
+            UsageError: the run has no such router, or no monolith.
+            ArtifactError: a model is damaged.
+        """
+        given: Mapping[str, object] = {
+            "selector": selector,
+            "integrator": integrator,
+            "steps": None if steps is None else [steps],
+            "grid": grid,
+            "delta": delta,
+            "weights": weights,
+        }
+        section = plain(self.recipe.sample) | {name: value for name, value in given.items() if value is not None}
+        options = checked(SampleOptions, section, "sampler")
+        spec = self.sample_spec(options, router=router, monolith=monolith)
+        if str(device) not in self._loaded:
+            from torch import device as torch_device
+
+            place = None if device is None else torch_device(device)
+            self._loaded[str(device)] = Loaded(self.models, self.recipe.sample, place)
+        return evolve(self._loaded[str(device)].sampler(spec), grid=options.grid, delta=options.delta)
+
+    def sample_spec(self, options: SampleOptions, *, router: str | None, monolith: bool) -> SampleSpec:
+        """What is sampled by the first step count and seed of ``options``. Raises UsageError where it is not there."""
+        if monolith and self.models.monolith is None:
+            raise UsageError(f"{self.folder}: the recipe makes no monolith")
+        names = list(self.models.routers)
+        if router is not None and router not in names:
+            raise UsageError(f"no router is called {router!r}; the run has {', '.join(names)}")
+        return SampleSpec(
+            method="more",
+            steps=options.steps[0],
+            seed=options.seeds[0],
+            selector=options.selector,
+            integrator=options.integrator,
+            router=None if monolith else router or names[0],
+            weights=options.weights,
+        )
 
 
 def open_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
@@ -96,27 +179,26 @@ def sample_run(
     Raises:
         MixvelError: the run is not as it was made, or another process is at work where the files go.
     """
-    finished = open_run(folder, overrides)
+    run = open_run(folder, overrides)
     if verify:
         check_bytes(folder)
-    options = finished.recipe.sample
-    if monolith and finished.models.monolith is None:
-        raise UsageError(f"{folder}: the recipe makes no monolith")
-    names = list(finished.models.routers)
-    if router is not None and router not in names:
-        raise UsageError(f"no router is called {router!r}; the run has {', '.join(names)}")
-    draw = SampleSpec(
-        method="more",
-        steps=options.steps[0],
-        seed=options.seeds[0],
-        selector=options.selector,
-        integrator=options.integrator,
-        router=None if monolith else router or names[0],
-        weights=options.weights,
-    )
+    options = run.recipe.sample
+    spec = run.sample_spec(options, router=router, monolith=monolith)
     # A run that is at work removes unfinished files wherever they lie in its folder.
     with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
-        return _written(_sampled(finished, draw, options, progress), draw, out)
+        job = sample_job("sample", spec, options.count, _kept_in(out, run, spec, options))
+        source = ModelsSource(models=run.models, options=options, folder=folder.absolute())
+        [(_, sampled)] = sample_jobs(source, [job], mapper_of(options.launcher), options.batch, progress)
+        files = _written(sampled.samples, spec, out)
+        if job.artifact is not None:
+            forget_parts(job.artifact)
+        return files
+
+
+def _kept_in(out: Path, run: Run, spec: SampleSpec, options: SampleOptions) -> Artifact:
+    """What parts are kept beside until all are there. Its key is that of the same samples in the run's table."""
+    stored = sample_artifact(spec, options, models_key(run.models, spec.router), out)
+    return Artifact(folder=out, key=stored.key, name=f".{stored.key[:16]}")
 
 
 def _written(samples: Samples, draw: SampleSpec, out: Path) -> list[Path]:
@@ -133,24 +215,3 @@ def _written(samples: Samples, draw: SampleSpec, out: Path) -> list[Path]:
         save_png(picture, out / f"{stem}.png")
         files.append(out / f"{stem}.png")
     return files
-
-
-def _sampled(finished: Run, draw: SampleSpec, options: SampleOptions, progress: Progress) -> Samples:
-    if options.launcher is not None:
-        lot = SampleJob(label="sample", what=draw, count=options.count, steps=draw.steps, seed=draw.seed)
-        source = ModelsSource(models=finished.models, options=options, folder=finished.folder.absolute())
-        [(_, drawn)] = sample_in_parts(source, [lot], mapper_of(options.launcher), options.batch, progress)
-        return drawn.samples
-    from mixvel_core.device import threads
-
-    loaded = Loaded(finished.models, options)
-    sampler = loaded.sampler(draw)
-    with threads(options.threads), progress.task("sample", options.count * draw.steps, "image steps") as bar:
-        return sampler.sample(
-            count=options.count,
-            shape=loaded.shape,
-            seed=draw.seed,
-            batch=options.batch,
-            device=loaded.device,
-            on_step=bar.update,
-        )

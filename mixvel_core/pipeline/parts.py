@@ -1,8 +1,8 @@
-"""Samples drawn in parts by the workers of a launcher: the same samples, whoever draws which part.
+"""Sampling in parts by the workers of a launcher. In process is a launcher with one worker.
 
-Sample i is a function of (seed, i), and parts are cut where one process would cut its batches, so the results have the
-bits that one process gives on the same kind of device with the same number of threads. Workers read the models in the
-run folder; what they draw is sent back and written by the driver, part by part, so that nothing drawn is lost with it.
+Sample i is a function of (seed, i), and parts are cut where a sampler cuts its batches, so the results have the same
+bits for any number of workers on the same kind of device with the same number of threads. Workers read the models in
+the run folder. The driver writes what they compute, part by part: a killed run goes on with the parts that are done.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Mapper, Progress, ProgressTask
+from mixvel_core.recipe.build import build
 
 if TYPE_CHECKING:
     import torch
 
     from mixvel_core.sampling.sampler import Sampler, Samples
 
-WhatT = TypeVar("WhatT")
-WhatT_contra = TypeVar("WhatT_contra", contravariant=True)
-_ARRAYS = ("x", "evaluations", "times", "usage")
+SpecT = TypeVar("SpecT")
+SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
 
 
-class OpenedModels(Protocol[WhatT_contra]):
+class SamplerSource(Protocol[SpecT_contra]):
     """Models in memory."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
-    def sampler(self, what: WhatT_contra, /) -> Sampler:
-        """The sampler that draws ``what``."""
+    def sampler(self, spec: SpecT_contra, /) -> Sampler:
+        """The sampler that ``spec`` describes; its experts are loaded, as many as there is room for."""
         ...
 
 
-class ModelSource(Protocol[WhatT_contra]):
+class ModelSource(Protocol[SpecT_contra]):
     """Where models are read from; picklable. ``threads``: of torch, or None. ``folder``: all that is read is below."""
 
     @property
@@ -51,20 +51,20 @@ class ModelSource(Protocol[WhatT_contra]):
     @property
     def threads(self) -> int | None: ...
 
-    def open(self, device: torch.device) -> OpenedModels[WhatT_contra]:
+    def open(self, device: torch.device) -> SamplerSource[SpecT_contra]:
         """What a worker loads from, once."""
         ...
 
 
 @frozen(kw_only=True)
-class SampleJob(Generic[WhatT]):
-    """Samples 0 to ``count`` - 1 of one sampler. ``label``: of its bar. ``what``: tells the source which sampler.
+class SampleJob(Generic[SpecT]):
+    """Samples 0 to ``count`` - 1 of the sampler that ``spec`` describes to the model source.
 
-    ``artifact``: what they are kept as, beside which finished parts are kept; None keeps none.
+    ``label``: of its bar. ``artifact``: what they are stored as, beside which finished parts are kept; None keeps none.
     """
 
     label: str
-    what: WhatT
+    spec: SpecT
     count: int
     steps: int
     seed: int
@@ -72,177 +72,198 @@ class SampleJob(Generic[WhatT]):
 
 
 @frozen(kw_only=True)
-class SamplePart(Generic[WhatT]):
-    """Samples ``first`` to ``last - 1`` of a lot; ``lot``: which one."""
+class SamplePart(Generic[SpecT]):
+    """Samples ``first`` to ``last - 1`` of job number ``job``."""
 
-    lot: int
-    what: WhatT
+    job: int
+    spec: SpecT
     seed: int
     first: int
     last: int
 
+    def stored_beside(self, artifact: Artifact) -> Artifact:
+        """What this part of ``artifact`` is kept as until all parts are there."""
+        name = f"{self.first}-{self.last}"
+        return Artifact(folder=_parts_folder(artifact), key=key_of(whole=artifact.key, piece=name), name=name)
+
 
 @frozen(kw_only=True)
 class SampledPart:
-    """The samples of a piece or a lot, on the CPU, and the seconds of work in them."""
+    """Samples of a part or of a whole job, on the CPU, and the seconds that sampling took, without loading."""
 
     samples: Samples
     seconds: float
 
 
 @frozen(kw_only=True)
-class _SampleTask(Generic[WhatT]):
-    source: ModelSource[WhatT]
+class _SampleTask(Generic[SpecT]):
+    source: ModelSource[SpecT]
     name: str = "sampling"
 
     @property
     def folder(self) -> Path:
         return self.source.folder
 
-    def begin(self, device: torch.device) -> Callable[[SamplePart[WhatT], Callable[[int], None]], SampledPart]:
+    def begin(self, device: torch.device) -> Callable[[SamplePart[SpecT], Callable[[int], None]], SampledPart]:
         import torch
-        from attrs import fields
 
-        from mixvel_core.sampling.sampler import Samples
-
-        opened = self.source.open(device)
+        models = self.source.open(device)
         if self.source.threads is not None:
             torch.set_num_threads(self.source.threads)
 
-        def draw(piece: SamplePart[WhatT], tell: Callable[[int], None]) -> SampledPart:
+        def sample(part: SamplePart[SpecT], on_step: Callable[[int], None]) -> SampledPart:
+            on_step(0)
+            sampler = models.sampler(part.spec)
             started = perf_counter()
-            found = opened.sampler(piece.what).part(
-                piece.first, piece.last, shape=opened.shape, seed=piece.seed, device=device, on_step=tell
-            )
-            here = Samples(**{one.name: getattr(found, one.name).cpu() for one in fields(Samples)})
-            return SampledPart(samples=here, seconds=perf_counter() - started)
+            samples = sampler.part(
+                part.first, part.last, shape=models.shape, seed=part.seed, device=device, on_step=on_step
+            ).cpu()
+            return SampledPart(samples=samples, seconds=perf_counter() - started)
 
-        return draw
+        return sample
 
 
-def mapper_of(launcher: LauncherUse) -> Mapper:
-    """The launcher as one that spreads work. Raises RecipeError where it only trains."""
-    built = launcher.build()
+def mapper_of(launcher: LauncherUse | None) -> Mapper:
+    """The launcher of work other than training; absent, this process. Raises RecipeError where it only trains."""
+    built = build("launcher", "local") if launcher is None else launcher.build()
     if not isinstance(built, Mapper):
-        raise RecipeError(f"sample.launcher: {launcher.name} trains and does nothing else; use local or ray")
+        name = "local" if launcher is None else launcher.name
+        raise RecipeError(f"sample.launcher: {name} trains and does nothing else; use local or ray")
     return built
 
 
-def sample_in_parts(
-    source: ModelSource[WhatT], lots: Sequence[SampleJob[WhatT]], mapper: Mapper, batch: int, progress: Progress
+def sample_jobs(
+    source: ModelSource[SpecT], jobs: Sequence[SampleJob[SpecT]], mapper: Mapper, batch: int, progress: Progress
 ) -> Iterator[tuple[int, SampledPart]]:
-    """Draws all lots, a piece at a time by each worker, ``batch`` samples in a piece.
+    """Samples all jobs; each worker does one part after another.
 
     Args:
         source: of the models.
-        lots: what to draw. Pieces that were kept before are not drawn again.
-        mapper: where.
-        batch: the size of a piece.
-        progress: a bar for each lot under way, in sample-steps.
+        jobs: what to sample. Parts that were kept before are not sampled again.
+        mapper: runs the parts.
+        batch: samples in a part.
+        progress: a bar for each job under way, in sample-steps.
 
     Yields:
-        The index of each lot and its samples, as lots are done.
+        The index of each job and its samples, as jobs are done.
     """
     from mixvel_core.sampling.sampler import cuts
 
-    pieces = [
-        SamplePart(lot=index, what=lot.what, seed=lot.seed, first=first, last=last)
-        for index, lot in enumerate(lots)
-        for first, last in cuts(lot.count, batch)
+    parts = [
+        SamplePart(job=index, spec=job.spec, seed=job.seed, first=first, last=last)
+        for index, job in enumerate(jobs)
+        for first, last in cuts(job.count, batch)
     ]
-    kept = [_read(piece, lots[piece.lot].artifact) for piece in pieces]
-    todo = [index for index, found in enumerate(kept) if found is None]
     with ExitStack() as bars:
-        under_way = []
-        for number, lot in enumerate(lots):
-            sizes = {index: piece.last - piece.first for index, piece in enumerate(pieces) if piece.lot == number}
-            under_way.append(_UnderWay(lot=lot, sizes=sizes, progress=progress))
-            bars.push(under_way[-1].own)
-        for index, found in enumerate(kept):
-            mine = pieces[index].lot
-            if found is not None and (whole := under_way[mine].take(index, found)) is not None:
-                yield mine, whole
+        collected = [
+            _Collected(job=job, parts={n: part for n, part in enumerate(parts) if part.job == index}, progress=progress)
+            for index, job in enumerate(jobs)
+        ]
+        for one in collected:
+            bars.push(one.bars)
+        todo = []
+        for n, part in enumerate(parts):
+            kept = collected[part.job].kept(n)
+            if kept is None:
+                todo.append(n)
+            elif (whole := collected[part.job].add(n, kept)) is not None:
+                yield part.job, whole
         if not todo:
             return
 
-        def tell(index: int, done: int) -> None:
-            under_way[pieces[todo[index]].lot].tell(todo[index], done)
+        def on_step(index: int, done: int) -> None:
+            collected[parts[todo[index]].job].show(todo[index], done)
 
-        with closing(mapper.map(_SampleTask(source=source), [pieces[index] for index in todo], tell)) as results:
-            for index, drawn in results:
-                mine = pieces[todo[index]].lot
-                _keep(pieces[todo[index]], lots[mine].artifact, drawn)
-                if (whole := under_way[mine].take(todo[index], drawn)) is not None:
-                    yield mine, whole
-
-
-def forget(artifact: Artifact) -> None:
-    """Removes the pieces kept beside ``artifact``, once it is done."""
-    shutil.rmtree(_pieces_folder(artifact), ignore_errors=True)
+        with closing(mapper.map(_SampleTask(source=source), [parts[n] for n in todo], on_step)) as results:
+            for index, result in results:
+                job = parts[todo[index]].job
+                collected[job].keep(todo[index], result)
+                if (whole := collected[job].add(todo[index], result)) is not None:
+                    yield job, whole
 
 
-@define(kw_only=True)
-class _UnderWay:
-    """One lot: what is there of its pieces, and its bar from the first word of it to its end."""
-
-    lot: SampleJob[Any]
-    sizes: Mapping[int, int]
-    progress: Progress
-    own: ExitStack = field(factory=ExitStack, init=False)
-    _bar: ProgressTask | None = field(default=None, init=False)
-    _drawn: dict[int, SampledPart] = field(factory=dict, init=False)
-    _told: dict[int, int] = field(factory=dict, init=False)
-
-    def tell(self, index: int, done: int, note: str = "") -> None:
-        """A piece has done so many sample-steps."""
-        if self._bar is None:
-            total = self.lot.count * self.lot.steps
-            self._bar = self.own.enter_context(self.progress.task(self.lot.label, total, "image steps"))
-        self._told[index] = done
-        self._bar.update(sum(self._told.values()), note)
-
-    def take(self, index: int, drawn: SampledPart) -> SampledPart | None:
-        """A piece is done; all of the lot, if that was the last of it."""
-        from mixvel_core.sampling.sampler import joined
-
-        self._drawn[index] = drawn
-        steps = self.sizes[index] * self.lot.steps
-        if len(self._drawn) < len(self.sizes):
-            self.tell(index, steps)
-            return None
-        parts = [self._drawn[other] for other in self.sizes]
-        whole = joined([part.samples for part in parts])
-        self.tell(index, steps, f"{float(whole.evaluations.float().mean()):.4g} evaluations a sample")
-        self.own.close()
-        self._drawn.clear()
-        return SampledPart(samples=whole, seconds=sum(part.seconds for part in parts))
+def forget_parts(artifact: Artifact) -> None:
+    """Removes the parts kept beside ``artifact``, once it is done."""
+    shutil.rmtree(_parts_folder(artifact), ignore_errors=True)
 
 
-def _pieces_folder(artifact: Artifact) -> Path:
-    return artifact.folder / f"{artifact.name}.parts"
+def write_samples(path: Path, samples: Samples) -> None:
+    """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
+    write_arrays(
+        path,
+        {
+            "x": samples.x.float().cpu().numpy(),
+            "evaluations": samples.evaluations.cpu().numpy(),
+            "times": samples.times.numpy(),
+            "usage": samples.usage.cpu().numpy(),
+        },
+    )
 
 
-def _artifact_of(piece: SamplePart[Any], whole: Artifact) -> Artifact:
-    name = f"{piece.first}-{piece.last}"
-    return Artifact(folder=_pieces_folder(whole), key=key_of(whole=whole.key, piece=name), name=name)
-
-
-def _keep(piece: SamplePart[Any], whole: Artifact | None, drawn: SampledPart) -> None:
-    if whole is None:
-        return
-    artifact = _artifact_of(piece, whole)
-    path = artifact.folder / f"{artifact.name}.npz"
-    write_arrays(path, {name: getattr(drawn.samples, name).numpy() for name in _ARRAYS})
-    artifact.commit([path.name], seconds=drawn.seconds)
-
-
-def _read(piece: SamplePart[Any], whole: Artifact | None) -> SampledPart | None:
-    if whole is None or not (artifact := _artifact_of(piece, whole)).is_done():
-        return None
+def _read_samples(path: Path) -> Samples:
     import torch
 
     from mixvel_core.sampling.sampler import Samples
 
-    arrays = read_arrays(artifact.folder / f"{artifact.name}.npz", *_ARRAYS)
-    samples = Samples(**{name: torch.from_numpy(one) for name, one in zip(_ARRAYS, arrays, strict=True)})
-    return SampledPart(samples=samples, seconds=float(artifact.notes()["seconds"]))
+    x, evaluations, times, usage = map(torch.from_numpy, read_arrays(path, "x", "evaluations", "times", "usage"))
+    return Samples(x=x, evaluations=evaluations, times=times, usage=usage)
+
+
+def _parts_folder(artifact: Artifact) -> Path:
+    return artifact.folder / f"{artifact.name}.parts"
+
+
+@define(kw_only=True)
+class _Collected:
+    """The parts of one job that are done, by their numbers, and the job's bar from its first step to its end."""
+
+    job: SampleJob[Any]
+    parts: Mapping[int, SamplePart[Any]]
+    progress: Progress
+    bars: ExitStack = field(factory=ExitStack, init=False)
+    _bar: ProgressTask | None = field(default=None, init=False)
+    _done: dict[int, SampledPart] = field(factory=dict, init=False)
+    _steps: dict[int, int] = field(factory=dict, init=False)
+
+    def show(self, number: int, done: int, note: str = "") -> None:
+        """Part ``number`` has done so many sample-steps."""
+        if self._bar is None:
+            total = self.job.count * self.job.steps
+            self._bar = self.bars.enter_context(self.progress.task(self.job.label, total, "image steps"))
+        self._steps[number] = done
+        self._bar.update(sum(self._steps.values()), note)
+
+    def kept(self, number: int) -> SampledPart | None:
+        """The part as an earlier run kept it."""
+        stored = self._stored(number)
+        if stored is None or not stored.is_done():
+            return None
+        samples = _read_samples(stored.folder / f"{stored.name}.npz")
+        return SampledPart(samples=samples, seconds=float(stored.notes()["seconds"]))
+
+    def keep(self, number: int, part: SampledPart) -> None:
+        """Writes the part for a later run. The caller stores the last one with the others at once."""
+        stored = self._stored(number)
+        if stored is not None and len(self._done) + 1 < len(self.parts):
+            path = stored.folder / f"{stored.name}.npz"
+            write_samples(path, part.samples)
+            stored.commit([path.name], seconds=part.seconds)
+
+    def add(self, number: int, part: SampledPart) -> SampledPart | None:
+        """The part is done; returns all of the job if it was the last one."""
+        from mixvel_core.sampling.sampler import joined
+
+        self._done[number] = part
+        steps = (self.parts[number].last - self.parts[number].first) * self.job.steps
+        if len(self._done) < len(self.parts):
+            self.show(number, steps)
+            return None
+        parts = [self._done[n] for n in self.parts]
+        samples = joined([part.samples for part in parts])
+        self.show(number, steps, f"{float(samples.evaluations.float().mean()):.4g} evaluations a sample")
+        self.bars.close()
+        self._done.clear()
+        return SampledPart(samples=samples, seconds=sum(part.seconds for part in parts))
+
+    def _stored(self, number: int) -> Artifact | None:
+        return None if self.job.artifact is None else self.parts[number].stored_beside(self.job.artifact)

@@ -1,8 +1,8 @@
-"""Samples of the experts in place of their shards: what a router learns from where no item may leave its owner.
+"""Router data: samples of the experts in place of their shards, where no item may leave its owner.
 
-Expert k is sampled alone, n_k times, n_k in proportion to pi_k: every sample then counts the same, as every item of
-a data set does, and the posterior of all samples has the prior pi (D2). It is the posterior of what the experts say
-their shards are, which is the mixture that is sampled in the end.
+Expert k is sampled by itself, n_k times, n_k in proportion to pi_k: every sample then counts the same, as every item of
+a data set does, and the posterior of all samples has the prior pi (D2). It is the posterior of the experts' own laws,
+whose mixture is sampled in the end.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from mixvel_core.artifacts.arrays import write_array
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
@@ -20,10 +20,10 @@ from mixvel_core.artifacts.files import write_json
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
 from mixvel_core.pipeline.experts import ReadyExpert
-from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_in_parts
+from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.plugin.definition import RouterUse
-from mixvel_core.protocols import Mapper, Progress
+from mixvel_core.protocols import Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
@@ -95,25 +95,16 @@ class RouterDataStage:
         )
 
     def make(self, progress: Progress) -> None:
-        """Draws what is not there yet. The experts must be made.
+        """Samples every expert whose samples are not there yet. The experts must be made.
 
         Raises SamplingError where an expert's samples are not finite.
         """
         todo = [(stage, count) for stage, count in self._shares() if not self._artifact(stage, count).is_done()]
         report_damage((self._artifact(stage, count).first_damaged() for stage, count in todo), progress)
-        if self.sample.launcher is not None:
-            self._draw_apart(todo, mapper_of(self.sample.launcher), progress)
-            return
-        for stage, count in todo:
-            artifact = self._artifact(stage, count)
-            artifact.clear()
-            self._keep(artifact, stage, self._draw(stage, count, progress))
-
-    def _draw_apart(self, todo: Sequence[tuple[ReadyExpert, int]], mapper: Mapper, progress: Progress) -> None:
-        lots = [
+        jobs = [
             SampleJob(
                 label=f"draw {stage.name}",
-                what=index,
+                spec=index,
                 count=count,
                 steps=self.options.steps,
                 seed=self._seed(stage),
@@ -127,12 +118,12 @@ class RouterDataStage:
             threads=self.sample.threads,
             folder=self.folder.parent,
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for index, drawn in sample_in_parts(source, lots, mapper, self.sample.batch, progress):
+        mapper = mapper_of(self.sample.launcher)
+        for index, sampled in sample_jobs(source, jobs, mapper, self.sample.batch, progress):
             stage, count = todo[index]
             artifact = self._artifact(stage, count)
             artifact.clear()
-            self._keep(artifact, stage, drawn.samples.x.float().numpy())
+            self._store(artifact, stage, sampled.samples.x.float().numpy())
 
     def _seed(self, stage: ReadyExpert) -> int:
         from mixvel_core.randomness import key
@@ -152,25 +143,7 @@ class RouterDataStage:
         )
         return Artifact(folder=self.folder / str(stage.shard.index), key=key)
 
-    def _draw(self, stage: ReadyExpert, count: int, progress: Progress) -> np.ndarray:
-        from mixvel_core.device import best_device, threads
-
-        device = best_device()
-        opened = OpenedExperts(stages=(stage,), options=self.options, device=device)
-        label = f"draw {stage.name}"
-        with threads(self.sample.threads), progress.task(label, count * self.options.steps, "image steps") as bar:
-            samples = opened.sampler(0).sample(
-                count=count,
-                shape=opened.shape,
-                seed=self._seed(stage),
-                batch=self.sample.batch,
-                device=device,
-                on_step=bar.update,
-            )
-        x: np.ndarray = samples.x.float().cpu().numpy()
-        return x
-
-    def _keep(self, artifact: Artifact, stage: ReadyExpert, x: np.ndarray) -> None:
+    def _store(self, artifact: Artifact, stage: ReadyExpert, x: np.ndarray) -> None:
         if not np.isfinite(x).all():
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = artifact.folder / "items.npy"
@@ -187,40 +160,42 @@ class RouterDataStage:
 
 @frozen(kw_only=True)
 class ExpertsSource:
-    """Experts to be sampled alone, by their place in ``stages``. ``folder``: where all of them lie below."""
+    """Experts to be sampled one at a time, by their place in ``stages``. ``folder``: where all of them lie below."""
 
     stages: tuple[ReadyExpert, ...]
     options: RouterDataOptions
     threads: int | None
     folder: Path
 
-    def open(self, device: torch.device) -> OpenedExperts:
+    def open(self, device: torch.device) -> LoadedExperts:
         """The experts on a device."""
-        return OpenedExperts(stages=self.stages, options=self.options, device=device)
+        from mixvel_core.sampling.residency import Residency
+
+        return LoadedExperts(stages=self.stages, options=self.options, device=device, residency=Residency(limit=1))
 
 
 @frozen(kw_only=True)
-class OpenedExperts:
+class LoadedExperts:
     """The expert that is sampled is in memory, no other."""
 
     stages: tuple[ReadyExpert, ...]
     options: RouterDataOptions
     device: torch.device
-    _room: Residency = field(factory=lambda: _room(), init=False)
+    residency: Residency
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """``*data`` of one sample."""
         return self.stages[0].shard.shape
 
     def sampler(self, index: int) -> Sampler:
-        """Of the expert in place ``index``."""
+        """The sampler of the expert in place ``index``, loaded."""
         from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
         [stored] = self.stages[index].result.parts
         return Sampler(
             schedule=self.stages[index].schedule.build(),
-            experts=(self._room.get(index, lambda: stored.load(self.device)),),
+            experts=(self.residency.get(index, lambda: stored.load(self.device)),),
             router=SingleExpertRouter(),
             selector=build("selector", "mixture"),
             integrator=build("integrator", self.options.integrator),
@@ -228,12 +203,6 @@ class OpenedExperts:
             grid=self.options.grid,
             delta=self.options.delta,
         )
-
-
-def _room() -> Residency:
-    from mixvel_core.sampling.residency import Residency
-
-    return Residency(limit=1)
 
 
 def router_data_folder(run: Path, options: RouterDataOptions) -> Path:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.arrays import read_arrays, write_arrays
+from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.experts import Experts, StoredExpert
-from mixvel_core.pipeline.parts import SampleJob, forget, mapper_of, sample_in_parts
+from mixvel_core.pipeline.parts import SampleJob, forget_parts, mapper_of, sample_jobs, write_samples
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
-from mixvel_core.plugin.definition import IntegratorUse, LauncherUse, ScheduleUse, SelectorUse
+from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from mixvel_core.protocols import Expert, Router
-    from mixvel_core.sampling.sampler import Sampler, Samples
+    from mixvel_core.sampling.sampler import Sampler
 
 
 @frozen(kw_only=True)
@@ -125,7 +124,7 @@ def models_key(models: Models, router: str | None) -> str:
 
 
 def sample(models: Models, options: SampleOptions, folder: Path, progress: Progress) -> tuple[StoredSamples, ...]:
-    """Draws every sample that is not there yet.
+    """Samples every row and column of the table that is not there yet.
 
     Args:
         models: experts, monolith and routers.
@@ -140,79 +139,23 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     todo = [s for s in stored if not s.artifact.is_done()]
     if todo:
         report_damage((s.artifact.first_damaged() for s in todo), progress)
-        # Late: a run that has nothing to draw does not wait for torch.
-        if options.launcher is not None:
-            _sample_in_parts(todo, models, options, options.launcher, folder, progress)
-            return tuple(stored)
-        from mixvel_core.device import threads
-
-        loaded = Loaded(models, options)
-        with threads(options.threads):
-            for one in todo:
-                _sample_here(one, options, loaded, progress)
+        jobs = [sample_job(_label(one.draw, options), one.draw, options.count, one.artifact) for one in todo]
+        source = ModelsSource(models=models, options=options, folder=folder.absolute().parent)
+        for index, sampled in sample_jobs(source, jobs, mapper_of(options.launcher), options.batch, progress):
+            one = todo[index]
+            write_samples(one.path, sampled.samples)
+            one.artifact.commit([one.path.name], seconds=sampled.seconds)
+            forget_parts(one.artifact)
     return tuple(stored)
+
+
+def sample_job(label: str, draw: SampleSpec, count: int, artifact: Artifact | None = None) -> SampleJob[SampleSpec]:
+    """The job that samples ``count`` by one row and column of the table."""
+    return SampleJob(label=label, spec=draw, count=count, steps=draw.steps, seed=draw.seed, artifact=artifact)
 
 
 def _label(draw: SampleSpec, options: SampleOptions) -> str:
     return f"sample {draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
-
-
-def _sample_in_parts(
-    todo: Sequence[StoredSamples],
-    models: Models,
-    options: SampleOptions,
-    launcher: LauncherUse,
-    folder: Path,
-    progress: Progress,
-) -> None:
-    """All draws by the workers of one launch, each of which loads models once."""
-    lots = [
-        SampleJob(
-            label=_label(one.draw, options),
-            what=one.draw,
-            count=options.count,
-            steps=one.draw.steps,
-            seed=one.draw.seed,
-            artifact=one.artifact,
-        )
-        for one in todo
-    ]
-    source = ModelsSource(models=models, options=options, folder=folder.absolute().parent)
-    for index, drawn in sample_in_parts(source, lots, mapper_of(launcher), options.batch, progress):
-        one = todo[index]
-        write_samples(one.path, drawn.samples)
-        one.artifact.commit([one.path.name], seconds=drawn.seconds)
-        forget(one.artifact)
-
-
-def _sample_here(one: StoredSamples, options: SampleOptions, loaded: Loaded, progress: Progress) -> None:
-    draw, artifact = one.draw, one.artifact
-    sampler = loaded.sampler(draw)
-    started = perf_counter()
-    with progress.task(_label(draw, options), options.count * draw.steps, "image steps") as bar:
-        samples = sampler.sample(
-            count=options.count,
-            shape=loaded.shape,
-            seed=draw.seed,
-            batch=options.batch,
-            device=loaded.device,
-            on_step=bar.update,
-        )
-        bar.update(options.count * draw.steps, f"{float(samples.evaluations.float().mean()):.4g} evaluations a sample")
-    seconds = perf_counter() - started
-    write_samples(one.path, samples)
-    artifact.commit([one.path.name], seconds=seconds)
-
-
-def write_samples(path: Path, samples: Samples) -> None:
-    """The NPZ file of samples."""
-    arrays = {
-        "x": samples.x.float().cpu().numpy(),
-        "evaluations": samples.evaluations.cpu().numpy(),
-        "times": samples.times.numpy(),
-        "usage": samples.usage.cpu().numpy(),
-    }
-    write_arrays(path, arrays)
 
 
 @frozen(kw_only=True)
@@ -234,30 +177,35 @@ class ModelsSource:
 
 
 class Loaded:
-    """Models in memory, each loaded once, when a method first needs it; experts within the room there is for them.
+    """Models in memory, each loaded once, when a method first needs it.
 
-    ``device``: where they are; the best one here if None.
+    Experts and monolith share the room of ``resident_experts``. ``device``: where they are; the best one if None.
     """
 
     def __init__(self, models: Models, options: SampleOptions, device: torch.device | None = None) -> None:
         from mixvel_core.device import best_device
+        from mixvel_core.sampling.residency import Residency
 
         self.models = models
         self.options = options
         self.device = device or best_device()
         self.schedule = models.schedule.build()
         self.shape = models.experts.parts[0].config.shape
+        self._residency = Residency(limit=options.resident_experts)
         self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}
 
     def sampler(self, draw: SampleSpec) -> Sampler:
-        """The sampler of a draw."""
+        """The sampler of a row and column, its experts loaded as far as there is room."""
+        from mixvel_core.sampling.residency import load_resident
         from mixvel_core.sampling.routed_field import WeightTransform
         from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
+        experts = self.experts(monolith=draw.router is None)
+        load_resident(experts)
         return Sampler(
             schedule=self.schedule,
-            experts=self.experts(monolith=draw.router is None),
+            experts=experts,
             router=SingleExpertRouter() if draw.router is None else self.router(draw.router),
             selector=draw.selector.build(),
             integrator=draw.integrator.build(),
@@ -266,10 +214,12 @@ class Loaded:
             delta=self.options.delta,
             weights=WeightTransform(temperature=draw.weights.temperature, floor=draw.weights.floor),
             autocast=self.options.autocast,
+            shape=self.shape,
+            device=self.device,
         )
 
     def experts(self, *, monolith: bool = False) -> tuple[Expert, ...]:
-        """The experts, or the monolith alone."""
+        """The experts, or the monolith as the only one; those with a network of their own are loaded on demand."""
         if monolith not in self._experts:
             stored = self.models.monolith if monolith else self.models.experts
             self._experts[monolith] = self._resident(stored.parts if stored else ())
@@ -283,31 +233,29 @@ class Loaded:
 
     def _resident(self, parts: Sequence[StoredExpert]) -> tuple[Expert, ...]:
         if parts and isinstance(parts[0], StoredMember):
-            return self._together(parts[0], len(parts))
-        from mixvel_core.sampling.residency import Residency, ResidentExpert
+            return self._shared(parts[0], len(parts))
+        from mixvel_core.sampling.residency import ResidentExpert
 
-        room = Residency(limit=self.options.resident_experts)
         return tuple(
             ResidentExpert(
                 schedule=self.schedule,
                 moments=part.moments(self.device),
-                index=k,
                 load=partial(self._load, part),
-                residency=room,
+                residency=self._residency,
             )
-            for k, part in enumerate(parts)
+            for part in parts
         )
 
-    def _together(self, first: StoredMember, count: int) -> tuple[Expert, ...]:
-        """Experts that share a network: it is loaded and tuned once, and there is room for it."""
+    def _shared(self, first: StoredMember, count: int) -> tuple[Expert, ...]:
+        """Experts that are one network: it is loaded and tuned once, and there is room for it."""
         from mixvel_core.protocols import NetworkGroup
         from mixvel_core.sampling.dispatch import members
-        from mixvel_core.sampling.snr_matched import snr_matched
+        from mixvel_core.sampling.snr_matched import all_snr_matched
 
         group = first.group.load(self.device)
         if isinstance(group, NetworkGroup) and (self.options.channels_last or self.options.compile):
             group = group.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
-        return tuple(snr_matched(expert, self.schedule) for expert in members(group, count))
+        return tuple(all_snr_matched(members(group, count), self.schedule))
 
     def _load(self, part: StoredExpert) -> Expert:
         from mixvel_core.protocols import NetworkExpert
@@ -316,5 +264,5 @@ class Loaded:
         expert = part.load(self.device)
         if isinstance(expert, NetworkExpert) and (self.options.channels_last or self.options.compile):
             expert = expert.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
-        # Here and not by the sampler: an expert that is not loaded yet could not say what its schedule is.
+        # Here and not by the sampler: the schedule of an expert that is not loaded yet is not known there.
         return snr_matched(expert, self.schedule)

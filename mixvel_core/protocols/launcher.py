@@ -54,38 +54,38 @@ class Task(Protocol[PartT_contra, ResultT_co]):
 
     @property
     def name(self) -> str:
-        """What it is called in messages."""
+        """The name of the work in messages."""
         ...
 
     @property
     def folder(self) -> Path:
-        """What is read lies below: all workers must see this folder."""
+        """All that is read lies below this folder, which all workers must see."""
         ...
 
     def begin(self, device: torch.device) -> Callable[[PartT_contra, Callable[[int], None]], ResultT_co]:
-        """What each worker does once, as loading models to its ``device``.
+        """What each worker does once, such as loading models to its ``device``.
 
         Returns:
-            What does a part. It is a function of the part alone, whatever was done before and by whom; while it works
-            it tells how many units are behind, which may raise to end it.
+            A function of a part and a callback. Its result depends on the part alone, not on what was done before. It
+            calls back with the number of units done; the callback may raise to end it.
         """
         ...
 
 
 @runtime_checkable
 class Mapper(Protocol):
-    """An optional side of a Launcher."""
+    """A launcher that also runs work other than training."""
 
     def map(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part once, as many at a time as there are workers.
 
         Args:
-            errand: the work.
+            task: the work.
             parts: of it.
-            tell: told between results, in the caller's thread, the index of a part and how many of its units are
-                behind. A part that is done again, because its worker was lost, begins at 0 again.
+            report: called between results, in the caller's thread, with the index of a part and the number of its units
+                that are done. A part that is done again, because its worker was lost, begins at 0 again.
 
         Returns:
             Index and result of each part, in the order in which they are done. Closing the generator ends all work.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 from mixvel_core.plugin.definition import Kind
 from mixvel_core.plugin.discovery import Registry, load_registry
@@ -22,6 +22,7 @@ from mixvel_core.recipe.problems import ProblemsFound, SourcePlace, Tree, report
 from mixvel_core.recipe.structure import structure
 
 Options = Mapping[str, object] | None
+OptionsT = TypeVar("OptionsT")
 
 
 @overload
@@ -71,9 +72,24 @@ def build(kind: Kind, name: str, options: Options = None, registry: Registry | N
     """
     registry = registry or load_registry()
     definition = registry.get(kind, name)
+    return definition.build(checked(definition.options, options or {}, f"{kind} {name}", registry, owner=name))
+
+
+def checked(
+    cls: type[OptionsT],
+    value: Mapping[str, object],
+    source: str,
+    registry: Registry | None = None,
+    owner: str | None = None,
+) -> OptionsT:
+    """Plain data as an options class or a section of a recipe, checked as in a recipe.
+
+    Raises RecipeError, a line for each problem; ``source`` is named in place of a recipe file, ``owner`` as whose
+    options they are.
+    """
     try:
-        checked = structure(options or {}, definition.options, registry, owner=name)
-    except ProblemsFound as found:
-        tree = Tree(value=None, places={(): SourcePlace(source=f"{kind} {name}")})
-        raise report(tree, found.problems) from None
-    return definition.build(checked)
+        found: OptionsT = structure(value, cls, registry or load_registry(), owner=owner)
+    except ProblemsFound as problems:
+        tree = Tree(value=None, places={(): SourcePlace(source=source)})
+        raise report(tree, problems.problems) from None
+    return found

@@ -34,7 +34,7 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
     expert, sample = pairs.T.contiguous().to(x.device, non_blocking=True).unbind(0)
     group = group_of(experts)
     if group is not None:
-        places = places_of(experts)[pairs[:, 0]].to(x.device, non_blocking=True)
+        places = torch.tensor(members_of(experts))[pairs[:, 0]].to(x.device, non_blocking=True)
         return Evaluations(sample=sample, expert=expert, m=_ask_group(group, x, t, sample, places, call))
     counts = mask.sum(0).tolist()
     groups = torch.split_with_sizes(sample, counts)
@@ -111,6 +111,6 @@ def group_of(experts: Sequence[Expert]) -> ExpertGroup | None:
     return first.group if same else None
 
 
-def places_of(experts: Sequence[Expert]) -> Tensor:
-    """Which member of its group each expert is, (K,) int64, on the CPU."""
-    return torch.tensor([e.index for e in experts if isinstance(e, GroupMember)], dtype=torch.int64)
+def members_of(experts: Sequence[Expert]) -> list[int]:
+    """Which member of its group each expert is."""
+    return [expert.index for expert in experts if isinstance(expert, GroupMember)]

@@ -14,7 +14,7 @@ from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.grid import time_grid
-from mixvel_core.sampling.snr_matched import snr_matched
+from mixvel_core.sampling.snr_matched import all_snr_matched
 
 MOST_STEPS = 10_000
 """Of dopri5. Smooth fields take some hundreds at the tightest tolerances; noise would be followed for ever."""
@@ -63,7 +63,7 @@ def reference(
             "take reference ddim-1000 or another router"
         )
 
-    clocked = [snr_matched(expert, schedule) for expert in experts]
+    clocked = all_snr_matched(experts, schedule)
 
     def denoise(x: Tensor, t: float) -> Tensor:
         a, _ = router.weights(x, x.new_full((len(x),), t), None)
@@ -152,7 +152,7 @@ def ddim_reference(
         The points at ``delta``, (B, *data).
     """
     everyone = _everyone(x, experts)
-    clocked = [snr_matched(expert, schedule) for expert in experts]
+    clocked = all_snr_matched(experts, schedule)
     times = time_grid("uniform", schedule, steps, delta)
     state = router.start(x, x.new_ones(len(x)))
     with torch.no_grad():

@@ -1,9 +1,9 @@
-"""Experts that do not fit in memory together: each is loaded when it is asked, and the longest unused makes room."""
+"""Experts that do not fit in memory together: each is loaded on demand, and the longest unused makes room."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 from torch import Tensor
@@ -17,42 +17,54 @@ class Residency:
 
     limit: int | None
     loads: int = field(default=0, init=False)
-    _held: OrderedDict[int, Expert] = field(factory=OrderedDict, init=False)
+    _held: OrderedDict[object, Expert] = field(factory=OrderedDict, init=False)
 
-    def holds(self, index: int) -> bool:
-        """Whether an expert is in memory."""
-        return index in self._held
+    def holds(self, key: object) -> bool:
+        """Whether the expert called ``key`` is in memory."""
+        return key in self._held
 
-    def get(self, index: int, load: Callable[[], Expert]) -> Expert:
-        """The expert, loaded if it is not there; then it is the one used last."""
-        if index not in self._held:
+    def get(self, key: object, load: Callable[[], Expert]) -> Expert:
+        """The expert called ``key``, loaded if it is not in memory; then it is the one used last."""
+        if key not in self._held:
             # Room first: with a limit of one, two would be in memory for a moment.
             while self.limit is not None and len(self._held) >= self.limit:
                 self._held.popitem(last=False)
-            self._held[index] = load()
+            self._held[key] = load()
             self.loads += 1
-        self._held.move_to_end(index)
-        return self._held[index]
+        self._held.move_to_end(key)
+        return self._held[key]
 
 
 @frozen(kw_only=True, eq=False)
 class ResidentExpert:
-    """An expert in a ``Residency``. What is known of it without its weights is always there.
+    """An expert in a ``Residency``. Schedule and moments are there without its weights.
 
-    ``load``: reads it; ``moments``: of its shard; ``index``: k.
+    ``load``: reads it. ``moments``: of its shard.
     """
 
     schedule: NoiseSchedule
     moments: Moments | None
-    index: int
     load: Callable[[], Expert]
     residency: Residency
 
     @property
     def is_resident(self) -> bool:
-        """Whether asking it costs no loading."""
-        return self.residency.holds(self.index)
+        """Whether it is in memory."""
+        return self.residency.holds(self)
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        """The expert's answer."""
-        return self.residency.get(self.index, self.load).denoise(x, t)
+        """m(x, t), (B, *data), of the expert, which is loaded first if it is not in memory."""
+        return self.load_now().denoise(x, t)
+
+    def load_now(self) -> Expert:
+        """The expert itself, in memory."""
+        return self.residency.get(self, self.load)
+
+
+def load_resident(experts: Sequence[Expert]) -> None:
+    """Loads as many of these experts as their residency has room for; those in memory stay."""
+    resident = [expert for expert in experts if isinstance(expert, ResidentExpert)]
+    # Those in memory first: they are used last then, and none of them makes room for another.
+    resident.sort(key=lambda expert: not expert.is_resident)
+    for expert in resident[: resident[0].residency.limit] if resident else []:
+        expert.load_now()

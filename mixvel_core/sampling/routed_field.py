@@ -12,7 +12,7 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Draws, Expert, NoiseSchedule, Prior, Router, Selector
 from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.snr_matched import snr_matched
+from mixvel_core.sampling.snr_matched import all_snr_matched
 
 
 @frozen(kw_only=True)
@@ -172,12 +172,12 @@ def start_field(
 ) -> RoutedField:
     """The field of trajectories that start at x, (B, *data), and time t.
 
-    Experts of another schedule are asked at their own times of equal signal-to-noise ratio (``reclocked``).
+    Experts of another schedule are evaluated at their own times of equal signal-to-noise ratio.
     ``weights`` is what is done to the router's weights; ``autocast`` lets networks compute in bfloat16.
     """
     return RoutedField(
         schedule=schedule,
-        experts=[snr_matched(expert, schedule) for expert in experts],
+        experts=all_snr_matched(experts, schedule),
         router=router,
         selector=selector,
         weights=weights,

@@ -55,6 +55,12 @@ class Samples:
     times: Tensor
     usage: Tensor
 
+    def cpu(self) -> Samples:
+        """The same, in the memory of the CPU."""
+        return Samples(
+            x=self.x.cpu(), evaluations=self.evaluations.cpu(), times=self.times.cpu(), usage=self.usage.cpu()
+        )
+
 
 def cuts(count: int, batch: int) -> list[tuple[int, int]]:
     """First and last + 1 of the samples that are moved together, of ``count``."""
@@ -62,7 +68,7 @@ def cuts(count: int, batch: int) -> list[tuple[int, int]]:
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
-    """Samples that were drawn in parts, in the order of the parts, as one."""
+    """Samples of several parts as one, in the order of the parts."""
     sizes = torch.tensor([len(part.x) for part in parts], dtype=torch.float32, device=parts[0].usage.device)
     return Samples(
         x=torch.cat([part.x for part in parts]),
@@ -78,7 +84,7 @@ class Sampler:
 
     ``experts``: K of them, in any sequence, each of this schedule or its own; one that loads on demand is only loaded
     when it is selected. ``weights``: what is done to the router's weights. ``autocast``: let networks compute in
-    bfloat16.
+    bfloat16. ``shape`` of one sample and ``device``: what ``sample`` takes where it is given none.
     """
 
     schedule: NoiseSchedule
@@ -91,33 +97,45 @@ class Sampler:
     delta: float = 0.01
     weights: WeightTransform = AS_THEY_ARE
     autocast: bool = False
+    shape: tuple[int, ...] | None = None
+    device: torch.device | str = "cpu"
 
     def sample(
         self,
-        *,
         count: int,
-        shape: tuple[int, ...],
+        *,
+        shape: tuple[int, ...] | None = None,
         seed: int = 0,
         batch: int = 256,
         dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Samples:
-        """Draws ``count`` samples of shape ``*data``.
+        """Samples 0 to ``count - 1``. Sample i is a function of (seed, i): count and batch change rounding only.
 
-        Sample i is a function of (seed, i): neither ``count`` nor ``batch`` changes it beyond rounding.
-        ``on_step`` is told how many sample-steps are behind, of count * steps.
+        Args:
+            count: how many, at least 1.
+            shape: ``*data`` of one sample; the sampler's own if None.
+            seed: of noise and selections.
+            batch: samples moved together, at least 1.
+            dtype: of the samples; float64 for oracles.
+            device: where they are computed; the sampler's own if None.
+            on_step: called with the number of sample-steps done, of count * steps.
+
+        Raises:
+            UsageError: count or batch is below 1, or no shape is given.
+            SamplingError: an expert, the router or the selector fails.
         """
         if count < 1 or batch < 1:
             raise UsageError(f"count and batch must be at least 1, not {count} and {batch}")
         parts = []
         for first, last in cuts(count, batch):
 
-            def tell(behind: int, first: int = first) -> None:
+            def add(done: int, first: int = first) -> None:
                 if on_step is not None:
-                    on_step(first * self.steps + behind)
+                    on_step(first * self.steps + done)
 
-            parts.append(self.part(first, last, shape=shape, seed=seed, dtype=dtype, device=device, on_step=tell))
+            parts.append(self.part(first, last, shape=shape, seed=seed, dtype=dtype, device=device, on_step=add))
         return joined(parts)
 
     def part(
@@ -125,25 +143,27 @@ class Sampler:
         first: int,
         last: int,
         *,
-        shape: tuple[int, ...],
+        shape: tuple[int, ...] | None = None,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Samples:
-        """Samples ``first`` to ``last - 1`` of shape ``*data``, moved together.
+        """Samples ``first`` to ``last - 1``, moved together; the other arguments are those of ``sample``.
 
-        ``joined`` puts those of ``cuts`` together to what ``sample`` draws, to the last bit. ``on_step`` is told how
-        many of their sample-steps are behind.
+        ``joined`` puts those of ``cuts`` together to the result of ``sample``, to the last bit.
         """
-        index = torch.arange(first, last, device=device)
+        shape = self.shape if shape is None else shape
+        if shape is None:
+            raise UsageError("the sampler has no shape of its own; give the shape of one sample")
+        index = torch.arange(first, last, device=self.device if device is None else device)
         draws = SampleDraws(seed=seed, index=index)
 
-        def tell(step: int) -> None:
+        def count_steps(step: int) -> None:
             if on_step is not None:
                 on_step(step * len(index))
 
-        x, field = self.trajectory(draws.noise(shape, dtype), draws, tell)
+        x, field = self.trajectory(draws.noise(shape, dtype), draws, count_steps)
         return Samples(
             x=x,
             evaluations=field.evaluations,

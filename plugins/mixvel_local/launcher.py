@@ -51,7 +51,7 @@ class LocalLauncher:
                     train_one(job, progress)
 
     def map(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part, ``parallel`` at a time, each in a thread that loads for itself; see ``Mapper``."""
         device = self._device()
@@ -59,7 +59,7 @@ class LocalLauncher:
         with _threads_restored():
             threads = self.threads or max(1, torch.get_num_threads() // max(1, workers))
             yield from LocalMapping[PartT, ResultT](workers=workers, threads=threads, device=device).run(
-                errand, parts, tell
+                task, parts, report
             )
 
     def _device(self) -> torch.device:

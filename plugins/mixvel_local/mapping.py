@@ -48,27 +48,27 @@ class LocalMapping(Generic[PartT, ResultT]):
     device: torch.device
 
     def run(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
         if self.workers > 1:
-            yield from self._side_by_side(errand, parts, tell)
+            yield from self._side_by_side(task, parts, report)
         elif parts:
             torch.set_num_threads(self.threads)
-            do = errand.begin(self.device)
+            do = task.begin(self.device)
             for index, part in enumerate(parts):
-                yield index, do(part, partial(tell, index))
+                yield index, do(part, partial(report, index))
 
     def _side_by_side(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         todo: queue.SimpleQueue[tuple[int, PartT]] = queue.SimpleQueue()
         for index, part in enumerate(parts):
             todo.put((index, part))
         events: queue.SimpleQueue[_Event[ResultT]] = queue.SimpleQueue()
         stop = threading.Event()
-        work = partial(self._work, errand, todo, events, stop)
-        threads = [threading.Thread(target=work, name=f"{errand.name}-{i}") for i in range(self.workers)]
+        work = partial(self._work, task, todo, events, stop)
+        threads = [threading.Thread(target=work, name=f"{task.name}-{i}") for i in range(self.workers)]
         for thread in threads:
             thread.start()
         try:
@@ -76,7 +76,7 @@ class LocalMapping(Generic[PartT, ResultT]):
             while working:
                 match events.get():
                     case _Reported(index, done):
-                        tell(index, done)
+                        report(index, done)
                     case _Result(index, result):
                         yield index, result
                     case _Left(error):
@@ -90,24 +90,24 @@ class LocalMapping(Generic[PartT, ResultT]):
 
     def _work(
         self,
-        errand: Task[PartT, ResultT],
+        task: Task[PartT, ResultT],
         todo: queue.SimpleQueue[tuple[int, PartT]],
         events: queue.SimpleQueue[_Event[ResultT]],
         stop: threading.Event,
     ) -> None:
-        def told(index: int, done: int) -> None:
+        def on_progress(index: int, done: int) -> None:
             if stop.is_set():
-                # Threads get no signals; nobody waits for this part any more.
+                # Threads get no signals; the result of this part is not wanted any more.
                 raise KeyboardInterrupt
             events.put(_Reported(index, done))
 
         try:
             # Set where it works: the number belongs to the thread.
             torch.set_num_threads(self.threads)
-            do = errand.begin(self.device)
+            do = task.begin(self.device)
             while not stop.is_set():
                 index, part = todo.get_nowait()
-                events.put(_Result(index, do(part, partial(told, index))))
+                events.put(_Result(index, do(part, partial(on_progress, index))))
         except queue.Empty:
             events.put(_Left(None))
         except BaseException as error:  # a thread's error is the caller's, an interruption too

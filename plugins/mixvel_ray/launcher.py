@@ -65,7 +65,7 @@ class RayLauncher:
             _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
 
     def map(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part, as many at a time as the cluster holds workers, or ``parallel``; see ``Mapper``.
 
@@ -76,7 +76,7 @@ class RayLauncher:
             return
         with (
             cluster(self.options.address, self.options.local_cpus, self.options.verbose) as there,
-            _token(errand.folder) as token,
+            _token(task.folder) as token,
         ):
             room = evolve(room_of(self.options, there.nodes), workers=1)
             # Nobody knows how much an autoscaler may add, unless `parallel` says so.
@@ -94,7 +94,7 @@ class RayLauncher:
                 at_once=min(held, len(parts), self.options.parallel or len(parts)),
                 max_failures=self.options.max_failures,
                 bench=bench,
-            ).run(errand, parts, tell)
+            ).run(task, parts, report)
 
     def _check_batches(self, jobs: Sequence[Job]) -> None:
         workers = self.options.workers

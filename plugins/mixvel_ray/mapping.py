@@ -33,7 +33,7 @@ class Bench:
     """What each worker is told of its place.
 
     ``home``: the driver's working folder, from where relative paths are read. ``token``: a file that the driver has put
-    where the errand reads. ``threads``: of torch. ``device``: where it computes.
+    where the task reads. ``threads``: of torch. ``device``: where it computes.
     """
 
     home: Path
@@ -45,29 +45,29 @@ class Bench:
 class Hand:
     """A worker. Lives in an actor."""
 
-    def __init__(self, errand: Task[Any, Any], bench: Bench, mailbox: Any) -> None:
-        self._errand = errand
+    def __init__(self, task: Task[Any, Any], bench: Bench, mailbox: Any) -> None:
+        self._task = task
         self._bench = bench
         self._wire = ActorChannel(mailbox)
         self._do: Callable[[Any, Callable[[int], None]], Any]
 
     def begin(self) -> None:
-        """Loads. Raises DataError where this machine does not see what the errand reads."""
+        """Loads. Raises DataError where this machine does not see what the task reads."""
         bench = self._bench
         if bench.home.is_dir():
             os.chdir(bench.home)
         if not bench.token.exists():
             raise DataError(
-                f"{self._errand.name}: {self._errand.folder} is not seen by a worker on {socket.gethostname()}; "
+                f"{self._task.name}: {self._task.folder} is not seen by a worker on {socket.gethostname()}; "
                 "put the run on storage that all nodes share (--out)"
             )
         torch.set_num_threads(bench.threads)
-        self._do = self._errand.begin(torch.device(bench.device))
+        self._do = self._task.begin(torch.device(bench.device))
 
     def do(self, index: int, part: Any) -> Any:
         """One part; what it tells goes to the mailbox under the part's index."""
         report = WorkerReport(job=str(index), wire=self._wire)
-        with report.task(self._errand.name, 0, "units") as bar:
+        with report.task(self._task.name, 0, "units") as bar:
             result = self._do(part, bar.update)
         # All that was said of a part arrives before its result.
         self._wire.wait()
@@ -99,29 +99,29 @@ class RayMapping(Generic[PartT, ResultT]):
     _losses: Counter[int | None] = field(factory=Counter, init=False)
 
     def run(
-        self, errand: Task[PartT, ResultT], parts: Sequence[PartT], tell: Callable[[int, int], None]
+        self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
         mailbox = self.there.mailbox()
-        begin = partial(self._begin, ray.put(errand), mailbox)
+        begin = partial(self._begin, ray.put(task), mailbox)
         todo, left = deque(range(len(parts))), len(parts)
         try:
             for _ in range(self.at_once):
                 begin()
             while left:
                 ready, _ = ray.wait(list(self._busy), timeout=_SECONDS_BETWEEN_LOOKS)
-                self._tell(mailbox, tell)
+                self._report(mailbox, report)
                 for reference in ready:
                     busy = self._busy.pop(reference)
                     try:
                         result = ray.get(reference)
                     except RayTaskError as error:
-                        raise self._said(errand, error) from None
+                        raise self._said(task, error) from None
                     except RayError as error:
-                        self._lost(errand, busy, error)
+                        self._lost(task, busy, error)
                         if busy.index is not None:
                             todo.appendleft(busy.index)
-                            tell(busy.index, 0)
+                            report(busy.index, 0)
                         if self._idle and todo:
                             self._next(self._idle.pop(), todo, parts)
                         else:
@@ -136,7 +136,7 @@ class RayMapping(Generic[PartT, ResultT]):
             for actor in (mailbox, *self._idle, *(busy.actor for busy in self._busy.values())):
                 _kill(actor)
 
-    def _begin(self, errand: Any, mailbox: Any) -> None:
+    def _begin(self, task: Any, mailbox: Any) -> None:
         need = dict(self.room.need)
         actor = (
             ray.remote(Hand)
@@ -147,7 +147,7 @@ class RayMapping(Generic[PartT, ResultT]):
                 max_restarts=0,
                 scheduling_strategy="SPREAD",
             )
-            .remote(errand, self.bench, mailbox)
+            .remote(task, self.bench, mailbox)
         )
         self._busy[actor.begin.remote()] = _Busy(actor=actor, index=None)
 
@@ -159,19 +159,19 @@ class RayMapping(Generic[PartT, ResultT]):
             # Not sent away: should another worker be lost, its part is done here.
             self._idle.append(actor)
 
-    def _tell(self, mailbox: Any, tell: Callable[[int, int], None]) -> None:
+    def _report(self, mailbox: Any, report: Callable[[int, int], None]) -> None:
         under_way = {str(busy.index) for busy in self._busy.values()}
         for event in self.there.call(mailbox.take):
             if isinstance(event, Moved) and event.job in under_way:
-                tell(int(event.job), event.done)
+                report(int(event.job), event.done)
 
-    def _lost(self, errand: Task[PartT, ResultT], busy: _Busy, error: RayError) -> None:
+    def _lost(self, task: Task[PartT, ResultT], busy: _Busy, error: RayError) -> None:
         _kill(busy.actor)
         self._losses[busy.index] += 1
         if self._losses[busy.index] > self.max_failures:
             what = "while it began" if busy.index is None else f"with part {busy.index}"
             raise MixvelError(
-                f"{errand.name}: a worker was lost {what} {self._losses[busy.index]} times, at last by "
+                f"{task.name}: a worker was lost {what} {self._losses[busy.index]} times, at last by "
                 f"{_first_line(error)}; finished parts are kept: run the same line again to go on, or raise "
                 "launcher.max_failures"
             )
@@ -185,11 +185,11 @@ class RayMapping(Generic[PartT, ResultT]):
             self.room.jobs(self.there.nodes)
             begin()
 
-    def _said(self, errand: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
+    def _said(self, task: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
         cause = cause_of(error)
         if isinstance(cause, MixvelError):
             return cause
-        return MixvelError(f"{errand.name}: a worker failed by {_first_line(cause)}; finished parts are kept")
+        return MixvelError(f"{task.name}: a worker failed by {_first_line(cause)}; finished parts are kept")
 
 
 def _first_line(error: BaseException) -> str:

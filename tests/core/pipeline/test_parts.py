@@ -1,4 +1,4 @@
-"""Samples drawn and scored in parts: the bits of one process, whoever does which part, and nothing done twice."""
+"""Samples and scores computed in parts: the same bits whatever worker runs which part, and nothing done twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, resu
 from mixvel_core.errors import RecipeError
 from mixvel_core.pipeline import sample as sampling
 from mixvel_core.pipeline.opened import sample_run
-from mixvel_core.pipeline.parts import SampleJob, SamplePart, mapper_of, sample_in_parts
+from mixvel_core.pipeline.parts import SampleJob, SamplePart, mapper_of, sample_jobs
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Task
 from mixvel_core.protocols.progress import Silent
@@ -37,7 +37,7 @@ class Backwards:
     done: list[Any] = field(factory=list)
 
     def map(
-        self, errand: Task[Any, Any], parts: Sequence[Any], tell: Callable[[int, int], None]
+        self, task: Task[Any, Any], parts: Sequence[Any], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, Any]]:
         """See ``Mapper``."""
         import torch
@@ -45,8 +45,8 @@ class Backwards:
         for index in reversed(range(len(parts))):
             if len(self.done) == self.most:
                 raise KilledError
-            tell(index, 0)
-            result = errand.begin(torch.device("cpu"))(parts[index], lambda done: None)
+            report(index, 0)
+            result = task.begin(torch.device("cpu"))(parts[index], lambda done: None)
             self.done.append(parts[index])
             yield index, result
 
@@ -100,32 +100,30 @@ def test_more_samples_of_a_run_are_the_same(tmp_path: Path) -> None:
 def test_order_and_workers_change_nothing_and_a_killed_run_draws_only_what_is_missing(
     alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = (*CUT, "sample.launcher=local")
     first = Backwards(most=10)
     monkeypatch.setattr(sampling, "mapper_of", lambda launcher: first)
     with pytest.raises(KilledError):
-        run(EXACT, tmp_path / "apart", *asked, stage="sample")
+        run(EXACT, tmp_path / "apart", *CUT, stage="sample")
     assert [name for name in files(tmp_path / "apart") if ".parts" in name]
     second = Backwards()
     monkeypatch.setattr(sampling, "mapper_of", lambda launcher: second)
-    run(EXACT, tmp_path / "apart", *asked, stage="sample")
-    # Eight draws of eight samples, three at a time. A lot's number counts from what is left to draw.
-    pieces = [(p.what.method, p.what.steps, p.first) for p in [*first.done, *second.done]]
-    assert len(pieces) == len(set(pieces)) == 8 * 3
+    run(EXACT, tmp_path / "apart", *CUT, stage="sample")
+    # Eight jobs of eight samples, three at a time; the number of a job counts from what is left.
+    parts = [(p.spec.method, p.spec.steps, p.first) for p in [*first.done, *second.done]]
+    assert len(parts) == len(set(parts)) == 8 * 3
     assert drawn(tmp_path / "apart") == drawn(alone)
     assert not [name for name in files(tmp_path / "apart") if ".parts" in name]
 
 
-def test_a_damaged_piece_is_drawn_again(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = (*CUT, "sample.launcher=local")
+def test_a_damaged_part_is_sampled_again(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "mapper_of", lambda launcher: Backwards(most=2))
     with pytest.raises(KilledError):
-        run(EXACT, tmp_path / "apart", *asked, stage="sample")
+        run(EXACT, tmp_path / "apart", *CUT, stage="sample")
     kept = [path for name, path in files(tmp_path / "apart").items() if ".parts" in name and name.endswith(".npz")]
     kept[0].write_bytes(b"not an array")
     mapper = Backwards()
     monkeypatch.setattr(sampling, "mapper_of", lambda launcher: mapper)
-    run(EXACT, tmp_path / "apart", *asked, stage="sample")
+    run(EXACT, tmp_path / "apart", *CUT, stage="sample")
     assert len(mapper.done) == 8 * 3 - len(kept) + 1
     assert drawn(tmp_path / "apart") == drawn(alone)
 
@@ -178,22 +176,22 @@ def test_bars_count_all_that_is_behind(tmp_path: Path) -> None:
     assert all(moved == sorted(moved) and moved[-1] == 8 * int(name.split()[2]) for name, moved in bars.items())
 
 
-def test_pieces_are_cut_where_batches_are() -> None:
+def test_parts_are_cut_where_batches_are() -> None:
     @define
     class Noting(Backwards):
-        pieces: list[SamplePart[str]] = field(factory=list)
+        parts: list[SamplePart[str]] = field(factory=list)
 
         def map(
-            self, errand: Task[Any, Any], parts: Sequence[Any], tell: Callable[[int, int], None]
+            self, task: Task[Any, Any], parts: Sequence[Any], report: Callable[[int, int], None]
         ) -> Generator[tuple[int, Any]]:
-            self.pieces += parts
+            self.parts += parts
             yield from ()
 
     noting = Noting()
-    lots = [SampleJob(label=what, what=what, count=count, steps=1, seed=0) for what, count in (("a", 7), ("b", 3))]
+    jobs = [SampleJob(label=spec, spec=spec, count=count, steps=1, seed=0) for spec, count in (("a", 7), ("b", 3))]
     source: Any = None
-    assert list(sample_in_parts(source, lots, noting, 3, Silent())) == []
-    assert [(p.what, p.first, p.last) for p in noting.pieces] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]
+    assert list(sample_jobs(source, jobs, noting, 3, Silent())) == []
+    assert [(p.spec, p.first, p.last) for p in noting.parts] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]
 
 
 def test_seconds_are_those_of_the_work(tmp_path: Path) -> None:

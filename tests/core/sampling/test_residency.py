@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.protocols import Expert, Selector
-from mixvel_core.sampling.residency import Residency, ResidentExpert
+from mixvel_core.sampling.residency import Residency, ResidentExpert, load_resident
 from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_integrators.integrators import DDIM
 from mixvel_oracles.denoisers import OracleRouter
@@ -29,7 +29,7 @@ def behind(experts: tuple[Expert, ...], limit: int | None) -> tuple[tuple[Reside
         return experts[k]
 
     made = tuple(
-        ResidentExpert(schedule=e.schedule, moments=e.moments, index=k, load=partial(load, k), residency=room)
+        ResidentExpert(schedule=e.schedule, moments=e.moments, load=partial(load, k), residency=room)
         for k, e in enumerate(experts)
     )
     return made, room
@@ -44,7 +44,7 @@ def test_room_changes_no_sample(selector: Selector, limit: int | None) -> None:
     expected = sampler.sample(count=9, shape=(3,), dtype=torch.float64)
     got = evolve(sampler, experts=experts).sample(count=9, shape=(3,), dtype=torch.float64)
     assert torch.equal(got.x, expected.x)
-    assert sum(room.holds(k) for k in range(4)) <= (limit or 4)
+    assert sum(expert.is_resident for expert in experts) <= (limit or 4)
     # Taking turns in a room for n, each step finds n experts where the last one left them.
     if isinstance(selector, Mixture) and limit is not None:
         assert room.loads == 4 + 5 * (4 - limit)
@@ -57,7 +57,21 @@ def test_an_expert_never_selected_is_never_loaded() -> None:
     sampler = evolve(problem.sampler(TopK(k=1), DDIM(), 5, 0.05), experts=experts, router=router)
     sampler.sample(count=8, shape=(2,), dtype=torch.float64)
     assert room.loads == 1
-    assert [room.holds(k) for k in range(3)] == [True, False, False]
+    assert [expert.is_resident for expert in experts] == [True, False, False]
+
+
+def test_two_sets_of_experts_share_the_room_of_one_residency() -> None:
+    problem = exact(Cosine(), experts=4, dimension=3)
+    experts, room = behind(problem.experts, 2)
+    [monolith] = [evolve(experts[0], load=lambda: problem.whole)]
+    load_resident(experts)
+    assert [expert.is_resident for expert in experts] == [True, True, False, False]
+    load_resident([monolith])
+    assert [expert.is_resident for expert in (*experts, monolith)] == [False, True, False, False, True]
+    # Those in memory stay, and the monolith makes room.
+    load_resident(experts)
+    assert [expert.is_resident for expert in (*experts, monolith)] == [True, True, False, False, False]
+    assert room.loads == 4
 
 
 @settings(max_examples=40, deadline=None)
