@@ -5,20 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-import numpy as np
 import pytest
 from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, results, run, snapshot
 
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import RecipeError
+from mixvel_core.pipeline import opened
 from mixvel_core.pipeline import sample as sampling
-from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.pipeline.experts import StoredExpert
+from mixvel_core.pipeline.opened import open_run, sample_run
 from mixvel_core.pipeline.parts import SampleJob, SamplePart, mapper_of, sample_jobs
+from mixvel_core.pipeline.sample import Loaded, sample_specs
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Task
 from mixvel_core.protocols.progress import Silent
+from mixvel_core.sampling.residency import ResidentExpert
 
 CUT = ("sample.batch=3", "sample.threads=1")
 SIDE_BY_SIDE = "sample.launcher={use: local, parallel: 2, threads: 1, device: cpu}"
@@ -81,20 +86,6 @@ def test_the_samples_routers_learn_from_are_the_same(tmp_path: Path) -> None:
     run(EXACT, tmp_path / "apart", *CUT, learned, SIDE_BY_SIDE, stage="routers")
     assert results(tmp_path / "apart") == results(tmp_path / "alone")
     assert [name for name in results(tmp_path / "apart") if name.startswith("router_data")]
-
-
-def test_more_samples_of_a_run_are_the_same(tmp_path: Path) -> None:
-    run(EXACT, tmp_path / "run", stage="experts")
-    run(EXACT, tmp_path / "run", stage="routers")
-    run(EXACT, tmp_path / "run", stage="monolith")
-    arrays = []
-    for name, launcher in (("alone", ()), ("apart", (SIDE_BY_SIDE,))):
-        asked = [*CUT, "sample.steps=[3]", *launcher]
-        [path] = sample_run(
-            tmp_path / "run", asked, router=None, monolith=False, out=tmp_path / name, progress=Silent()
-        )
-        arrays.append(path.read_bytes())
-    assert arrays[0] == arrays[1]
 
 
 def test_order_and_workers_change_nothing_and_a_killed_run_draws_only_what_is_missing(
@@ -194,12 +185,51 @@ def test_parts_are_cut_where_batches_are() -> None:
     assert [(p.spec, p.first, p.last) for p in noting.parts] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]
 
 
-def test_seconds_are_those_of_the_work(tmp_path: Path) -> None:
-    run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, stage="sample")
-    from mixvel_core.artifacts.files import read_json
+def test_the_clock_starts_when_the_experts_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
 
+    def slow(self: StoredExpert, device: Any = "cpu") -> Any:
+        loads.append(self.folder.name)
+        sleep(0.2)
+        return load(self, device)
+
+    load = StoredExpert.load
+    monkeypatch.setattr(StoredExpert, "load", slow)
+    run(EXACT, tmp_path, "sample.steps=[2]", stage="sample")
+    assert sorted(loads) == ["0", "1", "2", "monolith"]
     records = [read_json(path) for name, path in files(tmp_path / "samples").items() if name.endswith(".json")]
-    assert len(records) == 8
-    assert all(0 < record["notes"]["seconds"] < 60 for record in records)
-    x = np.load(tmp_path / "samples/mixed/steps-2-seed-0.npz")["x"]
-    assert x.shape == (8, 4)
+    assert len(records) == 4
+    assert all(0 < record["notes"]["seconds"] < 0.2 for record in records)
+
+
+def test_experts_and_monolith_share_the_room(tmp_path: Path) -> None:
+    run(EXACT, tmp_path, stage="sample")
+    found = open_run(tmp_path, ["sample.resident_experts=2"])
+    loaded = Loaded(found.models, found.recipe.sample)
+    for spec in sample_specs(found.recipe.sample, list(found.models.routers)):
+        loaded.sampler(spec).sample(4)
+        both = [*loaded.experts(), *loaded.experts(monolith=True)]
+        assert sum(one.is_resident for one in both if isinstance(one, ResidentExpert)) == 2
+
+
+def test_more_samples_of_a_run_go_on_with_the_parts_that_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("experts", "routers", "monolith"):
+        run(EXACT, tmp_path / "run", stage=stage)
+
+    def more(out: str, *overrides: str) -> Path:
+        asked = ["sample.batch=3", "sample.threads=1", "sample.steps=[3]", *overrides]
+        [path] = sample_run(tmp_path / "run", asked, router=None, monolith=False, out=tmp_path / out, progress=Silent())
+        return path
+
+    whole, side_by_side = more("whole"), more("side by side", SIDE_BY_SIDE)
+    assert whole.read_bytes() == side_by_side.read_bytes()
+    mappers = [Backwards(most=2), Backwards()]
+    monkeypatch.setattr(opened, "mapper_of", lambda launcher: mappers[0])
+    with pytest.raises(KilledError):
+        more("killed")
+    monkeypatch.setattr(opened, "mapper_of", lambda launcher: mappers[1])
+    assert more("killed").read_bytes() == whole.read_bytes()
+    assert [len(mapper.done) for mapper in mappers] == [2, 1]
+    assert list(files(tmp_path / "killed")) == [whole.name]

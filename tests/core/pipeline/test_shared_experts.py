@@ -21,12 +21,12 @@ from mixvel_core.pipeline.opened import open_run, sample_run
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.pipeline.shared_experts import StoredMember
-from mixvel_core.protocols import Expert, Moments, NoiseSchedule
+from mixvel_core.protocols import Moments, NoiseSchedule
 from mixvel_core.protocols.progress import Silent
-from mixvel_core.sampling.dispatch import GroupMember, evaluate, group_of, members
-from mixvel_core.sampling.snr_matched import snr_matched
+from mixvel_core.sampling.dispatch import evaluate, group_of, members
+from mixvel_core.sampling.snr_matched import all_snr_matched, snr_matched
 from mixvel_core.training.log import read_losses
-from mixvel_schedules.schedules import Cosine, Linear
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 K = 3
 SHARED = TRAINED.replace("monolith: {use: unet", "monolith: {use: unet, shared: true").replace(
@@ -193,10 +193,11 @@ class Linears:
     schedule: NoiseSchedule = field(factory=Cosine)
     asked: list[int] = field(factory=list)
     cut: int = 0
+    mean: Tensor | None = None
 
     def moments(self, k: int) -> Moments | None:
-        """None."""
-        return None
+        """Of shard k, where there is a mean."""
+        return None if self.mean is None else Moments(mean=self.mean[k], variance=torch.ones_like(self.mean[k]))
 
     def denoise(self, x: Tensor, t: Tensor, k: Tensor) -> Tensor:
         """(k + 1) x."""
@@ -257,8 +258,14 @@ def test_a_group_is_one_only_if_all_are_of_it() -> None:
     assert group_of([]) is None
 
 
-def test_members_of_another_schedule_are_asked_one_by_one() -> None:
-    one = members(Linears(schedule=Linear()), K)
-    turned: list[Expert] = [snr_matched(expert, Cosine()) for expert in one]
-    assert not any(isinstance(expert, GroupMember) for expert in turned)
-    assert evaluate(turned, torch.randn(5, 2), 0.5, MASKS["all"](5)).m.shape == (15, 2)
+@pytest.mark.parametrize("own", [Linear(), Rectified()], ids=["linear", "rectified"])
+@pytest.mark.parametrize("t", [0.0, 0.5, 1.0])
+def test_members_of_another_schedule_are_evaluated_together(own: NoiseSchedule, t: float) -> None:
+    group = Linears(schedule=own, mean=torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 1.0]], dtype=torch.float64))
+    x = torch.randn(5, 2, dtype=torch.float64)
+    matched = all_snr_matched(members(group, K), Cosine())
+    assert group_of(matched) is not None
+    together = evaluate(matched, x, t, MASKS["all"](5))
+    assert group.asked == [5] * K
+    one_by_one = evaluate([snr_matched(expert, Cosine()) for expert in members(group, K)], x, t, MASKS["all"](5))
+    torch.testing.assert_close(together.m, one_by_one.m)
