@@ -7,7 +7,8 @@ import sys
 from itertools import groupby
 
 from mixvel_core import protocols as contracts
-from reference_pages.kinds import kinds
+from mixvel_core.plugin.kinds import KINDS
+from reference_pages.kinds import place_of
 from reference_pages.markdown import plain, table
 
 
@@ -16,8 +17,8 @@ def hooks() -> str:
     return table(
         ("hook", "what it offers", "kind", "a definition builds"),
         [
-            (f"`{kind.hook}`", f"[{kind.title}]({kind.place})", f"`{kind.kind}`", _link(kind.protocol))
-            for kind in kinds()
+            (f"`{kind.hook}`", f"[{kind.title}]({place_of(kind)})", f"`{kind.name}`", _link(kind.protocol_name))
+            for kind in KINDS
         ],
     )
 

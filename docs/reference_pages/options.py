@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mixvel_core.plugin.kinds import KINDS
+from mixvel_core.recipe.describe import describe_slot
 from mixvel_core.recipe.option_rows import OptionRow
-from reference_pages.kinds import kinds
+from reference_pages.kinds import place_of
 from reference_pages.markdown import plain, table
 
 HEADER = ("key", "what it is", "default", "meaning")
@@ -24,9 +26,10 @@ def _cells(row: OptionRow) -> tuple[str, ...]:
 
 def _type(row: OptionRow) -> str:
     text = row.type
-    for kind in kinds():
-        words = kind.described.partition(" (")[0]
-        text = text.replace(kind.described, f"[{words}]({kind.place})")
+    for kind in KINDS:
+        described = describe_slot(kind.name)
+        words = described.partition(" (")[0]
+        text = text.replace(described, f"[{words}]({place_of(kind)})")
     return f"{text}; {plain(row.range)}" if row.range else text
 
 

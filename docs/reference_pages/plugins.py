@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mixvel_core.plugin.discovery import Entry, load_registry
+from mixvel_core.plugin.kinds import KINDS, PluginKind
 from mixvel_core.recipe.option_rows import option_rows
-from reference_pages.kinds import KindRow, kinds
 from reference_pages.markdown import plain
 from reference_pages.options import option_table
 
@@ -15,16 +15,17 @@ def plugins() -> str:
     """A heading for each kind, and one for each of its plugins."""
     registry = load_registry()
     parts = []
-    for kind in kinds():
-        entries = [entry for entry in registry.entries(kind.kind) if entry.distribution == DISTRIBUTION]
+    for kind in KINDS:
+        entries = [entry for entry in registry.entries(kind.name) if entry.distribution == DISTRIBUTION]
         parts += [_intro(kind, entries), *(_plugin(entry) for entry in entries)]
     return "\n".join(parts)
 
 
-def _intro(kind: KindRow, entries: list[Entry]) -> str:
+def _intro(kind: PluginKind, entries: list[Entry]) -> str:
     names = ", ".join(f"[`{entry.name}`](#{_target(entry)})" for entry in entries)
     contract = (
-        f"Kind `{kind.kind}`, hook `{kind.hook}`, protocol [{kind.protocol}](protocols.md#{kind.protocol.lower()})"
+        f"Kind `{kind.name}`, hook `{kind.hook}`, "
+        f"protocol [{kind.protocol_name}](protocols.md#{kind.protocol_name.lower()})"
     )
     return f"## {kind.title}\n\n{contract}: {names}.\n"
 

@@ -165,10 +165,6 @@ def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, 
     )
 
 
-GAUSSIAN = "gaussian-mixture"
-"""The expert that turns a shard's law (D3) into its denoiser."""
-
-
 @frozen(kw_only=True, eq=False)
 class Oracle:
     """``exact``: the mixture. ``about``: which one, in words. ``is_smooth``: whether it is no sum of point masses.
@@ -192,9 +188,9 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
         forms = ClosedForms(schedule=loaded.schedule, experts=experts, fractions=shards.fractions)
         about = "the experts themselves, which are closed forms"
         return Oracle(exact=forms, about=about, is_smooth=True, products="backward")
-    if all(part.law is not None for part in shards.parts) and GAUSSIAN in registry.names("expert"):
-        definition = registry.get("expert", GAUSSIAN)
-        gaussian = definition.build(definition.options())
+    exact = [entry.definition for entry in registry.entries("expert") if entry.definition.exact_for_laws]
+    if all(part.law is not None for part in shards.parts) and exact:
+        gaussian = exact[0].build(exact[0].options())
         made = tuple(
             gaussian.load(one.config, gaussian.tensors(part, None), loaded.schedule)
             for one, part in zip(stored, shards.parts, strict=True)

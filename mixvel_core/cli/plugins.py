@@ -42,15 +42,12 @@ def new(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where its folder goes.")] = Path(),
 ) -> None:
     """Write a working plugin project, with its tests. Nothing is overwritten."""
-    from mixvel_core.plugin.definition import KINDS
     from mixvel_core.plugin.discovery import load_registry
+    from mixvel_core.plugin.kinds import kind_called
     from mixvel_core.scaffold.project import new_project
 
-    known = {one: one for one in KINDS}
-    if kind not in known:
-        raise UsageError(f"no kind is called {kind!r}{did_you_mean(kind, KINDS)}  (kinds: {', '.join(KINDS)})")
-    project = new_project(known[kind], name, out)
-    if name in load_registry().names(project.kind):
+    project = new_project(kind_called(kind), name, out)
+    if name in load_registry().names(kind):
         raise UsageError(f"a {kind} called {name!r} is installed already; choose another name")
     for path in project.write():
         typer.echo(path)
@@ -114,10 +111,10 @@ def check(
 
 
 def _check_kind(kind: str | None) -> None:
-    from mixvel_core.plugin.definition import KINDS
+    from mixvel_core.plugin.kinds import kind_called
 
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"no kind is called {kind!r}{did_you_mean(kind, KINDS)}  (kinds: {', '.join(KINDS)})")
+    if kind is not None:
+        kind_called(kind)
 
 
 def _find(registry: Registry, name: str, kind: str | None) -> list[Entry]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from textwrap import wrap
-from typing import Any
 
 from attrs import frozen
 
@@ -14,9 +13,9 @@ from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, rate_of
 from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, amount, duration
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import are_local
+from mixvel_core.plugin.definition import Workers
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.training.options import is_shared
 
 
 def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> Iterator[str]:
@@ -64,7 +63,7 @@ def bytes_of(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
     stored.append(f"samples {amount(sets * recipe.sample.count * numbers * _FLOAT, 'B')}")
     yield f"stored      {', '.join(stored)}"
     experts = [parameters for job, parameters in known if job.group == "experts"]
-    if experts and is_shared(recipe.expert.options):
+    if experts and recipe.expert.is_shared:
         yield "moved       all items to one place, where one network is trained on them for all experts"
     elif experts:
         weights = [WEIGHTS * parameters for parameters in experts]
@@ -136,13 +135,14 @@ def _row(alike: Sequence[_Timed]) -> tuple[str, ...]:
 
 
 def _launch(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
-    workers, resources = _workers(recipe.launcher.options)
+    launched = recipe.launcher.workers()
+    workers, resources = launched.count, _resources(launched)
     known = [one.seconds for one in timed if one.seconds is not None]
     total = f"{duration(sum(known))} of a worker" if known else "hours not measured"
     missing = f", without {len(timed) - len(known)} not measured" if known and len(known) < len(timed) else ""
     images = amount(sum(one.job.images for one in timed))
     yield f"in all      {len(timed)} jobs of {resources}, {images} images, {total}{missing}"
-    at_once = recipe.plan.at_once or getattr(recipe.launcher.options, "parallel", None)
+    at_once = recipe.plan.at_once or launched.parallel
     if at_once is None:
         yield "at once     as many as the cluster holds; set plan.at_once for a wall-clock time"
         return
@@ -153,14 +153,11 @@ def _launch(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
     yield f"at once     {at_once}: {waves} wave{'s' if waves > 1 else ''}{wall}, without the start of jobs"
 
 
-def _workers(options: Any) -> tuple[int, str]:
-    """Workers of a job, and what each reserves: of launchers that have such options, whatever they are called."""
-    workers = getattr(options, "workers", 1)
-    cpus, gpus = getattr(options, "cpus", None), getattr(options, "gpus", None)
-    each = [f"{value:g} {name}" for name, value in (("CPU", cpus), ("GPU", gpus)) if value]
-    more = [f"{value:g} {name}" for name, value in getattr(options, "resources", {}).items()]
-    reserved = f" ({', '.join([*each, *more])} each)" if each or more else ""
-    return workers, f"{workers} worker{'s' if workers > 1 else ''}{reserved}"
+def _resources(workers: Workers) -> str:
+    """Workers of a job, and what each reserves."""
+    each = [f"{amount:g} {name}" for name, amount in workers.reserved.items() if amount]
+    reserved = f" ({', '.join(each)} each)" if each else ""
+    return f"{workers.count} worker{'s' if workers.count > 1 else ''}{reserved}"
 
 
 def _assumed(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:

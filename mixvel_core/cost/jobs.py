@@ -17,7 +17,6 @@ from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import PlanOptions, Recipe
-from mixvel_core.training.options import is_shared
 
 if TYPE_CHECKING:
     from mixvel_core.protocols import TrainTask
@@ -77,7 +76,7 @@ class _StandIn:
 def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[PlannedJob]:
     schedule, shape = recipe.schedule.build(), real[0].shape
     parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
-    if is_shared(recipe.expert.options):
+    if recipe.expert.is_shared:
         together = shared_family(recipe.expert).shared_task(parts, schedule)
         yield from _group("experts", {"experts": (together, folder / "experts" / FOLDER)}, shape, labelled=True)
     else:

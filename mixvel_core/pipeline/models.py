@@ -9,14 +9,13 @@ from attrs import frozen
 
 from mixvel_core.pipeline.experts import Experts, ExpertStage, ReadyExpert
 from mixvel_core.pipeline.jobs import TrainingJob
-from mixvel_core.pipeline.router_data import RouterDataStage, router_data_folder, router_data_options
+from mixvel_core.pipeline.router_data import RouterDataStage, router_data_folder
 from mixvel_core.pipeline.routers import RouterStage
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import FOLDER, SharedStage
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.training.options import is_shared
 
 
 @frozen(kw_only=True)
@@ -89,7 +88,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     events = (folder / "tensorboard").absolute()
     apart: tuple[ExpertStage, ...] = ()
     shared = None
-    if is_shared(recipe.expert.options):
+    if recipe.expert.is_shared:
         shared = SharedStage(
             shards=shards.parts,
             shards_key=shards.key,
@@ -143,7 +142,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
 def _router_data(
     recipe: Recipe, router: RouterUse, experts: tuple[ReadyExpert, ...], folder: Path
 ) -> RouterDataStage | None:
-    options = router_data_options(router)
+    options = router.router_data()
     if options is None:
         return None
     return RouterDataStage(

@@ -12,14 +12,12 @@ from mixvel_core.cost.jobs import PlannedJob, planned_jobs
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight
-from mixvel_core.pipeline.router_data import router_data_options
 from mixvel_core.pipeline.run_folder import check_folder
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.training.options import is_shared
 
 
 @frozen(kw_only=True)
@@ -77,7 +75,7 @@ def _rows(
     yield PlanRow(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
     makers = model_stages(recipe, folder, stored) if stored else None
     experts = makers.experts if makers else ()
-    one = is_shared(recipe.expert.options)
+    one = recipe.expert.is_shared
     done = sum(stage.artifact.is_done() for stage in (experts[:1] if one else experts))
     yield _models("experts", recipe.expert, jobs, done, 1 if one else len(counts))
     if recipe.monolith is not None:
@@ -102,9 +100,7 @@ def _rows(
 
 def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow]:
     """The samples of experts that routers learn from, once for all routers with the same options."""
-    wanted = {
-        name: options for name, use in recipe.routers.items() if (options := router_data_options(use)) is not None
-    }
+    wanted = {name: options for name, use in recipe.routers.items() if (options := use.router_data()) is not None}
     for options in dict.fromkeys(wanted.values()):
         router = next(name for name, one in wanted.items() if one == options)
         stage = makers.routers[router].drawn if makers else None

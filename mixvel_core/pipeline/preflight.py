@@ -13,7 +13,6 @@ from attrs import field, frozen
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
-from mixvel_core.pipeline.router_data import router_data_options
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
 from mixvel_core.pipeline.split import Split, split
@@ -21,7 +20,6 @@ from mixvel_core.plugin.definition import MetricUse
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.training.options import is_shared
 
 _FEW = 8
 """Items that a metric is tried on: enough for any to fail that cannot read them, and next to no work."""
@@ -42,7 +40,7 @@ def preflight(recipe: Recipe, progress: Progress = _SILENT) -> Split:
     schedule = recipe.schedule.build()
     problems = _Problems()
     with problems.noted():
-        if is_shared(recipe.expert.options):
+        if recipe.expert.is_shared:
             _check_flips(shared_family(recipe.expert).shared_task(made.parts, schedule), made.parts[0])
         else:
             expert = recipe.expert.build()
@@ -72,7 +70,7 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
         with problems.noted(f"routers.{name}  "):
             if not family.tasks(parts, schedule):
                 family.tensors(parts, {})
-            elif router_data_options(router) is None:
+            elif router.router_data() is None:
                 raise RecipeError(
                     f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
                 )

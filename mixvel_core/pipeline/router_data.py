@@ -22,7 +22,6 @@ from mixvel_core.field.scale import to_uint8
 from mixvel_core.pipeline.experts import ReadyExpert
 from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.shards import Shards, StoredShard
-from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
@@ -34,14 +33,6 @@ if TYPE_CHECKING:
 
     from mixvel_core.sampling.residency import Residency
     from mixvel_core.sampling.sampler import Sampler
-
-
-def router_data_options(router: RouterUse) -> RouterDataOptions | None:
-    """How the samples that a router learns from are drawn; None where it learns from data, or not at all."""
-    options = router.options
-    drawn = getattr(options, "drawn", None)
-    wanted = getattr(options, "train_on", "data") == "experts"
-    return drawn if wanted and isinstance(drawn, RouterDataOptions) else None
 
 
 def counts_of(total: int, fractions: Sequence[float]) -> list[int]:

@@ -25,7 +25,6 @@ from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.stage import report
-from mixvel_core.training.options import is_shared
 
 STAGES = ("partition", "experts", "monolith", "routers", "sample", "evaluate", "report")
 
@@ -132,7 +131,7 @@ def run(
         raise UsageError(f"--stage {stage}: the stages are {', '.join(STAGES)}")
     if expert is not None and stage not in (None, "experts"):
         raise UsageError("--expert goes with --stage experts, or alone")
-    if expert is not None and is_shared(recipe.expert.options):
+    if expert is not None and recipe.expert.is_shared:
         raise UsageError(f"--expert {expert}: expert.shared is true, one network is all experts; use --stage experts")
     with locked(folder):
         check_folder(recipe, folder, fresh)

@@ -16,7 +16,6 @@ from mixvel_core.pipeline.jobs import TrainingJob
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
 from mixvel_core.recipe.dump import plain
-from mixvel_core.training.options import is_shared
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +35,7 @@ def shared_family(use: ExpertUse) -> SharedFamily:
 
 def check_apart(use: ExpertUse, why: str) -> None:
     """Raises RecipeError, saying ``why``, where one network is asked for."""
-    if is_shared(use.options):
+    if use.is_shared:
         raise RecipeError(f"expert.shared: {why}; set expert.shared=false")
 
 

@@ -7,11 +7,15 @@ in a recipe like the recipe's own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
+import attrs
 import pluggy
 from attrs import field, frozen
 
+from mixvel_core.plugin import kinds
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import (
     DataSource,
     ExpertFamily,
@@ -24,97 +28,111 @@ from mixvel_core.protocols import (
     Selector,
 )
 
-Kind: TypeAlias = Literal[
-    "schedule", "expert", "router", "selector", "integrator", "data", "partitioner", "metric", "launcher"
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+if TYPE_CHECKING:
+    from mixvel_core.training.options import RouterDataOptions
 
-CONTRACT = 1
-"""The version of the protocols. A definition made for a later version is refused with a clear message."""
+CONTRACT = 2
+"""The version of the protocols. A definition written for another version is refused; CHANGELOG.md lists the changes."""
 
 OptionsT = TypeVar("OptionsT")
 BuiltT_co = TypeVar("BuiltT_co", covariant=True)
 
 
 @frozen(kw_only=True)
+class Target:
+    """Calls what is at ``path``, ``module:name``, with the fields of an options object as keyword arguments.
+
+    The module is imported at the call. A field that is an attrs class or a ``Use`` itself is passed as it is.
+    """
+
+    path: str
+
+    def __call__(self, options: Any) -> Any:
+        module, _, name = self.path.partition(":")
+        made = vars(import_module(module))[name]
+        return made(**attrs.asdict(options, recurse=False))
+
+
+@frozen(kw_only=True)
+class Workers:
+    """What a launcher occupies. ``count``: workers of a job. ``parallel``: most jobs at once; None: what there is room
+    for. ``reserved``: what each worker reserves, amounts by name.
+    """
+
+    count: int = 1
+    parallel: int | None = None
+    reserved: Mapping[str, float] = field(factory=dict)
+
+
+@frozen(kw_only=True)
 class PluginDef(Generic[OptionsT, BuiltT_co]):
     """A named way to build a component of one kind.
 
-    ``kind``, ``name``: what a recipe writes as ``kind: {use: name}``. ``options``: the attrs class of its options
-    (see ``mixvel_core.plugin.options``). ``build``: options -> component; it may import what it likes, the module
-    that defines it may not import torch. ``example``: a tiny working component, for the conformance suites.
-    ``summary``: one line. ``smoke``: options at toy size, ``option`` or ``section.option`` -> value as a recipe writes
-    it, for `mixvel run --smoke`; with ``use``, another plugin of the kind and its options that stand in for this one.
-    ``contract``: the version of the protocols it was written for.
+    Either ``target`` or ``build`` says how it is built. Nothing here is imported but the options class, and the module
+    that holds the definition may not import torch.
+
+    Args:
+        kind: a kind of ``mixvel_core.plugin.kinds``.
+        name: what a recipe writes as ``use: name``.
+        options: the attrs class of its options (see ``mixvel_core.plugin.options``).
+        summary: one line for ``mixvel plugins``.
+        target: ``module:name`` of the component's class, or of a function that returns the component. It is called with
+            the options' fields as keyword arguments.
+        build: options -> component, where calling a target is not enough; it may import what it likes.
+        example_options: options of a tiny working component; the defaults if absent.
+        example: makes that component, for the conformance checks, where building from options is not enough.
+        smoke: what a recipe writes at toy size. Keys are ``option`` or ``section.option``; with a key ``use``, another
+            plugin of the same kind takes its place.
+        shares: options -> whether one network serves all shards (a ``SharedFamily``).
+        router_data: options -> the samples of experts a router learns from, None if it learns from items; absent for
+            routers without training.
+        workers: options -> what a launcher occupies.
+        exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
+        contract: the version of the protocols it was written for. Required of all but mixvel's own plugins.
     """
 
     kind: Kind
     name: str
     options: type[OptionsT]
-    build: Callable[[OptionsT], BuiltT_co]
-    example: Callable[[], BuiltT_co]
     summary: str
+    target: str = ""
+    build: Callable[[OptionsT], BuiltT_co] = field()
+    example_options: OptionsT | None = None
+    example: Callable[[], BuiltT_co] = field()
     smoke: Mapping[str, object] = field(factory=dict)
-    contract: int = CONTRACT
+    shares: Callable[[OptionsT], bool] = lambda options: False
+    router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
+    workers: Callable[[OptionsT], Workers] = lambda options: Workers()
+    exact_for_laws: bool = False
+    contract: int | None = None
+
+    @build.default
+    def _build(self) -> Callable[[OptionsT], BuiltT_co]:
+        return Target(path=self.target)
+
+    @example.default
+    def _example(self) -> Callable[[], BuiltT_co]:
+        return lambda: self.build(self.options() if self.example_options is None else self.example_options)
 
 
 @frozen(kw_only=True)
 class NoOptions:
-    """For plugins with nothing to choose."""
+    """The options class of plugins that have nothing to choose."""
 
 
 PROJECT = "mixvel"
+"""The group of entry points, and the project of pluggy."""
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-class Specs:
-    """The hook specifications; the group of entry points is ``mixvel`` too."""
+def hook_specs() -> type:
+    """A hook specification for each kind: no arguments, and a sequence of ``PluginDef`` is returned."""
 
-    @hookspec
-    def mixvel_schedules(self) -> Sequence[PluginDef[Any, NoiseSchedule]]:
-        """Noise schedules."""
-        return ()
+    def spec() -> Callable[[], Sequence[PluginDef[Any, Any]]]:
+        return hookspec(lambda: ())
 
-    @hookspec
-    def mixvel_experts(self) -> Sequence[PluginDef[Any, ExpertFamily]]:
-        """Expert families."""
-        return ()
-
-    @hookspec
-    def mixvel_routers(self) -> Sequence[PluginDef[Any, RouterFamily]]:
-        """Router families."""
-        return ()
-
-    @hookspec
-    def mixvel_selectors(self) -> Sequence[PluginDef[Any, Selector]]:
-        """Selectors."""
-        return ()
-
-    @hookspec
-    def mixvel_integrators(self) -> Sequence[PluginDef[Any, Integrator]]:
-        """Integrators."""
-        return ()
-
-    @hookspec
-    def mixvel_data(self) -> Sequence[PluginDef[Any, DataSource]]:
-        """Data sources."""
-        return ()
-
-    @hookspec
-    def mixvel_partitioners(self) -> Sequence[PluginDef[Any, Partitioner]]:
-        """Partitioners."""
-        return ()
-
-    @hookspec
-    def mixvel_metrics(self) -> Sequence[PluginDef[Any, Metric]]:
-        """Metrics."""
-        return ()
-
-    @hookspec
-    def mixvel_launchers(self) -> Sequence[PluginDef[Any, Launcher]]:
-        """Launchers."""
-        return ()
+    return type("HookSpecs", (), {row.hook: staticmethod(spec()) for row in kinds.KINDS})
 
 
 ComponentT_co = TypeVar("ComponentT_co", covariant=True)
@@ -122,70 +140,80 @@ ComponentT_co = TypeVar("ComponentT_co", covariant=True)
 
 @frozen(kw_only=True)
 class Use(Generic[ComponentT_co]):
-    """A definition and its checked options. ``build`` makes the component."""
+    """A definition and its checked options. ``build`` makes the component.
+
+    A subclass names the protocol, ``class RouterUse(Use[RouterFamily])``, and has the kind that implements it.
+    """
 
     definition: PluginDef[Any, ComponentT_co]
     options: Any
+    kind: ClassVar[Kind]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        [slot] = cls.__dict__["__orig_bases__"]
+        [protocol] = get_args(slot)
+        cls.kind = kinds.kind_implementing(protocol)
 
     @property
     def name(self) -> str:
-        """The plugin's name, what ``use:`` says."""
+        """The plugin's name, which a recipe writes as ``use:``."""
         return self.definition.name
 
     def build(self) -> ComponentT_co:
-        """A new component."""
+        """A new component, made from the options."""
         return self.definition.build(self.options)
 
 
 class ScheduleUse(Use[NoiseSchedule]):
-    """A noise schedule."""
-
-    kind: ClassVar[Kind] = "schedule"
+    """A slot for a noise schedule."""
 
 
 class ExpertUse(Use[ExpertFamily]):
-    """A family of experts."""
+    """A slot for a family of experts."""
 
-    kind: ClassVar[Kind] = "expert"
+    @property
+    def is_shared(self) -> bool:
+        """Whether one network serves all shards."""
+        return self.definition.shares(self.options)
 
 
 class RouterUse(Use[RouterFamily]):
-    """A family of routers."""
+    """A slot for a family of routers."""
 
-    kind: ClassVar[Kind] = "router"
+    def router_data(self) -> RouterDataOptions | None:
+        """How the samples of experts that the router learns from are drawn; None where it learns from items."""
+        return None if self.definition.router_data is None else self.definition.router_data(self.options)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the router learns, from items or from samples of experts."""
+        return self.definition.router_data is not None
 
 
 class SelectorUse(Use[Selector]):
-    """A selector."""
-
-    kind: ClassVar[Kind] = "selector"
+    """A slot for a selector."""
 
 
 class IntegratorUse(Use[Integrator]):
-    """An integrator."""
-
-    kind: ClassVar[Kind] = "integrator"
+    """A slot for an integrator."""
 
 
 class DataUse(Use[DataSource]):
-    """A data source."""
-
-    kind: ClassVar[Kind] = "data"
+    """A slot for a data source."""
 
 
 class PartitionerUse(Use[Partitioner]):
-    """A partitioner."""
-
-    kind: ClassVar[Kind] = "partitioner"
+    """A slot for a partitioner."""
 
 
 class MetricUse(Use[Metric]):
-    """A metric."""
-
-    kind: ClassVar[Kind] = "metric"
+    """A slot for a metric."""
 
 
 class LauncherUse(Use[Launcher]):
-    """A launcher."""
+    """A slot for a launcher."""
 
-    kind: ClassVar[Kind] = "launcher"
+    def workers(self) -> Workers:
+        """What the launcher occupies."""
+        return self.definition.workers(self.options)

@@ -17,7 +17,9 @@ import pluggy
 from attrs import frozen
 
 from mixvel_core.errors import PluginError, did_you_mean
-from mixvel_core.plugin.definition import CONTRACT, PROJECT, Kind, PluginDef, Specs
+from mixvel_core.plugin import kinds
+from mixvel_core.plugin.definition import CONTRACT, PROJECT, PluginDef, Target, hook_specs
+from mixvel_core.plugin.kinds import Kind
 
 # Where definitions of all kinds stand side by side, their options and components have no common type.
 AnyDef: TypeAlias = PluginDef[Any, Any]
@@ -76,19 +78,6 @@ class Conflict:
         return f"{self.kind} {self.name} is claimed by {origins}; uninstall all but one"
 
 
-_HOOKS: dict[str, Kind] = {
-    "mixvel_schedules": "schedule",
-    "mixvel_experts": "expert",
-    "mixvel_routers": "router",
-    "mixvel_selectors": "selector",
-    "mixvel_integrators": "integrator",
-    "mixvel_data": "data",
-    "mixvel_partitioners": "partitioner",
-    "mixvel_metrics": "metric",
-    "mixvel_launchers": "launcher",
-}
-
-
 @frozen(kw_only=True)
 class PluginSource:
     """A module that may hold plugins: an entry point and the distribution it belongs to."""
@@ -127,13 +116,15 @@ def load(source: PluginSource) -> Iterator[Entry | Broken]:
         yield _broken(source, _one_line(error))
         return
     if not returned:
-        yield _broken(source, "it offers no plugin; are its hooks named as in Specs and decorated with @hookimpl?")
+        yield _broken(
+            source, "it offers no plugin; are its hooks named as in docs/protocols.md and decorated with @hookimpl?"
+        )
     for kind, definition in returned:
-        fault = _fault(kind, definition)
+        fault = _fault(kind, definition, source.distribution)
         if fault is None and isinstance(definition, PluginDef):
             yield Entry(definition=definition, distribution=source.distribution, version=source.version)
         else:
-            name = getattr(definition, "name", None)
+            name = definition.name if isinstance(definition, PluginDef) else None
             yield _broken(source, fault or "", kind=kind, name=name if isinstance(name, str) else None)
 
 
@@ -153,29 +144,45 @@ def load_all(sources: Iterable[PluginSource]) -> tuple[list[Entry], list[Broken]
 def _call_hooks(source: PluginSource) -> list[tuple[Kind, object]]:
     # A manager for each module: an unknown hook is then this module's fault, and its results are its own.
     manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(Specs)
+    manager.add_hookspecs(hook_specs())
     manager.register(source.load(), name=source.name)
     manager.check_pending()
     found: list[tuple[Kind, object]] = []
-    for hook, kind in _HOOKS.items():
-        for result in getattr(manager.hook, hook)():
+    for row in kinds.KINDS:
+        for result in vars(manager.hook)[row.hook]():
             if not isinstance(result, Sequence) or isinstance(result, str):
-                raise TypeError(f"{hook} must return a list of PluginDef, not {type(result).__name__}")
-            found += [(kind, definition) for definition in result]
+                raise TypeError(f"{row.hook} must return a list of PluginDef, not {type(result).__name__}")
+            found += [(row.name, definition) for definition in result]
     return found
 
 
-def _fault(kind: Kind, definition: object) -> str | None:
+def _fault(kind: Kind, definition: object, distribution: str) -> str | None:
     """Why a definition cannot be used, or None."""
     if not isinstance(definition, PluginDef):
         return f"a hook of {kind} returned {type(definition).__name__}, not PluginDef"
-    if not isinstance(definition.contract, int) or definition.contract > CONTRACT:
-        return f"written for contract {definition.contract}, mixvel has {CONTRACT}; install a newer mixvel"
+    if (fault := _contract_fault(definition.contract, distribution)) is not None:
+        return fault
     if definition.kind != kind:
-        return f"returned by the hook of {kind} but says it is {definition.kind}"
+        return f"returned by the hook of {kind}, and its kind is {definition.kind}"
     if not isinstance(definition.name, str) or not _is_name(definition.name):
         return f"{definition.name!r} is not a name; use letters, digits and hyphens"
+    if isinstance(definition.build, Target) and ":" not in definition.build.path:
+        return "it has neither a `target`, `module:name`, nor `build`"
     return _options_fault(definition)
+
+
+def _contract_fault(contract: object, distribution: str) -> str | None:
+    """Why a definition does not fit the protocols of this mixvel, or None. mixvel's own go with its version."""
+    if contract == CONTRACT or (contract is None and distribution == PROJECT):
+        return None
+    if contract is None:
+        return f"it does not give the contract it is written for; see CHANGELOG.md, then add `contract={CONTRACT}`"
+    remedy = (
+        "install a version of the plugin for it, or see CHANGELOG.md"
+        if isinstance(contract, int) and contract < CONTRACT
+        else "install a newer mixvel"
+    )
+    return f"written for contract {contract}, mixvel has {CONTRACT}; {remedy}"
 
 
 def _options_fault(definition: AnyDef) -> str | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, overload
 
-from mixvel_core.plugin.definition import Kind
 from mixvel_core.plugin.discovery import Registry, load_registry
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import (
     DataSource,
     ExpertFamily,
@@ -57,6 +57,8 @@ def build(kind: Literal["metric"], name: str, options: Options = ..., registry: 
 def build(
     kind: Literal["launcher"], name: str, options: Options = ..., registry: Registry | None = ...
 ) -> Launcher: ...
+@overload
+def build(kind: Kind, name: str, options: Options = ..., registry: Registry | None = ...) -> Any: ...
 def build(kind: Kind, name: str, options: Options = None, registry: Registry | None = None) -> Any:
     """A new component, ``build("schedule", "vp-linear", {"beta_max": 15.0})``.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from attrs import NOTHING, Factory, fields, has
 
 from mixvel_core.plugin.definition import Use
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.problems import shortened
 
@@ -29,8 +30,7 @@ def describe_type(annotation: Any) -> str:
     if annotation in _WORDS:
         return _WORDS[annotation]
     if isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind"):
-        article = "" if annotation.kind == "data" else "an " if annotation.kind[0] in "aeiou" else "a "
-        return f"{article}{annotation.kind} (`use: NAME` and its options, or NAME alone)"
+        return describe_slot(annotation.kind)
     arguments = get_args(annotation)
     match get_origin(annotation):
         case origin if origin is Literal:
@@ -45,6 +45,12 @@ def describe_type(annotation: Any) -> str:
             return f"a mapping of names ({describe_type(arguments[-1])} each)"
         case _:
             return "a section (`key: value` lines)"
+
+
+def describe_slot(kind: Kind) -> str:
+    """What stands in a slot for a plugin of this kind, and how it is written."""
+    article = "" if kind == "data" else "an " if kind[0] in "aeiou" else "a "
+    return f"{article}{kind} (`use: NAME` and its options, or NAME alone)"
 
 
 def describe_value(value: object) -> str:

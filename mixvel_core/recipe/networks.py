@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mixvel_core.errors import PluginError
-from mixvel_core.plugin.definition import Kind
 from mixvel_core.plugin.discovery import Registry
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.recipe.overrides import below, put, with_problem, without
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree
 from mixvel_core.recipe.structure import field_types, structure

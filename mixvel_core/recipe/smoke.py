@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from mixvel_core.errors import PluginError
-from mixvel_core.plugin.definition import Kind
 from mixvel_core.plugin.discovery import Registry
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.recipe.model import ReportOptions, SampleOptions
 from mixvel_core.recipe.networks import TRAIN, inherited, networks, plugin_name, with_training
 from mixvel_core.recipe.overrides import put, with_overrides, with_problem, with_values, without

@@ -14,8 +14,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import attrs
 
 from mixvel_core.errors import MixvelError, PluginError, did_you_mean
-from mixvel_core.plugin.definition import Kind, Use
+from mixvel_core.plugin.definition import Use
 from mixvel_core.plugin.discovery import AnyDef, Registry
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.plugin.options import OptionCheck
 from mixvel_core.recipe.describe import describe_type, describe_value
 from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, ProblemsFound, RecipeProblem

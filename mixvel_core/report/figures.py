@@ -15,7 +15,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mixvel_core.pipeline.router_data import router_data_options
 from mixvel_core.pipeline.sample import SampleSpec
 from mixvel_core.plugin.definition import RouterUse, Use
 from mixvel_core.recipe.describe import chosen_options
@@ -49,10 +48,10 @@ def brief(use: Use[Any]) -> str:
 
 def learned_from(use: RouterUse) -> str:
     """What a router's networks were trained on; nothing for a router without any."""
-    made = router_data_options(use)
-    if made is not None:
-        return f"{amount(made.count)} samples of the experts ({made.integrator}, {made.steps} steps)"
-    return "the items of the shards" if hasattr(use.options, "train_on") else ""
+    drawn = use.router_data()
+    if drawn is not None:
+        return f"{amount(drawn.count)} samples of the experts ({drawn.integrator}, {drawn.steps} steps)"
+    return "the items of the shards" if use.is_trained else ""
 
 
 def method_text(draw: SampleSpec) -> str:

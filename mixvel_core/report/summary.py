@@ -13,7 +13,6 @@ from mixvel_core.recipe.dump import dump
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.figures import amount, brief, learned_from, shape_text
 from mixvel_core.report.inputs import Inputs, Section
-from mixvel_core.training.options import is_shared
 
 REMOTE = "with their owners; what they share of them is here"
 
@@ -23,7 +22,7 @@ def headline(inputs: Inputs) -> str:
     count = sum(part.count for part in inputs.shards.parts)
     experts, methods = len(inputs.shards.parts), len(inputs.methods)
     saw = "each saw only their own shard of"
-    if is_shared(inputs.recipe.expert.options):
+    if inputs.recipe.expert.is_shared:
         saw = "are one network with as many labels, which saw all of"
     return (
         f"{methods} {'method' if methods == 1 else 'methods'} at {_listed(inputs.steps)} steps, from "

@@ -13,7 +13,6 @@ from mixvel_core.pipeline.shared_experts import FOLDER
 from mixvel_core.report.figures import colour, literal, panels, suit_scale
 from mixvel_core.report.inputs import Inputs, Section
 from mixvel_core.training.log import read_losses
-from mixvel_core.training.options import is_shared
 
 MOST_NAMED = 16
 """Curves in one panel that a legend sets apart."""
@@ -60,7 +59,7 @@ def curves(inputs: Inputs) -> Section | None:
 def _panels(inputs: Inputs) -> Iterator[tuple[str, list[LossCurve]]]:
     folder = inputs.folder
     experts = {f"expert {part.index}": folder / "experts" / str(part.index) for part in inputs.shards.parts}
-    if is_shared(inputs.recipe.expert.options):
+    if inputs.recipe.expert.is_shared:
         experts = {"all experts": folder / "experts" / FOLDER}
     yield "experts", _curves(experts)
     if inputs.recipe.monolith is not None:

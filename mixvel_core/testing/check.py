@@ -14,7 +14,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import ConformanceError
-from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.kinds import Kind, kind_called
 
 ROUNDING = {torch.float32: 2e-4, torch.float64: 1e-9}
 """What answers may differ by where nothing but the order of sums differs, as a part of their size."""
@@ -94,19 +94,6 @@ def same_rows(what: str, answer: Callable[[Tensor], Tensor], count: int) -> None
     )
 
 
-_HOMES: dict[Kind, str] = {
-    "schedule": "schedules",
-    "expert": "experts",
-    "router": "routers",
-    "selector": "selectors",
-    "integrator": "integrators",
-    "data": "data_sources",
-    "partitioner": "partitioners",
-    "metric": "metrics",
-    "launcher": "launchers",
-}
-
-
 @frozen(kw_only=True)
 class Check:
     """``name``: in a word or two. ``promise``: what must hold. ``run``: raises ConformanceError where it does not."""
@@ -155,7 +142,8 @@ def require(holds: bool, what: str, fix: str) -> None:
 
 def checks_of(kind: Kind) -> tuple[Check, ...]:
     """The checks of a kind, from the plainest promise to the deepest."""
-    functions = import_module(f"mixvel_core.testing.{_HOMES[kind]}").CHECKS
+    module, _, name = kind_called(kind).checks.partition(":")
+    functions = vars(import_module(module))[name]
     return tuple(
         Check(name=f.__name__, promise=str(f.__doc__).strip().splitlines()[0].rstrip("."), run=f) for f in functions
     )

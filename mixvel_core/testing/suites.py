@@ -1,4 +1,4 @@
-"""Suites: the checks of a protocol as a base class of pytest tests, one method a check."""
+"""Suite: the checks of a kind as a base class of pytest tests, one method a check."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.testing.check import Check, checks_of
 
 
 class Suite:
-    """Subclass the suite of your protocol, with a fixture ``component`` that makes what is to be tested."""
+    """Base class of a plugin's tests: set ``kind``, and override the fixture ``component`` with what is tested."""
 
     kind: ClassVar[Kind]
 
@@ -35,57 +35,3 @@ def _test(check: Check) -> Callable[[Any, Any], None]:
     test.__name__ = f"test_{check.name}"
     test.__doc__ = check.promise
     return test
-
-
-class ScheduleSuite(Suite):
-    """What a NoiseSchedule promises."""
-
-    kind = "schedule"
-
-
-class ExpertSuite(Suite):
-    """What an ExpertFamily and its experts promise."""
-
-    kind = "expert"
-
-
-class RouterSuite(Suite):
-    """What a RouterFamily and its routers promise."""
-
-    kind = "router"
-
-
-class SelectorSuite(Suite):
-    """What a Selector promises."""
-
-    kind = "selector"
-
-
-class IntegratorSuite(Suite):
-    """What an Integrator promises."""
-
-    kind = "integrator"
-
-
-class DataSourceSuite(Suite):
-    """What a DataSource promises."""
-
-    kind = "data"
-
-
-class PartitionerSuite(Suite):
-    """What a Partitioner promises."""
-
-    kind = "partitioner"
-
-
-class MetricSuite(Suite):
-    """What a Metric promises."""
-
-    kind = "metric"
-
-
-class LauncherSuite(Suite):
-    """What a Launcher promises."""
-
-    kind = "launcher"

@@ -67,8 +67,3 @@ class RouterDataOptions:
     store: Literal["float32", "uint8"] = option(
         default="float32", doc="how samples are kept; uint8 is a quarter of the size, and for images in [-1, 1] alone"
     )
-
-
-def is_shared(options: object) -> bool:
-    """Whether the option ``shared`` is there and true, which is how a ``SharedFamily`` is asked to be one."""
-    return getattr(options, "shared", False) is True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.data.items import joined
@@ -109,6 +109,10 @@ class Digits:
         )
 
 
+def _in_home(path: str | Path) -> Path:
+    return Path(path).expanduser()
+
+
 @frozen(kw_only=True)
 class NumpySource:
     """Items from .npy and .npz files, with labels where there are some.
@@ -117,7 +121,7 @@ class NumpySource:
     ``layout``: the order of the axes of images.
     """
 
-    path: Path
+    path: Path = field(converter=_in_home)
     items: str = "items"
     labels: str | None = None
     layout: Layout = "channels-first"

@@ -15,6 +15,7 @@ from mixvel_core.data.row_groups import RowGroup, groups_of, read_values
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Streaming
 from mixvel_data.numpy_source import Layout
+from mixvel_data.options import ParquetOptions
 
 
 def item_column(group: RowGroup, name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout) -> Column:
@@ -88,22 +89,8 @@ def _arranged(shape: tuple[int, ...], layout: Layout, where: str) -> tuple[tuple
 
 
 @frozen(kw_only=True)
-class ParquetSource:
-    """Items of one column, with labels and attributes from others.
-
-    ``path``: a file, a folder or a glob; a path or a URI. ``column``: of items. ``label``: of labels. ``attributes``:
-    of whatever else is to be known. ``shape``, ``kind``, ``layout``: of raw bytes and lists. ``streaming``: how shards
-    are kept, or None.
-    """
-
-    path: str
-    column: str
-    label: str | None = None
-    attributes: tuple[str, ...] = ()
-    shape: tuple[int, ...] | None = None
-    kind: str = "uint8"
-    layout: Layout = "channels-first"
-    streaming: Streaming | None = None
+class ParquetSource(ParquetOptions):
+    """Items of one column of Parquet files, with labels and attributes from others."""
 
     def load(self) -> Data:
         """Everything but the items, which are read when asked: the ends of files, and whole columns of labels.
@@ -115,8 +102,9 @@ class ParquetSource:
         if not groups:
             raise DataError(f"{self.path}: its files have no rows; put the data there or change `path`")
         items = ParquetItems(
-            groups=groups, column=item_column(groups[0], self.column, self.shape, self.kind, self.layout)
+            groups=groups, column=item_column(groups[0], self.column, self.shape, self.type, self.layout)
         )
+        kept = Streaming(store=self.store, window=self.window, row_group=self.row_group)
         labels, classes = (None, "") if self.label is None else as_labels(self._column(groups, self.label), self.label)
         provenance = {"source": f"Parquet data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
         return Data(
@@ -124,7 +112,7 @@ class ParquetSource:
             labels=labels,
             attributes={name: self._column(groups, name) for name in self.attributes},
             provenance=provenance | ({"classes": classes} if classes else {}),
-            streaming=self.streaming,
+            streaming=kept if self.streaming else None,
         )
 
     def _column(self, groups: tuple[RowGroup, ...], name: str) -> np.ndarray:

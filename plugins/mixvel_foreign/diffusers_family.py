@@ -72,6 +72,12 @@ def scheduler_file(path: Path, scheduler: Path | None) -> Path:
     return found
 
 
+def folder_schedule(*, path: Path) -> NoiseSchedule:
+    """The schedule that the networks of a diffusers folder were trained under."""
+    file = scheduler_file(path, None)
+    return training_of(read_json_of(file), str(file)).schedule
+
+
 def _check_there(path: Path) -> None:
     if not path.is_dir():
         raise AbsentError(
@@ -85,10 +91,8 @@ WHAT = "expert diffusers"
 
 
 @frozen(kw_only=True)
-class DiffusersFamily:
+class DiffusersFamily(DiffusersOptions):
     """The UNet2DModel of a folder, under the schedule of its own training."""
-
-    options: DiffusersOptions
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
         """Nothing to train. Raises DataError or RecipeError where the folder is absent or does not fit the shard."""
@@ -99,7 +103,7 @@ class DiffusersFamily:
         from mixvel_foreign.unet2d import as_bytes, make_unet2d, todays_name
 
         folder = self._open(shard)
-        where = str(place_of(self.options.path, shard.index, WHAT))
+        where = str(place_of(self.path, shard.index, WHAT))
         # Without memory or time: only its names and shapes are asked for, before the weights are read.
         with torch.device("meta"):
             expected = make_unet2d(folder.model, where).state_dict()
@@ -133,7 +137,7 @@ class DiffusersFamily:
             moments=stored_moments(tensors),
             network=for_use(self._read(network, training), tensors[_CONFIG].device),
             prediction="x0" if training.style == "edm" else training.prediction,
-            clip=training.clip if self.options.clip is None else self.options.clip,
+            clip=training.clip if self.clip is None else self.clip,
         )
 
     def _read(self, network: nn.Module, training: Training) -> nn.Module:
@@ -149,13 +153,13 @@ class DiffusersFamily:
         told = TimeConvention(
             time="entries" if training.style == "table" else "scaled",
             length=training.length,
-            rounded=self.options.timesteps == "rounded",
+            rounded=self.timesteps == "rounded",
         )
         return Clocked(network, told=told)
 
     def _open(self, shard: Shard) -> DiffusersFolder:
-        path = place_of(self.options.path, shard.index, WHAT)
-        folder = open_folder(path, self.options.scheduler)
+        path = place_of(self.path, shard.index, WHAT)
+        folder = open_folder(path, self.scheduler)
         training_of(folder.scheduler, str(path))
         self._label(folder.model, shard.index)
         channels, size = folder.model.get("in_channels", 3), folder.model.get("sample_size")
@@ -170,9 +174,9 @@ class DiffusersFamily:
         classes = model.get("num_class_embeds")
         if classes is None:
             return None
-        label = index if self.options.label is None else self.options.label
+        label = index if self.label is None else self.label
         if not 0 <= label < int(classes):
             raise RecipeError(
-                f"{WHAT}: {self.options.path} has classes 0 to {int(classes) - 1}, and {label} is none; name a `label`"
+                f"{WHAT}: {self.path} has classes 0 to {int(classes) - 1}, and {label} is none; name a `label`"
             )
         return label

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from attrs import frozen
 from torch import Tensor, nn
@@ -19,10 +20,11 @@ from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
 from mixvel_core.field.mixture import item_moments
+from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
 from mixvel_core.randomness import seeded
-from mixvel_foreign.azula import Called, Clocked, TimeConvention
-from mixvel_foreign.options import Made, place_of
+from mixvel_foreign.azula import Called, Clocked, TimeConvention, schedule_of
+from mixvel_foreign.options import Argument, AzulaOptions, ParisOptions, TorchModuleOptions, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
@@ -106,9 +108,14 @@ class PerShardFamily:
         return self.families[index]
 
 
+def per_shard(*, experts: tuple[ExpertUse, ...]) -> PerShardFamily:
+    """The family of each shard, built from its slot of the recipe."""
+    return PerShardFamily(families=tuple(use.build() for use in experts))
+
+
 @frozen(kw_only=True)
 class Read:
-    """How a network is read: what it is ``told`` of time, and whether the ``mean`` of its answer is meant."""
+    """How a network is read. ``told``: the time it is given. ``mean``: the mean of its answer counts."""
 
     schedule: NoiseSchedule
     told: TimeConvention
@@ -116,32 +123,39 @@ class Read:
     mean: bool = False
 
 
-@frozen(kw_only=True)
-class ModuleFamily:
-    """``name``: of the plugin. ``made``: how the network is made.
+class ModuleFamily(ABC):
+    """Experts that are networks made by a factory in a user's own code. Nothing is trained.
 
-    ``weights``: where they are, {k} for the shard's number; None: as the factory made them. ``clip``: the denoiser
-    within [-1, 1]. ``read``: how the network is to be read, given the recipe's schedule.
+    Subclasses are their options too, and say how the network is read.
     """
 
-    name: str
-    made: Made
-    weights: Path | None
+    __slots__ = ()
+    name: ClassVar[str]
+    module: str
+    arguments: Mapping[str, Argument]
     clip: bool
-    read: Callable[[object, NoiseSchedule], Read]
+
+    @property
+    @abstractmethod
+    def files(self) -> Path | None:
+        """Where the weights are, {k} for the shard's number; None: as the factory made them."""
+
+    @abstractmethod
+    def read(self, network: object, schedule: NoiseSchedule) -> Read:
+        """How the network is read, given the recipe's schedule."""
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
         """Nothing to train. Raises RecipeError where its code is not trusted."""
-        check_trusted(self.made.module, f"expert {self.name}")
+        check_trusted(self.module, f"expert {self.name}")
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of the shard."""
         network = self._make()
         state = state_of(network)
-        if self.weights is not None:
+        if self.files is not None:
             if not isinstance(network, nn.Module):
-                raise RecipeError(f"expert {self.name}: {self.made.module} made no nn.Module; remove the weights")
-            state = read_checked(files_in(place_of(self.weights, shard.index, f"expert {self.name}")), state)
+                raise RecipeError(f"expert {self.name}: {self.module} made no nn.Module; remove the weights")
+            state = read_checked(files_in(place_of(self.files, shard.index, f"expert {self.name}")), state)
         return stored_tensors(state, item_moments(shard.items))
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -159,7 +173,7 @@ class ModuleFamily:
             load_weights(network, network_weights(tensors), f"expert {config.index}")
             network = for_use(network, next((value.device for value in tensors.values()), None))
         read = self.read(network, schedule)
-        called = Called(network, name=f"expert {config.index}, {self.made.module},", mean=read.mean)
+        called = Called(network, name=f"expert {config.index}, {self.module},", mean=read.mean)
         return NetworkDenoiser(
             schedule=read.schedule,
             moments=stored_moments(tensors),
@@ -169,4 +183,66 @@ class ModuleFamily:
         )
 
     def _make(self) -> Callable[[Tensor, Tensor], Any]:
-        return make(self.made.module, self.made.arguments, f"expert {self.name}")
+        return make(self.module, self.arguments, f"expert {self.name}")
+
+
+class _DeclaredFamily(ModuleFamily):
+    """A family whose options declare schedule, time and prediction of the network."""
+
+    __slots__ = ()
+    schedule: ScheduleUse | None
+    time: Literal["unit", "scaled", "entries"]
+    length: int
+    timesteps: Literal["continuous", "rounded"]
+    prediction: Prediction
+
+    def read(self, network: object, schedule: NoiseSchedule) -> Read:
+        """As the options declare; the recipe's schedule where they name none."""
+        told = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
+        own = schedule if self.schedule is None else self.schedule.build()
+        return Read(schedule=own, told=told, prediction=self.prediction)
+
+
+@frozen(kw_only=True)
+class TorchModuleFamily(TorchModuleOptions, _DeclaredFamily):
+    """Networks by import path, with the weights of each shard in a file or folder of its own, or none."""
+
+    name: ClassVar[str] = "torch-module"
+
+    @property
+    def files(self) -> Path | None:
+        """The option ``weights``, with {k} for the shard's number."""
+        return self.weights
+
+
+@frozen(kw_only=True)
+class ParisFamily(ParisOptions, _DeclaredFamily):
+    """Networks by import path, with their weights in expert_0/, expert_1/, ... of one folder."""
+
+    name: ClassVar[str] = "paris"
+
+    @property
+    def files(self) -> Path:
+        """The expert's own folder below ``path``."""
+        return self.path / "expert_{k}"
+
+
+@frozen(kw_only=True)
+class AzulaFamily(AzulaOptions, ModuleFamily):
+    """Denoisers of azula by import path, under their own schedule."""
+
+    name: ClassVar[str] = "azula"
+
+    @property
+    def files(self) -> Path | None:
+        """The option ``weights``, with {k} for the shard's number."""
+        return self.weights
+
+    def read(self, network: object, schedule: NoiseSchedule) -> Read:
+        """The mean of its answer is x_0, at its own times and under its own schedule."""
+        return Read(
+            schedule=schedule_of(network, "expert azula"),
+            told=TimeConvention(time="unit", length=1, rounded=False),
+            prediction="x0",
+            mean=True,
+        )

@@ -11,7 +11,6 @@ from attrs import frozen
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.plugin.options import OptionCheck, at_least, option
-from mixvel_core.training.options import is_shared
 
 IMPORT_PATH = OptionCheck(
     text="an import path `package.module:name`",
@@ -122,7 +121,7 @@ class PerShardOptions:
 
     def __attrs_post_init__(self) -> None:
         for index, use in enumerate(self.experts):
-            if is_shared(use.options):
+            if use.is_shared:
                 raise ValueError(f"experts[{index}].shared: one network is for all shards or for none; leave it out")
 
 

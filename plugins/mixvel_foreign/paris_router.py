@@ -45,39 +45,34 @@ class ParisRouter:
 
 
 @frozen(kw_only=True)
-class ParisRouterFamily:
-    """``own``: the schedule it was trained under; None: the recipe's."""
-
-    options: ParisRouterOptions
-    own: NoiseSchedule | None
+class ParisRouterFamily(ParisRouterOptions):
+    """A classifier of noisy points that a recipe names; its weights are in the folder's router/."""
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
         """Nothing to train. Raises RecipeError where its code is not trusted."""
-        check_trusted(self.options.module, WHAT)
+        check_trusted(self.module, WHAT)
         return {}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The weights. Raises DataError where they are absent or another network's."""
-        return read_checked(files_in(self.options.path / "router"), self._make().state_dict())
+        return read_checked(files_in(self.path / "router"), self._make().state_dict())
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ParisRouter:
         """The router, on the device of ``tensors``."""
         network = self._make()
         load_weights(network, tensors, WHAT)
         device = next((value.device for value in tensors.values()), None)
-        called = Called(network.to(device).eval().requires_grad_(False), name=f"{WHAT}, {self.options.module},")
-        told = TimeConvention(
-            time=self.options.time, length=self.options.length, rounded=self.options.timesteps == "rounded"
-        )
+        called = Called(network.to(device).eval().requires_grad_(False), name=f"{WHAT}, {self.module},")
+        told = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
         return ParisRouter(
             network=Clocked(called, told=told),
-            own=self.own or schedule,
+            own=schedule if self.schedule is None else self.schedule.build(),
             schedule=schedule,
             experts=len(config.fractions),
         )
 
     def _make(self) -> nn.Module:
-        network: Callable[[Tensor, Tensor], Any] = make(self.options.module, self.options.arguments, WHAT)
+        network: Callable[[Tensor, Tensor], Any] = make(self.module, self.arguments, WHAT)
         if not isinstance(network, nn.Module):
-            raise RecipeError(f"{WHAT}: {self.options.module} made no nn.Module, which the weights are for")
+            raise RecipeError(f"{WHAT}: {self.module} made no nn.Module, which the weights are for")
         return network

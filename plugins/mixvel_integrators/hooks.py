@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -23,54 +23,39 @@ class DDIMOptions:
     )
 
 
-def _euler(options: NoOptions) -> Integrator:
-    from mixvel_integrators.integrators import Euler
-
-    return Euler()
-
-
-def _heun(options: NoOptions) -> Integrator:
-    from mixvel_integrators.integrators import Heun
-
-    return Heun()
-
-
-def _ddim(options: DDIMOptions) -> Integrator:
-    from mixvel_integrators.integrators import DDIM
-
-    return DDIM(clip=options.clip)
-
-
-def _multistep(options: NoOptions) -> Integrator:
-    from mixvel_integrators.integrators import Multistep
-
-    return Multistep()
-
-
-def _definition(name: str, build: Callable[[NoOptions], Integrator], summary: str) -> PluginDef[Any, Integrator]:
-    return PluginDef(
+INTEGRATORS: Sequence[PluginDef[Any, Integrator]] = (
+    PluginDef(
         kind="integrator",
-        name=name,
+        name="euler",
         options=NoOptions,
-        build=build,
-        example=lambda: build(NoOptions()),
-        summary=summary,
-    )
+        target="mixvel_integrators.integrators:Euler",
+        summary="Euler on the velocity; order 1, one evaluation a step",
+    ),
+    PluginDef(
+        kind="integrator",
+        name="heun",
+        options=NoOptions,
+        target="mixvel_integrators.integrators:Heun",
+        summary="Heun on the velocity; order 2, two evaluations a step, each its own selection",
+    ),
+    PluginDef(
+        kind="integrator",
+        name="ddim",
+        options=DDIMOptions,
+        target="mixvel_integrators.integrators:DDIM",
+        summary="DDIM, exponential Euler; order 1, one evaluation a step",
+    ),
+    PluginDef(
+        kind="integrator",
+        name="2m",
+        options=NoOptions,
+        target="mixvel_integrators.integrators:Multistep",
+        summary="second-order multistep on the denoiser; order 2, one evaluation a step",
+    ),
+)
 
 
 @hookimpl
 def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
     """euler, heun, ddim, 2m."""
-    return (
-        _definition("euler", _euler, "Euler on the velocity; order 1, one evaluation a step"),
-        _definition("heun", _heun, "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
-        PluginDef(
-            kind="integrator",
-            name="ddim",
-            options=DDIMOptions,
-            build=_ddim,
-            example=lambda: _ddim(DDIMOptions()),
-            summary="DDIM, exponential Euler; order 1, one evaluation a step",
-        ),
-        _definition("2m", _multistep, "second-order multistep on the denoiser; order 2, one evaluation a step"),
-    )
+    return INTEGRATORS

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import PluginDef, hookimpl
+from mixvel_core.plugin.definition import PluginDef, Workers, hookimpl
 from mixvel_core.plugin.options import at_least, option
 from mixvel_core.protocols import Launcher
 
@@ -27,26 +27,20 @@ class LocalOptions:
     )
 
 
-def _local(options: LocalOptions) -> Launcher:
-    from mixvel_local.launcher import LocalLauncher
-
-    return LocalLauncher(device=options.device, threads=options.threads, parallel=options.parallel)
-
-
-def _example() -> Launcher:
-    return _local(LocalOptions(device="cpu", threads=1))
+LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
+    PluginDef(
+        kind="launcher",
+        name="local",
+        options=LocalOptions,
+        target="mixvel_local.launcher:LocalLauncher",
+        example_options=LocalOptions(device="cpu", threads=1),
+        workers=lambda options: Workers(parallel=options.parallel),
+        summary="trains in this process, one job after another or side by side",
+    ),
+)
 
 
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
     """local."""
-    return [
-        PluginDef(
-            kind="launcher",
-            name="local",
-            options=LocalOptions,
-            build=_local,
-            example=_example,
-            summary="trains in this process, one job after another or side by side",
-        )
-    ]
+    return LAUNCHERS

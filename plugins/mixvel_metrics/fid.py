@@ -17,7 +17,7 @@ from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.comparison import Comparison, Further, names_in
 from mixvel_metrics.features import BLOCK, conditions
-from mixvel_metrics.inception import Inception
+from mixvel_metrics.inception import Inception, load_inception
 from mixvel_metrics.statistics import Gaussian
 
 OFFICIAL_NAMES = {"frechet": "fid", "kernel": "kid", "precision": "precision", "recall": "recall"}
@@ -63,6 +63,11 @@ def read_statistics(path: Path, wanted: Mapping[str, str]) -> Gaussian:
     if fitted.covariance.shape != (d, d) or not np.isfinite(fitted.covariance).all():
         raise DataError(f"{path}: damaged (no covariance of {d} values); remove it to have them computed")
     return fitted
+
+
+def make_fid(*, weights: str | None, further: tuple[Further, ...], statistics: str | None) -> FID:
+    """FID by the network whose weights are in the file ``weights``, or where torch-fidelity keeps them if None."""
+    return FID(inception=load_inception(weights), further=further, statistics=statistics)
 
 
 @frozen(kw_only=True, eq=False)

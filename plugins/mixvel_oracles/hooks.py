@@ -34,86 +34,63 @@ class MixtureOptions:
     anisotropic: bool = option(default=True, doc="random axes and widths for each component")
 
 
-def _gaussian(options: NoOptions) -> ExpertFamily:
-    from mixvel_oracles.families import GaussianFamily
-
-    return GaussianFamily()
-
-
-def _empirical(options: EmpiricalOptions) -> ExpertFamily:
-    from mixvel_oracles.families import EmpiricalFamily
-
-    return EmpiricalFamily(bandwidth=options.bandwidth)
-
-
-def _oracle(options: EmpiricalOptions) -> RouterFamily:
-    from mixvel_oracles.families import OracleRouterFamily
-
-    return OracleRouterFamily(bandwidth=options.bandwidth)
-
-
-def _mixture(options: MixtureOptions) -> DataSource:
-    from mixvel_oracles.law import GaussianMixtureSource
-
-    return GaussianMixtureSource(
-        components=options.components,
-        dimension=options.dimension,
-        count=options.count,
-        seed=options.seed,
-        spread=options.spread,
-        width=options.width,
-        anisotropic=options.anisotropic,
-    )
+EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
+    PluginDef(
+        kind="expert",
+        name="gaussian-mixture",
+        options=NoOptions,
+        target="mixvel_oracles.families:GaussianFamily",
+        exact_for_laws=True,
+        summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",
+    ),
+    PluginDef(
+        kind="expert",
+        name="empirical",
+        options=EmpiricalOptions,
+        target="mixvel_oracles.families:EmpiricalFamily",
+        example_options=EmpiricalOptions(bandwidth=0.1),
+        summary="exact denoiser of the shard's items, with a kernel width (D2)",
+    ),
+)
 
 
 @hookimpl
 def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
     """gaussian-mixture, empirical."""
-    return (
-        PluginDef(
-            kind="expert",
-            name="gaussian-mixture",
-            options=NoOptions,
-            build=_gaussian,
-            example=lambda: _gaussian(NoOptions()),
-            summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",
-        ),
-        PluginDef(
-            kind="expert",
-            name="empirical",
-            options=EmpiricalOptions,
-            build=_empirical,
-            example=lambda: _empirical(EmpiricalOptions(bandwidth=0.1)),
-            summary="exact denoiser of the shard's items, with a kernel width (D2)",
-        ),
-    )
+    return EXPERTS
+
+
+ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
+    PluginDef(
+        kind="router",
+        name="oracle",
+        options=EmpiricalOptions,
+        target="mixvel_oracles.families:OracleRouterFamily",
+        example_options=EmpiricalOptions(bandwidth=0.1),
+        summary="exact posterior over shards, from their law (D3) or their items (D2)",
+    ),
+)
 
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
     """oracle."""
-    return (
-        PluginDef(
-            kind="router",
-            name="oracle",
-            options=EmpiricalOptions,
-            build=_oracle,
-            example=lambda: _oracle(EmpiricalOptions(bandwidth=0.1)),
-            summary="exact posterior over shards, from their law (D3) or their items (D2)",
-        ),
-    )
+    return ROUTERS
+
+
+SOURCES: Sequence[PluginDef[Any, DataSource]] = (
+    PluginDef(
+        kind="data",
+        name="gaussian-mixture",
+        options=MixtureOptions,
+        target="mixvel_oracles.law:GaussianMixtureSource",
+        example_options=MixtureOptions(components=3, dimension=2, count=60),
+        summary="items drawn from a random Gaussian mixture, whose law goes with them",
+    ),
+)
 
 
 @hookimpl
 def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
     """gaussian-mixture."""
-    return (
-        PluginDef(
-            kind="data",
-            name="gaussian-mixture",
-            options=MixtureOptions,
-            build=_mixture,
-            example=lambda: _mixture(MixtureOptions(components=3, dimension=2, count=60)),
-            summary="items drawn from a random Gaussian mixture, whose law goes with them",
-        ),
-    )
+    return SOURCES

@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixvel_core.plugin.definition import PluginDef, hookimpl
+from mixvel_core.plugin.definition import PluginDef, Workers, hookimpl
 from mixvel_core.protocols import Launcher
 from mixvel_ray.options import RayOptions
 
 
-def _ray(options: RayOptions) -> Launcher:
-    from mixvel_ray.launcher import RayLauncher
+def _workers(options: RayOptions) -> Workers:
+    reserved = {"CPU": options.cpus, "GPU": options.gpus or 0.0, **options.resources}
+    return Workers(count=options.workers, parallel=options.parallel, reserved=reserved)
 
-    return RayLauncher(options=options)
 
-
-def _example() -> Launcher:
-    return _ray(RayOptions(device="cpu", local_cpus=1))
+LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
+    PluginDef(
+        kind="launcher",
+        name="ray",
+        options=RayOptions,
+        target="mixvel_ray.launcher:RayLauncher",
+        example_options=RayOptions(device="cpu", local_cpus=1),
+        workers=_workers,
+        summary="trains each job with its own workers on a Ray cluster, started for the run if there is none",
+    ),
+)
 
 
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
     """ray."""
-    return [
-        PluginDef(
-            kind="launcher",
-            name="ray",
-            options=RayOptions,
-            build=_ray,
-            example=_example,
-            summary="trains each job with its own workers on a Ray cluster, started for the run if there is none",
-        )
-    ]
+    return LAUNCHERS

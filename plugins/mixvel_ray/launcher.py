@@ -32,15 +32,13 @@ _SECONDS_TO_SAVE = 30.0
 
 
 @frozen(kw_only=True)
-class RayLauncher:
+class RayLauncher(RayOptions):
     """As many jobs at once as the cluster holds, the longest first.
 
     Each has its own workers and process group; nothing passes between jobs. Where the cluster has several nodes, the
     run folder must lie on storage that all of them see: checkpoints and results are written there by the worker that
     leads, and read there by whoever takes its place.
     """
-
-    options: RayOptions
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> None:
         """Trains every job that is not trained yet. At the first failure, or Ctrl-C, all save and stop.
@@ -55,13 +53,13 @@ class RayLauncher:
         # The longest first, so that none is left alone at the end while there is room for more.
         todo.sort(key=lambda job: -job.task.options.steps * job.task.options.batch)
         with (
-            cluster(self.options.address, self.options.local_cpus, self.options.verbose) as there,
+            cluster(self.address, self.local_cpus, self.verbose) as there,
             tempfile.TemporaryDirectory(prefix="mixvel-ray-", ignore_cleanup_errors=True) as scratch,
         ):
-            room = room_of(self.options, there.nodes)
+            room = room_of(self, there.nodes)
             at_once = self._at_once(room, there, len(todo))
             mailbox = there.mailbox()
-            fit = Fit(room=room, max_failures=self.options.max_failures, mailbox=mailbox, scratch=Path(scratch))
+            fit = Fit(room=room, max_failures=self.max_failures, mailbox=mailbox, scratch=Path(scratch))
             _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
 
     def map(
@@ -75,29 +73,29 @@ class RayLauncher:
         if not parts:
             return
         with (
-            cluster(self.options.address, self.options.local_cpus, self.options.verbose) as there,
+            cluster(self.address, self.local_cpus, self.verbose) as there,
             _token(task.folder) as token,
         ):
-            room = evolve(room_of(self.options, there.nodes), workers=1)
+            room = evolve(room_of(self, there.nodes), workers=1)
             # Nobody knows how much an autoscaler may add, unless `parallel` says so.
-            grown = self.options.parallel if self.options.autoscaling else None
+            grown = self.parallel if self.autoscaling else None
             held = grown or room.jobs(there.nodes)
             bench = Bench(
                 home=Path.cwd(),
                 token=token,
-                threads=self.options.threads or max(1, int(self.options.cpus)),
+                threads=self.threads or max(1, int(self.cpus)),
                 device="cuda" if room.gpus else "cpu",
             )
             yield from RayMapping[PartT, ResultT](
                 there=there,
                 room=room,
-                at_once=min(held, len(parts), self.options.parallel or len(parts)),
-                max_failures=self.options.max_failures,
+                at_once=min(held, len(parts), self.parallel or len(parts)),
+                max_failures=self.max_failures,
                 bench=bench,
             ).run(task, parts, report)
 
     def _check_batches(self, jobs: Sequence[Job]) -> None:
-        workers = self.options.workers
+        workers = self.workers
         uneven = {job.task.options.batch: job.name for job in jobs if job.task.options.batch % workers}
         if uneven:
             problems = [f"{name}: a batch of {batch}" for batch, name in uneven.items()]
@@ -107,11 +105,11 @@ class RayLauncher:
             )
 
     def _at_once(self, room: Room, there: Cluster, jobs: int) -> int:
-        held = jobs if self.options.autoscaling else room.jobs(there.nodes)
-        return min(held, jobs, self.options.parallel or jobs)
+        held = jobs if self.autoscaling else room.jobs(there.nodes)
+        return min(held, jobs, self.parallel or jobs)
 
     def _trainer(self, fit: Fit) -> Callable[[Job], None]:
-        threads = self.options.threads or max(1, int(self.options.cpus))
+        threads = self.threads or max(1, int(self.cpus))
 
         def train(job: Job) -> None:
             with _token(job.folder) as token:

@@ -81,14 +81,12 @@ class ANetworkRouter:
 
 
 @frozen(kw_only=True)
-class ANetworkFamily:
+class ANetworkFamily(ANetworkOptions):
     """One classifier of all shards, the network ``a``."""
-
-    options: ANetworkOptions
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """The training of ``a``. Raises RecipeError where no network here reads items of this shape."""
-        return {"a": _task(self.options, shards, schedule, "router a-network")}
+        return {"a": _task(self, shards, schedule, "router a-network")}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The averaged weights of ``a``."""
@@ -96,7 +94,7 @@ class ANetworkFamily:
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return ANetworkRouter(network=load_classifier(self.options, config, tensors, "router a-network"))
+        return ANetworkRouter(network=load_classifier(self, config, tensors, "router a-network"))
 
 
 @frozen(kw_only=True)
@@ -116,14 +114,12 @@ class NaiveRouter:
 
 
 @frozen(kw_only=True)
-class NaiveFamily:
+class NaiveFamily(ClassifierOptions):
     """One classifier of all shards, ``classifier``, trained by labels only, never by the exact posterior."""
-
-    options: ClassifierOptions
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """The training of ``classifier``. Raises RecipeError where no network here reads items of this shape."""
-        return {"classifier": _task(self.options, shards, schedule, "router naive")}
+        return {"classifier": _task(self, shards, schedule, "router naive")}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The averaged weights of ``classifier``."""
@@ -131,7 +127,7 @@ class NaiveFamily:
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return NaiveRouter(network=load_classifier(self.options, config, tensors, "router naive"))
+        return NaiveRouter(network=load_classifier(self, config, tensors, "router naive"))
 
 
 def make_objective(

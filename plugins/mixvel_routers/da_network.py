@@ -95,18 +95,16 @@ class IntervalRates:
 
 
 @frozen(kw_only=True)
-class DaNetworkFamily:
+class DaNetworkFamily(DaNetworkOptions):
     """One network for each interval, ``interval-0`` nearest to data; trained independently."""
-
-    options: DaNetworkOptions
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """The networks. Raises RecipeError where no network here reads items of this shape."""
-        check_items(self.options, shards[0].shape, _WHAT)
-        make = partial(make_objective, self.options)
+        check_items(self, shards[0].shape, _WHAT)
+        make = partial(make_objective, self)
         return {
             f"interval-{j}": RouterTask(members=tuple(shards), schedule=schedule, options=train, make=make)
-            for j, train in enumerate(self.options.trainings())
+            for j, train in enumerate(self.trainings())
         }
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
@@ -117,9 +115,9 @@ class DaNetworkFamily:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         device = next(iter(tensors.values())).device
         # Any seed: every weight is replaced.
-        make = partial(make_classifier, self.options, config.shape, 2 * len(config.fractions), 0, _WHAT)
-        intervals = [f"interval-{j}" for j in range(len(self.options.ends) + 1)]
+        make = partial(make_classifier, self, config.shape, 2 * len(config.fractions), 0, _WHAT)
+        intervals = [f"interval-{j}" for j in range(len(self.ends) + 1)]
         networks = loaded(lambda: nn.ModuleDict({name: make() for name in intervals}), tensors, _WHAT)
         for_use(networks, device)
-        rates = IntervalRates(networks=tuple(networks.children()), ends=self.options.ends)
+        rates = IntervalRates(networks=tuple(networks.children()), ends=self.ends)
         return IntegratedRouter(rate=rates, fractions=config.fractions)

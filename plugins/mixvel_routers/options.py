@@ -34,6 +34,10 @@ class ClassifierOptions(Architecture):
         factory=RouterDataOptions, doc="how those samples are drawn; no effect with `data`"
     )
 
+    def router_data(self) -> RouterDataOptions | None:
+        """How the samples that it learns from are drawn; None where it learns from items."""
+        return self.drawn if self.train_on == "experts" else None
+
 
 @frozen(kw_only=True)
 class ANetworkOptions(ClassifierOptions):

@@ -30,64 +30,40 @@ class TableOptions:
     last: float = option(default=0.02, check=inside(0, 1), doc="last beta (not of squared-cosine)")
 
 
-def _linear(options: LinearOptions) -> NoiseSchedule:
-    from mixvel_schedules.schedules import Linear
-
-    return Linear(beta_min=options.beta_min, beta_max=options.beta_max)
-
-
-def _cosine(options: NoOptions) -> NoiseSchedule:
-    from mixvel_schedules.schedules import Cosine
-
-    return Cosine()
-
-
-def _table(options: TableOptions) -> NoiseSchedule:
-    from mixvel_schedules.schedules import ddpm_table
-
-    return ddpm_table(betas=options.betas, steps=options.steps, first=options.first, last=options.last)
-
-
-def _rectified(options: NoOptions) -> NoiseSchedule:
-    from mixvel_schedules.schedules import Rectified
-
-    return Rectified()
+SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
+    PluginDef(
+        kind="schedule",
+        name="vp-linear",
+        options=LinearOptions,
+        target="mixvel_schedules.schedules:Linear",
+        summary="variance preserving, linear beta; alpha(1) = 0.0066",
+    ),
+    PluginDef(
+        kind="schedule",
+        name="vp-cosine",
+        options=NoOptions,
+        target="mixvel_schedules.schedules:Cosine",
+        summary="variance preserving, alpha = cos(pi t/2); alpha(1) = 0",
+    ),
+    PluginDef(
+        kind="schedule",
+        name="ddpm-table",
+        options=TableOptions,
+        target="mixvel_schedules.schedules:ddpm_table",
+        example_options=TableOptions(steps=250),
+        summary="a discrete DDPM beta table, made continuous by a spline",
+    ),
+    PluginDef(
+        kind="schedule",
+        name="rectified",
+        options=NoOptions,
+        target="mixvel_schedules.schedules:Rectified",
+        summary="the rectified path alpha = 1 - t, sigma = t",
+    ),
+)
 
 
 @hookimpl
 def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
     """vp-linear, vp-cosine, ddpm-table, rectified."""
-    return (
-        PluginDef(
-            kind="schedule",
-            name="vp-linear",
-            options=LinearOptions,
-            build=_linear,
-            example=lambda: _linear(LinearOptions()),
-            summary="variance preserving, linear beta; alpha(1) = 0.0066",
-        ),
-        PluginDef(
-            kind="schedule",
-            name="vp-cosine",
-            options=NoOptions,
-            build=_cosine,
-            example=lambda: _cosine(NoOptions()),
-            summary="variance preserving, alpha = cos(pi t/2); alpha(1) = 0",
-        ),
-        PluginDef(
-            kind="schedule",
-            name="ddpm-table",
-            options=TableOptions,
-            build=_table,
-            example=lambda: _table(TableOptions(steps=250)),
-            summary="a discrete DDPM beta table, made continuous by a spline",
-        ),
-        PluginDef(
-            kind="schedule",
-            name="rectified",
-            options=NoOptions,
-            build=_rectified,
-            example=lambda: _rectified(NoOptions()),
-            summary="the rectified path alpha = 1 - t, sigma = t",
-        ),
-    )
+    return SCHEDULES

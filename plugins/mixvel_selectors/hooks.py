@@ -40,120 +40,67 @@ class CachedOptions:
     )
 
 
-def _mixture(options: NoOptions) -> Selector:
-    from mixvel_selectors.weighted import Mixture
-
-    return Mixture()
-
-
-def _iid(options: NoOptions) -> Selector:
-    from mixvel_selectors.single import Iid
-
-    return Iid()
-
-
-def _fixed(options: NoOptions) -> Selector:
-    from mixvel_selectors.single import Fixed
-
-    return Fixed()
-
-
-def _top1(options: NoOptions) -> Selector:
-    from mixvel_selectors.weighted import TopK
-
-    return TopK(k=1)
-
-
-def _topk(options: TopOptions) -> Selector:
-    from mixvel_selectors.weighted import TopK
-
-    return TopK(k=options.k)
-
-
-def _nucleus(options: NucleusOptions) -> Selector:
-    from mixvel_selectors.weighted import Nucleus
-
-    return Nucleus(mass=options.mass)
-
-
-def _sum_up(options: NoOptions) -> Selector:
-    from mixvel_selectors.single import SumUp
-
-    return SumUp()
-
-
-def _cached(options: CachedOptions) -> Selector:
-    from mixvel_selectors.cached import Cached
-
-    return Cached(tolerance=options.tolerance, max_experts=options.max_experts)
+SELECTORS: Sequence[PluginDef[Any, Selector]] = (
+    PluginDef(
+        kind="selector",
+        name="mixture",
+        options=NoOptions,
+        target="mixvel_selectors.weighted:Mixture",
+        summary="all K experts, weighted: exact, K evaluations a step",
+    ),
+    PluginDef(
+        kind="selector",
+        name="iid",
+        options=NoOptions,
+        target="mixvel_selectors.single:Iid",
+        summary="one expert drawn from the posterior at every step: the paper's",
+    ),
+    PluginDef(
+        kind="selector",
+        name="fixed",
+        options=NoOptions,
+        target="mixvel_selectors.single:Fixed",
+        summary="one expert drawn from pi at the start and kept",
+    ),
+    PluginDef(
+        kind="selector",
+        name="top1",
+        options=NoOptions,
+        target="mixvel_selectors.weighted:TopK",
+        summary="the likeliest expert at every step (biased)",
+    ),
+    PluginDef(
+        kind="selector",
+        name="topk",
+        options=TopOptions,
+        target="mixvel_selectors.weighted:TopK",
+        summary="the k likeliest experts, weights scaled to sum 1 (biased)",
+    ),
+    PluginDef(
+        kind="selector",
+        name="nucleus",
+        options=NucleusOptions,
+        target="mixvel_selectors.weighted:Nucleus",
+        summary="the fewest likeliest experts that hold a share of the weight (biased)",
+    ),
+    PluginDef(
+        kind="selector",
+        name="sum-up",
+        options=NoOptions,
+        target="mixvel_selectors.single:SumUp",
+        summary="one expert a step, turns in proportion to the weights; error of order h",
+    ),
+    PluginDef(
+        kind="selector",
+        name="cached",
+        options=CachedOptions,
+        target="mixvel_selectors.cached:Cached",
+        summary="one expert a step, the others remembered: near the mixture at 1/K of its cost",
+    ),
+)
 
 
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
     """mixture, iid, fixed, top1, topk, nucleus, sum-up, cached."""
-    return (
-        PluginDef(
-            kind="selector",
-            name="mixture",
-            options=NoOptions,
-            build=_mixture,
-            example=lambda: _mixture(NoOptions()),
-            summary="all K experts, weighted: exact, K evaluations a step",
-        ),
-        PluginDef(
-            kind="selector",
-            name="iid",
-            options=NoOptions,
-            build=_iid,
-            example=lambda: _iid(NoOptions()),
-            summary="one expert drawn from the posterior at every step: the paper's",
-        ),
-        PluginDef(
-            kind="selector",
-            name="fixed",
-            options=NoOptions,
-            build=_fixed,
-            example=lambda: _fixed(NoOptions()),
-            summary="one expert drawn from pi at the start and kept",
-        ),
-        PluginDef(
-            kind="selector",
-            name="top1",
-            options=NoOptions,
-            build=_top1,
-            example=lambda: _top1(NoOptions()),
-            summary="the likeliest expert at every step (biased)",
-        ),
-        PluginDef(
-            kind="selector",
-            name="topk",
-            options=TopOptions,
-            build=_topk,
-            example=lambda: _topk(TopOptions()),
-            summary="the k likeliest experts, weights scaled to sum 1 (biased)",
-        ),
-        PluginDef(
-            kind="selector",
-            name="nucleus",
-            options=NucleusOptions,
-            build=_nucleus,
-            example=lambda: _nucleus(NucleusOptions()),
-            summary="the fewest likeliest experts that hold a share of the weight (biased)",
-        ),
-        PluginDef(
-            kind="selector",
-            name="sum-up",
-            options=NoOptions,
-            build=_sum_up,
-            example=lambda: _sum_up(NoOptions()),
-            summary="one expert a step, turns in proportion to the weights; error of order h",
-        ),
-        PluginDef(
-            kind="selector",
-            name="cached",
-            options=CachedOptions,
-            build=_cached,
-            example=lambda: _cached(CachedOptions()),
-            summary="one expert a step, the others remembered: near the mixture at 1/K of its cost",
-        ),
-    )
+    return SELECTORS

@@ -21,15 +21,13 @@ from mixvel_unet.options import UNetOptions
 
 
 @frozen(kw_only=True)
-class UNetFamily:
+class UNetFamily(UNetOptions):
     """One U-Net a shard, or one with labels for all."""
-
-    options: UNetOptions
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> UNetTask:
         """The regression on this shard. Raises RecipeError where its images do not fit the network."""
-        self.options.check(shard.shape, "expert unet")
-        return UNetTask(shard=shard, schedule=schedule, design=self.options)
+        self.check(shard.shape, "expert unet")
+        return UNetTask(shard=shard, schedule=schedule, design=self)
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, the averaged weights, and ``mean`` and ``variance`` of the shard's items, in float32."""
@@ -39,7 +37,7 @@ class UNetFamily:
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The weights alone. Raises RecipeError for eps-prediction, which needs the mean where alpha is next to 0."""
-        if self.options.prediction == "eps":
+        if self.prediction == "eps":
             raise RecipeError("expert unet: prediction eps needs the mean of the shard; share it, or predict v or x0")
         return without_moments(tensors)
 
@@ -51,24 +49,24 @@ class UNetFamily:
         where = f"expert {config.index}"
         weights, rest = network_weights(tensors), other_tensors(tensors)
         moments = None
-        if rest or self.options.prediction == "eps":
+        if rest or self.prediction == "eps":
             expected = torch.empty(config.shape, device="meta")
             check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
             moments = Moments(mean=rest["mean"], variance=rest["variance"])
         # Any seed: every weight is replaced.
-        network = loaded(partial(make_unet, self.options, config.shape, config.shape[0], 0, where), weights, where)
+        network = loaded(partial(make_unet, self, config.shape, config.shape[0], 0, where), weights, where)
         return NetworkDenoiser(
             schedule=schedule,
             moments=moments,
             network=for_use(network, next(iter(tensors.values())).device),
-            prediction=self.options.prediction,
-            clip=self.options.clip,
+            prediction=self.prediction,
+            clip=self.clip,
         )
 
     def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> SharedUNetTask:
         """The regression on all shards. Raises RecipeError where their images do not fit the network."""
-        self.options.check(shards[0].shape, "expert unet")
-        return SharedUNetTask(members=tuple(shards), schedule=schedule, design=self.options)
+        self.check(shards[0].shape, "expert unet")
+        return SharedUNetTask(members=tuple(shards), schedule=schedule, design=self)
 
     def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of all shards, (K, *data), in float32."""
@@ -86,13 +84,13 @@ class UNetFamily:
             rest, {name: torch.empty(len(configs), *shape, device="meta") for name in ("mean", "variance")}, where
         )
         # Any seed: every weight is replaced.
-        make = partial(make_unet, self.options, shape, shape[0], 0, where, len(configs))
+        make = partial(make_unet, self, shape, shape[0], 0, where, len(configs))
         network = loaded(make, weights, where)
         return LabelledDenoiser(
             schedule=schedule,
             network=for_use(network, rest["mean"].device),
             mean=rest["mean"],
             variance=rest["variance"],
-            prediction=self.options.prediction,
-            clip=self.options.clip,
+            prediction=self.prediction,
+            clip=self.clip,
         )

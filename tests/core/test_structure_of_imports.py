@@ -31,8 +31,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """The rooms of mixvel_core, lowest first: each may import its own layer and those below."""
 
 UPWARDS = {
-    # The task of a training says how it is trained. Only checkers follow this import.
+    # A training's task and a plugin's definition hold how networks are trained. Only checkers follow these imports.
     ("mixvel_core.protocols.training", "mixvel_core.training.options"),
+    ("mixvel_core.plugin.definition", "mixvel_core.training.options"),
 }
 
 FOR_PLUGINS = (

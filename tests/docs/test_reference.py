@@ -13,8 +13,8 @@ from pages import DOCS, pages, whole
 
 from mixvel_core import errors, protocols
 from mixvel_core.cli import main
-from mixvel_core.plugin.definition import Specs
 from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.plugin.kinds import KINDS
 from mixvel_core.recipe import model
 from reference_pages.commands import verbs
 from reference_pages.exit_codes import exit_codes
@@ -70,10 +70,8 @@ def test_every_plugin_has_its_heading_summary_and_options() -> None:
 
 def test_every_hook_has_its_row() -> None:
     page = whole(DOCS / "protocols.md")
-    hooks = [hook for name, hook in vars(Specs).items() if name.startswith("mixvel_")]
-    assert len(hooks) == 9
-    for hook in hooks:
-        assert f"| `{hook.__name__}` | [{hook.__doc__.rstrip('.')}](" in page
+    for kind in KINDS:
+        assert f"| `{kind.hook}` | [{kind.title}](" in page
 
 
 @pytest.mark.parametrize("name", protocols.__all__)

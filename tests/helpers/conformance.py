@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixvel_core.errors import ConformanceError
-from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.testing import checks_of
 
 

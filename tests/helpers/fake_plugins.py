@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from mixvel_core.plugin.definition import Kind, NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.definition import CONTRACT, NoOptions, PluginDef, hookimpl
 from mixvel_core.plugin.discovery import PluginSource, Registry, make_registry
+from mixvel_core.plugin.kinds import Kind, kind_called
 from mixvel_core.plugin.options import above, at_least, each, option
 from mixvel_core.training.options import TrainOptions
 
@@ -61,25 +62,13 @@ def definition(kind: Kind, name: str, options: type[Any] = NoOptions) -> PluginD
         build=lambda chosen: Built(options=chosen),
         example=lambda: Built(options=None),
         summary=f"a fake {kind}",
+        contract=CONTRACT,
     )
 
 
-def newer(base: PluginDef[Any, Any]) -> PluginDef[Any, Any]:
-    """The same definition, written for a contract that does not exist yet."""
-    return evolve(base, contract=base.contract + 1)
-
-
-_HOOK_OF: dict[Kind, str] = {
-    "schedule": "mixvel_schedules",
-    "expert": "mixvel_experts",
-    "router": "mixvel_routers",
-    "selector": "mixvel_selectors",
-    "integrator": "mixvel_integrators",
-    "data": "mixvel_data",
-    "partitioner": "mixvel_partitioners",
-    "metric": "mixvel_metrics",
-    "launcher": "mixvel_launchers",
-}
+def written_for(contract: int | None, base: PluginDef[Any, Any]) -> PluginDef[Any, Any]:
+    """The same definition, written for another contract, or for none that it gives."""
+    return evolve(base, contract=contract)
 
 
 def module(*definitions: PluginDef[Any, Any], **hooks: Callable[[], object]) -> object:
@@ -87,7 +76,7 @@ def module(*definitions: PluginDef[Any, Any], **hooks: Callable[[], object]) -> 
     by_kind: dict[Kind, list[PluginDef[Any, Any]]] = {}
     for one in definitions:
         by_kind.setdefault(one.kind, []).append(one)
-    made = {_HOOK_OF[kind]: _returning(found) for kind, found in by_kind.items()}
+    made = {kind_called(kind).hook: _returning(found) for kind, found in by_kind.items()}
     return SimpleNamespace(**{name: hookimpl(hook) for name, hook in (made | hooks).items()})
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
-from attrs import evolve
-from fake_plugins import definition, fake_registry, module, newer, source
+from attrs import evolve, frozen
+from fake_plugins import CountOptions, definition, fake_registry, module, source, written_for
 
 from mixvel_core.errors import PluginError
+from mixvel_core.plugin.definition import CONTRACT, PluginDef
 from mixvel_core.plugin.discovery import installed, make_registry
 
 
@@ -55,7 +57,7 @@ def _exit() -> object:
         (lambda: module(mixvel_schedules=lambda: ["vp"]), "returned str, not PluginDef"),
         (
             lambda: module(mixvel_schedules=lambda: [definition("metric", "m")]),
-            "returned by the hook of schedule but says it is metric",
+            "returned by the hook of schedule",
         ),
         (lambda: module(definition("metric", "a b")), "is not a name"),
         (lambda: module(definition("metric", "")), "is not a name"),
@@ -79,12 +81,60 @@ def test_a_broken_module_is_named_only_when_a_name_is_missing() -> None:
         registry.get("data", "e")
 
 
-def test_a_definition_for_a_later_contract_is_refused_when_asked_for() -> None:
-    made = module(newer(definition("data", "d")), definition("data", "e"))
+@pytest.mark.parametrize(
+    ("contract", "reason", "remedy"),
+    [
+        (CONTRACT + 1, f"written for contract {CONTRACT + 1}, mixvel has {CONTRACT}", "install a newer mixvel"),
+        (CONTRACT - 1, f"written for contract {CONTRACT - 1}, mixvel has {CONTRACT}", "CHANGELOG.md"),
+        (None, "does not give the contract", f"add `contract={CONTRACT}`"),
+    ],
+)
+def test_a_definition_for_another_contract_is_refused_when_it_is_used(
+    contract: int | None, reason: str, remedy: str
+) -> None:
+    made = module(written_for(contract, definition("data", "d")), definition("data", "e"))
     registry = make_registry([source(lambda: made)])
     assert registry.names("data") == ("e",)
-    with pytest.raises(PluginError, match=r"broken plugin data d of fakes 1.0: written for contract 2, mixvel has 1"):
+    with pytest.raises(PluginError, match=r"^broken plugin data d of fakes 1.0: ") as raised:
         registry.get("data", "d")
+    assert reason in str(raised.value)
+    assert remedy in str(raised.value)
+
+
+def test_only_mixvels_own_need_not_give_a_contract() -> None:
+    made = module(written_for(None, definition("data", "d")))
+    assert make_registry([source(lambda: made, "mixvel")]).names("data") == ("d",)
+
+
+@frozen(kw_only=True)
+class Sized:
+    """What a target makes."""
+
+    count: int
+
+
+def _targeted(target: str) -> PluginDef[Any, Any]:
+    return PluginDef(
+        kind="data",
+        name="d",
+        options=CountOptions,
+        target=target,
+        summary="sized",
+        contract=CONTRACT,
+        example_options=CountOptions(count=2),
+    )
+
+
+def test_a_target_is_called_with_the_fields_of_the_options() -> None:
+    made = _targeted(f"{__name__}:Sized")
+    assert made.build(CountOptions(count=3)) == Sized(count=3)
+    assert made.example() == Sized(count=2)
+
+
+@pytest.mark.parametrize("target", ["", "nowhere"])
+def test_a_definition_that_cannot_build_is_broken(target: str) -> None:
+    [broken] = make_registry([source(lambda: module(_targeted(target)))]).broken
+    assert "neither a `target`" in broken.reason
 
 
 def test_two_claims_to_a_name_are_refused_when_it_is_used() -> None:

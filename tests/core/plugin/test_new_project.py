@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from mixvel_core.plugin.definition import KINDS
+from mixvel_core.plugin.kinds import kind_names
 
 ROOT = Path(__file__).parents[3]
 EDITABLE = "ignore:Module already imported so cannot be rewritten"
@@ -26,7 +26,7 @@ def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 @pytest.fixture
 def projects(mixvel: Command, tmp_path: Path) -> list[Path]:
     """A project of every kind."""
-    for kind in KINDS:
+    for kind in kind_names():
         done = mixvel("plugins", "new", f"new-{kind}", "--kind", kind, "--out", str(tmp_path))
         assert done.code == 0, done.err
         assert f"mixvel-new-{kind}/src/mixvel_new_{kind}/hooks.py" in done.out
@@ -34,7 +34,7 @@ def projects(mixvel: Command, tmp_path: Path) -> list[Path]:
 
 
 def test_they_pass_their_own_tests(projects: list[Path]) -> None:
-    assert len(projects) == len(KINDS)
+    assert len(projects) == len(kind_names())
     sources = os.pathsep.join(str(project / "src") for project in projects)
     done = subprocess.run(
         [
@@ -62,7 +62,7 @@ def test_they_pass_their_own_tests(projects: list[Path]) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     passed = int(done.stdout.split(" passed")[0].split()[-1])
-    assert passed > 7 * len(KINDS)
+    assert passed > 7 * len(kind_names())
 
 
 def test_they_are_written_as_we_write(projects: list[Path]) -> None:

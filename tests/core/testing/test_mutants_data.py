@@ -16,7 +16,7 @@ from conformance import complaint, failures
 
 from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 from mixvel_core.errors import SamplingError, TrainingError
-from mixvel_core.plugin.definition import Kind
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import Data, GaussianLaw, Job, Partitioner, Progress, Score
 from mixvel_core.randomness import key
 from mixvel_core.training.loop import train

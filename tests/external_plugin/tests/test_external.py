@@ -10,22 +10,28 @@ from mixvel_external.stratified import State, Stratified
 
 from mixvel_core import build
 from mixvel_core.protocols import NoiseSchedule, RouterFamily, Selector
-from mixvel_core.testing import RouterSuite, ScheduleSuite, SelectorSuite
+from mixvel_core.testing import Suite
 
 
-class TestShifted(ScheduleSuite):
+class TestShifted(Suite):
+    kind = "schedule"
+
     @pytest.fixture(params=[0.5, 1.0, 3.0])
     def component(self, request: pytest.FixtureRequest) -> NoiseSchedule:
         return Shifted(shift=request.param)
 
 
-class TestCoreset(RouterSuite):
+class TestCoreset(Suite):
+    kind = "router"
+
     @pytest.fixture
     def component(self) -> RouterFamily:
         return CoresetFamily(items=5)
 
 
-class TestStratified(SelectorSuite):
+class TestStratified(Suite):
+    kind = "selector"
+
     @pytest.fixture
     def component(self) -> Selector:
         return Stratified()

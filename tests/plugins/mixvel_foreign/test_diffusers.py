@@ -24,7 +24,6 @@ from mixvel_core.recipe.build import build
 from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
 from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_foreign.examples import diffusers_folder
-from mixvel_foreign.options import DiffusersOptions
 from mixvel_foreign.scheduler import training_of
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine
@@ -70,7 +69,7 @@ def rewritten(saved: Path, folder: Path, scheduler: Any) -> Path:
 
 
 def family(path: Path, **changes: Any) -> DiffusersFamily:
-    return DiffusersFamily(options=DiffusersOptions(path=path, **changes))
+    return DiffusersFamily(path=path, **changes)
 
 
 def loaded(path: Path, **changes: Any) -> Any:

@@ -21,7 +21,6 @@ from mixvel_core.protocols import Job
 from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.log import read_losses
 from mixvel_ray.launcher import RayLauncher
-from mixvel_ray.options import RayOptions
 
 pytestmark = [
     pytest.mark.slow,
@@ -71,7 +70,7 @@ def test_two_workers_one_of_them_killed(two_nodes: Any, alone: dict[str, torch.T
     steady = drill("steady", tmp_path / "steady")
     killed = drill("killed", tmp_path / "run", killed_once=flag)
     progress = Watching()
-    RayLauncher(options=RayOptions(workers=2)).run([steady, killed], progress)
+    RayLauncher(workers=2).run([steady, killed], progress)
     assert flag.exists()
     assert trained_path(killed.folder).read_bytes() == trained_path(steady.folder).read_bytes()
     check_like(steady, alone)
@@ -86,15 +85,15 @@ def test_two_workers_one_of_them_killed(two_nodes: Any, alone: dict[str, torch.T
 def test_what_one_worker_cannot_go_on_with_stops_both_and_is_told(two_nodes: Any, tmp_path: Path) -> None:
     spoiled = drill("spoiled", tmp_path / "spoiled", spoiled_rank=1)
     with pytest.raises(TrainingError, match=r"^spoiled: step 6: the loss or its gradient is not finite"):
-        RayLauncher(options=RayOptions(workers=2)).run([spoiled], Watching())
+        RayLauncher(workers=2).run([spoiled], Watching())
     assert not trained_path(spoiled.folder).exists()
 
 
 def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(two_nodes: Any, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no node of the cluster has a GPU"):
-        RayLauncher(options=RayOptions(workers=2, cpus=2, gpus=1)).run([drill("d", tmp_path)], Watching())
+        RayLauncher(workers=2, cpus=2, gpus=1).run([drill("d", tmp_path)], Watching())
     with pytest.raises(RecipeError, match="a job needs 4 workers of 2 CPU each, and the cluster holds 2"):
-        RayLauncher(options=RayOptions(workers=4, cpus=2)).run([drill("d", tmp_path)], Watching())
+        RayLauncher(workers=4, cpus=2).run([drill("d", tmp_path)], Watching())
     assert not list(tmp_path.iterdir())
 
 
@@ -112,7 +111,7 @@ def test_a_node_is_lost_and_each_job_has_its_own_shard_alone(
     lost.start()
     try:
         # Two CPUs a worker: a node holds one.
-        RayLauncher(options=RayOptions(cpus=2, threads=1)).run(jobs, Watching())
+        RayLauncher(cpus=2, threads=1).run(jobs, Watching())
     finally:
         over.set()
         lost.join()

@@ -35,7 +35,7 @@ def write(text):
 
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 try:
-    RayLauncher(options=RayOptions(local_cpus=1)).run(
+    RayLauncher(local_cpus=1).run(
         [drill("expert-0", Path("run"), pause=float(sys.argv[1]))], ProgressLines(write=write)
     )
 except KeyboardInterrupt:

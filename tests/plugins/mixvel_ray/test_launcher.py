@@ -34,18 +34,18 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_cluster")
 def test_nothing_to_do_starts_no_cluster(tmp_path: Path) -> None:
-    RayLauncher(options=RayOptions()).run([], Watching())
+    RayLauncher().run([], Watching())
     job = level_job(tmp_path)
     run(job)
     progress = Watching()
-    RayLauncher(options=RayOptions()).run([job], progress)
+    RayLauncher().run([job], progress)
     assert progress.lines == ["level: already trained"]
 
 
 @pytest.mark.usefixtures("no_cluster")
 def test_a_batch_that_cannot_be_shared_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="level: a batch of 4 cannot be split evenly over 3 workers"):
-        RayLauncher(options=RayOptions(workers=3)).run([level_job(tmp_path)], Watching())
+        RayLauncher(workers=3).run([level_job(tmp_path)], Watching())
     assert not list(tmp_path.iterdir())
 
 

@@ -16,7 +16,6 @@ from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingErro
 from mixvel_core.protocols import Mapper
 from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.mapping import Bench, Hand
-from mixvel_ray.options import RayOptions
 
 HELPERS = Path(__file__).parents[2] / "helpers"
 
@@ -47,7 +46,7 @@ def mapped(launcher: RayLauncher, errand: Squares, count: int = 6) -> tuple[dict
 
 @pytest.mark.slow
 def test_parts_are_done_once_and_lost_ones_again(two_cpus: None, tmp_path: Path) -> None:
-    launcher = RayLauncher(options=RayOptions())
+    launcher = RayLauncher()
     assert isinstance(launcher, Mapper)
     flag, begun = tmp_path / "killed", tmp_path / "begun"
     begun.mkdir()
@@ -60,15 +59,15 @@ def test_parts_are_done_once_and_lost_ones_again(two_cpus: None, tmp_path: Path)
 
     with pytest.raises(SamplingError, match=r"^4 cannot be squared$"):
         mapped(launcher, Squares(folder=tmp_path, spoilt=4))
-    few = RayLauncher(options=RayOptions(max_failures=0, parallel=1))
+    few = RayLauncher(max_failures=0, parallel=1)
     with pytest.raises(MixvelError, match="squares: a worker was lost with part 3 1 times, at last by ActorDied"):
         mapped(few, Squares(folder=tmp_path, always_killed=True))
     with pytest.raises(RecipeError, match="a job needs 1 workers of 64 CPU each"):
-        mapped(RayLauncher(options=RayOptions(cpus=64)), Squares(folder=tmp_path))
+        mapped(RayLauncher(cpus=64), Squares(folder=tmp_path))
     assert not [name for name in files(tmp_path) if "seen" in name]
 
     # Nobody is left who would hold what others wait for.
-    found, _ = mapped(RayLauncher(options=RayOptions(cpus=2)), Squares(folder=tmp_path), count=2)
+    found, _ = mapped(RayLauncher(cpus=2), Squares(folder=tmp_path), count=2)
     assert found == {0: 0, 1: 1}
 
 
@@ -88,4 +87,4 @@ def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> No
 
 
 def test_nothing_to_do_starts_no_cluster(tmp_path: Path) -> None:
-    assert mapped(RayLauncher(options=RayOptions(address="nowhere:1")), Squares(folder=tmp_path), count=0) == ({}, [])
+    assert mapped(RayLauncher(address="nowhere:1"), Squares(folder=tmp_path), count=0) == ({}, [])

@@ -20,13 +20,12 @@ from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.world import World
 from mixvel_routers.a_network import ANetworkFamily, Classification
-from mixvel_routers.options import ANetworkOptions
 from mixvel_schedules.schedules import Cosine
 
 
 def family(steps: int = 4, width: int = 16, rate: float = 1e-3) -> ANetworkFamily:
     train = TrainOptions(steps=steps, batch=64, warmup=2, learning_rate=rate, ema=0.98, checkpoint_every=steps)
-    return ANetworkFamily(options=ANetworkOptions(channels=(4, 8), width=width, depth=2, train=train))
+    return ANetworkFamily(channels=(4, 8), width=width, depth=2, train=train)
 
 
 def images(*counts: int) -> list[MemoryShard]:
@@ -136,5 +135,5 @@ def test_two_stages_and_labels_alone() -> None:
     assert float(early["loss"]) == pytest.approx(error + entropy, rel=1e-4)
     assert float(late["loss"]) == pytest.approx(error, rel=1e-3)
     assert list(early) == list(late) == ["loss", "cross_entropy", "a_error"]
-    labels = ANetworkFamily(options=evolve(family().options, targets="labels")).tasks(shards, Cosine())["a"]
+    labels = evolve(family(), targets="labels").tasks(shards, Cosine())["a"]
     assert isinstance(labels.objective(0), Classification)

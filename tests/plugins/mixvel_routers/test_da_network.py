@@ -34,7 +34,7 @@ def family(
     train = TrainOptions(
         steps=steps, batch=64, warmup=2, learning_rate=rate, ema=0.98, checkpoint_every=steps, earliest_t=0.15
     )
-    return DaNetworkFamily(options=DaNetworkOptions(channels=(4, 8), width=width, depth=2, train=train, ends=ends))
+    return DaNetworkFamily(channels=(4, 8), width=width, depth=2, train=train, ends=ends)
 
 
 def images(*counts: int) -> list[MemoryShard]:
@@ -101,8 +101,7 @@ def test_intervals_are_trained_on_their_own_times_from_the_same_weights() -> Non
 @pytest.mark.parametrize("path", ["material", "path", "partial"])
 def test_the_loss_is_the_squared_error_of_the_rate(path: RatePath) -> None:
     shards = images(4, 3)
-    design = evolve(family().options, path=path, rate_weight=2.0)
-    task = DaNetworkFamily(options=design).tasks(shards, Cosine())["interval-1"]
+    task = evolve(family(), path=path, rate_weight=2.0).tasks(shards, Cosine())["interval-1"]
     objective = task.objective(0)
     batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
     x_0, eps, t = batch.x_0.double(), batch.eps.double(), batch.t.double()

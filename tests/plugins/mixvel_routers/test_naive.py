@@ -13,14 +13,13 @@ from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.a_network import NaiveFamily, NaiveRouter
-from mixvel_routers.options import ClassifierOptions
 from mixvel_schedules.schedules import Cosine
 
 
 def test_all_weight_goes_to_the_shard_that_is_named(tmp_path: Path) -> None:
     shards = [MemoryShard(index=k, items=np.full((2, 1), s, np.float32)) for k, s in enumerate((-1, 1))]
     train = TrainOptions(steps=150, batch=64, warmup=2, learning_rate=1e-2, ema=0.9, checkpoint_every=150)
-    family = NaiveFamily(options=ClassifierOptions(width=16, depth=2, train=train))
+    family = NaiveFamily(width=16, depth=2, train=train)
     run(Job(name="router-naive", task=family.tasks(shards, Cosine())["classifier"], seed=0, folder=tmp_path))
     tensors = family.tensors(shards, {"classifier": read_trained(tmp_path)})
     router: Router = family.load(RouterConfig(fractions=(0.5, 0.5), shape=(1,)), tensors, Cosine())

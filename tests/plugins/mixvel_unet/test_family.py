@@ -20,7 +20,6 @@ from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import TrainOptions
 from mixvel_schedules.schedules import Cosine
 from mixvel_unet.family import UNetFamily
-from mixvel_unet.options import UNetOptions
 
 
 class Forbidden:
@@ -32,7 +31,7 @@ class Forbidden:
 
 def family(steps: int = 6, **changes: Any) -> UNetFamily:
     train = TrainOptions(steps=steps, batch=8, warmup=2, learning_rate=3e-3, checkpoint_every=3, log_every=2)
-    return UNetFamily(options=UNetOptions(channels=(4, 8), train=train, **changes))
+    return UNetFamily(channels=(4, 8), train=train, **changes)
 
 
 def shards() -> list[MemoryShard]:
@@ -107,7 +106,7 @@ def test_weights_of_another_network_are_refused() -> None:
     shard = shards()[0]
     trained = family().task(shard, Cosine()).objective(0).network.state_dict()
     tensors = dict(family().tensors(shard, trained))
-    wider = UNetFamily(options=UNetOptions(channels=(8, 8)))
+    wider = UNetFamily(channels=(8, 8))
     with pytest.raises(ArtifactError, match=r"expert 0: made for another network: unet\.conv_in\.weight is float32"):
         wider.load(config(shard), tensors, Cosine())
     other = ExpertConfig(index=0, count=7, fraction=1.0, shape=(1, 8, 8))

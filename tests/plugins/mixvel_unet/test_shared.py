@@ -23,7 +23,6 @@ from mixvel_networks.denoiser import LEAST_ALPHA, LabelledDenoiser, NetworkDenoi
 from mixvel_networks.unet import make_unet
 from mixvel_schedules.schedules import Cosine
 from mixvel_unet.family import UNetFamily
-from mixvel_unet.options import UNetOptions
 
 K = 3
 SHAPE = (1, 4, 6)
@@ -31,7 +30,7 @@ SHAPE = (1, 4, 6)
 
 def family(steps: int = 4, **changes: Any) -> UNetFamily:
     train = TrainOptions(steps=steps, batch=8, warmup=2, learning_rate=3e-3, checkpoint_every=3, log_every=2)
-    return UNetFamily(options=UNetOptions(channels=(4, 8), shared=True, train=train, **changes))
+    return UNetFamily(channels=(4, 8), shared=True, train=train, **changes)
 
 
 def shards() -> list[MemoryShard]:
@@ -117,7 +116,7 @@ def test_one_training_learns_every_shard(tmp_path: Path) -> None:
     levels = (-0.6, 0.0, 0.6)
     of = [MemoryShard(index=k, items=np.full((2 + k, 1, 2, 2), v, np.float32)) for k, v in enumerate(levels)]
     train = TrainOptions(steps=150, batch=24, warmup=5, learning_rate=1e-2, ema=0.9)
-    made = UNetFamily(options=UNetOptions(channels=(8,), prediction="x0", shared=True, train=train))
+    made = UNetFamily(channels=(8,), prediction="x0", shared=True, train=train)
     run(Job(name="experts", task=made.shared_task(of, Cosine()), seed=0, folder=tmp_path))
     found = made.load_shared(configs(of), made.shared_tensors(of, read_trained(tmp_path)), Cosine())
     x, t = torch.randn(6, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.linspace(0.7, 1.0, 6)
@@ -172,7 +171,7 @@ def test_a_foreign_file_is_refused() -> None:
 
 def test_the_monolith_takes_no_notice() -> None:
     whole = MemoryShard(index=-1, items=shards()[0].items)
-    plain = UNetFamily(options=UNetOptions(channels=(4, 8)))
+    plain = UNetFamily(channels=(4, 8))
     networks = [made.task(whole, Cosine()).objective(1).network.state_dict() for made in (family(), plain)]
     assert networks[0].keys() == networks[1].keys()
     assert all(torch.equal(networks[0][name], networks[1][name]) for name in networks[0])

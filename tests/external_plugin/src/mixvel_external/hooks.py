@@ -1,4 +1,4 @@
-"""What mixvel is told of this package; nothing here imports torch."""
+"""The definitions of this package's plugins; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -26,24 +26,6 @@ class CoresetOptions:
     items: int = option(default=64, check=at_least(1), doc="items that each shard gives away")
 
 
-def _shifted(options: ShiftedOptions) -> NoiseSchedule:
-    from mixvel_external.shifted import Shifted
-
-    return Shifted(shift=options.shift)
-
-
-def _coreset(options: CoresetOptions) -> RouterFamily:
-    from mixvel_external.coreset import CoresetFamily
-
-    return CoresetFamily(items=options.items)
-
-
-def _stratified(options: NoOptions) -> Selector:
-    from mixvel_external.stratified import Stratified
-
-    return Stratified()
-
-
 @hookimpl
 def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
     """shifted."""
@@ -52,9 +34,9 @@ def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
             kind="schedule",
             name="shifted",
             options=ShiftedOptions,
-            build=_shifted,
-            example=lambda: _shifted(ShiftedOptions()),
+            target="mixvel_external.shifted:Shifted",
             summary="the rectified path in a time that dwells on noise",
+            contract=2,
         )
     ]
 
@@ -67,9 +49,10 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             kind="router",
             name="coreset",
             options=CoresetOptions,
-            build=_coreset,
-            example=lambda: _coreset(CoresetOptions(items=4)),
+            target="mixvel_external.coreset:CoresetFamily",
+            example_options=CoresetOptions(items=4),
             summary="the posterior over a few items of each shard",
+            contract=2,
         )
     ]
 
@@ -82,8 +65,8 @@ def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
             kind="selector",
             name="stratified",
             options=NoOptions,
-            build=_stratified,
-            example=lambda: _stratified(NoOptions()),
+            target="mixvel_external.stratified:Stratified",
             summary="one expert a step, drawn so that consecutive draws spread evenly",
+            contract=2,
         )
     ]
