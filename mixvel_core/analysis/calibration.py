@@ -155,7 +155,7 @@ def _measure(
     engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
     loaded = {name: router.load(device) for name, router in stored.items()}
     with torch.inference_mode():
-        found = measure(loaded, schedule.build(), engine, shards.whole.items, seed, points, device)
+        found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device)
     for name, rows in found.items():
         write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in rows])
         artifacts[name].commit([f"{name}.json"])

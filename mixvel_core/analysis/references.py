@@ -210,7 +210,7 @@ def noised(run: Run, loaded: Loaded, t: Tensor, seed: int) -> Tensor:
 
     Where the law is known they start from new samples of it, which no network has seen; elsewhere from the items.
     """
-    law, parts = run.shards.whole.law, run.shards.parts
+    law, parts = run.shards.as_one.law, run.shards.parts
     rng = np.random.default_rng(seed)
     if law is not None:
         component = rng.choice(len(law.weights), size=len(t), p=law.weights / law.weights.sum())

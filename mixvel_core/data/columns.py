@@ -17,17 +17,17 @@ class Column(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the column."""
+        """The name of the column in the file."""
         ...
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8 or float32."""
+        """The type of the decoded numbers, uint8 or float32."""
         ...
 
     def decode(self, values: Any) -> np.ndarray:
@@ -49,7 +49,7 @@ class RawColumn:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
 
     @property
@@ -95,16 +95,16 @@ class ListColumn:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8 or float32."""
+        """The type of the decoded numbers, uint8 or float32."""
         return np.dtype(self.kind)
 
     def decode(self, values: Any) -> np.ndarray:
-        """Items (n, *data)."""
+        """Flattened lists as items, (n, *data)."""
         refuse_missing(values, self.name)
         flat = values
         while hasattr(flat, "flatten") and hasattr(flat.type, "value_type"):
@@ -130,7 +130,7 @@ class PictureColumn:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8."""
+        """The type of pixels, uint8."""
         return np.dtype(np.uint8)
 
     def decode(self, values: Any) -> np.ndarray:

@@ -21,12 +21,12 @@ class Floats:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """The shape of all items, (n, *data)."""
         return self.source.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32."""
+        """The type of the numbers, float32."""
         return np.dtype(np.float32)
 
     def __len__(self) -> int:
@@ -56,7 +56,7 @@ class Joined:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """The shape of all items, (n, *data)."""
         return (len(self), *self.parts[0].shape[1:])
 
     @property
@@ -86,7 +86,7 @@ class Chosen:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """The shape of all items, (n, *data)."""
         return (len(self), *self.source.shape[1:])
 
     @property

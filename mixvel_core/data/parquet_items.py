@@ -80,12 +80,12 @@ class ParquetItems:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """The shape of all items, (n, *data)."""
         return (len(self), *self.column.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8 or float32."""
+        """The type of the numbers, uint8 or float32."""
         return self.column.dtype
 
     def __len__(self) -> int:

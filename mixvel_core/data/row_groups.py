@@ -33,7 +33,7 @@ class ThreadReader:
     threads: int = 2
 
     def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
-        """See ``GroupReader``."""
+        """The items of each group, in order, read ahead by the threads."""
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="reading")
         coming: deque[Future[np.ndarray]] = deque()
         try:

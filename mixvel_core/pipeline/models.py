@@ -115,7 +115,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     monolith = None
     if recipe.monolith is not None:
         monolith = ExpertStage(
-            shard=shards.whole,
+            shard=shards.as_one,
             shards_key=shards.key,
             family=recipe.monolith,
             schedule=recipe.schedule,

@@ -75,7 +75,7 @@ class JoinedShard:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return self.parts[0].shape
 
     @property
@@ -107,7 +107,7 @@ class Shards:
     about: dict[str, Any]
 
     @property
-    def whole(self) -> JoinedShard:
+    def as_one(self) -> JoinedShard:
         """The data set as one shard."""
         return JoinedShard(parts=self.parts)
 
@@ -118,12 +118,12 @@ class Shards:
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """pi, (K,)."""
+        """The shards' fractions pi, (K,)."""
         return tuple(part.fraction for part in self.parts)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return self.parts[0].shape
 
 

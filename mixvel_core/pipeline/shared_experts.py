@@ -198,7 +198,7 @@ class MemberStage:
 
     @property
     def schedule(self) -> ScheduleUse:
-        """Of all experts."""
+        """The schedule of all experts."""
         return self.whole.schedule
 
     @property

@@ -34,7 +34,7 @@ class Part:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return tuple(int(side) for side in self.data.items.shape[1:])
 
     @property

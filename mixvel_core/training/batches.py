@@ -66,7 +66,7 @@ class IndexedFeed:
     order: Order
 
     def at(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See ``Feed``."""
+        """The indices of ``order`` at these positions, and their items, read at random."""
         chosen = self.order.items(positions)
         return chosen, self.items[chosen]
 

@@ -52,12 +52,12 @@ class Losses:
         return {name: [row[i] for row in self.rows] for i, name in enumerate(self._header())}
 
     def add(self, step: int, losses: Mapping[str, float]) -> None:
-        """One row."""
+        """Adds the row of a step."""
         self.names = self.names or _ordered(losses)
         self.rows.append((step, *(losses[name] for name in self.names)))
 
     def text(self) -> str:
-        """As in ``losses.csv``."""
+        """The rows as ``losses.csv`` has them, its header first."""
         return "".join([_line(header), *map(_line, self.rows)] if (header := self._header()) else [])
 
     def last(self) -> str:
@@ -145,7 +145,7 @@ class Scalars:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """No more points."""
+        """Ends the event file."""
         self._file.close()
 
     def _add(self, event: Event) -> None:

@@ -63,7 +63,7 @@ class Step:
         for i, part in enumerate(parts):
             share = len(part.x_0) / len(batch.x_0)
             # Workers exchange gradients once a step, not once a part.
-            with self._alone() if i + 1 < len(parts) else nullcontext():
+            with self._without_exchange() if i + 1 < len(parts) else nullcontext():
                 losses = self._losses(part)
                 (losses["loss"] * share if share < 1 else losses["loss"]).backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
             for name, value in losses.items():
@@ -76,7 +76,7 @@ class Step:
         with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=reduced):
             return self.objective.losses(self.network, batch)
 
-    def _alone(self) -> AbstractContextManager[object]:
+    def _without_exchange(self) -> AbstractContextManager[object]:
         # torch.compile keeps what it wraps under this name.
         inner = getattr(self.network, "_orig_mod", self.network)
         return inner.no_sync() if isinstance(inner, DistributedDataParallel) else nullcontext()

@@ -47,9 +47,16 @@ KINDS: Mapping[str, Callable[[bytes, np.random.Generator], bytes]] = {
 }
 
 
+_MISSING = "missing"
+"""A kind too: the file is removed."""
+
+
 def spoil(path: Path, kind: str, rng: np.random.Generator) -> None:
-    """Replaces the content of a file."""
-    path.write_bytes(KINDS[kind](path.read_bytes(), rng))
+    """Replaces the content of a file, or removes it."""
+    if kind == _MISSING:
+        path.unlink()
+    else:
+        path.write_bytes(KINDS[kind](path.read_bytes(), rng))
 
 
 @frozen(kw_only=True)
@@ -118,14 +125,14 @@ def run_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random
     else:
         wrong += _compared(folder, run.folder)
     named = victim in refused or any(victim in line for line in lines.said)
-    if not named and _matters(victim) and not _says_the_same(folder / victim, run.folder / victim, before[victim][1]):
+    if not named and _matters(victim) and not _says_the_same(folder / victim, run.folder / victim, before.get(victim)):
         wrong.append("not named")
     return Outcome(refused=refused, named=named, wrong=tuple(wrong))
 
 
-def _says_the_same(path: Path, like: Path, damaged_at: int) -> bool:
+def _says_the_same(path: Path, like: Path, damaged: tuple[str, int] | None) -> bool:
     """Whether a file was taken as it is, and rightly: a JSON file without the end of its last line."""
-    untouched = path.exists() and path.stat().st_mtime_ns == damaged_at
+    untouched = damaged is not None and path.exists() and path.stat().st_mtime_ns == damaged[1]
     return untouched and path.suffix == ".json" and json.loads(path.read_text()) == json.loads(like.read_text())
 
 
@@ -188,6 +195,16 @@ def _copy(run: Finished, place: Path) -> Path:
     return Path(shutil.copytree(run.folder, place / "run"))
 
 
-def victims(run: Finished) -> Sequence[str]:
-    """Every file of it."""
-    return tuple(files(run.folder))
+def cases(run: Finished) -> Sequence[tuple[str, str]]:
+    """Every file of it with every kind of damage. Without its recipe a folder is no run, without its manifest what
+    was made is not done: such files are not removed."""
+    removable = {name for name in files(run.folder) if not name.endswith((".yaml", ".json"))}
+    return [(v, kind) for v in files(run.folder) for kind in (*KINDS, _MISSING) if kind != _MISSING or v in removable]
+
+
+def some_cases(run: Finished, first: int) -> Sequence[tuple[str, str]]:
+    """One kind for each file: all kinds in turn, beginning with number ``first``."""
+    of_file: dict[str, list[str]] = {}
+    for victim, kind in cases(run):
+        of_file.setdefault(victim, []).append(kind)
+    return [(victim, kinds[(i + first) % len(kinds)]) for i, (victim, kinds) in enumerate(of_file.items())]

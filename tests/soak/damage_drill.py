@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from damage import KINDS, finished, run_again, sample_again, study_again, victims
+from damage import cases, finished, run_again, sample_again, study_again
 from soak_rows import Row, Say
 
 SEED = 20261122
@@ -25,10 +25,10 @@ def run(count: int, progress: Say) -> Iterator[Row]:
     tried, good = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     with tempfile.TemporaryDirectory() as place:
         runs = [finished("exact", Path(place) / "exact", studied=True), finished("trained", Path(place) / "trained")]
-        cases = [(one, victim, kind) for one in runs for victim in victims(one) for kind in KINDS]
-        random.Random(SEED).shuffle(cases)
+        damages = [(one, victim, kind) for one in runs for victim, kind in cases(one)]
+        random.Random(SEED).shuffle(damages)
         rng = np.random.default_rng(SEED)
-        for one, victim, kind in cases[:count]:
+        for one, victim, kind in damages[:count]:
             verbs = {"run": run_again, "sample": sample_again}
             if victim.startswith(("study", "references")):
                 verbs["study"] = study_again
@@ -40,7 +40,6 @@ def run(count: int, progress: Say) -> Iterator[Row]:
                     progress(f"{verb}: {victim}, {kind}: {'; '.join(outcome.wrong)}")
     promises = {"run": MADE, "sample": DRAWN, "study": STUDIED}
     for verb, promise in promises.items():
-        for kind in KINDS:
-            if tried[verb, kind]:
-                what = f"a file made {kind!r}, then `mixvel {verb}`"
-                yield Row(what=what, promise=promise, tried=tried[verb, kind], fine=good[verb, kind])
+        for kind in sorted(kind for one, kind in tried if one == verb):
+            what = f"a file made {kind!r}, then `mixvel {verb}`"
+            yield Row(what=what, promise=promise, tried=tried[verb, kind], fine=good[verb, kind])

@@ -82,7 +82,7 @@ def test_held_out_items_and_the_reference_are_apart(
     floor, noise, drawn = recorder.shown
     (against,) = recorder.references
     assert (len(floor), len(noise), len(drawn), len(against)) == (12, 12, 12, compared)
-    everything = {tuple(row) for row in to_float(real.whole.items[:]).reshape(40, 4).tolist()}
+    everything = {tuple(row) for row in to_float(real.as_one.items[:]).reshape(40, 4).tolist()}
     held, others = ({tuple(row) for row in part.reshape(-1, 4).tolist()} for part in (floor, against))
     assert held <= everything
     assert others <= everything

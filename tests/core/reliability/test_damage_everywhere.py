@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import KINDS, Finished, finished, run_again, sample_again, victims
+from damage import Finished, finished, run_again, sample_again, some_cases
 
 
 @pytest.fixture(scope="module")
@@ -15,16 +15,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return finished("exact", tmp_path_factory.mktemp("runs") / "run")
 
 
-def _kinds(run: Finished, first: int) -> list[tuple[str, str]]:
-    """One kind for each file, all kinds in turn."""
-    kinds = list(KINDS)
-    return [(victim, kinds[(i + first) % len(kinds)]) for i, victim in enumerate(victims(run))]
-
-
 @pytest.mark.slow
 def test_it_is_named_and_made_again_as_it_was(whole: Finished, tmp_path: Path) -> None:
     rng, named, refused = np.random.default_rng(1), 0, 0
-    for victim, kind in _kinds(whole, 0):
+    for victim, kind in some_cases(whole, 0):
         outcome = run_again(whole, victim, kind, tmp_path, rng)
         assert outcome.wrong == (), f"{victim}, {kind}"
         named += outcome.named
@@ -35,7 +29,7 @@ def test_it_is_named_and_made_again_as_it_was(whole: Finished, tmp_path: Path) -
 
 def test_no_sample_comes_from_a_damaged_run(whole: Finished, tmp_path: Path) -> None:
     rng, refused = np.random.default_rng(2), 0
-    for victim, kind in _kinds(whole, 4):
+    for victim, kind in some_cases(whole, 4):
         outcome = sample_again(whole, victim, kind, tmp_path, rng)
         assert outcome.wrong == (), f"{victim}, {kind}"
         refused += bool(outcome.refused)

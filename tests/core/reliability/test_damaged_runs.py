@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,34 +26,6 @@ def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _flipped(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "cut short": lambda content: content[: len(content) // 2],
-    "one bit": _flipped,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_every_damaged_file_is_made_again(exact: Path, tmp_path: Path, damage: str) -> None:
-    folder = Path(shutil.copytree(exact, tmp_path / "run"))
-    expected = results(exact)
-    damaged = [name for name in files(folder) if name != "recipe.yaml"]
-    for name in damaged:
-        path = folder / name
-        path.write_bytes(DAMAGE[damage](path.read_bytes()))
-        run(EXACT, folder, stage="evaluate")
-        assert results(folder) == expected, name
-    assert {Path(name).suffix for name in damaged} == {".npy", ".npz", ".json", ".safetensors"}
-
-
-def test_every_missing_file_is_made_again(exact: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exact, tmp_path / "run"))
-    for name, path in files(folder).items():
-        if name != "recipe.yaml":
-            path.unlink()
-            run(EXACT, folder, stage="evaluate")
-            assert results(folder) == results(exact), name
 
 
 def test_bytes_that_changed_behind_the_file_system_are_found_when_all_are_read(
