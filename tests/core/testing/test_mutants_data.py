@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from attrs import evolve, frozen
-from conformance import complaint, failures
+from conformance import Mutant, each_mutant, failures, require_complaint
 
 from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 from mixvel_core.errors import SamplingError, TrainingError
 from mixvel_core.plugin.kinds import Kind
-from mixvel_core.protocols import Data, GaussianLaw, Job, Partitioner, Progress, Score
+from mixvel_core.protocols import Data, GaussianLaw, Job, Progress, Score
 from mixvel_core.randomness import key
 from mixvel_core.training.loop import train
 
@@ -69,23 +68,18 @@ def _shift(data: Data) -> Data:
     return evolve(data, items=np.roll(data.items[:], next(COUNT), axis=0))
 
 
-SOURCES: list[tuple[str, Callable[[Data], Data], str, str]] = [
-    ("bytes as floats", lambda d: evolve(d, items=d.items[:] * 127 + 127), "items", r"items range from .*\[-1, 1\]"),
-    ("float64", lambda d: evolve(d, items=d.items[:].astype(float)), "items", "items are float64"),
-    ("NaN", lambda d: evolve(d, items=np.where(d.items[:] > 0, np.float32("nan"), d.items[:])), "items", "NaN"),
-    ("rows sorted", lambda d: evolve(d, items=Unsorted(array=d.items[:])), "reading", r"items\[rows\] are not those"),
-    ("a label short", lambda d: evolve(d, labels=d.labels[:-1]), "labels", r"9 items, and labels of shape \(8,\)"),  # type: ignore[index]  # there are labels
-    ("labels as text", lambda d: evolve(d, labels=np.array(list("abcabcabc"))), "labels", "labels are <U1"),
-    ("attribute short", lambda d: evolve(d, attributes={"old": np.arange(4)}), "labels", "4 values of attribute 'old'"),
-    ("from nowhere", lambda d: evolve(d, provenance={}), "provenance", "provenance is {}; name the source"),
-    ("weights of the law", lambda d: evolve(d, law=LAW), "law", "the law's weights sum to 1.5"),
-    ("another order each time", _shift, "repeatable", "items are others when they are loaded a second time"),
+SOURCES: list[Mutant] = [
+    ("bytes as floats", Source(change=lambda d: evolve(d, items=d.items[:] * 127 + 127)), "items"),
+    ("float64", Source(change=lambda d: evolve(d, items=d.items[:].astype(float))), "items"),
+    ("NaN", Source(change=lambda d: evolve(d, items=np.where(d.items[:] > 0, np.float32("nan"), d.items[:]))), "items"),
+    ("rows sorted", Source(change=lambda d: evolve(d, items=Unsorted(array=d.items[:]))), "reading"),
+    ("a label short", Source(change=lambda d: evolve(d, labels=d.labels[:-1])), "labels"),  # type: ignore[index]  # there are labels
+    ("labels as text", Source(change=lambda d: evolve(d, labels=np.array(list("abcabcabc")))), "labels"),
+    ("attribute short", Source(change=lambda d: evolve(d, attributes={"old": np.arange(4)})), "labels"),
+    ("from nowhere", Source(change=lambda d: evolve(d, provenance={})), "provenance"),
+    ("weights of the law", Source(change=lambda d: evolve(d, law=LAW)), "law"),
+    ("another order each time", Source(change=_shift), "repeatable"),
 ]
-
-
-@pytest.mark.parametrize(("change", "check", "message"), [c[1:] for c in SOURCES], ids=[c[0] for c in SOURCES])
-def test_broken_sources_are_named(change: Callable[[Data], Data], check: str, message: str) -> None:
-    assert re.search(message, complaint("data", check, Source(change=change)))
 
 
 @frozen(kw_only=True)
@@ -106,28 +100,15 @@ def _relabel(shards: np.ndarray, data: Data) -> np.ndarray:
     return shards
 
 
-PARTITIONERS: list[tuple[str, Callable[[np.ndarray, Data], Any], str, str]] = [
-    ("an empty shard", lambda s, d: 2 * s, "shards", "shard 1 of 3 is empty; number the shards without gaps"),
-    ("counted from 1", lambda s, d: s + 1, "shards", "shard 0 of 3 is empty"),
-    ("items in no shard", lambda s, d: s - 1, "shards", "an item is in shard -1"),
-    ("int32", lambda s, d: s.astype(np.int32), "shape", "shards are int32"),
-    ("one item forgotten", lambda s, d: s[:-1], "shape", r"40 items are given shards of shape \(39,\)"),
-    (
-        "a generator of its own",
-        lambda s, d: np.random.permutation(s),
-        "repeatable",
-        "the same seed puts .* items elsewhere the second time",
-    ),
-    ("writes labels", _relabel, "arguments", "it writes into the data .*read-only"),
+PARTITIONERS: list[Mutant] = [
+    ("an empty shard", Split(change=lambda s, d: 2 * s), "shards"),
+    ("counted from 1", Split(change=lambda s, d: s + 1), "shards"),
+    ("items in no shard", Split(change=lambda s, d: s - 1), "shards"),
+    ("int32", Split(change=lambda s, d: s.astype(np.int32)), "shape"),
+    ("one item forgotten", Split(change=lambda s, d: s[:-1]), "shape"),
+    ("a generator of its own", Split(change=lambda s, d: np.random.permutation(s)), "repeatable"),
+    ("writes labels", Split(change=_relabel), "arguments"),
 ]
-
-
-@pytest.mark.parametrize(
-    ("change", "check", "message"), [c[1:] for c in PARTITIONERS], ids=[c[0] for c in PARTITIONERS]
-)
-def test_broken_partitioners_are_named(change: Any, check: str, message: str) -> None:
-    partitioner: Partitioner = Split(change=change)
-    assert re.search(message, complaint("partitioner", check, partitioner))
 
 
 @frozen(kw_only=True)
@@ -154,33 +135,26 @@ def _edit(score: Score, samples: np.ndarray, reference: np.ndarray) -> Score:
     return score
 
 
-METRICS: list[tuple[str, MeanDistance, str, str]] = [
-    ("a similarity", MeanDistance(change=lambda s, a, b: evolve(s, value=-s.value)), "best", "larger_is_better=True"),
-    ("always the same", MeanDistance(change=lambda s, a, b: evolve(s, value=1.0)), "best", "score the same as the ref"),
-    ("NaN scored", MeanDistance(refuses=False), "not_finite", "samples holding nan get mean-distance = nan"),
-    ("no conditions", MeanDistance(change=lambda s, a, b: evolve(s, conditions={})), "conditions", "are {}"),
+METRICS: list[Mutant] = [
+    ("a similarity", MeanDistance(change=lambda s, a, b: evolve(s, value=-s.value)), "best"),
+    ("always the same", MeanDistance(change=lambda s, a, b: evolve(s, value=1.0)), "best"),
+    ("NaN scored", MeanDistance(refuses=False), "not_finite"),
+    ("no conditions", MeanDistance(change=lambda s, a, b: evolve(s, conditions={})), "conditions"),
     (
         "no numbers of items",
         MeanDistance(change=lambda s, a, b: evolve(s, conditions={"space": "pixels"})),
         "conditions",
-        "states the same conditions for 20 samples and for 10",
     ),
     (
         "random projections",
         MeanDistance(change=lambda s, a, b: evolve(s, value=s.value + float(np.random.rand()))),
         "repeatable",
-        "for the same sets; draw projections and subsets from a fixed seed",
     ),
-    ("infinite", MeanDistance(change=lambda s, a, b: evolve(s, value=float("inf"))), "scores", "is inf"),
-    ("no name", MeanDistance(change=lambda s, a, b: evolve(s, name="")), "scores", "a score has no name"),
-    ("edits samples", MeanDistance(change=_edit), "arguments", "were edited in place"),
-    ("arrays only", MeanDistance(reads=False), "reading", "items that are no arrays are not read: .*items\\[:\\]"),
+    ("infinite", MeanDistance(change=lambda s, a, b: evolve(s, value=float("inf"))), "scores"),
+    ("no name", MeanDistance(change=lambda s, a, b: evolve(s, name="")), "scores"),
+    ("edits samples", MeanDistance(change=_edit), "arguments"),
+    ("arrays only", MeanDistance(reads=False), "reading"),
 ]
-
-
-@pytest.mark.parametrize(("metric", "check", "message"), [c[1:] for c in METRICS], ids=[c[0] for c in METRICS])
-def test_broken_metrics_are_named(metric: MeanDistance, check: str, message: str) -> None:
-    assert re.search(message, complaint("metric", check, metric))
 
 
 Around = Callable[[Job, Callable[[Job], None]], None]
@@ -242,31 +216,26 @@ def _other_seed(job: Job, train_it: Callable[[Job], None]) -> None:
     train_it(evolve(job, seed=0))
 
 
-LAUNCHERS: list[tuple[str, InTurn, str, str]] = [
-    ("leaves the last", InTurn(most=2), "training", "job expert-2 left no result in its folder"),
-    ("a seed of its own", InTurn(around=_other_seed), "training", "expert-0 ends with other weights than the training"),
-    ("rounds the result", InTurn(around=_rounded), "training", "ends with other weights than the training loop gives"),
-    ("starts over", InTurn(around=_afresh), "resuming", "was trained from its first step; leave the job's folder"),
-    ("trains again", InTurn(around=_again), "finished", "a job that was finished is trained again"),
-    ("says nothing of failure", InTurn(around=_silently), "failure", "ends without an error"),
-    ("does not name the job", InTurn(around=_nameless), "failure", "the error does not name the job expert-bad"),
-    ("another error", InTurn(around=_other_error), "failure", "raises RuntimeError: worker died"),
+LAUNCHERS: list[Mutant] = [
+    ("leaves the last", InTurn(most=2), "training"),
+    ("a seed of its own", InTurn(around=_other_seed), "training"),
+    ("rounds the result", InTurn(around=_rounded), "training"),
+    ("starts over", InTurn(around=_afresh), "resuming"),
+    ("trains again", InTurn(around=_again), "completed"),
+    ("says nothing of failure", InTurn(around=_silently), "failure"),
+    ("does not name the job", InTurn(around=_nameless), "failure"),
+    ("another error", InTurn(around=_other_error), "failure"),
 ]
 
 
-@pytest.mark.parametrize(("launcher", "check", "message"), [c[1:] for c in LAUNCHERS], ids=[c[0] for c in LAUNCHERS])
-def test_broken_launchers_are_named(launcher: InTurn, check: str, message: str) -> None:
-    assert re.search(message, complaint("launcher", check, launcher))
+@each_mutant({"data": SOURCES, "partitioner": PARTITIONERS, "metric": METRICS, "launcher": LAUNCHERS})
+def test_broken_components_are_named(kind: Kind, component: object, check: str) -> None:
+    require_complaint(kind, check, component)
 
 
-SOUND: Mapping[Kind, object] = {
-    "data": Source(),
-    "partitioner": Split(),
-    "metric": MeanDistance(),
-    "launcher": InTurn(),
-}
+SOUND = [("data", Source()), ("partitioner", Split()), ("metric", MeanDistance()), ("launcher", InTurn())]
 
 
-@pytest.mark.parametrize("kind", SOUND)
-def test_the_sound_components_that_they_spoil_pass(kind: Kind) -> None:
-    assert failures(kind, SOUND[kind]) == {}
+@pytest.mark.parametrize(("kind", "component"), SOUND)
+def test_the_sound_components_that_they_spoil_pass(kind: Kind, component: object) -> None:
+    assert failures(kind, component) == {}

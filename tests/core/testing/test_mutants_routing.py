@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
 import torch
-from attrs import define, evolve, field, frozen
-from conformance import complaint, failures
+from attrs import define, evolve, frozen
+from conformance import Mutant, each_mutant, failures, require_complaint, spoilt
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from mixvel_core.field.conversions import point_for
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.field.scale import to_float
+from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior, RouterConfig, Shard, TrainTask
 
 Change = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -108,53 +110,27 @@ def _one_time(a: Tensor, x: Tensor, t: Tensor) -> Tensor:
     return (a.log() * (1 + t[0])).softmax(1)
 
 
-ROUTERS: list[tuple[str, object, str, str]] = [
-    ("do not sum to 1", NearFamily(change=lambda a, x, t: 1.1 * a), "simplex", r"at t = 1 sum to 1\.1, not to 1"),
-    ("logits", NearFamily(change=lambda a, x, t: a.log()), "simplex", "a weight at t = 1 is negative"),
-    (
-        "NaN near data",
-        NearFamily(change=lambda a, x, t: a * (t / t)[:, None]),
-        "simplex",
-        r"the weights at t = 0: 12 of 12 values are NaN.*softmax",
-    ),
-    ("a number of experts of its own", NearFamily(K=5), "simplex", r"float32 \(4, 5\) for 4 points and 3 experts"),
-    ("one-hot as integers", NearFamily(change=lambda a, x, t: (a > 0.5).long()), "simplex", "int64"),
+ROUTERS: list[Mutant] = [
+    ("do not sum to 1", NearFamily(change=lambda a, x, t: 1.1 * a), "simplex"),
+    ("logits", NearFamily(change=lambda a, x, t: a.log()), "simplex"),
+    ("NaN near data", NearFamily(change=lambda a, x, t: a * (t / t)[:, None]), "simplex"),
+    ("a number of experts of its own", NearFamily(K=5), "simplex"),
+    ("one-hot as integers", NearFamily(change=lambda a, x, t: (a > 0.5).long()), "simplex"),
     (
         "over the wrong axis",
         NearFamily(change=lambda a, x, t: (5 * a).softmax(0) / (5 * a).softmax(0).sum(1, keepdim=True)),
         "rows",
-        "a of a point depends on the other points of its batch",
     ),
-    (
-        "one time for all",
-        NearFamily(change=_one_time),
-        "own_times",
-        "t\\[0\\] and t.mean\\(\\) are not the batch's time",
-    ),
-    ("edits x", NearFamily(change=_edit), "arguments", "x was edited in place"),
-    (
-        "a second call goes on",
-        NearFamily(make=lambda m, s, c: Smoothed(means=m, schedule=s, change=c)),
-        "state",
-        "a call at the same x and t = .* does not replace the one before",
-    ),
+    ("one time for all", NearFamily(change=_one_time), "own_times"),
+    ("edits x", NearFamily(change=_edit), "arguments"),
+    ("a second call goes on", NearFamily(make=lambda m, s, c: Smoothed(means=m, schedule=s, change=c)), "state"),
     (
         "state in itself",
         NearFamily(make=lambda m, s, c: InItself(inner=Near(means=m, schedule=s, change=c))),
         "trajectories",
-        "another trajectory of the same router changes the weights",
     ),
-    ("forgets its tensors", NearFamily(forget=True), "round_trip", "answers differently"),
+    ("forgets its tensors", NearFamily(forget=True), "round_trip"),
 ]
-
-
-@pytest.mark.parametrize(("family", "check", "message"), [c[1:] for c in ROUTERS], ids=[c[0] for c in ROUTERS])
-def test_broken_routers_are_named(family: object, check: str, message: str) -> None:
-    assert re.search(message, complaint("router", check, family))
-
-
-def test_the_sound_router_that_they_spoil_passes() -> None:
-    assert failures("router", NearFamily()) == {}
 
 
 @define(kw_only=True, eq=False)
@@ -186,134 +162,90 @@ class Choice:
         return weighted_sum(torch.ones_like(a), answers), state
 
 
-@frozen(kw_only=True)
-class NotScaled(Choice):
-    """The two likeliest, their weights as they are."""
-
-    def select(self, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
-        best = a.topk(min(2, a.shape[1]), dim=1).indices
-        return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best, True), state
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        return weighted_sum(a, answers), state
+CALLS = itertools.count(1)
 
 
-@frozen(kw_only=True)
-class Inverse(Choice):
-    """Importance weights where there was no need: divides by a_k."""
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        return weighted_sum(a.log() / a.log(), answers), state
+def _marked(a: Tensor, index: Tensor) -> Tensor:
+    return torch.zeros_like(a, dtype=torch.bool).scatter_(1, index, True)
 
 
-@frozen(kw_only=True)
-class AsksAll(Choice):
-    """Asks everyone, and uses the likeliest."""
-
-    def select(self, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
-        return torch.ones_like(a, dtype=torch.bool), state
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        return weighted_sum(torch.nn.functional.one_hot(a.argmax(1), a.shape[1]).to(a), answers), state
+def _two_of(self: Choice, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
+    return _marked(a, a.topk(min(2, a.shape[1]), dim=1).indices), state
 
 
-@frozen(kw_only=True)
-class Cheap(Choice):
-    """Takes back what it asked for once it has been answered."""
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        assert state.mask is not None
-        state.mask.zero_()
-        return super().combine(x, t, a, answers, state)
+def _all_of(self: Choice, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
+    return torch.ones_like(a, dtype=torch.bool), state
 
 
-@frozen(kw_only=True)
-class Threshold(Choice):
-    """Asks those above a half, which may be nobody."""
-
-    def select(self, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
-        return a > 0.5, state
+def _with_weights(weights: Callable[[Tensor], Tensor]) -> Any:
+    return lambda self, x, t, a, answers, state: (weighted_sum(weights(a), answers), state)
 
 
-@frozen(kw_only=True)
-class Indices(Choice):
-    def select(self, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
-        mask, state = super().select(x, t, a, state)
-        return mask.to(a), state
+def _taken_back(
+    self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns
+) -> tuple[Tensor, Turns]:
+    assert state.mask is not None
+    state.mask.zero_()
+    return Choice.combine(self, x, t, a, answers, state)
 
 
-@frozen(kw_only=True)
-class GlobalRandom(Choice):
-    def uniform(self, state: Turns, a: Tensor) -> Tensor:
-        return torch.rand(len(a), dtype=torch.float64)
+def _doubled(self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
+    answers.m.mul_(2.0)
+    M, state = Choice.combine(self, x, t, a, answers, state)
+    return 0.5 * M, state
 
 
-@frozen(kw_only=True)
-class OneForAll(Choice):
-    """One draw for the whole batch."""
-
-    def uniform(self, state: Turns, a: Tensor) -> Tensor:
-        return super().uniform(state, a)[:1].expand(len(a))
-
-
-@frozen(kw_only=True, eq=False)
-class SharedCount(Choice):
-    """Counts the draws of all trajectories together."""
-
-    counts: list[int] = field(factory=list)
-
-    def uniform(self, state: Turns, a: Tensor) -> Tensor:
-        self.counts.append(1)
-        return state.draws.uniform(len(self.counts))
+def _towards_x(
+    self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns
+) -> tuple[Tensor, Turns]:
+    M, state = Choice.combine(self, x, t, a, answers, state)
+    return M + 1e-3 * (x - M), state
 
 
-@frozen(kw_only=True)
-class Greedy(Choice):
-    """Uses the answers' room for its own."""
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        answers.m.mul_(2.0)
-        M, state = super().combine(x, t, a, answers, state)
-        return 0.5 * M, state
+def _flattened(
+    self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns
+) -> tuple[Tensor, Turns]:
+    return Choice.combine(self, x, t, a, evolve(answers, m=answers.m.flatten(1)), state)
 
 
-@frozen(kw_only=True)
-class Shrinks(Choice):
-    """Mixes in a little of x."""
-
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        M, state = super().combine(x, t, a, answers, state)
-        return M + 1e-3 * (x - M), state
+def _floats(self: Choice, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
+    mask, state = Choice.select(self, x, t, a, state)
+    return mask.to(a), state
 
 
-@frozen(kw_only=True)
-class VectorsOnly(Choice):
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
-        flat = evolve(answers, m=answers.m.flatten(1))
-        M, state = super().combine(x, t, a, flat, state)
-        return M, state
+def _likeliest(a: Tensor) -> Tensor:
+    return one_hot(a.argmax(1), a.shape[1]).to(a)
 
 
-SELECTORS: list[tuple[str, object, str, str]] = [
-    ("weights do not sum to 1", NotScaled(), "weights", r"call 1 at t = 1 gives 0\.\d+ times their answer"),
-    ("0/0 on a corner", Inverse(), "corners", "with all weight on one expert: .* NaN"),
-    ("pays for more than it uses", AsksAll(), "cost", "asks expert .* for .* samples, and ignores the answer"),
-    ("hides its cost", Cheap(), "mask", "the mask at t = 1 was changed after it had been returned"),
-    ("asks nobody", Threshold(), "mask", "asks no expert for . of 5 samples"),
-    ("a mask of floats", Indices(), "mask", "the mask at t = 1 is float64"),
-    ("torch's own generator", GlobalRandom(), "determinism", "take random numbers from `draws.uniform"),
-    ("one draw for all", OneForAll(), "rows", "sample 1 is treated differently alone and in a batch"),
-    ("one count for all", SharedCount(), "trajectories", "another batch of the same selector changes the choices"),
-    ("edits the answers", Greedy(), "arguments", "answers was edited in place"),
-    ("adds to a single expert", Shrinks(), "single", r"with one expert, call 1 at t = 1 is off its answer"),
-    ("flattens images", VectorsOnly(), "estimate", r"M at t = 1 is float32 \(5, 18\) where float32 \(5, 2, 3, 3\)"),
+def _choice(**methods: Any) -> Any:
+    return spoilt(Choice(), **methods)
+
+
+SELECTORS: list[Mutant] = [
+    ("weights do not sum to 1", _choice(select=_two_of, combine=_with_weights(lambda a: a)), "weights"),
+    ("0/0 on a corner", _choice(combine=_with_weights(lambda a: a.log() / a.log())), "corners"),
+    ("pays for more than it uses", _choice(select=_all_of, combine=_with_weights(_likeliest)), "cost"),
+    ("hides its cost", _choice(combine=_taken_back), "mask"),
+    ("asks nobody", _choice(select=lambda self, x, t, a, state: (a > 0.5, state)), "mask"),
+    ("a mask of floats", _choice(select=_floats), "mask"),
+    ("torch's own generator", _choice(uniform=lambda self, state, a: torch.rand(len(a)).double()), "determinism"),
+    (
+        "one draw for all",
+        _choice(uniform=lambda self, state, a: Choice.uniform(self, state, a)[:1].expand(len(a))),
+        "rows",
+    ),
+    ("one count for all", _choice(uniform=lambda self, state, a: state.draws.uniform(next(CALLS))), "trajectories"),
+    ("edits the answers", _choice(combine=_doubled), "arguments"),
+    ("adds to a single expert", _choice(combine=_towards_x), "single"),
+    ("flattens images", _choice(combine=_flattened), "estimate"),
 ]
 
 
-@pytest.mark.parametrize(("selector", "check", "message"), [c[1:] for c in SELECTORS], ids=[c[0] for c in SELECTORS])
-def test_broken_selectors_are_named(selector: object, check: str, message: str) -> None:
-    assert re.search(message, complaint("selector", check, selector))
+@each_mutant({"router": ROUTERS, "selector": SELECTORS})
+def test_broken_components_are_named(kind: Kind, component: object, check: str) -> None:
+    require_complaint(kind, check, component)
 
 
-def test_the_sound_selector_that_they_spoil_passes() -> None:
-    assert failures("selector", Choice()) == {}
+@pytest.mark.parametrize(("kind", "component"), [("router", NearFamily()), ("selector", Choice())])
+def test_the_sound_components_that_they_spoil_pass(kind: Kind, component: object) -> None:
+    assert failures(kind, component) == {}
