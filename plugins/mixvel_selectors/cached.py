@@ -19,7 +19,7 @@ from torch import Tensor
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 from mixvel_selectors.memory import LocalError, Memory, empty_memory
-from mixvel_selectors.single import one_hot
+from mixvel_selectors.selectors import one_hot
 
 DECAY = 0.5
 """The share of an expert's error rate that stays when a new error is measured."""

@@ -16,8 +16,7 @@ from mixvel_integrators.integrators import Multistep
 from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid
-from mixvel_selectors.weighted import Mixture, Nucleus
+from mixvel_selectors.selectors import Iid, Mixture, Nucleus
 
 COUNT, DELTA, WIDTH = 60, 0.1, 0.15
 SELECTORS: dict[str, Selector] = {

@@ -17,7 +17,7 @@ from mixvel_integrators.integrators import DDIM
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_routers.fixed import FixedRouter
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid
+from mixvel_selectors.selectors import Iid
 
 BATCH = 64
 

@@ -13,7 +13,7 @@ from mixvel_integrators.integrators import Multistep
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.memory import empty_memory
-from mixvel_selectors.weighted import Mixture, Nucleus
+from mixvel_selectors.selectors import Mixture, Nucleus
 
 COUNT = 60
 LADDER = (10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 68, 80, 96)

@@ -15,7 +15,7 @@ from mixvel_core.protocols import Expert, Router
 from mixvel_core.sampling.ode import ddim_reference, reference
 from mixvel_integrators.integrators import DDIM, Multistep
 from mixvel_schedules.schedules import Cosine, Rectified
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Mixture
 
 
 @pytest.fixture(scope="module")

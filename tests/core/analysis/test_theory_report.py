@@ -29,7 +29,7 @@ from mixvel_core.protocols import Expert, NoiseSchedule, Selector, Shard
 from mixvel_core.protocols.progress import Silent
 from mixvel_integrators.integrators import Euler
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.single import Iid, SumUp
+from mixvel_selectors.selectors import Iid, SumUp
 
 SMALL = ("theory.steps=[4, 8]", "theory.count=8", "sample.delta=0.05")
 

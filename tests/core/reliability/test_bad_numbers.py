@@ -20,7 +20,7 @@ from mixvel_core.pipeline import run as pipeline
 from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.weighted import Mixture, TopK
+from mixvel_selectors.selectors import Mixture, TopK
 
 EMPIRICAL = EXACT.replace("gaussian-mixture\n", "empirical\n")
 

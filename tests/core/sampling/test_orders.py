@@ -10,8 +10,7 @@ from exact import exact
 from mixvel_core.protocols import Integrator, NoiseSchedule, Selector
 from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
-from mixvel_selectors.single import Iid
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Iid, Mixture
 
 INTEGRATORS: dict[str, Integrator] = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
 SCHEDULES: dict[str, NoiseSchedule] = {"linear": Linear(), "cosine": Cosine(), "rectified": Rectified()}

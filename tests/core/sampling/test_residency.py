@@ -18,8 +18,7 @@ from mixvel_integrators.integrators import DDIM
 from mixvel_oracles.denoisers import OracleRouter
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid
-from mixvel_selectors.weighted import Mixture, TopK
+from mixvel_selectors.selectors import Iid, Mixture, TopK
 
 
 def behind(experts: tuple[Expert, ...], limit: int | None) -> tuple[tuple[ResidentExpert, ...], Residency]:

@@ -17,8 +17,7 @@ from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_oracles.denoisers import OracleRouter
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Fixed, Iid, SumUp
-from mixvel_selectors.weighted import Mixture, Nucleus, TopK
+from mixvel_selectors.selectors import Fixed, Iid, Mixture, Nucleus, SumUp, TopK
 
 SELECTORS: dict[str, Selector] = {
     "mixture": Mixture(),

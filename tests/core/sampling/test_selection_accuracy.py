@@ -11,8 +11,7 @@ from mixvel_core.protocols import Integrator, NoiseSchedule, Selector
 from mixvel_integrators.integrators import Euler, Multistep
 from mixvel_schedules.schedules import Cosine, Linear
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid, SumUp
-from mixvel_selectors.weighted import Mixture, Nucleus
+from mixvel_selectors.selectors import Iid, Mixture, Nucleus, SumUp
 
 COUNT = 40
 

@@ -20,7 +20,7 @@ from mixvel_integrators.integrators import Multistep
 from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Mixture
 
 SCHEDULES = all_schedules()
 PAIRS = [(sampler, own) for sampler in SCHEDULES for own in SCHEDULES if sampler != own]

@@ -17,7 +17,7 @@ from mixvel_core.sampling.dispatch import members
 from mixvel_core.sampling.routed_field import RoutedField, start_field
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.weighted import Mixture, TopK
+from mixvel_selectors.selectors import Mixture, TopK
 
 READS = frozenset(("cpu", "tolist", "item", "numpy", "nonzero", "masked_select", "unique"))
 READS_AS = frozenset(("__bool__", "__float__", "__int__", "__index__"))

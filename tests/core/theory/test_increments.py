@@ -20,8 +20,7 @@ from mixvel_core.theory.increments import Increment, exact_steps, increments
 from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid, SumUp
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Iid, Mixture, SumUp
 
 DELTA = 0.05
 SELECTORS: dict[str, Selector] = {"mixture": Mixture(), "iid": Iid(), "sum-up": SumUp(), "cached": Cached()}

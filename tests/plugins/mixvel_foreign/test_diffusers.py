@@ -27,7 +27,7 @@ from mixvel_foreign.examples import diffusers_folder
 from mixvel_foreign.scheduler import training_of
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Mixture
 
 SHAPE = (3, 8, 8)
 SCALE = 0.2

@@ -18,8 +18,7 @@ from mixvel_core.testing import run_checks
 from mixvel_integrators.integrators import DDIM, Heun, Multistep
 from mixvel_schedules.schedules import Cosine, Linear
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.single import Iid, SumUp
-from mixvel_selectors.weighted import Mixture, Nucleus, TopK
+from mixvel_selectors.selectors import Iid, Mixture, Nucleus, SumUp, TopK
 
 VARIANTS: dict[str, Selector] = {
     "topk": TopK(k=3),

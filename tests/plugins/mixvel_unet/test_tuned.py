@@ -12,7 +12,7 @@ from mixvel_networks.architecture import Architecture
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.unet import make_unet
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.weighted import Mixture
+from mixvel_selectors.selectors import Mixture
 
 SHAPE = (3, 8, 8)
 
