@@ -6,7 +6,6 @@ block whose pages never reached the disk.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.files import digest, read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_images.collection import COLOURS, Collection, Form
 from mixvel_images.store import ImageStore, StoreRecord, contents_hash, times_of_change
@@ -39,8 +38,8 @@ class Block:
 
 
 def checksum_of(items: np.ndarray) -> str:
-    """BLAKE2b of the bytes of a block's items, 32 hexadecimal digits."""
-    return hashlib.blake2b(np.ascontiguousarray(items).data, digest_size=16).hexdigest()
+    """The digest of the bytes of a block's items."""
+    return digest([np.ascontiguousarray(items).data])
 
 
 class Workbench:

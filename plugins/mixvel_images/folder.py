@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ import numpy as np
 from attrs import field, frozen
 from PIL import Image
 
+from mixvel_core.artifacts.files import digest_of
 from mixvel_core.errors import DataError
 from mixvel_images.collection import Collection
 from mixvel_images.options import Labels
@@ -204,7 +203,7 @@ class FolderCollector:
 
 def facts_of(files: Files) -> str:
     """A digest of the facts of all files."""
-    return hashlib.blake2b(json.dumps(list(files.facts.items())).encode(), digest_size=16).hexdigest()
+    return digest_of(list(files.facts.items()))
 
 
 def _without_common_folder(paths: tuple[str, ...]) -> list[tuple[str, ...]]:

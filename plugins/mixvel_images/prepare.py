@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import os
 import shutil
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 from attrs import asdict
 from PIL import Image
 
+from mixvel_core.artifacts.files import digest_of
+from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Progress
 from mixvel_images.blocks import Block, Workbench, checksum_of, finish
@@ -48,20 +47,24 @@ def prepare(collector: Collector, form: Form, home: Path, progress: Progress) ->
     """
     store = store_of(collector, form, home)
     if not store.is_there:
-        with _locked(store.folder, progress):
+        workbench = store.folder.with_name(f"{store.folder.name}.unfinished")
+        with locked(workbench, wait=progress.line):
             # Another process may have made it while this one waited.
             if not store.is_there:
-                _make(collector, form, store, progress)
+                _make(collector, form, store, workbench, progress)
+        with suppress(OSError):
+            # Left empty by a process that waited; where it is missing or in use, nothing is to be done.
+            workbench.rmdir()
     return store
 
 
-def _make(collector: Collector, form: Form, store: ImageStore, progress: Progress) -> None:
+def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, progress: Progress) -> None:
     collection = collector.collect()
     count = len(collection.pictures.names)
     with _warnings_of_pillow():
         shape = _shape(collection.pictures, form)
         _need_space(store.folder.parent, count * int(np.prod(shape)))
-        bench = Workbench(store.folder.with_name(f"{store.folder.name}.unfinished"), count, shape)
+        bench = Workbench(workbench, count, shape)
         with progress.task(f"prepare {collector.name}", count, "images") as bar:
             count_done = sum(block.stop - block.start for block in bench.done.values())
             bar.update(count_done)
@@ -147,22 +150,6 @@ def _warnings_of_pillow() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _locked(folder: Path, progress: Progress) -> Iterator[None]:
-    """One process at a time makes a store; the kernel lets go of it however it ends."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    path = folder.with_name(f".{folder.name}.lock")
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.line(f"{folder}: another process prepares it; waiting")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-        # Only where it was made: then whoever still waits, or comes, finds it there.
-        path.unlink(missing_ok=True)
-
-
 def _need_space(home: Path, size: int) -> None:
     free = shutil.disk_usage(home).free
     if free < size:
@@ -177,5 +164,4 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _digest(identity: Mapping[str, object], form: Form) -> str:
-    text = json.dumps({"format": FORMAT, "inputs": dict(identity), "form": asdict(form)}, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return digest_of({"format": FORMAT, "inputs": dict(identity), "form": asdict(form)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from attrs import asdict, frozen
 
 from mixvel_core.artifacts.arrays import map_array
-from mixvel_core.artifacts.files import checksum, read_json, write_json
+from mixvel_core.artifacts.files import checksum, digest, read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Data
 
@@ -108,8 +107,7 @@ class ImageStore:
 
 def contents_hash(folder: Path, files: Mapping[str, int]) -> str:
     """The digest of the checksums of a store's files."""
-    sums = "".join(checksum(folder / name) for name in FILES if name in files)
-    return hashlib.blake2b(sums.encode(), digest_size=16).hexdigest()
+    return digest(checksum(folder / name).encode() for name in FILES if name in files)
 
 
 def times_of_change(folder: Path, files: Mapping[str, int]) -> dict[str, int]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from attrs import evolve, frozen
 
-from mixvel_core.artifacts.files import replacing
-from mixvel_core.errors import DataError
+from mixvel_core.artifacts.arrays import read_arrays, write_arrays
+from mixvel_core.artifacts.files import digest
+from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.comparison import Comparison, Further, names_in
@@ -29,12 +29,10 @@ def write_statistics(path: Path, fitted: Gaussian, stated: Mapping[str, str]) ->
 
     Raises DataError where it cannot be written.
     """
+    text = np.array(json.dumps(dict(stated), sort_keys=True))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            text = json.dumps(dict(stated), sort_keys=True)
-            np.savez(file, mean=fitted.mean, covariance=fitted.covariance, conditions=np.array(text))
-    except OSError as error:
+        write_arrays(path, {"mean": fitted.mean, "covariance": fitted.covariance, "conditions": text})
+    except (ArtifactError, OSError) as error:
         raise DataError(f"{path}: cannot be written ({error}); choose another place for the statistics") from None
 
 
@@ -44,25 +42,23 @@ def read_statistics(path: Path, wanted: Mapping[str, str]) -> Gaussian:
     Raises:
         DataError: a damaged file, one without conditions, or other conditions; names each that differs.
     """
+    text, mean, covariance = read_arrays(path, "conditions", "mean", "covariance", refuse=_not_statistics)
     try:
-        # Opened here: NumPy leaves a file open that it cannot read.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if "conditions" not in arrays:
-                raise DataError(
-                    f"{path}: says nothing of the conditions it was measured in, so nothing can be compared with it; "
-                    "leave it out, and the statistics are computed"
-                )
-            stated = json.loads(str(arrays["conditions"]))
-            fitted = Gaussian(mean=arrays["mean"], covariance=arrays["covariance"])
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, BadZipFile) as error:
-        raise DataError(f"{path}: not statistics of a reference ({error}); remove it to have them computed") from None
+        stated = dict(json.loads(str(text)))
+    except (ValueError, TypeError) as error:
+        raise _not_statistics(path, str(error)) from None
     if different := [name for name in sorted({*wanted, *stated}) if stated.get(name) != wanted.get(name)]:
-        told = "; ".join(f"{name} is {stated.get(name)}, not {wanted.get(name)}" for name in different)
-        raise DataError(f"{path}: measured in other conditions ({told}); name another file, or remove this one")
-    d = len(fitted.mean)
-    if fitted.covariance.shape != (d, d) or not np.isfinite(fitted.covariance).all():
-        raise DataError(f"{path}: damaged (no covariance of {d} values); remove it to have them computed")
-    return fitted
+        reasons = "; ".join(f"{name} is {stated.get(name)}, not {wanted.get(name)}" for name in different)
+        raise DataError(f"{path}: measured in other conditions ({reasons}); name another file, or remove this one")
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not np.isfinite(covariance).all():
+        raise _not_statistics(path, f"no covariance of {mean.size} values")
+    return Gaussian(mean=mean, covariance=covariance)
+
+
+def _not_statistics(path: Path, reason: str) -> DataError:
+    return DataError(
+        f"{path}: not statistics of a reference with their conditions ({reason}); remove it to have them computed"
+    )
 
 
 def make_fid(*, weights: str | None, further: tuple[Further, ...], statistics: str | None) -> FID:
@@ -110,7 +106,7 @@ class FID:
         if self.statistics is None:
             return _Numbered(comparison=comparison)
         path = Path(self.statistics).expanduser()
-        stated = {**_reference_conditions(reference, self.inception), "data": digest(reference)}
+        stated = {**_reference_conditions(reference, self.inception), "data": items_digest(reference)}
         fitted = read_statistics(path, stated) if path.exists() else comparison.gaussian
         if not path.exists():
             write_statistics(path, fitted, stated)
@@ -128,12 +124,10 @@ class _Numbered:
         return [evolve(score, name=f"{score.name}-{len(samples)}") for score in self.comparison.scores(samples)]
 
 
-def digest(items: Items) -> str:
+def items_digest(items: Items) -> str:
     """A digest of items in their order, read a block at a time."""
-    found = hashlib.blake2b(f"{items.shape}".encode(), digest_size=16)
-    for start in range(0, len(items), BLOCK):
-        found.update(np.ascontiguousarray(items[start : start + BLOCK], dtype="<f4").data)
-    return found.hexdigest()
+    blocks = (items[start : start + BLOCK] for start in range(0, len(items), BLOCK))
+    return digest(chain([f"{items.shape}".encode()], (np.ascontiguousarray(b, dtype="<f4").data for b in blocks)))
 
 
 def _reference_conditions(reference: Items, inception: Inception) -> dict[str, str]:

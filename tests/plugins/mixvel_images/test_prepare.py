@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,13 @@ import pytest
 from attrs import evolve, field, frozen
 from PIL import Image
 
+from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import PreparedSource
 from mixvel_core.protocols.progress import Silent
 from mixvel_images import blocks
 from mixvel_images.collection import Collection, Form, formed, to_rgb
+from mixvel_images.prepare import store_of
 from mixvel_images.source import ImageSource
 from mixvel_images.store import home_of
 
@@ -145,6 +149,31 @@ def test_bombs_are_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
     with pytest.raises(DataError, match=r"1 of 2 images cannot be read: image 1 \(Image size \(48 pixels\) exceeds"):
         source(tmp_path, [formats.encoded(PHOTOS[0]), formats.encoded(formats.photograph(8, 6))]).load()
+
+
+def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
+    first, second = source(tmp_path, list(PHOTOS)), source(tmp_path, list(PHOTOS))
+    lines: list[str] = []
+
+    @frozen(kw_only=True)
+    class Listening(Silent):
+        def line(self, text: str) -> None:
+            lines.append(text)
+
+    store = store_of(first.collector, Form(), tmp_path)
+    workbench = store.folder.with_name(f"{store.folder.name}.unfinished")
+    with ThreadPoolExecutor(1) as pool:
+        with locked(workbench):
+            waiting = pool.submit(second.prepare, Listening())
+            while not lines:
+                time.sleep(0.01)
+            assert not waiting.done()
+        waiting.result()
+    assert "waiting" in lines[0]
+    first.load()
+    assert isinstance(first.collector, Given)
+    assert first.collector.opened == []
+    assert [path.name for path in tmp_path.iterdir()] == [store.folder.name]
 
 
 def test_other_forms_are_other_stores(tmp_path: Path) -> None:

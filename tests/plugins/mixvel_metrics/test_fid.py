@@ -182,9 +182,9 @@ def test_statistics_of_other_conditions_are_refused(
         FID(inception=inception, statistics=file).against(reference)
 
 
-def test_statistics_that_say_nothing_of_themselves_are_refused(tmp_path: Path) -> None:
+def test_statistics_without_conditions_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "bare.npz", mu=np.zeros(12), sigma=np.eye(12))
-    with pytest.raises(DataError, match="says nothing of the conditions"):
+    with pytest.raises(DataError, match="not statistics of a reference with their conditions"):
         FID(inception=stand_in(), statistics=str(tmp_path / "bare.npz")).against(rgb(40, 0))
 
 
