@@ -1,6 +1,7 @@
 """A scheduler_config.json of diffusers: the schedule (beta table, EDM, flow) and prediction of its network.
 
-EDM's own path x_0 + s eps is that path up to its scale, by s = tan(angle): the same knowledge of x_0.
+EDM's path x_0 + s eps, s = tan(a t), is that of alpha = cos(a t), sigma = sin(a t) up to the scale alpha of x_t, so
+both have the same denoiser.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mixvel_core.protocols import NoiseSchedule, SchedulePoint
 
 @frozen(kw_only=True)
 class Discrete:
-    """``table``: of T entries; entry j, counted from 0, lies at t = (j + 1) / T.
+    """A beta table with the steps of its scheduler; entry j of T, counted from 0, lies at t = (j + 1) / T.
 
     ``spacing``, ``offset``: which entries N steps visit (diffusers' timestep_spacing and steps_offset). ``to_clean``:
     whether the last step ends at t = 0 (set_alpha_to_one), or at entry 0.
@@ -35,7 +36,7 @@ class Discrete:
     to_clean: bool
 
     def at(self, t: Tensor) -> SchedulePoint:
-        """The table's."""
+        """alpha, sigma and their derivatives at t, those of the table."""
         return self.table.at(t)
 
     def times(self, steps: int) -> Sequence[float]:
@@ -63,17 +64,17 @@ class Arc:
 
     @property
     def angle(self) -> float:
-        """a."""
+        """a, the largest angle atan(sigma/alpha)."""
         return math.atan(self.sigma_max)
 
     def at(self, t: Tensor) -> SchedulePoint:
-        """Closed forms at t."""
+        """alpha, sigma and their derivatives at t."""
         a = self.angle
         alpha, sigma = (a * t).cos(), (a * t).sin()
         return SchedulePoint(alpha=alpha, sigma=sigma, d_alpha=-a * sigma, d_sigma=a * alpha, dd_alpha=-(a**2) * alpha)
 
     def time_of(self, angle: Tensor) -> Tensor:
-        """The time of atan(sigma/alpha), which is a t."""
+        """The t with atan(sigma/alpha) = a t = ``angle``."""
         return angle / self.angle
 
     def times(self, steps: int) -> Sequence[float]:
@@ -84,7 +85,7 @@ class Arc:
 
 
 class Preconditioned(nn.Module):
-    """An EDM network as the denoiser of points of ``schedule``, EDM's c_skip, c_out, c_in and c_noise within."""
+    """An EDM network as the denoiser of points of ``schedule``: m = c_skip x + c_out F(c_in x, c_noise)."""
 
     def __init__(
         self, network: nn.Module, *, schedule: Arc, sigma_data: float, sigma_min: float, velocity: bool
@@ -113,7 +114,7 @@ TABLES = (
     "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "EulerDiscrete", "EulerAncestralDiscrete",
     "HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "LMSDiscrete", "UniPCMultistep", "SASolver", "RePaint",
 )  # fmt: skip
-"""Schedulers of networks that were trained on a table of betas: they differ in how they sample, not in the network."""
+"""Schedulers of networks that were trained on a table of betas; they differ in their samplers, not in the network."""
 FLOWS = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
 EDMS = ("EDMEuler", "EDMDPMSolverMultistep")
 
@@ -129,8 +130,8 @@ _PREDICTIONS: Mapping[str, Prediction] = {
 class Training:
     """How a network was trained.
 
-    ``style``: what it is told of t: the entry of a table of ``length`` T, T t, or an EDM's log(sigma)/4. ``clip``:
-    whether its scheduler clips what it takes for clean. ``sigma_data``, ``sigma_min``: of EDM.
+    ``style``: its time at t: the entry of a table of ``length`` T, T t, or an EDM's log(sigma)/4. ``clip``: whether its
+    scheduler clips the clean part of each step. ``sigma_data``, ``sigma_min``: of EDM.
     """
 
     schedule: NoiseSchedule
@@ -143,9 +144,9 @@ class Training:
 
 
 def training_of(config: Mapping[str, Any], where: str) -> Training:
-    """What a scheduler's configuration says of the network; ``where`` it stands, for errors.
+    """How the network of a scheduler's configuration was trained; ``where``: the file, for errors.
 
-    Raises DataError where it is of a kind that is not known, or not usable.
+    Raises DataError where the kind of scheduler or one of its values is unknown or cannot be used.
     """
     name = str(config.get("_class_name", "")).removesuffix("Scheduler")
     kind = str(config.get("prediction_type", "epsilon"))

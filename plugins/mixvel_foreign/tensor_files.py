@@ -1,7 +1,7 @@
-"""Strangers' weights: safetensors alone, looked at from outside before anything is read.
+"""Weights from elsewhere: safetensors only, whose headers are compared with the network before anything is read.
 
-A .bin is a pickle, and a pickle is a program. torch's restricted unpickler has had holes; we leave the decision to run
-one to its owner, and say how to convert it.
+A .bin is a pickle, and a pickle is a program. torch's restricted unpickler has had holes; whether to run one is left to
+its owner, and the error names the line that converts it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 
 def read_json_of(path: Path) -> dict[str, Any]:
-    """The object in a stranger's JSON file. Raises DataError where it is absent or none."""
+    """The object in a JSON file from elsewhere. Raises DataError where it is absent or holds no object."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -38,16 +38,16 @@ def model_files(folder: Path, stem: str, convert: str) -> list[Path]:
 
     ``convert``: what to do about weights that are there as a pickle only. Raises DataError where there are none.
     """
-    whole, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
-    if whole.is_file():
-        return [whole]
+    one, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    if one.is_file():
+        return [one]
     if index.is_file():
         names = read_json_of(index).get("weight_map")
         if not isinstance(names, dict) or not names:
             raise DataError(f"{index}: names no files; download it again")
         parts = sorted({str(name) for name in names.values()})
         for name in parts:
-            # A name is a stranger's too: it may lead nowhere but to a file beside its index.
+            # The names come from elsewhere too: they may lead to files beside the index only.
             if Path(name).name != name or not name.endswith(".safetensors"):
                 raise DataError(f"{index}: {name!r} is not the name of a safetensors file in its folder")
         return [folder / name for name in parts]

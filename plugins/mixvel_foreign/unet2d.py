@@ -25,7 +25,7 @@ def make_unet2d(config: Mapping[str, Any], where: str) -> nn.Module:
         raise DataError(f"{where}: of a {config.get('_class_name')!r}; only UNet2DModel is read, else use torch-module")
     try:
         network: nn.Module = UNet2DModel.from_config(dict(config))
-    # Whatever a stranger's configuration makes diffusers stumble over.
+    # Any exception: the configuration comes from elsewhere.
     except Exception as error:
         raise DataError(f"{where}: diffusers cannot make this network ({type(error).__name__}: {error})") from None
     return network
@@ -40,7 +40,7 @@ def todays_name(name: str) -> str:
 
 
 class Unconditional(nn.Module):
-    """A UNet2DModel as a function of points and what it is told of time, its class fixed if it has any."""
+    """A UNet2DModel as a function of points and its own time, its class fixed if it has any."""
 
     def __init__(self, unet: nn.Module, *, label: int | None) -> None:
         super().__init__()
@@ -56,11 +56,11 @@ class Unconditional(nn.Module):
 
 
 def as_bytes(value: Mapping[str, Any]) -> Tensor:
-    """JSON as a tensor, to lie among the weights it belongs to."""
+    """A JSON object as a tensor, to be stored among the weights."""
     return torch.frombuffer(bytearray(json.dumps(value, sort_keys=True).encode()), dtype=torch.uint8)
 
 
 def from_bytes(tensor: Tensor) -> dict[str, Any]:
-    """``as_bytes`` backwards."""
+    """The JSON object in a tensor of ``as_bytes``."""
     found: dict[str, Any] = json.loads(bytes(tensor.cpu().tolist()))
     return found
