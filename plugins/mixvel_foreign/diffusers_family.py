@@ -15,10 +15,10 @@ from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
-from mixvel_foreign.azula import Clocked, TimeConvention
 from mixvel_foreign.options import DiffusersOptions, place_of
-from mixvel_foreign.scheduler import Arc, Preconditioned, Training, training_of
+from mixvel_foreign.scheduler import EDMDenoiser, EDMSchedule, NetworkTraining, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
+from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.stored import (
     for_use,
@@ -95,7 +95,7 @@ class DiffusersFamily(DiffusersOptions):
     """The UNet2DModel of a folder, under the schedule of its own training."""
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
-        """Nothing to train. Raises DataError or RecipeError where the folder is absent or does not fit the shard."""
+        """None: nothing is trained. Raises DataError or RecipeError where the folder is absent or of another shape."""
         self._open(shard)
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -104,7 +104,7 @@ class DiffusersFamily(DiffusersOptions):
 
         folder = self._open(shard)
         where = str(place_of(self.path, shard.index, WHAT))
-        # Without memory or time: only its names and shapes are asked for, before the weights are read.
+        # On the meta device it takes no memory: only names and shapes are read off, before the weights are read.
         with torch.device("meta"):
             expected = make_unet2d(folder.model, where).state_dict()
         weights = read_checked(folder.files, expected, todays_name)
@@ -116,7 +116,7 @@ class DiffusersFamily(DiffusersOptions):
         return without_moments(tensors)
 
     def is_network(self) -> bool:
-        """Not a closed form."""
+        """True: the expert is a network, not a closed form."""
         return True
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
@@ -140,22 +140,22 @@ class DiffusersFamily(DiffusersOptions):
             clip=training.clip if self.clip is None else self.clip,
         )
 
-    def _read(self, network: nn.Module, training: Training) -> nn.Module:
+    def _read(self, network: nn.Module, training: NetworkTraining) -> nn.Module:
         """The network as a function of (x, t)."""
-        if isinstance(training.schedule, Arc):
-            return Preconditioned(
+        if isinstance(training.schedule, EDMSchedule):
+            return EDMDenoiser(
                 network,
                 schedule=training.schedule,
                 sigma_data=training.sigma_data,
                 sigma_min=training.sigma_min,
                 velocity=training.prediction == "v",
             )
-        told = TimeConvention(
+        convention = TimeConvention(
             time="entries" if training.style == "table" else "scaled",
             length=training.length,
             rounded=self.timesteps == "rounded",
         )
-        return Clocked(network, told=told)
+        return TimedNetwork(network, convention=convention)
 
     def _open(self, shard: Shard) -> DiffusersFolder:
         path = place_of(self.path, shard.index, WHAT)

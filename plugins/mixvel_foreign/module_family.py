@@ -1,13 +1,7 @@
-"""Experts that are a user's own networks, by import path, and mixtures of experts of different families.
-
-A recipe may be a stranger's, or lie in a stranger's run folder, and ``os:system`` is an import path too. So a recipe
-alone runs nothing: whoever runs mixvel names the packages that may be imported, in the environment (MIXVEL_TRUST).
-"""
+"""Experts that are networks of a user's own code, by import path, and mixtures of experts of different families."""
 
 from __future__ import annotations
 
-import importlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,83 +16,34 @@ from mixvel_core.field.conversions import Prediction
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
-from mixvel_core.randomness import seeded
-from mixvel_foreign.azula import Called, Clocked, TimeConvention, schedule_of
+from mixvel_foreign.azula import schedule_of
 from mixvel_foreign.options import Argument, AzulaOptions, ParisOptions, TorchModuleOptions, place_of
 from mixvel_foreign.tensor_files import files_in, read_checked
+from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make, state_of
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
-
-TRUST = "MIXVEL_TRUST"
-_OURS = "mixvel_foreign.examples"
-
-
-def check_trusted(path: str, what: str) -> None:
-    """Raises RecipeError, naming ``what`` asks, unless the module of ``path``, or a package it is in, is trusted."""
-    module = path.partition(":")[0]
-    trusted = {name.strip() for name in os.environ.get(TRUST, "").split(",")} | {_OURS}
-    parts = module.split(".")
-    if not any(".".join(parts[: i + 1]) in trusted for i in range(len(parts))):
-        raise RecipeError(
-            f"{what}: {path} is code that the recipe wants to run as you; if you trust it, set {TRUST}={parts[0]}"
-        )
-
-
-def make(path: str, arguments: Mapping[str, Any], what: str) -> Callable[[Tensor, Tensor], Any]:
-    """The network that the factory at ``package.module:name`` makes.
-
-    The random numbers of its initial weights are the same every time. Raises RecipeError, naming ``what`` asks, where
-    it is not trusted, cannot be imported, does not take the arguments, or makes nothing that can be called.
-    """
-    check_trusted(path, what)
-    module, _, name = path.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise RecipeError(
-            f"{what}: {path}: no module {error.name}; install it, or run with PYTHONPATH=FOLDER of it"
-        ) from None
-    except AttributeError:
-        raise RecipeError(f"{what}: {path}: {module} has no {name}") from None
-    # Whatever a user's module raises while it is imported.
-    except Exception as error:
-        raise RecipeError(f"{what}: {path}: importing it raised {type(error).__name__}: {error}") from error
-    try:
-        with seeded(0):
-            made = factory(**arguments)
-    except Exception as error:
-        raise RecipeError(f"{what}: {path} raised {type(error).__name__}: {error}") from error
-    if not callable(made):
-        raise RecipeError(f"{what}: {path} made a {type(made).__name__}, which cannot be called")
-    network: Callable[[Tensor, Tensor], Any] = made
-    return network
-
-
-def state_of(network: object) -> dict[str, Tensor]:
-    """The state of a module; nothing for any other callable."""
-    return dict(network.state_dict()) if isinstance(network, nn.Module) else {}
 
 
 @frozen(kw_only=True)
 class PerShardFamily:
-    """``families``: one for each shard, in their order. Everything is asked of the shard's own."""
+    """A family of its own for each shard: ``families``, in the order of the shards."""
 
     families: tuple[ExpertFamily, ...]
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
-        """The family's."""
+        """The task of the shard's own family."""
         return self._of(shard.index).task(shard, schedule)
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """The family's."""
+        """The tensors of the shard's own family."""
         return self._of(shard.index).tensors(shard, trained)
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Expert:
-        """The family's."""
+        """The expert of the shard's own family."""
         return self._of(config.index).load(config, tensors, schedule)
 
     def is_network(self) -> bool:
-        """Whether any is."""
+        """Whether any of the families is one of networks."""
         return any(isinstance(family, PretrainedFamily) and family.is_network() for family in self.families)
 
     def _of(self, index: int) -> ExpertFamily:
@@ -114,11 +59,11 @@ def per_shard(*, experts: tuple[ExpertUse, ...]) -> PerShardFamily:
 
 
 @frozen(kw_only=True)
-class Read:
-    """How a network is read. ``told``: the time it is given. ``mean``: the mean of its answer counts."""
+class Reading:
+    """How a network is read. ``mean``: whether the mean of its output, a distribution, is the prediction."""
 
     schedule: NoiseSchedule
-    told: TimeConvention
+    convention: TimeConvention
     prediction: Prediction
     mean: bool = False
 
@@ -126,7 +71,7 @@ class Read:
 class ModuleFamily(ABC):
     """Experts that are networks made by a factory in a user's own code. Nothing is trained.
 
-    Subclasses are their options too, and say how the network is read.
+    A subclass is its options too, and defines how the network is read.
     """
 
     __slots__ = ()
@@ -141,11 +86,11 @@ class ModuleFamily(ABC):
         """Where the weights are, {k} for the shard's number; None: as the factory made them."""
 
     @abstractmethod
-    def read(self, network: object, schedule: NoiseSchedule) -> Read:
+    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
         """How the network is read, given the recipe's schedule."""
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
-        """Nothing to train. Raises RecipeError where its code is not trusted."""
+        """None: nothing is trained. Raises RecipeError where its code is not trusted."""
         check_trusted(self.module, f"expert {self.name}")
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -163,7 +108,7 @@ class ModuleFamily(ABC):
         return without_moments(tensors)
 
     def is_network(self) -> bool:
-        """Not a closed form that is known to be one."""
+        """True: nothing is known of the network's form."""
         return True
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
@@ -172,13 +117,13 @@ class ModuleFamily(ABC):
         if isinstance(network, nn.Module):
             load_weights(network, network_weights(tensors), f"expert {config.index}")
             network = for_use(network, next((value.device for value in tensors.values()), None))
-        read = self.read(network, schedule)
-        called = Called(network, name=f"expert {config.index}, {self.module},", mean=read.mean)
+        reading = self.read(network, schedule)
+        user_network = UserNetwork(network, name=f"expert {config.index}, {self.module},", mean=reading.mean)
         return NetworkDenoiser(
-            schedule=read.schedule,
+            schedule=reading.schedule,
             moments=stored_moments(tensors),
-            network=Clocked(called, told=read.told),
-            prediction=read.prediction,
+            network=TimedNetwork(user_network, convention=reading.convention),
+            prediction=reading.prediction,
             clip=self.clip,
         )
 
@@ -196,11 +141,11 @@ class _DeclaredFamily(ModuleFamily):
     timesteps: Literal["continuous", "rounded"]
     prediction: Prediction
 
-    def read(self, network: object, schedule: NoiseSchedule) -> Read:
+    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
         """As the options declare; the recipe's schedule where they name none."""
-        told = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
+        convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
         own = schedule if self.schedule is None else self.schedule.build()
-        return Read(schedule=own, told=told, prediction=self.prediction)
+        return Reading(schedule=own, convention=convention, prediction=self.prediction)
 
 
 @frozen(kw_only=True)
@@ -238,11 +183,11 @@ class AzulaFamily(AzulaOptions, ModuleFamily):
         """The option ``weights``, with {k} for the shard's number."""
         return self.weights
 
-    def read(self, network: object, schedule: NoiseSchedule) -> Read:
-        """The mean of its answer is x_0, at its own times and under its own schedule."""
-        return Read(
+    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
+        """The mean of its output is x_0, at its own times and under its own schedule."""
+        return Reading(
             schedule=schedule_of(network, "expert azula"),
-            told=TimeConvention(time="unit", length=1, rounded=False),
+            convention=TimeConvention(time="unit", length=1, rounded=False),
             prediction="x0",
             mean=True,
         )

@@ -51,7 +51,7 @@ class DiffusersOptions:
 
 
 @frozen(kw_only=True)
-class Made:
+class FactoryOptions:
     """A network that a user's own code makes."""
 
     module: str = option(check=IMPORT_PATH, doc="the factory of the network, `package.module:name`")
@@ -59,7 +59,7 @@ class Made:
 
 
 @frozen(kw_only=True)
-class Timed(Made):
+class TimedOptions(FactoryOptions):
     """A network with a time convention of its own."""
 
     schedule: ScheduleUse | None = option(default=None, doc="the schedule it was trained under; absent: the recipe's")
@@ -74,7 +74,7 @@ class Timed(Made):
 
 
 @frozen(kw_only=True)
-class Predicting(Timed):
+class PredictionOptions(TimedOptions):
     """A network that predicts the clean point, the noise or a velocity."""
 
     prediction: Literal["x0", "eps", "v", "flow"] = option(doc="what the network predicts")
@@ -82,28 +82,28 @@ class Predicting(Timed):
 
 
 @frozen(kw_only=True)
-class TorchModuleOptions(Predicting):
+class TorchModuleOptions(PredictionOptions):
     """Options of the expert ``torch-module``."""
 
     weights: Path | None = option(default=None, doc=WEIGHTS)
 
 
 @frozen(kw_only=True)
-class ParisOptions(Predicting):
+class ParisOptions(PredictionOptions):
     """Options of the expert ``paris``."""
 
     path: Path = option(doc=PARIS)
 
 
 @frozen(kw_only=True)
-class ParisRouterOptions(Timed):
+class ParisRouterOptions(TimedOptions):
     """Options of the router ``paris``; the network answers with logits, (B, K)."""
 
     path: Path = option(doc=PARIS)
 
 
 @frozen(kw_only=True)
-class AzulaOptions(Made):
+class AzulaOptions(FactoryOptions):
     """Options of the expert ``azula``; schedule and prediction are the denoiser's own."""
 
     weights: Path | None = option(default=None, doc=WEIGHTS)

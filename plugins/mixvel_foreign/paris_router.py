@@ -13,31 +13,31 @@ from mixvel_core.errors import RecipeError, SamplingError
 from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
-from mixvel_foreign.azula import Called, Clocked, TimeConvention
-from mixvel_foreign.module_family import check_trusted, make
 from mixvel_foreign.options import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
+from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
+from mixvel_networks.stored import for_use
 
 WHAT = "router paris"
 
 
 @frozen(kw_only=True, eq=False)
 class ParisRouter:
-    """a = softmax of the ``network``'s logits at (x, t) of its ``own`` schedule, read by ``schedule``."""
+    """a = softmax of the ``network``'s logits, trained under the schedule ``own``, at (x, t) of ``schedule``."""
 
-    network: Clocked
+    network: TimedNetwork
     own: NoiseSchedule
     schedule: NoiseSchedule
     experts: int
 
     def start(self, x: Tensor, t: Tensor) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
         """a(x, t), (B, K)."""
         if self.own != self.schedule:
-            met = match_snr(self.schedule, self.own, t)
-            x, t = expand(met.scale.to(x), x) * x, met.t
+            matched = match_snr(self.schedule, self.own, t)
+            x, t = expand(matched.scale.to(x), x) * x, matched.t
         logits = self.network(x, t)
         if logits.shape != (len(x), self.experts):
             raise SamplingError(f"{WHAT}: logits of shape {tuple(logits.shape)} for {self.experts} experts")
@@ -49,7 +49,7 @@ class ParisRouterFamily(ParisRouterOptions):
     """A classifier of noisy points that a recipe names; its weights are in the folder's router/."""
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
-        """Nothing to train. Raises RecipeError where its code is not trusted."""
+        """Empty: nothing is trained. Raises RecipeError where its code is not trusted."""
         check_trusted(self.module, WHAT)
         return {}
 
@@ -62,10 +62,10 @@ class ParisRouterFamily(ParisRouterOptions):
         network = self._make()
         load_weights(network, tensors, WHAT)
         device = next((value.device for value in tensors.values()), None)
-        called = Called(network.to(device).eval().requires_grad_(False), name=f"{WHAT}, {self.module},")
-        told = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
+        user_network = UserNetwork(for_use(network, device), name=f"{WHAT}, {self.module},")
+        convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
         return ParisRouter(
-            network=Clocked(called, told=told),
+            network=TimedNetwork(user_network, convention=convention),
             own=schedule if self.schedule is None else self.schedule.build(),
             schedule=schedule,
             experts=len(config.fractions),

@@ -23,7 +23,7 @@ from mixvel_core.protocols import NoiseSchedule, SchedulePoint
 
 
 @frozen(kw_only=True)
-class Discrete:
+class SteppedTable:
     """A beta table with the steps of its scheduler; entry j of T, counted from 0, lies at t = (j + 1) / T.
 
     ``spacing``, ``offset``: which entries N steps visit (diffusers' timestep_spacing and steps_offset). ``to_clean``:
@@ -55,7 +55,7 @@ class Discrete:
 
 
 @frozen(kw_only=True)
-class Arc:
+class EDMSchedule:
     """alpha = cos(a t), sigma = sin(a t), with tan(a) the largest noise that the network was trained on."""
 
     sigma_max: float
@@ -84,11 +84,11 @@ class Arc:
         return [*(math.atan((first + w * (last - first)) ** self.rho) / self.angle for w in u), 0.0]
 
 
-class Preconditioned(nn.Module):
+class EDMDenoiser(nn.Module):
     """An EDM network as the denoiser of points of ``schedule``: m = c_skip x + c_out F(c_in x, c_noise)."""
 
     def __init__(
-        self, network: nn.Module, *, schedule: Arc, sigma_data: float, sigma_min: float, velocity: bool
+        self, network: nn.Module, *, schedule: EDMSchedule, sigma_data: float, sigma_min: float, velocity: bool
     ) -> None:
         super().__init__()
         self.network = network
@@ -127,7 +127,7 @@ _PREDICTIONS: Mapping[str, Prediction] = {
 
 
 @frozen(kw_only=True)
-class Training:
+class NetworkTraining:
     """How a network was trained.
 
     ``style``: its time at t: the entry of a table of ``length`` T, T t, or an EDM's log(sigma)/4. ``clip``: whether its
@@ -143,7 +143,7 @@ class Training:
     sigma_min: float = 0.002
 
 
-def training_of(config: Mapping[str, Any], where: str) -> Training:
+def training_of(config: Mapping[str, Any], where: str) -> NetworkTraining:
     """How the network of a scheduler's configuration was trained; ``where``: the file, for errors.
 
     Raises DataError where the kind of scheduler or one of its values is unknown or cannot be used.
@@ -157,16 +157,16 @@ def training_of(config: Mapping[str, Any], where: str) -> Training:
         if name in TABLES:
             length = int(config.get("num_train_timesteps", 1000))
             clip = bool(config.get("clip_sample", False))
-            return Training(
+            return NetworkTraining(
                 schedule=_table(config, where), style="table", prediction=prediction, length=length, clip=clip
             )
         if name in FLOWS:
             length = int(config.get("num_train_timesteps", 1000))
-            return Training(schedule=_rectified(), style="flow", prediction="flow", length=length, clip=False)
+            return NetworkTraining(schedule=_rectified(), style="flow", prediction="flow", length=length, clip=False)
         if name in EDMS:
             highest, lowest = float(config.get("sigma_max", 80.0)), float(config.get("sigma_min", 0.002))
-            return Training(
-                schedule=Arc(sigma_max=highest, sigma_min=lowest, rho=float(config.get("rho", 7.0))),
+            return NetworkTraining(
+                schedule=EDMSchedule(sigma_max=highest, sigma_min=lowest, rho=float(config.get("rho", 7.0))),
                 style="edm",
                 prediction=prediction,
                 length=1,
@@ -189,13 +189,13 @@ def _rectified() -> NoiseSchedule:
     return schedule
 
 
-def _table(config: Mapping[str, Any], where: str) -> Discrete:
+def _table(config: Mapping[str, Any], where: str) -> SteppedTable:
     if config.get("rescale_betas_zero_snr"):
         raise DataError(f"{where}: rescale_betas_zero_snr makes the last beta 1, which no smooth schedule has")
     spacing = config.get("timestep_spacing", "leading")
     if spacing not in ("leading", "trailing", "linspace"):
         raise DataError(f"{where}: timestep_spacing {spacing!r} is not known")
-    return Discrete(
+    return SteppedTable(
         table=BetaTable.from_betas(_betas(config, where)),
         spacing=spacing,
         offset=int(config.get("steps_offset", 0)),

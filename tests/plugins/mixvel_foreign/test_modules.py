@@ -19,8 +19,8 @@ from mixvel_core.errors import DataError, RecipeError, SamplingError
 from mixvel_core.protocols import ExpertConfig, ExpertFamily, PretrainedFamily, RouterConfig
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.snr_matched import snr_matched
-from mixvel_foreign.azula import TimeConvention
 from mixvel_foreign.examples import Denoiser, Shrink
+from mixvel_foreign.user_networks import TimeConvention
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 SHARD = MemoryShard(items=np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32))
