@@ -11,23 +11,23 @@ import math
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from attrs import asdict, frozen
+from torch import Tensor
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.device import best_device
+from mixvel_core.field.conversions import add_noise, at_time, ddim_step, point_for
+from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ScheduleUse
+from mixvel_core.protocols import Items, NoiseSchedule, Router
+from mixvel_core.randomness import key, normal, permutation, uniform
 from mixvel_core.recipe.dump import plain
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from mixvel_core.field.posterior import PosteriorEngine
-    from mixvel_core.protocols import Items, NoiseSchedule, Router
 
 BINS = 10
 LEAST = 1e-6
@@ -133,32 +133,16 @@ def calibrate(
     }
     todo = [name for name, artifact in artifacts.items() if not artifact.is_done()]
     if todo:
-        _measure({name: routers[name] for name in todo}, schedule, shards, seed, points, artifacts)
+        device = best_device()
+        engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
+        loaded = {name: routers[name].load(device) for name in todo}
+        with torch.inference_mode():
+            found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device)
+        for name, made in found.items():
+            write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in made])
+            artifacts[name].commit([f"{name}.json"])
     rows = (row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json"))
     return RouterCalibrations(rows=tuple(BucketCalibration(**row) for row in rows), steps=STEPS)
-
-
-def _measure(
-    stored: Mapping[str, StoredRouter],
-    schedule: ScheduleUse,
-    shards: Shards,
-    seed: int,
-    points: int,
-    artifacts: Mapping[str, Artifact],
-) -> None:
-    import torch
-
-    from mixvel_core.device import best_device
-    from mixvel_core.field.posterior import PosteriorEngine
-
-    device = best_device()
-    engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
-    loaded = {name: router.load(device) for name, router in stored.items()}
-    with torch.inference_mode():
-        found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device)
-    for name, rows in found.items():
-        write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in rows])
-        artifacts[name].commit([f"{name}.json"])
 
 
 def measure(
@@ -171,11 +155,6 @@ def measure(
     device: torch.device,
 ) -> dict[str, list[BucketCalibration]]:
     """The rows of each router: first on noised items, where it has no state, then along the flow."""
-    import torch
-
-    from mixvel_core.field.scale import to_float
-    from mixvel_core.randomness import key, normal, permutation, uniform
-
     rows: dict[str, list[BucketCalibration]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
     x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)
@@ -185,30 +164,18 @@ def measure(
     for b, (low, high) in enumerate(pairwise(ends)):
         t = low + (high - low) * uniform(key(seed, "calibration", "time"), index, b)
         eps = normal(key(seed, "calibration", "noise"), index, tuple(x_0.shape[1:]), x_0.dtype, b)
-        for name, found in _on_noised(stateless, schedule, engine, x_0, eps, t).items():
-            rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **asdict(found)))
+        t = t.to(x_0.dtype)
+        x = add_noise(x_0, eps, point_for(schedule, t, x_0))
+        exact = engine.at(x, schedule.at(t.double()), means=False).a
+        for name, router in stateless.items():
+            one = asdict(calibration(router.weights(x, t, None)[0], exact))
+            rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **one))
     start = normal(
         key(seed, "calibration", "start"), torch.arange(count, device=device), tuple(x_0.shape[1:]), x_0.dtype
     )
     for row in _along_flow(routers, schedule, engine, start, ends):
         rows[row.router].append(row)
     return rows
-
-
-def _on_noised(
-    routers: Mapping[str, Router],
-    schedule: NoiseSchedule,
-    engine: PosteriorEngine,
-    x_0: Tensor,
-    eps: Tensor,
-    t: Tensor,
-) -> dict[str, Calibration]:
-    from mixvel_core.field.conversions import add_noise, point_for
-
-    t = t.to(x_0.dtype)
-    x = add_noise(x_0, eps, point_for(schedule, t, x_0))
-    exact = engine.at(x, schedule.at(t.double()), means=False).a
-    return {name: calibration(router.weights(x, t, None)[0], exact) for name, router in routers.items()}
 
 
 def _along_flow(
@@ -219,10 +186,6 @@ def _along_flow(
     ends: list[float],
 ) -> list[BucketCalibration]:
     """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
-    import torch
-
-    from mixvel_core.field.conversions import at_time, ddim_step
-
     times = [1.0 + (EARLIEST - 1.0) * n / STEPS for n in range(STEPS + 1)]
     states = {name: router.start(x, x.new_ones(len(x))) for name, router in routers.items()}
     seen: dict[str, list[Tensor]] = {name: [] for name in routers}

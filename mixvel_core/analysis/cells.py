@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +91,16 @@ def cells_of(
                 def on_step(passed: int, before: int = done, note: str = note) -> None:
                     bar.update(before + passed, note)
 
-                x, evaluations = _made(curve, steps, settings, loaded, on_step)
+                samples = sampler_of(curve, steps, settings, loaded).sample(
+                    count=settings.count,
+                    shape=loaded.shape,
+                    seed=settings.seed,
+                    batch=loaded.options.batch,
+                    dtype=settings.dtype,
+                    device=loaded.device,
+                    on_step=on_step,
+                )
+                x, evaluations = samples.x.cpu().numpy(), samples.evaluations.cpu().numpy()
                 write_kept(artifact, {"x": x, "evaluations": evaluations}, **names, steps=steps)
                 done += settings.count * steps
             cells.append(StudyCell(curve=curve, steps=steps, x=x, evaluations=evaluations))
@@ -118,18 +126,3 @@ def _artifact(
         compile=options.compile,
     )
     return Artifact(folder=folder, key=key, name=key)
-
-
-def _made(
-    curve: Curve, steps: int, settings: StudySettings, loaded: Loaded, on_step: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    samples = sampler_of(curve, steps, settings, loaded).sample(
-        count=settings.count,
-        shape=loaded.shape,
-        seed=settings.seed,
-        batch=loaded.options.batch,
-        dtype=settings.dtype,
-        device=loaded.device,
-        on_step=on_step,
-    )
-    return samples.x.cpu().numpy(), samples.evaluations.cpu().numpy()

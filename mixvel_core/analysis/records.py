@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
-from attrs import asdict, fields_dict, frozen
+from attrs import asdict, fields_dict, frozen, has
 
 from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity, Takeover
 from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
@@ -166,8 +166,7 @@ def write_study(study: StudyResult, folder: Path) -> None:
 
 def read_study(folder: Path) -> StudyResult | None:
     """The study of a run; None where there is none. Raises ArtifactError where it is damaged."""
-    rows = {"rows": StudyRow, "slopes": SlopeRow, "floor": ErrorStatistics}
-    return _read(StudyResult, folder / STUDY_FILE, rows, f"`mixvel study {folder}`")
+    return _read(StudyResult, folder / STUDY_FILE, f"`mixvel study {folder}`")
 
 
 def write_theory_report(report: TheoryReport, folder: Path) -> None:
@@ -177,36 +176,27 @@ def write_theory_report(report: TheoryReport, folder: Path) -> None:
 
 def read_theory_report(folder: Path) -> TheoryReport | None:
     """The theory report of a run; None where there is none. Raises ArtifactError where it is damaged."""
-    rows = {
-        "constants": ConstantRow,
-        "distances": DistanceRow,
-        "budget": BudgetRow,
-        "accumulated": AccumulatedRow,
-        "takeover": TakeoverRow,
-        "lipschitz": LipschitzRow,
-        "epsilon": EpsilonRow,
-        "floor": Transport,
-    }
-    return _read(TheoryReport, folder / THEORY_FILE, rows, f"`mixvel theory {folder}`")
+    return _read(TheoryReport, folder / THEORY_FILE, f"`mixvel theory {folder}`")
 
 
 Record = TypeVar("Record", StudyResult, TheoryReport)
 
 
-def _read(cls: type[Record], path: Path, rows: Mapping[str, type], again: str) -> Record | None:
-    """A record whose fields named in ``rows`` are one row of these classes, or a list of them."""
+def _read(cls: type[Record], path: Path, again: str) -> Record | None:
     if not path.exists():
         return None
     found = read_checksummed_json(path)
     try:
-        return cls(**{name: _value(found[name], rows.get(name)) for name in fields_dict(cls)})
+        types = get_type_hints(cls)
+        return cls(**{name: _value(found[name], types[name]) for name in fields_dict(cls)})
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not one of this version ({error}); {again} makes it again") from None
 
 
-def _value(found: Any, row: type | None) -> Any:
+def _value(found: Any, annotation: Any) -> Any:
+    """A value as its field has it: a row of the class that the annotation names, a tuple of them, or what it is."""
     if isinstance(found, list):
-        return tuple(_value(one, row) for one in found)
-    if row is None:
+        return tuple(_value(one, get_args(annotation)[0]) for one in found)
+    if not has(annotation):
         return found
-    return row(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+    return annotation(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})

@@ -103,6 +103,9 @@ _STYLE: dict[Any, Any] = {
 _SHOWN_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 _INCH = 96.0
 
+LEGEND_WIDTH = 130.0
+"""CSS pixels that an entry of a legend needs: more entries in a row would be cut off at the chart's sides."""
+
 Item = TypeVar("Item")
 Colour: TypeAlias = str | tuple[float, float, float, float]
 
@@ -173,7 +176,7 @@ def panels(
         height: of a row of panels, in CSS pixels.
         width: of a panel, in CSS pixels.
         columns: the most panels in a row.
-        legend_columns: of one legend of all panels, below them; None for no such legend.
+        legend_columns: at most, of one legend of all panels, below them; None for no such legend.
     """
     columns = min(columns, len(items))
     rows = -(-len(items) // columns)
@@ -185,10 +188,11 @@ def panels(
         for axes in found[len(items) :]:
             axes.set_axis_off()
         if legend_columns is not None:
-            legend_of(figure, found, columns=legend_columns)
+            legend_of(figure, found, columns=min(legend_columns, int(full_width // LEGEND_WIDTH)))
 
+    full_width = max(width * columns, 460)
     below = 0 if legend_columns is None else 40
-    return svg(draw_all, width=max(width * columns, 460), height=height * rows + below)
+    return svg(draw_all, width=full_width, height=height * rows + below)
 
 
 def legend_of(figure: Figure, panels: Iterable[Axes], columns: int) -> None:

@@ -52,18 +52,15 @@ class PaperConstants:
 
 def paper_constants(problem: BoundProblem) -> PaperConstants:
     """The paper's constants of a problem; they bound anything on variance preserving paths only."""
-    found = schedule_constants(problem.schedule)
-    C1, R, T = found.C1, problem.R, problem.T
+    C1, R, T = schedule_constants(problem.schedule).C1, problem.R, problem.T
     sd = float(problem.schedule.at(torch.tensor(problem.delta, dtype=torch.float64)).sigma)
     L = L_v_uniform_paper(C1, sd, R)
     C_v = C_v_paper(L, C1, sd, R)
     over = rates_everywhere(problem.schedule, problem.delta)
     change = dv(over, R, dm_paper(over, R))
     A_max, B_max = float(change.A.amax()), float(change.B.amax())
-    C_NN = C_NN_paper(problem.K, C_v, C1, sd)
-    C = C_hat(C_v, C1, sd, problem.eps_r)
-    C_sig = log_C_sig(C, T, problem.start)
-    C_tr = C_tr_paper(A_max, B_max, L, C_v, problem.rho)
+    C_NN, C = C_NN_paper(problem.K, C_v, C1, sd), C_hat(C_v, C1, sd, problem.eps_r)
+    C_sig, C_tr = log_C_sig(C, T, problem.start), C_tr_paper(A_max, B_max, L, C_v, problem.rho)
     lam = lambda_paper(L, C_NN, problem.eps)
     return PaperConstants(
         L=L,

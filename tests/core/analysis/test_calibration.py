@@ -119,7 +119,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
         counted.calls.append("measured")
         raise RuntimeError
 
-    monkeypatch.setattr(stage, "_measure", refuse)
+    monkeypatch.setattr(stage, "measure", refuse)
     assert calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path) == first
     renamed = {name: evolve(router, key="other") for name, router in models.routers.items()}
     with pytest.raises(RuntimeError):
