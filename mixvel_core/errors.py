@@ -71,7 +71,7 @@ class SamplingError(MixvelError):
 
 
 class ConformanceError(MixvelError):
-    """A component breaks a promise of its protocol: ``what`` it does, and how to ``fix`` it."""
+    """A component does not do what its protocol requires: ``what`` it does, and how to ``fix`` it."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(what, fix)

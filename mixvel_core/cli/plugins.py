@@ -25,14 +25,13 @@ def check_entries(entries: Sequence[Entry]) -> None:
         for result in run_checks(entry.kind, entry.definition.example):
             name = result.check.name.replace("_", " ")
             if result.error is None:
-                typer.echo(f"  ok    {name:15}  {result.check.promise}")
+                typer.echo(f"  ok    {name:15}  {result.check.requirement}")
             else:
                 broken += 1
                 typer.echo(f"  FAIL  {name:15}  {result.what}\n        fix: {result.fix}")
     if broken:
-        promises = "promise is" if broken == 1 else "promises are"
         raise ConformanceError(
-            f"{broken} {promises} not kept", "the lines above that say FAIL name each and its remedy"
+            f"{broken} check{'s' if broken > 1 else ''} failed", "the lines above with FAIL name each and its remedy"
         )
 
 
@@ -96,7 +95,7 @@ def check(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A plugin; all of them if absent.")] = None,
     kind: Kind = None,
 ) -> None:
-    """Run the conformance checks of a plugin's kind on its example; a line for each promise."""
+    """Run the conformance checks of a plugin's kind on its example; a line for each check."""
     from mixvel_core.plugin.discovery import load_registry
 
     _check_kind(kind)

@@ -35,12 +35,12 @@ class Entry:
 
     @property
     def kind(self) -> Kind:
-        """The definition's kind."""
+        """The kind of the plugin, a row of the table of kinds."""
         return self.definition.kind
 
     @property
     def name(self) -> str:
-        """The definition's name."""
+        """The name that recipes use for the plugin."""
         return self.definition.name
 
     @property

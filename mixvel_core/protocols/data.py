@@ -18,7 +18,7 @@ class Items(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """n items of shape ``*data``: (n, *data)."""
         ...
 
     @property
@@ -138,7 +138,7 @@ class Shard(Protocol):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         ...
 
     @property

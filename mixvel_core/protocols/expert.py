@@ -56,7 +56,7 @@ class Expert(Protocol):
 
 @runtime_checkable
 class DensityExpert(Protocol):
-    """An expert in closed form, which also knows the density of its noisy data (D2, D3)."""
+    """An expert in closed form, with the density of its noisy data (D2, D3)."""
 
     @property
     def schedule(self) -> NoiseSchedule: ...

@@ -10,7 +10,7 @@ from attrs import frozen
 
 
 class ProgressTask(Protocol):
-    """One bar."""
+    """One bar of progress, from 0 to its total."""
 
     def update(self, done: int, note: str = "") -> None:
         """``done`` units of the total are behind; ``note`` is for example a loss."""
@@ -32,12 +32,12 @@ class Progress(Protocol):
 @frozen(kw_only=True)
 class _SilentTask:
     def update(self, done: int, note: str = "") -> None:
-        """Nothing."""
+        """Does nothing with the report."""
 
 
 @frozen(kw_only=True)
 class Silent:
-    """Reports nothing."""
+    """A progress that shows nothing, for tests and callers without a terminal."""
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[ProgressTask]:
@@ -45,4 +45,4 @@ class Silent:
         yield _SilentTask()
 
     def line(self, text: str) -> None:
-        """Nothing."""
+        """Does nothing with the report."""

@@ -80,7 +80,7 @@ class BoundedSchedule(Protocol):
 
 @runtime_checkable
 class InvertibleSchedule(Protocol):
-    """A schedule that knows its times by their noise; others are searched (``mixvel_core.field.angle``)."""
+    """A schedule with a formula for the time of a noise; others are searched (``mixvel_core.field.angle``)."""
 
     def at(self, t: Tensor) -> SchedulePoint: ...
 
@@ -91,7 +91,7 @@ class InvertibleSchedule(Protocol):
 
 @runtime_checkable
 class SteppedSchedule(Protocol):
-    """A schedule that came with its own way to choose N steps; the grid ``native`` asks it."""
+    """A schedule that came with its own way to choose N steps; the grid ``native`` takes it."""
 
     def at(self, t: Tensor) -> SchedulePoint: ...
 

@@ -1,4 +1,4 @@
-"""Check: one promise of a protocol and how a component is tested for it; comparisons of tensors, without pytest."""
+"""Check: one requirement of a protocol and how a component is tested for it; comparisons of tensors, without pytest."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def require_like(what: str, found: object, wanted: Tensor, fix: str) -> Tensor:
         raise TypeError(what)
     require(
         found.shape == wanted.shape and found.dtype == wanted.dtype,
-        f"{what} is {looks(found)} where {looks(wanted)} is promised",
+        f"{what} is {looks(found)} where {looks(wanted)} is required",
         fix,
     )
     require(found.device == wanted.device, f"{what} is on {found.device}, its arguments are on {wanted.device}", fix)
@@ -96,16 +96,16 @@ def same_rows(what: str, answer: Callable[[Tensor], Tensor], count: int) -> None
 
 @frozen(kw_only=True)
 class Check:
-    """``name``: in a word or two. ``promise``: what must hold. ``run``: raises ConformanceError where it does not."""
+    """``name``: in a word or two. ``requirement``: what must hold. ``run``: raises ConformanceError where it does not."""
 
     name: str
-    promise: str
+    requirement: str
     run: Callable[[Any], None]
 
 
 @frozen(kw_only=True)
 class Result:
-    """How a check ended: ``error`` is None where the promise is kept, otherwise what was raised."""
+    """How a check ended: ``error`` is None where the component passed, otherwise what was raised."""
 
     check: Check
     error: Exception | None
@@ -141,11 +141,11 @@ def require(holds: bool, what: str, fix: str) -> None:
 
 
 def checks_of(kind: Kind) -> tuple[Check, ...]:
-    """The checks of a kind, from the plainest promise to the deepest."""
+    """The checks of a kind, from the simplest to the strictest."""
     module, _, name = kind_called(kind).checks.partition(":")
     functions = vars(import_module(module))[name]
     return tuple(
-        Check(name=f.__name__, promise=str(f.__doc__).strip().splitlines()[0].rstrip("."), run=f) for f in functions
+        Check(name=f.__name__, requirement=str(f.__doc__).strip().splitlines()[0].rstrip("."), run=f) for f in functions
     )
 
 

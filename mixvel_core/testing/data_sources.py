@@ -1,4 +1,4 @@
-"""What a DataSource promises."""
+"""Checks of what the protocol requires of a DataSource."""
 
 from __future__ import annotations
 

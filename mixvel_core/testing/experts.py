@@ -1,4 +1,4 @@
-"""What an ExpertFamily, and the experts it makes, promise."""
+"""Checks of what the protocol requires of an ExpertFamily and the experts it makes."""
 
 from __future__ import annotations
 

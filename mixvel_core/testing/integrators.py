@@ -72,11 +72,11 @@ class Watched:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The field's."""
+        """The schedule of the field that is watched."""
         return self.field.schedule
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
-        """The field's answer."""
+        """The denoiser of the field, noting the time of the call."""
         self.times.append(t)
         self.points.append(x.clone())
         return self.field.denoise(x, t)
@@ -267,7 +267,7 @@ class _AsExpert:
 @frozen(kw_only=True)
 class _Everyone:
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         return torch.ones_like(a, dtype=torch.bool), None

@@ -40,7 +40,7 @@ class LineRegression:
     spoilt: bool
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """``loss``."""
+        """The squared error, named ``loss``."""
         x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
         loss = (network(x) - batch.x_0).square().mean()
         return {"loss": loss * float("nan") if self.spoilt else loss}
@@ -58,13 +58,13 @@ class LinearTask:
 
     @property
     def items(self) -> np.ndarray:
-        """(count, 3), float32."""
+        """The same items each time, (count, 3), float32."""
         drawn = np.random.default_rng(self.seed).uniform(-1, 1, (self.count, 3))
         return np.asarray(drawn, dtype=np.float32)
 
     @property
     def shards(self) -> None:
-        """Not known."""
+        """None: the task does not tell items of shards apart."""
         return
 
     def objective(self, seed: int) -> LineRegression:
@@ -98,7 +98,7 @@ class _Bar:
     on_update: Callable[[int], None]
 
     def update(self, done: int, note: str = "") -> None:
-        """Calls back."""
+        """Calls back at every report."""
         self.on_update(done)
 
 
@@ -112,7 +112,7 @@ class _Watching:
         yield _Bar(on_update=self.on_update)
 
     def line(self, text: str) -> None:
-        """Nothing."""
+        """Does nothing with the line."""
 
 
 def _stop(done: int) -> None:

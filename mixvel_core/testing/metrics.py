@@ -1,4 +1,4 @@
-"""What a Metric promises."""
+"""Checks of what the protocol requires of a Metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Partitioner promises."""
+"""Checks of what the protocol requires of a Partitioner."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Rows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, *data)."""
+        """n items of shape ``*data``: (n, *data)."""
         return self.array.shape
 
     @property
@@ -86,7 +86,7 @@ class MemoryShard:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return tuple(self.items.shape[1:])
 
 
@@ -100,12 +100,12 @@ class SmallProblem:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
+        """The shape of one item, ``*data``."""
         return self.shards[0].shape
 
     @property
     def fractions(self) -> tuple[float, ...]:
-        """pi, (K,)."""
+        """The part of the items in each shard: pi, (K,)."""
         return tuple(shard.fraction for shard in self.shards)
 
     def clean(self, count: int, dtype: torch.dtype = torch.float32) -> Tensor:

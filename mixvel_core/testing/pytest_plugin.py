@@ -1,4 +1,4 @@
-"""What pytest loads wherever mixvel is installed: a broken promise is reported in its own words.
+"""What pytest loads wherever mixvel is installed: a failed check is reported in its own words.
 
 Imported when pytest starts, so it imports nothing heavy; the suites are imported by the tests that use them.
 """

@@ -1,4 +1,4 @@
-"""What a RouterFamily, and the routers it makes, promise."""
+"""Checks of what the protocol requires of a RouterFamily and the routers it makes."""
 
 from __future__ import annotations
 

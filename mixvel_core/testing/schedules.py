@@ -1,4 +1,4 @@
-"""What a NoiseSchedule promises."""
+"""Checks of what the protocol requires of a NoiseSchedule."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class DrivenMixture:
     """K Gaussian experts, (K, *data) each, and weights that change along B trajectories.
 
     ``constant``: all experts answer their mean, which then should be the same. ``corners``: the weights are
-    all on one expert at a time. ``shared``: whether selectors are told the experts' moments.
+    all on one expert at a time. ``shared``: whether selectors receive the experts' moments.
     """
 
     shape: tuple[int, ...] = (3,)
@@ -59,7 +59,7 @@ class DrivenMixture:
 
     @property
     def mean(self) -> Tensor:
-        """(K, *data)."""
+        """One for each expert, (K, *data)."""
         if self.constant:
             one = self._normal(1, 1)
             return one.expand(self.experts, *self.shape).clone()
@@ -67,7 +67,7 @@ class DrivenMixture:
 
     @property
     def variance(self) -> Tensor:
-        """(K, *data)."""
+        """One for each expert, (K, *data)."""
         if self.constant:
             return torch.zeros(self.experts, *self.shape, dtype=self.dtype)
         return 0.1 + 0.2 * self._normal(2, self.experts).sigmoid()

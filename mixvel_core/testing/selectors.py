@@ -1,4 +1,4 @@
-"""What a Selector promises."""
+"""Checks of what the protocol requires of a Selector."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mask(selector: Selector) -> None:
             nobody = int((~found.any(1)).sum())
             require(
                 nobody == 0,
-                f"the mask at t = {t:g} asks no expert for {nobody} of {len(found)} samples",
+                f"the mask at t = {t:g} selects no expert for {nobody} of {len(found)} samples",
                 "always include the likeliest expert, whatever the threshold",
             )
             expert, sample = found.T.nonzero(as_tuple=True)
@@ -98,7 +98,7 @@ def cost(selector: Selector) -> None:
             unused = paid & ((changed - call.M).abs().amax(1) < 1e-9)
             require(
                 not bool(unused.any()),
-                f"call {n + 1} at t = {call.t:g} asks expert {k} for {int(unused.sum())} samples, and ignores the "
+                f"call {n + 1} at t = {call.t:g} selects expert {k} for {int(unused.sum())} samples, and ignores the "
                 "answer",
                 "ask only the experts whose answers are combined: every True entry of the mask is an evaluation",
             )

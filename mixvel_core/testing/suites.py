@@ -33,5 +33,5 @@ def _test(check: Check) -> Callable[[Any, Any], None]:
         check.run(component)
 
     test.__name__ = f"test_{check.name}"
-    test.__doc__ = check.promise
+    test.__doc__ = check.requirement
     return test

@@ -51,7 +51,7 @@ SOURCES: Sequence[PluginDef[Any, DataSource]] = (
 
 @hookimpl
 def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
-    """digits, numpy, parquet."""
+    """The data sources of this package."""
     return SOURCES
 
 
@@ -84,5 +84,5 @@ PARTITIONERS: Sequence[PluginDef[Any, Partitioner]] = (
 
 @hookimpl
 def mixvel_partitioners() -> Sequence[PluginDef[Any, Partitioner]]:
-    """labels, attributes, kmeans."""
+    """The partitioners of this package."""
     return PARTITIONERS

@@ -116,17 +116,17 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
 
 @hookimpl
 def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
-    """diffusers."""
+    """The noise schedules of this package."""
     return SCHEDULES
 
 
 @hookimpl
 def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
-    """diffusers, torch-module, azula, paris, per-shard."""
+    """The families of experts of this package."""
     return EXPERTS
 
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
-    """paris."""
+    """The families of routers of this package."""
     return ROUTERS

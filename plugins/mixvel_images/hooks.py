@@ -70,5 +70,5 @@ SOURCES: Sequence[PluginDef[Any, DataSource]] = (
 
 @hookimpl
 def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
-    """cifar10, celebahq, image-folder, hf, procedural."""
+    """The data sources of this package."""
     return SOURCES

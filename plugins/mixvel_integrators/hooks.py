@@ -14,7 +14,7 @@ from mixvel_core.protocols import Integrator
 
 @frozen(kw_only=True)
 class DDIMOptions:
-    """Options of ``ddim``."""
+    """Options of the integrator ``ddim``."""
 
     clip: float | None = option(
         default=None,
@@ -57,5 +57,5 @@ INTEGRATORS: Sequence[PluginDef[Any, Integrator]] = (
 
 @hookimpl
 def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
-    """euler, heun, ddim, 2m."""
+    """The integrators of this package."""
     return INTEGRATORS

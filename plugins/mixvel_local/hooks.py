@@ -14,7 +14,7 @@ from mixvel_core.protocols import Launcher
 
 @frozen(kw_only=True)
 class LocalOptions:
-    """Options of ``local``."""
+    """Options of the launcher ``local``."""
 
     device: Literal["auto", "cpu", "cuda"] = option(
         default="auto", doc="where networks are trained; auto takes a GPU where there is one"
@@ -42,5 +42,5 @@ LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
 
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
-    """local."""
+    """The launchers of this package."""
     return LAUNCHERS

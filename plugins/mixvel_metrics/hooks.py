@@ -54,5 +54,5 @@ METRICS: Sequence[PluginDef[Any, Metric]] = (
 
 @hookimpl
 def mixvel_metrics() -> Sequence[PluginDef[Any, Metric]]:
-    """w2, sliced-w2, frechet, fid."""
+    """The metrics of this package."""
     return METRICS

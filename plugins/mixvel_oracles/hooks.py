@@ -56,7 +56,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
 
 @hookimpl
 def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
-    """gaussian-mixture, empirical."""
+    """The families of experts of this package."""
     return EXPERTS
 
 
@@ -74,7 +74,7 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
-    """oracle."""
+    """The families of routers of this package."""
     return ROUTERS
 
 
@@ -92,5 +92,5 @@ SOURCES: Sequence[PluginDef[Any, DataSource]] = (
 
 @hookimpl
 def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
-    """gaussian-mixture."""
+    """The data sources of this package."""
     return SOURCES

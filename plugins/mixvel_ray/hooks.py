@@ -30,5 +30,5 @@ LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
 
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
-    """ray."""
+    """The launchers of this package."""
     return LAUNCHERS

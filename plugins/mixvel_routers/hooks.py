@@ -56,5 +56,5 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
-    """a-network, da-network, naive, fixed."""
+    """The families of routers of this package."""
     return ROUTERS

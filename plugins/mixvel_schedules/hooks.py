@@ -14,7 +14,7 @@ from mixvel_core.protocols import NoiseSchedule
 
 @frozen(kw_only=True)
 class LinearOptions:
-    """Options of ``vp-linear``."""
+    """Options of the schedule ``vp-linear``."""
 
     beta_min: float = option(default=0.1, check=above(0), doc="beta at t = 0")
     beta_max: float = option(default=20.0, check=above(0), doc="beta at t = 1")
@@ -22,7 +22,7 @@ class LinearOptions:
 
 @frozen(kw_only=True)
 class TableOptions:
-    """Options of ``ddpm-table``."""
+    """Options of the schedule ``ddpm-table``."""
 
     betas: Literal["linear", "scaled-linear", "squared-cosine"] = option(default="linear", doc="shape of the table")
     steps: int = option(default=1000, check=at_least(4), doc="length T of the table")
@@ -65,5 +65,5 @@ SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
 
 @hookimpl
 def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
-    """vp-linear, vp-cosine, ddpm-table, rectified."""
+    """The noise schedules of this package."""
     return SCHEDULES

@@ -14,21 +14,21 @@ from mixvel_core.protocols import Selector
 
 @frozen(kw_only=True)
 class TopOptions:
-    """Options of ``topk``."""
+    """Options of the selector ``topk``."""
 
     k: int = option(default=2, check=at_least(1), doc="experts evaluated at each step; at most all of them")
 
 
 @frozen(kw_only=True)
 class NucleusOptions:
-    """Options of ``nucleus``."""
+    """Options of the selector ``nucleus``."""
 
     mass: float = option(default=0.99, check=above_up_to(0, 1), doc="share of the weight that the experts asked hold")
 
 
 @frozen(kw_only=True)
 class CachedOptions:
-    """Options of ``cached``."""
+    """Options of the selector ``cached``."""
 
     tolerance: float | None = option(
         default=None,
@@ -102,5 +102,5 @@ SELECTORS: Sequence[PluginDef[Any, Selector]] = (
 
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
-    """mixture, iid, fixed, top1, topk, nucleus, sum-up, cached."""
+    """The selectors of this package."""
     return SELECTORS

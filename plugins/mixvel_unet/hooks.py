@@ -28,5 +28,5 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
 
 @hookimpl
 def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
-    """unet."""
+    """The families of experts of this package."""
     return EXPERTS

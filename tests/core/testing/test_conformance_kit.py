@@ -56,7 +56,7 @@ def _install(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
 
 
-def test_a_plugin_that_keeps_its_promises(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_passes(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     _install(monkeypatch, _registry(Circle(), Steep()))
     done = mixvel("plugins", "check", "circle")
     assert (done.code, done.err) == (0, "")
@@ -74,7 +74,8 @@ def test_a_plugin_that_does_not(mixvel: Command, monkeypatch: pytest.MonkeyPatch
     assert len(failed) == 1
     assert "d_alpha(0.05) is " in done.out.splitlines()[failed[0]]
     assert done.out.splitlines()[failed[0] + 1].startswith("        fix: differentiate alpha once more")
-    assert done.problems == ["error: 1 promise is not kept; the lines above that say FAIL name each and its remedy"]
+    [problem] = done.problems
+    assert problem.startswith("error: 1 check failed; ")
 
 
 def test_an_error_of_the_component_is_a_finding_with_its_place(
@@ -181,7 +182,7 @@ def test_every_kind_has_checks_a_suite_and_words() -> None:
         assert [check.name for check in checks] == [
             name.removeprefix("test_") for name in vars(suite) if name.startswith("test_")
         ]
-        assert all(check.promise and check.promise != "None" for check in checks)
+        assert all(check.requirement and check.requirement != "None" for check in checks)
         assert len({check.name for check in checks}) == len(checks) >= 4
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = testing.Nothing

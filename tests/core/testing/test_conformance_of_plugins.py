@@ -1,4 +1,4 @@
-"""Everything that is installed keeps what its protocol promises."""
+"""Everything that is installed passes the checks of its kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENTRIES = [entry for entry in load_registry().entries() if (entry.kind, entry.na
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
-def test_it_keeps_every_promise(entry: Entry) -> None:
+def test_it_passes_every_check(entry: Entry) -> None:
     results = list(run_checks(entry.kind, entry.definition.example))
     assert len(results) >= 4
     assert {result.check.name: f"{result.what}; {result.fix}" for result in results if result.error} == {}

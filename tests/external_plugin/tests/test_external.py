@@ -1,4 +1,4 @@
-"""The plugin's own tests: mixvel's suites, and what only these components promise."""
+"""The plugin's own tests: mixvel's suite, and what only these components do."""
 
 from __future__ import annotations
 
