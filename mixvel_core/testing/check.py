@@ -96,7 +96,7 @@ def same_rows(what: str, answer: Callable[[Tensor], Tensor], count: int) -> None
 
 @frozen(kw_only=True)
 class Check:
-    """``name``: in a word or two. ``requirement``: what must hold. ``run``: raises ConformanceError where it does not."""
+    """``name``: a word or two. ``requirement``: what must hold. ``run``: raises ConformanceError where it does not."""
 
     name: str
     requirement: str
