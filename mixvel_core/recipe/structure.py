@@ -189,7 +189,7 @@ def _section(value: object, cls: Any, registry: Registry, title: str) -> Any:
     except (ValueError, TypeError, OverflowError, MixvelError) as error:
         raise _refused(error) from None
     except Exception as error:
-        raise PluginError(f"{cls.__qualname__} fails on its options ({type(error).__name__}: {error})") from error
+        raise _failed(cls.__qualname__, error) from error
 
 
 def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
@@ -200,6 +200,13 @@ def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
             field.validator(None, field, value)
         except (ValueError, TypeError, OverflowError) as error:
             raise _refused(error) from None
+        except Exception as error:
+            raise _failed(f"the range of {field.alias}", error) from error
+
+
+def _failed(what: str, error: Exception) -> PluginError:
+    """An options class that raises what is no complaint about a value is the plugin's fault, not the recipe's."""
+    return PluginError(f"{what} fails on its options ({type(error).__name__}: {error})")
 
 
 def _refused(error: Exception) -> ProblemsFound:

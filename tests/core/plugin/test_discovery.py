@@ -7,9 +7,11 @@ import pytest
 from attrs import evolve, frozen
 from fake_plugins import CountOptions, definition, fake_registry, module, source, written_for
 
-from mixvel_core.errors import PluginError
+from mixvel_core.errors import MixvelError, PluginError
 from mixvel_core.plugin.definition import CONTRACT, PluginDef
 from mixvel_core.plugin.discovery import installed, make_registry
+from mixvel_core.plugin.options import OptionCheck, option
+from mixvel_core.recipe.build import build
 
 
 def test_finds_what_modules_offer_with_its_origin() -> None:
@@ -164,3 +166,31 @@ def test_installed_reads_entry_points_of_distributions_on_the_path(tmp_path, mon
     assert (found.name, found.module, found.version) == ("acme", "acme_hooks_of_a_test", "4.2")
     (broken,) = make_registry([evolve(found)]).broken
     assert broken.reason == "RuntimeError: not today"
+
+
+def _nothing(value: Any) -> bool:
+    return bool(value.nothing)
+
+
+@frozen(kw_only=True)
+class BadRange:
+    """Its range asks for what numbers do not have."""
+
+    count: int = option(default=1, check=OptionCheck(text="never", holds=_nothing), doc="how many")
+
+
+@frozen(kw_only=True)
+class BadInit:
+    """Its last check fails on its own."""
+
+    count: int = option(default=1, doc="how many")
+
+    def __attrs_post_init__(self) -> None:
+        _nothing(self.count)
+
+
+@pytest.mark.parametrize("options", [BadRange, BadInit])
+def test_an_attribute_error_of_a_validator_is_the_plugins_fault(options: type) -> None:
+    registry = make_registry([source(lambda: module(definition("data", "d", options)))])
+    with pytest.raises(MixvelError, match="AttributeError: 'int' object has no attribute 'nothing'"):
+        build("data", "d", {"count": 2}, registry)
