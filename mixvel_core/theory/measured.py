@@ -87,7 +87,7 @@ def local_lipschitz(
         iterations: the most of them.
         tolerance: ends it when no point's value changes by more than this part any more.
     """
-    u = _unit_vector(normal(key(0, "spectral"), torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype))
+    u = _normalized(normal(key(0, "spectral"), torch.arange(len(x), device=x.device), tuple(x.shape[1:]), x.dtype))
     found = x.new_zeros(len(x))
     pulled = _pull(field, x) if products != "forward" else None
     for _ in range(iterations):
@@ -95,7 +95,7 @@ def local_lipschitz(
         before, found = found, w.flatten(1).norm(dim=1)
         if bool(((found - before).abs() <= tolerance * found).all()):
             break
-        u = _unit_vector(pulled(w) if products == "both" and pulled is not None else w).detach()
+        u = _normalized(pulled(w) if products == "both" and pulled is not None else w).detach()
     return found.detach()
 
 
@@ -122,6 +122,6 @@ def _pushed(field: PointField, x: Tensor, u: Tensor) -> Tensor:
     return w.detach()
 
 
-def _unit_vector(u: Tensor) -> Tensor:
+def _normalized(u: Tensor) -> Tensor:
     # A field that does not depend on x has a Jacobian of zero, and nowhere to go.
     return u / expand(u.flatten(1).norm(dim=1).clamp_min(torch.finfo(u.dtype).tiny), u)
