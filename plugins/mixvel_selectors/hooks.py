@@ -23,7 +23,7 @@ class TopOptions:
 class NucleusOptions:
     """Options of the selector ``nucleus``."""
 
-    mass: float = option(default=0.99, check=above_up_to(0, 1), doc="share of the weight that the experts asked hold")
+    mass: float = option(default=0.99, check=above_up_to(0, 1), doc="share of the weight that selected experts hold")
 
 
 @frozen(kw_only=True)
@@ -33,7 +33,7 @@ class CachedOptions:
     tolerance: float | None = option(
         default=None,
         check=at_least(0),
-        doc="error of the remembered experts, as a part of the integrator's local error; absent: one expert a step",
+        doc="error of the extrapolated experts, as a part of the integrator's local error; absent: one expert a step",
     )
     max_experts: int | None = option(
         default=None, check=at_least(1), doc="most experts evaluated in a step; absent: all"

@@ -106,21 +106,12 @@ def test_the_network_of_torch_fidelity_itself(tmp_path: Path) -> None:
 def test_only_the_official_weights_make_a_fid() -> None:
     official = evolve(stand_in(), digest=OFFICIAL + "0" * 56)
     every: tuple[Further, ...] = ("kernel", "precision", "recall")
-    names = [score.name for score in FID(inception=official, further=every).against(rgb(9, 0)).scores(rgb(5, 1))]
-    assert names == ["fid-5", "kid-5", "precision-5", "recall-5"]
+    scores = FID(inception=official, further=every).against(rgb(9, 0)).scores(rgb(5, 1))
+    assert [score.name for score in scores] == ["fid-5", "kid-5", "precision-5", "recall-5"]
+    assert [score.larger_is_better for score in scores] == [False, False, True, True]
     other = FID(inception=stand_in()).score(rgb(5, 1), rgb(9, 0))
     assert other.name == "frechet-inception-00000000-5"
     assert not any("fid" in text for text in (other.name, *other.conditions.values()))
-
-
-def test_larger_is_better_for_shares_alone() -> None:
-    scores = Frechet(further=("kernel", "precision", "recall")).against(rgb(9, 0)).scores(rgb(5, 1))
-    assert {s.name: s.larger_is_better for s in scores} == {
-        "frechet-pixels": False,
-        "kernel-pixels": False,
-        "precision-pixels": True,
-        "recall-pixels": True,
-    }
 
 
 def test_further_scores_leave_the_distance_as_it_is() -> None:

@@ -22,13 +22,6 @@ def test_groups_divide_all_channels(channels: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "groups"), [((128, 256), 32), ((16, 32), 4), ((24, 48), 6), ((4, 6), 1), ((5, 7), 1)]
-)
-def test_known_groups(channels: tuple[int, ...], groups: int) -> None:
-    assert Architecture(channels=channels).groups == groups
-
-
-@pytest.mark.parametrize(
     ("architecture", "shape"),
     [
         (Architecture(channels=(4, 6)), (1, 8, 8)),

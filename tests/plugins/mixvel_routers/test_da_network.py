@@ -12,11 +12,11 @@ from attrs import evolve
 from torch import Tensor
 from trainable import CPU, MemoryShard, run
 
-from mixvel_core.errors import ArtifactError, RecipeError, TrainingError
+from mixvel_core.errors import ArtifactError
 from mixvel_core.field.posterior import Path as RatePath
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.plugin.discovery import load_registry
-from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.protocols import Job, Router, RouterConfig
 from mixvel_core.recipe.structure import structure
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
@@ -159,46 +159,11 @@ def test_routers_come_back_from_their_tensors_and_others_are_refused(tmp_path: P
             family(ends=ends).load(config(shards), tensors, Cosine())
 
 
-@pytest.mark.parametrize(
-    ("ends", "message"),
-    [
-        ([0.7, 0.3], "increasing times above 0 and below 1"),
-        ([0.3, 0.3], "increasing times above 0 and below 1"),
-        ([0.0, 0.5], "increasing times above 0 and below 1"),
-        ([0.5, 1.0], "increasing times above 0 and below 1"),
-        ([], "increasing times above 0 and below 1"),
-        ([0.0001, 0.5], "ends must lie between the training times 0.001 and 1"),
-    ],
-)
-def test_ends_that_are_no_ends_are_one_line(ends: list[float], message: str) -> None:
+@pytest.mark.parametrize("ends", [[0.7, 0.3], [0.3, 0.3], [0.0, 0.5], [0.5, 1.0], [], [0.0001, 0.5]])
+def test_ends_that_are_no_ends_are_one_problem(ends: list[float]) -> None:
     from mixvel_core.recipe.problems import ProblemsFound
 
     with pytest.raises(ProblemsFound) as caught:
         structure({"ends": ends}, DaNetworkOptions, load_registry(), "da-network")
     (problem,) = caught.value.problems
-    assert message in problem.message
-
-
-def test_targets_that_are_no_numbers_stop_the_training_by_name(tmp_path: Path) -> None:
-    shards = [
-        MemoryShard(index=0, items=np.array([[0.0], [np.nan]], np.float32)),
-        MemoryShard(index=1, items=np.ones((2, 1), np.float32)),
-    ]
-    task = family(steps=6).tasks(shards, Cosine())["interval-1"]
-    with pytest.raises(TrainingError, match="router-da-interval-1: step 1: the loss or its gradient is not finite"):
-        run(Job(name="router-da-interval-1", task=task, seed=0, folder=tmp_path))
-
-
-def test_items_that_no_network_reads_are_refused() -> None:
-    with pytest.raises(RecipeError, match="router da-network: items must be images"):
-        family().tasks([MemoryShard(items=np.zeros((2, 2, 2), np.float32))], Cosine())
-
-
-def test_a_batch_is_left_as_it_is() -> None:
-    task = family().tasks(images(3, 2), Cosine())["interval-0"]
-    objective = task.objective(0)
-    batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
-    before = Batch(x_0=batch.x_0.clone(), shard=batch.shard, t=batch.t.clone(), eps=batch.eps.clone(), progress=0.0)
-    objective.losses(objective.network, batch)
-    assert torch.equal(batch.x_0, before.x_0)
-    assert torch.equal(batch.eps, before.eps)
+    assert "ends" in f"{problem.path} {problem.message}"
