@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from mixvel_core.cli.run import Overrides
+
 
 def sample(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    overrides: Overrides = None,
     count: Annotated[int, typer.Option("--count", help="How many samples.", min=1)] = 64,
     steps: Annotated[int, typer.Option("--steps", help="Integrator steps.", min=1)] = 20,
     seed: Annotated[int, typer.Option("--seed", help="Sample i is a function of the seed and i.", min=0)] = 0,
@@ -37,22 +40,23 @@ def sample(
         bool, typer.Option("--verify", help="Read all bytes of the run, not only of files whose size or time changed.")
     ] = False,
 ) -> None:
-    """Sample from a run folder: an NPZ file and, for images, a PNG of them."""
+    """Sample from a run folder: an NPZ file and, for images, a PNG of them. What is there already is not made again."""
     from mixvel_core.cli.progress import shown_progress
     from mixvel_core.pipeline.opened import sample_run
 
-    overrides = [
+    options = [
         *([f"sample.selector={selector}"] if selector else []),
         *([f"sample.integrator={integrator}"] if integrator else []),
         *([f"sample.grid={grid}"] if grid else []),
         f"sample.count={count}",
         f"sample.steps=[{steps}]",
         f"sample.seeds=[{seed}]",
+        *(overrides or []),
     ]
     with shown_progress() as progress:
         files = sample_run(
             run,
-            overrides,
+            options,
             router=router,
             monolith=monolith,
             out=out or run / "more",

@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 import typer
 
+from mixvel_core.cost.text import aligned
+
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Prints ``rows`` under ``header``; piped, no line is cut or wrapped."""
     if sys.stdout.isatty():
         _draw(header, rows)
         return
-    lines = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    for row in lines:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    for line in aligned([header, *rows]):
+        typer.echo(line)
 
 
 def _draw(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -10,7 +10,8 @@ from textwrap import wrap
 from attrs import frozen
 
 from mixvel_core.cost.jobs import PlannedJob, Rate, makespan, rate_of
-from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS, amount, duration
+from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS
+from mixvel_core.cost.text import aligned, amount, duration
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import are_local
 from mixvel_core.plugin.definition import Workers
@@ -102,10 +103,7 @@ def estimate(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob])
 
 
 def _table(timed: Sequence[_Timed]) -> Iterator[str]:
-    rows = [_HEADER, *(_row(list(alike)) for _, alike in groupby(timed, key=_look))]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from aligned([_HEADER, *(_row(list(alike)) for _, alike in groupby(timed, key=_look))])
 
 
 def _look(one: _Timed) -> tuple[object, ...]:

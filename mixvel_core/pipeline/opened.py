@@ -119,7 +119,7 @@ class Run:
         )
 
 
-def open_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
+def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     """The run in ``folder``; nothing is trained.
 
     Args:
@@ -130,6 +130,7 @@ def open_run(folder: Path, overrides: Sequence[str] = ()) -> Run:
         UsageError: there is no run, or its models are not all made yet.
         ArtifactError: its recipe, shards or models are damaged; names the file.
     """
+    folder = Path(folder)
     path = folder / "recipe.yaml"
     if not path.exists():
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")
@@ -174,7 +175,8 @@ def sample_run(
         verify: read all bytes of the run, not only of files whose size or time changed.
 
     Returns:
-        The files written: arrays (NPZ) and, where items are images, a picture (PNG).
+        The files: arrays (NPZ) and, where items are images, a picture (PNG). Where an earlier call with the same
+        options and models has left them, they stay as they are.
 
     Raises:
         MixvelError: the run is not as it was made, or another process is at work where the files go.
@@ -183,16 +185,27 @@ def sample_run(
     if verify:
         check_bytes(folder)
     options = run.recipe.sample
+    if len(options.steps) != 1 or len(options.seeds) != 1:
+        raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
     spec = run.sample_spec(options, router=router, monolith=monolith)
+    kept = _kept_in(out, run, spec, options)
+    # The digest holds all that the samples depend on, the readable part what is looked for.
+    source = "monolith" if spec.router is None else f"{spec.router}-{spec.selector.name}"
+    stem = f"{source}-{spec.integrator.name}-{spec.steps}-seed-{spec.seed}-{kept.key[:8]}"
+    arrays, picture = out / f"{stem}.npz", out / f"{stem}.png"
     # A run that is at work removes unfinished files wherever they lie in its folder.
     with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
-        job = sample_job("sample", spec, options.count, _kept_in(out, run, spec, options))
-        source = ModelsSource(models=run.models, options=options, folder=folder.absolute())
-        [(_, sampled)] = sample_jobs(source, [job], mapper_of(options.launcher), options.batch, progress)
-        files = _written(sampled.samples, spec, out)
-        if job.artifact is not None:
-            forget_parts(job.artifact)
-        return files
+        if arrays.exists():
+            progress.line("these samples are there already; remove the file to make them again")
+            return [path for path in (arrays, picture) if path.exists()]
+        job = sample_job("sample", spec, options.count, kept)
+        models = ModelsSource(models=run.models, options=options, folder=folder.absolute())
+        [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
+        pictures = _write_picture(picture, sampled.samples)
+        # The arrays last: where they are, all is.
+        write_samples(arrays, sampled.samples)
+        forget_parts(kept)
+        return [arrays, *pictures]
 
 
 def _kept_in(out: Path, run: Run, spec: SampleSpec, options: SampleOptions) -> Artifact:
@@ -201,17 +214,10 @@ def _kept_in(out: Path, run: Run, spec: SampleSpec, options: SampleOptions) -> A
     return Artifact(folder=out, key=stored.key, name=f".{stored.key[:16]}")
 
 
-def _written(samples: Samples, draw: SampleSpec, out: Path) -> list[Path]:
+def _write_picture(path: Path, samples: Samples) -> list[Path]:
     from mixvel_core.data.pictures import grid, is_image, save_png
 
-    source = "monolith" if draw.router is None else f"{draw.router}-{draw.selector.name}"
-    stem = f"{source}-{draw.integrator.name}-{draw.steps}-seed-{draw.seed}"
-    write_samples(out / f"{stem}.npz", samples)
-    files = [out / f"{stem}.npz"]
-    shape = tuple(samples.x.shape[1:])
-    if is_image(shape):
-        side = shape[-1]
-        picture = grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // side))
-        save_png(picture, out / f"{stem}.png")
-        files.append(out / f"{stem}.png")
-    return files
+    if not is_image(tuple(samples.x.shape[1:])):
+        return []
+    save_png(grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // samples.x.shape[-1])), path)
+    return [path]

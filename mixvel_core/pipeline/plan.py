@@ -9,6 +9,7 @@ from attrs import frozen
 
 from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.jobs import PlannedJob, planned_jobs
+from mixvel_core.cost.text import aligned
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight
@@ -38,12 +39,8 @@ class Plan:
     cost: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([*self._table(), "", *self.cost])
-
-    def _table(self) -> list[str]:
-        columns = [(row.stage, row.what, row.size, row.state) for row in self.rows]
-        widths = [max(len(row[i]) for row in columns) for i in range(4)]
-        return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in columns]
+        table = aligned([(row.stage, row.what, row.size, row.state) for row in self.rows])
+        return "\n".join([*table, "", *self.cost])
 
 
 def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:

@@ -11,6 +11,7 @@ import torch
 from command import Command
 from whole_runs import registry
 
+import mixvel_core as mx
 from mixvel_core.recipe.resolve import load_recipe
 
 ROOT = Path(__file__).parents[2]
@@ -21,15 +22,21 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example_runs_on_public_names_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     [example] = blocks("python")
+    assert re.findall(r"^(?:import|from) .*$", example, re.MULTILINE) == ["import mixvel_core as mx"]
+    assert set(re.findall(r"\bmx\.(\w+)", README)) <= set(mx.__all__)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(example, "README.md", "exec"), names)
     samples = names["samples"]
-    assert samples.x.shape == (64, 2)
+    assert samples.x.shape == (64, 16)
     assert samples.x.isfinite().all()
     assert (samples.evaluations == 50).all(), "one expert a step"
-    assert capsys.readouterr().out == f"{torch.Size([64, 2])} tensor(50.)\n"
+    assert capsys.readouterr().out == f"{torch.Size([64, 16])} tensor(50.)\n"
 
 
 def test_the_recipes_it_names_are_there_and_right() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -56,9 +57,44 @@ def test_they_go_into_the_run_unless_told_otherwise(mixvel: Command, vectors: Pa
     done = mixvel("sample", str(vectors), *LINE)
     assert done.code == 0, done.err
     [written] = (vectors / "more").iterdir()
-    assert written.name == "exact-iid-euler-3-seed-0.npz"
+    assert re.fullmatch(r"exact-iid-euler-3-seed-0-[0-9a-f]{8}\.npz", written.name)
     # They are no part of the run: it goes on as before.
     run(EXACT, vectors, stage="sample")
+
+
+def test_nothing_is_overwritten_and_what_is_there_is_not_made_again(
+    mixvel: Command, vectors: Path, tmp_path: Path
+) -> None:
+    line = ("sample", str(vectors), "--count", "5", "--steps", "3", "--selector", "cached", "--out", str(tmp_path))
+    assert mixvel(*line).code == 0
+    first = snapshot(tmp_path)
+    others = (
+        ("sample.selector.tolerance=0.3",),
+        ("sample.delta=0.05",),
+        ("sample.grid=logsnr",),
+        ("sample.weights.temperature=0.5",),
+        ("--count", "6"),
+        ("--seed", "1"),
+        ("--router", "prior"),
+        ("--monolith",),
+    )
+    for k, other in enumerate(others):
+        done = mixvel(*line, *other)
+        assert done.code == 0, done.err
+        assert len(list(tmp_path.iterdir())) == k + 2, other
+    assert first.items() <= snapshot(tmp_path).items()
+    path = tmp_path / next(iter(first))
+    before = path.stat().st_mtime_ns
+    done = mixvel(*line)
+    assert (done.code, done.out.splitlines()[-1]) == (0, str(path))
+    assert "there already" in done.out
+    assert path.stat().st_mtime_ns == before
+
+
+def test_several_step_counts_in_one_call_are_refused(mixvel: Command, vectors: Path, tmp_path: Path) -> None:
+    done = mixvel("sample", str(vectors), "sample.steps=[2, 3]", "--out", str(tmp_path / "out"))
+    assert (done.code, len(done.problems)) == (2, 1)
+    assert "sample.steps" in done.err
 
 
 def test_the_same_line_gives_the_same_samples(mixvel: Command, vectors: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from whole_runs import EXACT, TRAINED, files, recipe_of, run, snapshot
 
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
-from mixvel_core.cost.networks import Counts, Network, amount, duration
+from mixvel_core.cost.networks import Counts, Network
+from mixvel_core.cost.text import amount, duration
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions

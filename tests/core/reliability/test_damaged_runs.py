@@ -40,7 +40,14 @@ def test_bytes_that_changed_behind_the_file_system_are_found_when_all_are_read(
 
     monkeypatch.setattr("mixvel_core.artifacts.artifact.checksum", counted)
     run(EXACT, folder, stage="evaluate")
-    sample_run(folder, ["sample.count=4"], router=None, monolith=False, out=folder / "more", progress=Silent())
+    sample_run(
+        folder,
+        ["sample.count=4", "sample.steps=[2]"],
+        router=None,
+        monolith=False,
+        out=folder / "more",
+        progress=Silent(),
+    )
     assert read == []
     path = folder / "shards/1/items.npy"
     before = path.stat()
