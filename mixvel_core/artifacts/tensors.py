@@ -63,6 +63,11 @@ def read_checksummed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, metadata
 
 
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors of a file of ``write_checksummed``, on ``device``. Raises ArtifactError as ``read_checksummed``."""
+    return {name: value.to(device) for name, value in read_checksummed(path)[0].items()}
+
+
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     def blocks() -> Iterator[bytes | memoryview]:
         yield json.dumps(metadata, sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""Assembly: experts of several owners -> a run folder that can be run, sampled and studied; no data are pooled."""
+"""Bundles of several owners -> a run folder that can be run, sampled and studied; no data are pooled."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.federated.bundle import MODEL, ExpertBundle, read_bundle
-from mixvel_core.pipeline.experts import ExpertStage
+from mixvel_core.federated.bundle import ExpertBundle, read_bundle
+from mixvel_core.pipeline.experts import MODEL, ExpertStage
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight_without_data
@@ -29,37 +29,37 @@ from mixvel_core.recipe.problems import SourcePlace, Tree, one_line
 from mixvel_core.recipe.resolve import read_recipe, resolve
 
 
-def in_order(handed: Sequence[ExpertBundle]) -> list[ExpertBundle]:
+def in_order(bundles: Sequence[ExpertBundle]) -> list[ExpertBundle]:
     """The experts as they will be numbered 0..K-1: by their own indices if these differ, else as they were given.
 
     Raises DataError where one was given twice, ArtifactError where they do not fit together; names the folders.
     """
     seen: dict[str, Path] = {}
-    for one in handed:
-        first = seen.setdefault(checksum(one.folder / MODEL), one.folder)
-        if first is not one.folder:
-            raise DataError(f"{one.folder}: the same expert as {first}; name each once")
-    for one in handed[1:]:
-        _check_alike(one, handed[0])
-    indices = [one.index for one in handed]
-    chosen = sorted(handed, key=lambda one: one.index) if len(set(indices)) == len(indices) else list(handed)
-    return [evolve(one, index=k) for k, one in enumerate(chosen)]
+    for bundle in bundles:
+        first = seen.setdefault(checksum(bundle.folder / MODEL), bundle.folder)
+        if first is not bundle.folder:
+            raise DataError(f"{bundle.folder}: the same expert as {first}; name each once")
+    for bundle in bundles[1:]:
+        _check_alike(bundle, bundles[0])
+    indices = [bundle.index for bundle in bundles]
+    chosen = sorted(bundles, key=lambda bundle: bundle.index) if len(set(indices)) == len(indices) else list(bundles)
+    return [evolve(bundle, index=k) for k, bundle in enumerate(chosen)]
 
 
-def _check_alike(one: ExpertBundle, first: ExpertBundle) -> None:
+def _check_alike(bundle: ExpertBundle, first: ExpertBundle) -> None:
     pairs = (
-        ("items", one.shape, first.shape),
-        ("values", one.values, first.values),
-        ("the schedule", one.schedule, first.schedule),
-        ("the expert", without_training(one.expert), without_training(first.expert)),
+        ("items", bundle.shape, first.shape),
+        ("values", bundle.values, first.values),
+        ("the schedule", bundle.schedule, first.schedule),
+        ("the expert", without_training(bundle.expert), without_training(first.expert)),
     )
     for what, mine, its in pairs:
         if mine != its:
-            raise ArtifactError(f"{one.folder}: {what}: {_difference(its, mine)}, compared with {first.folder}")
+            raise ArtifactError(f"{bundle.folder}: {what}: {_difference(its, mine)}, compared with {first.folder}")
 
 
 def without_training(expert: Mapping[str, Any]) -> dict[str, Any]:
-    """What a family must agree on to load an expert; for how long it was trained is its owner's business."""
+    """The options that decide how an expert is loaded; owners may train theirs differently."""
     return {name: value for name, value in expert.items() if name != "train"}
 
 
@@ -69,40 +69,42 @@ def _difference(old: Any, new: Any) -> str:
     return f"{old} -> {new}"
 
 
-def check_loads(one: ExpertBundle, recipe: Recipe) -> None:
+def check_loads(bundle: ExpertBundle, recipe: Recipe) -> None:
     """Raises ArtifactError, naming the folder, where its weights are not an expert of the kind that it says it is."""
-    config = ExpertConfig(index=one.index, count=one.count, fraction=1.0, shape=one.shape)
+    config = ExpertConfig(index=bundle.index, count=bundle.count, fraction=1.0, shape=bundle.shape)
     try:
-        recipe.expert.build().load(config, one.tensors(), recipe.schedule.build())
+        recipe.expert.build().load(config, bundle.tensors(), recipe.schedule.build())
     except MixvelError as error:
         text = str(error)
-        raise ArtifactError(text if text.startswith(str(one.folder)) else f"{one.folder}: {text}") from None
-    # Whatever a family stumbles over in the tensors of a stranger.
+        raise ArtifactError(text if text.startswith(str(bundle.folder)) else f"{bundle.folder}: {text}") from None
+    # Any: the tensors come from elsewhere, and a family may fail on them in any way.
     except Exception as error:
-        raise ArtifactError(f"{one.folder}: does not load ({type(error).__name__}: {one_line(str(error))})") from error
+        raise ArtifactError(
+            f"{bundle.folder}: does not load ({type(error).__name__}: {one_line(str(error))})"
+        ) from error
 
 
-def remote_shards(handed: Sequence[ExpertBundle], folder: Path) -> tuple[RemoteShard, ...]:
+def remote_shards(bundles: Sequence[ExpertBundle], folder: Path) -> tuple[RemoteShard, ...]:
     """What is known of the shards, pi_k = n_k / n."""
-    total = sum(one.count for one in handed)
+    total = sum(bundle.count for bundle in bundles)
     return tuple(
         RemoteShard(
-            folder=folder / str(one.index),
-            index=one.index,
-            count=one.count,
-            fraction=one.count / total,
-            shape=one.shape,
+            folder=folder / str(bundle.index),
+            index=bundle.index,
+            count=bundle.count,
+            fraction=bundle.count / total,
+            shape=bundle.shape,
         )
-        for one in handed
+        for bundle in bundles
     )
 
 
-def place_shards(handed: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
+def place_shards(bundles: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
     """The shards of which little but the count is known; written, or found as they were written before.
 
     Raises UsageError where others are there.
     """
-    parts = remote_shards(handed, artifact.folder)
+    parts = remote_shards(bundles, artifact.folder)
     stored = stored_shards(artifact)
     if stored is None:
         artifact.clear()
@@ -134,17 +136,17 @@ def _write_shard(part: RemoteShard) -> str:
     return f"{part.index}/shard.json"
 
 
-def place_expert(one: ExpertBundle, stage: ExpertStage, run: Path) -> None:
+def place_expert(bundle: ExpertBundle, stage: ExpertStage, run: Path) -> None:
     """The expert's folder in the run. Raises UsageError where another expert is there."""
     origin = stage.folder / "origin.json"
-    mark = {"model": checksum(one.folder / MODEL)}
+    mark = {"model": checksum(bundle.folder / MODEL)}
     if stage.artifact.is_done():
         if not origin.exists() or read_json(origin) != mark:
             raise _other_experts(run)
         return
     stage.artifact.clear()
     write_json(origin, mark)
-    stage.store(one.tensors())
+    stage.store(bundle.tensors())
 
 
 def _other_experts(run: Path) -> UsageError:
@@ -161,20 +163,20 @@ USUAL: dict[str, Any] = {
     "evaluate": {"metrics": ["sliced-w2"]},
     "launcher": "local",
 }
-"""The parts of a recipe that experts do not bring along."""
+"""The parts of a recipe that bundles do not contain."""
 
 
 def assemble(
     folders: Sequence[Path], out: Path, *, recipe: Path | None, overrides: Sequence[str], progress: Progress
 ) -> Recipe:
-    """Makes a run folder of experts that were handed over; what is made already stays.
+    """Makes a run folder of the bundles that owners sent; what is made already stays.
 
     Args:
         folders: written by ``mixvel train``, one for each expert.
         out: the run folder, made if absent.
-        recipe: says everything but data, partition, schedule and expert; the usual if None.
+        recipe: everything but data, partition, schedule and expert; the usual if None.
         overrides: of the recipe.
-        progress: told what was assembled.
+        progress: a line for each expert.
 
     Returns:
         The recipe of the run, which lies in it.
@@ -186,26 +188,26 @@ def assemble(
     """
     if not folders:
         raise UsageError("no expert is named; name the folders that `mixvel train` wrote")
-    handed = in_order([read_bundle(folder) for folder in folders])
-    made = _recipe(handed, out, recipe, overrides)
-    for one in handed:
-        check_loads(one, made)
+    bundles = in_order([read_bundle(folder) for folder in folders])
+    made = _recipe(bundles, out, recipe, overrides)
+    for bundle in bundles:
+        check_loads(bundle, made)
     artifact = partition_artifact(made, out)
-    preflight_without_data(made, remote_shards(handed, artifact.folder))
+    preflight_without_data(made, remote_shards(bundles, artifact.folder))
     with locked(out):
         check_folder(made, out, fresh=False)
         begin(made, out)
-        shards = place_shards(handed, artifact)
-        for one, stage in zip(handed, model_stages(made, out, shards).apart, strict=True):
-            place_expert(one, stage, out)
-    for one, part in zip(handed, shards.parts, strict=True):
-        progress.line(f"expert {one.index}: {one.folder}  {one.count} items  fraction {part.fraction:.4f}")
+        shards = place_shards(bundles, artifact)
+        for bundle, stage in zip(bundles, model_stages(made, out, shards).apart, strict=True):
+            place_expert(bundle, stage, out)
+    for bundle, part in zip(bundles, shards.parts, strict=True):
+        progress.line(f"expert {bundle.index}: {bundle.folder}  {bundle.count} items  fraction {part.fraction:.4f}")
     return made
 
 
-def _recipe(handed: Sequence[ExpertBundle], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
+def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
     """The recipe of the run, without data. Schedule and expert are the owners'; a recipe that has them must agree."""
-    first = handed[0]
+    first = bundles[0]
     theirs = {"schedule": first.schedule, "expert": first.expert}
     tree = Tree(value={"name": _name(out), **USUAL}, places={(): SourcePlace(source="assemble")})
     if path is not None:

@@ -1,8 +1,8 @@
-"""An expert as its owner hands it over: a folder with all that is shared of a shard, and nothing else of it.
+"""A bundle: an expert as its owner shares it, a folder with all that is shared of a shard and nothing else of it.
 
-``config.json`` says what it is; ``model.safetensors`` holds the weights, and the same text under its seal, so that
-neither can be exchanged alone; ``moments.safetensors`` is there if mean and variance are shared; ``done.json`` knows
-every file by its checksum.
+``config.json`` describes it; ``model.safetensors`` holds the weights and, under their checksum, the same description,
+so that neither can be exchanged alone; ``moments.safetensors`` is there if mean and variance are shared; ``done.json``
+lists the checksum of every file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.artifacts.untrusted import check_fits_memory
 from mixvel_core.errors import ArtifactError, DataError, UsageError
-from mixvel_core.pipeline.experts import MOMENTS, StoredExpert
+from mixvel_core.pipeline.experts import MODEL, MOMENTS, StoredExpert
 from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items
 from mixvel_core.recipe.dump import plain
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Share: TypeAlias = Literal["count", "moments"]
-"""What is told of a shard: the number of its items alone, or their mean and variance too."""
+"""What an owner shares of a shard: the number of its items alone, or their mean and variance too."""
 
 Values: TypeAlias = Literal["-1..1", "any"]
 """The range of the items: images and whatever else is scaled to [-1, 1], or free numbers."""
 
 FORMAT = 2
-"""Of the folder that is handed over; others are refused."""
-CONFIG, MODEL = "config.json", "model.safetensors"
+"""Of a bundle; others are refused."""
+CONFIG = "config.json"
 FILES = (CONFIG, MODEL, MOMENTS, "done.json")
 _BLOCK = 4096
 _MOST, _MOST_SIDES = 1 << 40, 8
@@ -56,7 +56,8 @@ class ExpertBundle:
     schedule: Mapping[str, Any]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the expert's family loads it from. Raises ArtifactError where the file is not the one handed over."""
+        """What the expert's family loads it from. Raises ArtifactError where it is not the file that
+        was bundled with ``config.json``."""
         from mixvel_core.artifacts.tensors import read_checksummed
 
         tensors, metadata = read_checksummed(self.folder / MODEL)
@@ -82,16 +83,16 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
     Args:
         stored: the expert.
         items: it was trained on, (count, *data); nothing of them is written.
-        share: what is told of them.
+        share: what is shared of them.
         folder: where it goes; holds no other files.
 
     Raises:
         DataError: the expert is made of the items themselves.
         UsageError, RecipeError: it cannot do without what is not shared.
     """
-    from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
+    from mixvel_core.artifacts.tensors import read_tensors, write_checksummed
 
-    tensors, _ = read_checksummed(stored.folder / MODEL)
+    tensors = read_tensors(stored.folder / MODEL)
     config, family = stored.config, stored.family.build()
     _refuse_items(tensors, config.count, config.shape, stored.family.name)
     check_share(share, family, stored.family.name)
@@ -121,7 +122,7 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
 
 
 def read_bundle(folder: Path) -> ExpertBundle:
-    """The expert in ``folder``, every file of which is as it was handed over.
+    """The expert in ``folder``, every file of which is as its owner wrote it.
 
     Raises:
         DataError: there is no expert.
@@ -129,7 +130,7 @@ def read_bundle(folder: Path) -> ExpertBundle:
     """
     for name in FILES:
         if (folder / name).is_symlink():
-            raise ArtifactError(f"{folder / name}: a link; an expert is handed over with its files in its folder")
+            raise ArtifactError(f"{folder / name}: a link; a bundle has its files in its own folder")
     if not (folder / CONFIG).is_file():
         raise DataError(
             f"{folder}: no expert here ({CONFIG} is missing); `mixvel train RECIPE --expert K --out {folder}` makes one"
@@ -146,15 +147,15 @@ def read_bundle(folder: Path) -> ExpertBundle:
         if (folder / name).exists():
             check_fits_memory(folder / name)
     if not Artifact(folder=folder, key=key_of(**about)).is_done(verify=True):
-        raise ArtifactError(f"{folder}: damaged, or changed since it was handed over; ask its owner for it again")
+        raise ArtifactError(f"{folder}: damaged, or changed since its owner wrote it; ask its owner for it again")
     try:
-        shape = tuple(_complete(side, 1) for side in about["shape"])
+        shape = tuple(_whole_number(side, 1) for side in about["shape"])
         if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
             raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
         return ExpertBundle(
             folder=folder,
-            index=_complete(about["index"], 0),
-            count=_complete(about["count"], 1),
+            index=_whole_number(about["index"], 0),
+            count=_whole_number(about["count"], 1),
             shape=shape,
             values=_one_of(about["values"], get_args(Values)),
             share=_one_of(about["share"], get_args(Share)),
@@ -165,7 +166,7 @@ def read_bundle(folder: Path) -> ExpertBundle:
         raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None
 
 
-def _complete(value: Any, least: int) -> int:
+def _whole_number(value: Any, least: int) -> int:
     if type(value) is not int or not least <= value <= _MOST:
         raise ValueError(f"{value!s:.40} is no whole number from {least} to {_MOST}")
     return value
@@ -178,18 +179,13 @@ def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
 
 
 def is_bundle(folder: Path, index: int, share: Share, stored: StoredExpert) -> bool:
-    """Whether ``folder`` holds this expert, handed over in this way, and is whole."""
+    """Whether ``folder`` holds this expert, shared in this way, undamaged."""
     try:
         found = read_bundle(folder)
     except (DataError, ArtifactError):
         return False
-    same = (found.index, found.share, found.expert, found.schedule) == (
-        index,
-        share,
-        plain(stored.family),
-        plain(stored.schedule),
-    )
-    return same
+    wanted = (index, share, plain(stored.family), plain(stored.schedule))
+    return (found.index, found.share, found.expert, found.schedule) == wanted
 
 
 def values_of(items: Items) -> Values:
@@ -205,5 +201,5 @@ def _refuse_items(tensors: Mapping[str, Tensor], count: int, shape: tuple[int, .
     for tensor, value in tensors.items():
         if count > 1 and value.ndim > 1 and value.shape[0] == count and value.numel() == size:
             raise DataError(
-                f"experts {name} are made of the items themselves (tensor {tensor!r}); hand over one that is trained"
+                f"experts {name} are made of the items themselves (tensor {tensor!r}); share one that is trained"
             )

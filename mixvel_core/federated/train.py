@@ -1,7 +1,7 @@
-"""A silo: one owner trains one expert on all of its own data, and hands over the expert alone.
+"""One owner trains one expert on all of its own data, and shares the expert alone, as a bundle.
 
-Nothing is known of other silos: no other data, no fractions, no number of experts. The weights are those that the same
-shard would give in a run of all shards with the same seed.
+Other owners, their data, their fractions and their number play no part. The weights are those that the same shard would
+give in a run of all shards with the same seed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ABOUT = "expert.json"
 
 
 def training_folder(out: Path) -> Path:
-    """Where the data, the checkpoints and the losses of an expert are kept: beside what is handed over, not in it."""
+    """Where the data, the checkpoints and the losses of an expert are kept: beside the bundle, not in it."""
     return out.with_name(f"{out.name}.training")
 
 
@@ -41,17 +41,17 @@ def train_expert(
     Args:
         recipe: its data are one owner's own. The partition is not made, and routers and sampling do not matter.
         index: k in 0..K-1, which names the job and so decides its random numbers.
-        out: the folder that is handed over; beside it ``OUT.training`` stays with the owner.
-        share: what is told of the data: the count of items, or their mean and variance too.
+        out: the folder of the bundle; beside it ``OUT.training`` stays with the owner.
+        share: what is shared of the data: the count of items, or their mean and variance too.
         fresh: throw away what is there.
         progress: shows where it is.
 
     Raises:
         UsageError: the folders belong to something else; nothing is changed.
-        RecipeError, DataError: data are missing, or the expert cannot be trained on them, or handed over.
+        RecipeError, DataError: data are missing, or the expert cannot be trained on them, or shared.
         MixvelError: another process is at work there.
     """
-    check_apart(recipe.expert, "one network for all shards needs all data in one place, and a silo has its own alone")
+    check_apart(recipe.expert, "one network for all shards needs all data in one place, and an owner has its own alone")
     work = training_folder(out)
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)
@@ -64,11 +64,11 @@ def train_expert(
         make(stage.training_jobs(), recipe.launcher, progress)
         [stored] = stage.result.parts
         if is_bundle(out, index, share, stored):
-            progress.line(f"{stage.name}: already handed over")
+            progress.line(f"{stage.name}: already bundled")
             return
         write_bundle(stored, stage.shard.items, share, out)
-        told = "count, mean and variance of its items" if (out / FILES[2]).exists() else "count of its items"
-        progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {told}")
+        shared = "count, mean and variance of its items" if (out / FILES[2]).exists() else "count of its items"
+        progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {shared}")
 
 
 def _own_shard(
@@ -117,14 +117,14 @@ def _about(recipe: Recipe, index: int) -> dict[str, object]:
 
 
 def _check_folders(recipe: Recipe, index: int, out: Path, work: Path, fresh: bool) -> None:
-    strangers = sorted(p.name for p in out.iterdir() if p.name not in FILES) if out.is_dir() else []
-    if strangers or (out.exists() and not (work / _ABOUT).exists()):
-        what = f"holds {strangers[0]}" if strangers else f"was not made here ({work} is missing)"
+    others = sorted(p.name for p in out.iterdir() if p.name not in FILES) if out.is_dir() else []
+    if others or (out.exists() and not (work / _ABOUT).exists()):
+        what = f"holds {others[0]}" if others else f"was not made here ({work} is missing)"
         raise UsageError(f"{out}: {what}; choose another --out")
     if not (work / _ABOUT).exists():
-        others = sorted(p.name for p in work.iterdir() if p.name != ".lock")
-        if others:
-            raise UsageError(f"{work}: holds files of something else ({others[0]}, ...); choose another --out")
+        found = sorted(p.name for p in work.iterdir() if p.name != ".lock")
+        if found:
+            raise UsageError(f"{work}: holds files of something else ({found[0]}, ...); choose another --out")
     elif not fresh and (changed := diff(read_json(work / _ABOUT), _about(recipe, index))):
         lines = "; ".join(changed[:8])
         raise UsageError(f"{out}: made in another way ({lines}); --fresh starts over, another --out keeps both")

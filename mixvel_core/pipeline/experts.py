@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import asdict, frozen
 
@@ -21,9 +21,20 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+MODEL = "model.safetensors"
 MOMENTS = "moments.safetensors"
 LOSSES = "losses.csv"
 """What a training leaves in its folder for the report to show (see ``training.losses``)."""
+
+
+def config_of(facts: Any, path: Path) -> ExpertConfig:
+    """The facts of an expert's shard, as ``path`` holds them. Raises ArtifactError where some are missing."""
+    try:
+        return ExpertConfig(
+            index=facts["index"], count=facts["count"], fraction=facts["fraction"], shape=tuple(facts["shape"])
+        )
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not an expert's ({error})") from None
 
 
 @frozen(kw_only=True)
@@ -36,35 +47,22 @@ class StoredExpert:
 
     @property
     def config(self) -> ExpertConfig:
-        """What the folder says of itself."""
-        found = read_json(self.folder / "config.json")
-        try:
-            return ExpertConfig(
-                index=found["index"],
-                count=found["count"],
-                fraction=found["fraction"],
-                shape=tuple(found["shape"]),
-            )
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(f"{self.folder / 'config.json'}: not an expert's ({error})") from None
+        """Index, count, fraction and shape of its shard, as in ``config.json``."""
+        return config_of(read_json(self.folder / "config.json"), self.folder / "config.json")
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_checksummed
+        from mixvel_core.artifacts.tensors import read_tensors
 
-        tensors, _ = read_checksummed(self.folder / "model.safetensors")
-        moved = {name: value.to(device) for name, value in tensors.items()}
-        return self.family.build().load(self.config, moved, self.schedule.build())
+        tensors = read_tensors(self.folder / MODEL, device)
+        return self.family.build().load(self.config, tensors, self.schedule.build())
 
     def moments(self, device: torch.device | str = "cpu") -> Moments | None:
         """What is shared of the shard, without the weights; None if nothing is."""
-        from mixvel_core.artifacts.tensors import read_checksummed
+        from mixvel_core.artifacts.tensors import read_tensors
 
         path = self.folder / MOMENTS
-        if not path.exists():
-            return None
-        tensors, _ = read_checksummed(path)
-        return Moments(mean=tensors["mean"].to(device), variance=tensors["variance"].to(device))
+        return Moments(**read_tensors(path, device)) if path.exists() else None
 
 
 @frozen(kw_only=True)
@@ -169,8 +167,8 @@ class ExpertStage:
 
         shard = self.shard
         config = ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
-        write_checksummed(self.folder / "model.safetensors", tensors, {"expert": self.family.name})
-        files = ["model.safetensors", "config.json", *beside]
+        write_checksummed(self.folder / MODEL, tensors, {"expert": self.family.name})
+        files = [MODEL, "config.json", *beside]
         moments = self.family.build().load(config, tensors, self.schedule.build()).moments
         if moments is not None:
             # A file of its own: selectors need it of every expert, also of those that are never loaded.

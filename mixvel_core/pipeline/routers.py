@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError
-from mixvel_core.pipeline.experts import LOSSES
+from mixvel_core.pipeline.experts import LOSSES, MODEL
 from mixvel_core.pipeline.jobs import TrainingJob
 from mixvel_core.pipeline.router_data import RouterDataStage
 from mixvel_core.pipeline.shards import Shards
@@ -35,7 +35,7 @@ class StoredRouter:
 
     @property
     def config(self) -> RouterConfig:
-        """What the folder says of itself."""
+        """Fractions and shape of the shards, as in ``config.json``."""
         found = read_json(self.folder / "config.json")
         try:
             return RouterConfig(fractions=tuple(found["fractions"]), shape=tuple(found["shape"]))
@@ -44,11 +44,10 @@ class StoredRouter:
 
     def load(self, device: torch.device | str = "cpu") -> Router:
         """The router, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_checksummed
+        from mixvel_core.artifacts.tensors import read_tensors
 
-        tensors, _ = read_checksummed(self.folder / "model.safetensors")
-        moved = {name: value.to(device) for name, value in tensors.items()}
-        return self.family.build().load(self.config, moved, self.schedule.build())
+        tensors = read_tensors(self.folder / MODEL, device)
+        return self.family.build().load(self.config, tensors, self.schedule.build())
 
 
 @frozen(kw_only=True)
@@ -69,18 +68,20 @@ class RouterStage:
     drawn: RouterDataStage | None = None
 
     def is_done(self) -> bool:
-        """Whether the router is made, and what it learned from still there."""
+        """Whether the router is made, and what it learned from is still there."""
         return (self.drawn is None or self.drawn.is_done()) and self.artifact.is_done()
 
     @property
-    def lessons(self) -> Shards:
-        """What the router learns from: the shards, or the samples that stand for them, which must be drawn."""
+    def learned_from(self) -> Shards:
+        """What the router learns from: the shards, or the samples of experts in their place, which must be made."""
         return self.shards if self.drawn is None else self.drawn.shards
 
     @property
     def artifact(self) -> Artifact:
         """The artifact of the router."""
-        key = key_of(shards=self.lessons.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed)
+        key = key_of(
+            shards=self.learned_from.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed
+        )
         return Artifact(folder=self.folder, key=key)
 
     @property
@@ -97,8 +98,8 @@ class RouterStage:
         from mixvel_core.randomness import key
 
         family = self.family.build()
-        lessons = self.lessons.parts
-        tasks = family.tasks(lessons, self.schedule.build())
+        shards = self.learned_from.parts
+        tasks = family.tasks(shards, self.schedule.build())
         jobs = {}
         for part, task in tasks.items():
             job = f"router-{self.name}" if len(tasks) == 1 else f"router-{self.name}-{part}"
@@ -111,7 +112,7 @@ class RouterStage:
             )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(family.tensors(lessons, trained), [f"{part}/{LOSSES}" for part in jobs])
+            self._store(family.tensors(shards, trained), [f"{part}/{LOSSES}" for part in jobs])
 
         return [TrainingJob(name=f"router-{self.name}", jobs=jobs, finish=finish, damaged=damaged)]
 
@@ -119,7 +120,7 @@ class RouterStage:
         from mixvel_core.artifacts.tensors import write_checksummed
 
         config = RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape)
-        write_checksummed(self.folder / "model.safetensors", tensors, {"router": self.family.name})
+        write_checksummed(self.folder / MODEL, tensors, {"router": self.family.name})
         about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
         write_json(self.folder / "config.json", about)
-        self.artifact.commit(["model.safetensors", "config.json", *beside])
+        self.artifact.commit([MODEL, "config.json", *beside])

@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.pipeline.experts import LOSSES, MOMENTS, Experts, StoredExpert
+from mixvel_core.pipeline.experts import LOSSES, MODEL, MOMENTS, Experts, StoredExpert, config_of
 from mixvel_core.pipeline.jobs import TrainingJob
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
@@ -49,25 +49,19 @@ class StoredGroup:
 
     @property
     def configs(self) -> tuple[ExpertConfig, ...]:
-        """What the folder says of each expert."""
+        """Index, count, fraction and shape of each expert's shard."""
         path = self.folder / "config.json"
         try:
-            return tuple(
-                ExpertConfig(
-                    index=one["index"], count=one["count"], fraction=one["fraction"], shape=tuple(one["shape"])
-                )
-                for one in read_json(path)["experts"]
-            )
+            return tuple(config_of(facts, path) for facts in read_json(path)["experts"])
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{path}: not of experts that share a network ({error})") from None
 
     def load(self, device: torch.device | str = "cpu") -> ExpertGroup:
         """All experts, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_checksummed
+        from mixvel_core.artifacts.tensors import read_tensors
 
-        tensors, _ = read_checksummed(self.folder / "model.safetensors")
-        moved = {name: value.to(device) for name, value in tensors.items()}
-        return shared_family(self.family).load_shared(self.configs, moved, self.schedule.build())
+        tensors = read_tensors(self.folder / MODEL, device)
+        return shared_family(self.family).load_shared(self.configs, tensors, self.schedule.build())
 
 
 @frozen(kw_only=True)
@@ -83,7 +77,7 @@ class StoredMember(StoredExpert):
 
     @property
     def config(self) -> ExpertConfig:
-        """What the folder says of this expert."""
+        """Index, count, fraction and shape of its shard."""
         return self.group.configs[self.index]
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
@@ -126,7 +120,7 @@ class SharedStage:
     @property
     def members(self) -> tuple[MemberStage, ...]:
         """The experts one by one."""
-        return tuple(MemberStage(whole=self, shard=shard) for shard in self.shards)
+        return tuple(MemberStage(stage=self, shard=shard) for shard in self.shards)
 
     def training_jobs(self) -> list[TrainingJob]:
         """The experts, if they are not there yet."""
@@ -153,13 +147,13 @@ class SharedStage:
         from mixvel_core.artifacts.tensors import write_checksummed
 
         configs = [ExpertConfig(index=s.index, count=s.count, fraction=s.fraction, shape=s.shape) for s in self.shards]
-        sealed = {"expert": self.family.name}
-        write_checksummed(self.folder / "model.safetensors", tensors, sealed)
-        files = ["model.safetensors", "config.json", LOSSES]
+        source = {"expert": self.family.name}
+        write_checksummed(self.folder / MODEL, tensors, source)
+        files = [MODEL, "config.json", LOSSES]
         group = shared_family(self.family).load_shared(configs, tensors, self.schedule.build())
         moments = _stacked(group, len(configs))
         if moments is not None:
-            write_checksummed(self.folder / MOMENTS, moments, sealed)
+            write_checksummed(self.folder / MOMENTS, moments, source)
             files.append(MOMENTS)
         about = {
             "experts": [asdict(config) for config in configs],
@@ -186,9 +180,9 @@ def _stacked(group: ExpertGroup, count: int) -> dict[str, Tensor] | None:
 
 @frozen(kw_only=True)
 class MemberStage:
-    """One of the experts that ``whole`` makes: the one of ``shard``."""
+    """One of the experts that ``stage`` makes: the one of ``shard``."""
 
-    whole: SharedStage
+    stage: SharedStage
     shard: Shard
 
     @property
@@ -199,16 +193,16 @@ class MemberStage:
     @property
     def schedule(self) -> ScheduleUse:
         """The schedule of all experts."""
-        return self.whole.schedule
+        return self.stage.schedule
 
     @property
     def artifact(self) -> Artifact:
         """The artifact of all experts."""
-        return self.whole.artifact
+        return self.stage.artifact
 
     @property
     def result(self) -> Experts:
         """The expert, once they are made."""
-        whole, k = self.whole, self.shard.index
-        stored = StoredMember(folder=whole.folder, family=whole.family, schedule=whole.schedule, index=k)
+        stage, k = self.stage, self.shard.index
+        stored = StoredMember(folder=stage.folder, family=stage.family, schedule=stage.schedule, index=k)
         return Experts(keys=(key_of(network=self.artifact.digest(), index=k),), parts=(stored,))
