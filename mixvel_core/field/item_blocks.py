@@ -73,7 +73,7 @@ class ItemBlocks:
         """
         if like.dtype == torch.float64:
             return (self.exact(slice(*span)) / self.scale).to(like)
-        # In float32 whatever the type asked for: it is rounded once, after the centre is taken.
+        # In float32 whatever the type of ``like``: rounded to it once, after the centre is taken.
         centre = ((self.centre + 1.0) / self.scale if self._are_bytes else self.centre).float()
         part = self.items[slice(*span)]
         if isinstance(part, Tensor):

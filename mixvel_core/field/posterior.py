@@ -118,7 +118,7 @@ class PosteriorEngine:
     at a time, bytes as numbers in [-1, 1] (``to_float``). ``fractions``: pi, (K,); N_k / N if None.
     ``products``: the type of the two matrix products; ``auto`` is float64 for points in float64 and for few dimensions,
     float32 otherwise. Where the type is too coarse for the noise, the pairs that matter are computed again in float64
-    until errors are about ``tolerance``; a larger one makes bfloat16 (and float32 products that torch was told to
+    until errors are about ``tolerance``; a larger one makes bfloat16 (and float32 products that torch is set to
     make in TF32) as fast as they can be. Statistics are always float64. ``block``: items read at once.
     """
 

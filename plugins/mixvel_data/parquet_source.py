@@ -93,7 +93,7 @@ class ParquetSource(ParquetOptions):
     """Items of one column of Parquet files, with labels and attributes from others."""
 
     def load(self) -> Data:
-        """Everything but the items, which are read when asked: the ends of files, and whole columns of labels.
+        """Everything but the items, which are read where indexed: the ends of files, and the columns of labels.
 
         Raises:
             DataError: nothing is there, or cannot be used; names the file and the remedy.

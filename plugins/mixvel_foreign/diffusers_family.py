@@ -61,7 +61,7 @@ def open_folder(path: Path, scheduler: Path | None) -> DiffusersFolder:
 
 
 def scheduler_file(path: Path, scheduler: Path | None) -> Path:
-    """Where the scheduler's configuration is: as told, or in the pipeline, or beside model or folder."""
+    """The file of the scheduler's configuration: ``scheduler``, or in the pipeline, or beside model or folder."""
     if scheduler is not None:
         return scheduler / SCHEDULER if scheduler.is_dir() else scheduler
     _check_there(path)
@@ -170,7 +170,7 @@ class DiffusersFamily(DiffusersOptions):
         return folder
 
     def _label(self, model: Mapping[str, Any], index: int) -> int | None:
-        """The class it is asked for; None for a network without classes."""
+        """The class that it is given; None for a network without classes."""
         classes = model.get("num_class_embeds")
         if classes is None:
             return None

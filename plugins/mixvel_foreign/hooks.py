@@ -20,7 +20,7 @@ from mixvel_foreign.options import (
 _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("Shrink", "Denoiser", "Logits"))
 
 
-# The folders of these examples are written when they are asked for, and not before.
+# The folders of these examples are written at the first call, not at import.
 def _schedule_example() -> NoiseSchedule:
     from mixvel_foreign.examples import diffusers_folder
 

@@ -59,7 +59,7 @@ def per_shard(*, experts: tuple[ExpertUse, ...]) -> PerShardFamily:
 
 
 @frozen(kw_only=True)
-class Reading:
+class NetworkReading:
     """How a network is read. ``mean``: whether the mean of its output, a distribution, is the prediction."""
 
     schedule: NoiseSchedule
@@ -86,7 +86,7 @@ class ModuleFamily(ABC):
         """Where the weights are, {k} for the shard's number; None: as the factory made them."""
 
     @abstractmethod
-    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
+    def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """How the network is read, given the recipe's schedule."""
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> None:
@@ -141,11 +141,11 @@ class _DeclaredFamily(ModuleFamily):
     timesteps: Literal["continuous", "rounded"]
     prediction: Prediction
 
-    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
+    def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """As the options declare; the recipe's schedule where they name none."""
         convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
         own = schedule if self.schedule is None else self.schedule.build()
-        return Reading(schedule=own, convention=convention, prediction=self.prediction)
+        return NetworkReading(schedule=own, convention=convention, prediction=self.prediction)
 
 
 @frozen(kw_only=True)
@@ -183,9 +183,9 @@ class AzulaFamily(AzulaOptions, ModuleFamily):
         """The option ``weights``, with {k} for the shard's number."""
         return self.weights
 
-    def read(self, network: object, schedule: NoiseSchedule) -> Reading:
+    def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """The mean of its output is x_0, at its own times and under its own schedule."""
-        return Reading(
+        return NetworkReading(
             schedule=schedule_of(network, "expert azula"),
             convention=TimeConvention(time="unit", length=1, rounded=False),
             prediction="x0",

@@ -75,7 +75,7 @@ class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         made = _KNOWN.get((module, name))
         if made is None:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch of CIFAR does")
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which no batch of CIFAR does")
         # A new one each time: nothing that a file does to it outlives the reading.
         return made()
 

@@ -172,7 +172,7 @@ class FolderCollector:
     def collect(self) -> Collection:
         """The images, and labels by the order of the names of the folders.
 
-        Raises DataError where there are no images, or labels are asked for and an image lies in no folder.
+        Raises DataError where there are no images, or an image lies in no folder where ``labels`` is "folders".
         """
         files = open_files(self.path, GET)
         paths = images_of(files)

@@ -48,7 +48,7 @@ class Comparison:
     fitted: Gaussian | None = None
 
     def scores(self, samples: Items) -> Sequence[Score]:
-        """The Frechet distance of ``samples`` (n, *data), then what else is asked for.
+        """The Frechet distance of ``samples`` (n, *data), then the others in ``further``.
 
         Raises:
             SamplingError, DataError: see ``check_sets``.
@@ -112,7 +112,7 @@ def fit_features(features: np.ndarray) -> Gaussian:
 
 @frozen(kw_only=True)
 class Frechet:
-    """The squared Frechet distance in a named feature space, and what else ``further`` asks for.
+    """The squared Frechet distance in a named feature space, and the others that ``further`` names.
 
     It is not FID: that name belongs to the features of one trained network, at one resolution.
     """

@@ -68,7 +68,7 @@ def make_fid(*, weights: str | None, further: tuple[Further, ...], statistics: s
 
 @frozen(kw_only=True, eq=False)
 class FID:
-    """FID-N for N samples, with KID, precision and recall of the same features if ``further`` asks for them.
+    """FID-N for N samples, with KID, precision and recall of the same features if ``further`` names them.
 
     ``statistics``: a file that keeps the reference's mean and covariance; it is written where there is none, and
     refused where it was made in other conditions.

@@ -11,7 +11,7 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.options import between, each, option
 
 WIDEST, DEEPEST = 1 << 16, 64
-"""Far beyond what anyone trains; a stranger's file that asks for more means harm."""
+"""Far beyond any network that is trained; a file from elsewhere with more is meant to do harm."""
 
 
 @frozen(kw_only=True)
@@ -40,7 +40,7 @@ class Architecture:
         return max(g for g in range(1, 33) if common % g == 0 and (g == 1 or common // g >= 4))
 
     def check(self, shape: tuple[int, ...], what: str) -> None:
-        """Raises RecipeError, naming ``what`` asks, unless ``shape`` is (C, H, W) and can be halved often enough."""
+        """Raises RecipeError unless ``shape`` is (C, H, W) and can be halved often enough; ``what``: the plugin."""
         if len(shape) != 3:
             raise RecipeError(f"{what}: a U-Net needs images (C, H, W), not items of shape {shape}")
         parts = 2 ** (len(self.channels) - 1)

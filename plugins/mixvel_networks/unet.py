@@ -14,7 +14,7 @@ class UNet(nn.Module):
 
     One with labels also takes those of the points, (B,) int64, each of which has a vector that is added to the time's.
 
-    It computes in its own type, float32 after ``make_unet``, and answers in the type of the points.
+    It computes in its own type, float32 after ``make_unet``; its output has the type of the points.
     """
 
     def __init__(self, unet: nn.Module) -> None:
@@ -40,11 +40,11 @@ def make_unet(
 
     Args:
         architecture: its size.
-        shape: (C, H, W) of what it reads.
-        out_channels: channels of what it answers, at the same height and width.
+        shape: (C, H, W) of its input.
+        out_channels: channels of its output, at the same height and width.
         seed: of its initial weights; torch's own generator is left alone.
-        what: who asks, for errors.
-        labels: how many there are; None for a network that is told none.
+        what: the plugin, for errors.
+        labels: their number; None for a network without labels.
 
     Raises:
         RecipeError: height or width cannot be halved as often as there are levels.

@@ -33,7 +33,7 @@ class RouterTask:
 
     @property
     def items(self) -> Items:
-        """All items, shard by shard, each where it lies; opened when asked, so that the task itself stays small."""
+        """All items, shard by shard, each where it lies; opened at each call, so that the task itself stays small."""
         return joined(*(shard.items for shard in self.members))
 
     @property
@@ -55,7 +55,7 @@ class Targets:
 
     @torch.no_grad()
     def at(self, batch: Batch, *, rates: bool) -> tuple[Tensor, PosteriorAnswer]:
-        """x_t of a batch, (B, *data), and the posterior there; ``rates``: whether its rate will be asked for."""
+        """x_t of a batch, (B, *data), and the posterior there; ``rates``: whether its rate is wanted too."""
         x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
         return x, self.engine.at(x, self.schedule.at(batch.t.double()), means=rates)
 
