@@ -13,7 +13,7 @@ from mixvel_core.artifacts.files import replacing
 from mixvel_core.errors import ArtifactError, MixvelError
 
 Refuse: TypeAlias = Callable[[Path, str], MixvelError]
-"""Makes the error for a file that cannot be read, of its path and the reason; it says what to do about it."""
+"""Makes the error for a file that cannot be read, of its path and the reason; it names the remedy."""
 
 
 def made_again(path: Path, reason: str) -> ArtifactError:

@@ -108,7 +108,7 @@ class ParquetItems:
 
 
 def stream_of(items: Items) -> Stream | None:
-    """How ``items`` are to be streamed; None for those that are to be read where training asks."""
+    """How ``items`` are to be streamed; None for those that are read at any positions."""
     if isinstance(items, ParquetItems) and items.window is not None:
         return Stream(groups=items.groups, column=items.column, window=items.window)
     if isinstance(items, Joined):

@@ -70,7 +70,7 @@ def _difference(old: Any, new: Any) -> str:
 
 
 def check_loads(bundle: ExpertBundle, recipe: Recipe) -> None:
-    """Raises ArtifactError, naming the folder, where its weights are not an expert of the kind that it says it is."""
+    """Raises ArtifactError, naming the folder, where its weights are not those of the expert that it describes."""
     config = ExpertConfig(index=bundle.index, count=bundle.count, fraction=1.0, shape=bundle.shape)
     try:
         recipe.expert.build().load(config, bundle.tensors(), recipe.schedule.build())

@@ -43,7 +43,7 @@ _MOST, _MOST_SIDES = 1 << 40, 8
 
 @frozen(kw_only=True)
 class ExpertBundle:
-    """What a folder says of its expert. ``index``: k in the owner's own counting. ``count``: items it was trained on.
+    """The expert of a folder, as its ``config.json`` describes it. ``index``: k in the owner's own counting. ``count``: items it was trained on.
     ``expert``, ``schedule``: as a recipe writes them, with every option."""
 
     folder: Path

@@ -74,7 +74,8 @@ def train_expert(
 def _own_shard(
     recipe: Recipe, index: int, artifact: Artifact, work: Path, fresh: bool, progress: Progress
 ) -> StoredShard:
-    """All items of the data as shard ``index``. Nothing is written before the expert is known to fit them."""
+    """All items of the data as shard ``index``. Nothing is written where the expert cannot be
+    trained on them."""
     stored = None if fresh else stored_shards(artifact)
     if stored is None:
         if recipe.data is None:

@@ -36,7 +36,7 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
     Args:
         split: the data and their shards.
         artifact: of this stage.
-        progress: a bar over items that are many blocks; told how many went into how many shards.
+        progress: a bar over items that are many blocks; at the end a line with the numbers of items and shards.
     """
     artifact.clear()
     stores = {part.index: store_of(part, artifact) for part in split.parts}

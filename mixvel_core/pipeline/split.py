@@ -18,7 +18,7 @@ _SILENT = Silent()
 
 @frozen(kw_only=True, eq=False)
 class Part:
-    """One shard: ``rows`` of ``data``; ``name`` says what it holds, where the partitioner knows."""
+    """One shard: ``rows`` of ``data``; ``name``: what it holds, where the partitioner gives a name."""
 
     data: Data
     rows: np.ndarray

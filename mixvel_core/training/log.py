@@ -111,7 +111,7 @@ class Scalars:
     """Writes losses as scalars into a new event file in ``folder``, at once and by itself.
 
     Not torch's SummaryWriter: it writes later and in a thread, so that a process that is killed loses points of steps
-    which its checkpoint has behind it, and a full disk is told in a traceback.
+    which its checkpoint has behind it, and a full disk ends in a traceback.
     """
 
     def __init__(self, folder: Path, start: int) -> None:

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from mixvel_core.errors import MixvelError, UsageError
 
 HOLD = """
 import sys
+import threading
+import time
 from pathlib import Path
 from mixvel_core.artifacts.lock import locked
 with locked(Path(sys.argv[1])):
@@ -80,6 +84,23 @@ def test_one_that_waited_at_a_removed_file_takes_the_next(tmp_path: Path, monkey
         assert (tmp_path / ".lock").read_text().startswith(f"pid {os.getpid()} ")
         with pytest.raises(MixvelError, match="in use"), locked(tmp_path):
             pass
+
+
+def test_a_process_that_waits_takes_it_afterwards(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def work() -> None:
+        with locked(tmp_path, wait=said.append):
+            said.append("mine")
+
+    thread = threading.Thread(target=work)
+    with locked(tmp_path):
+        thread.start()
+        while not said:
+            time.sleep(0.001)
+        assert f"in use by pid {os.getpid()}" in said[0]
+    thread.join()
+    assert said[1:] == ["mine"]
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
