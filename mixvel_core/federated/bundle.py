@@ -43,8 +43,11 @@ _MOST, _MOST_SIDES = 1 << 40, 8
 
 @frozen(kw_only=True)
 class ExpertBundle:
-    """The expert of a folder, as its ``config.json`` describes it. ``index``: k in the owner's own counting. ``count``: items it was trained on.
-    ``expert``, ``schedule``: as a recipe writes them, with every option."""
+    """The expert of a folder, as its ``config.json`` describes it.
+
+    ``index``: k in the owner's own counting. ``count``: items it was trained on. ``expert``, ``schedule``: as a recipe
+    writes them, with every option.
+    """
 
     folder: Path
     index: int
