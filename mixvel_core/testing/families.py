@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import torch
 from attrs import frozen
@@ -33,6 +34,7 @@ from mixvel_core.training.loop import train
 from mixvel_core.training.world import World
 
 _CPU = torch.device("cpu")
+MadeT = TypeVar("MadeT")
 
 
 @frozen(kw_only=True, eq=False)
@@ -78,22 +80,19 @@ def make_router(family: RouterFamily, problem: SmallProblem) -> TrainedRouter:
 
 def made_experts(family: ExpertFamily) -> list[TrainedExpert]:
     """The expert of every problem that the family can work with."""
-    made, refusals = [], []
-    for problem in _problems():
-        try:
-            made.append(make_expert(family, problem))
-        except MixvelError as error:
-            refusals.append(_refusal(problem, error))
-    _require_any(bool(made), refusals)
-    return made
+    return _made(lambda problem: make_expert(family, problem))
 
 
 def made_routers(family: RouterFamily) -> list[TrainedRouter]:
     """The router of every problem that the family can work with."""
+    return _made(lambda problem: make_router(family, problem))
+
+
+def _made(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:
     made, refusals = [], []
     for problem in _problems():
         try:
-            made.append(make_router(family, problem))
+            made.append(make(problem))
         except MixvelError as error:
             refusals.append(_refusal(problem, error))
     _require_any(bool(made), refusals)

@@ -84,7 +84,7 @@ def remove(name: str) -> None:
 
 
 def listed_checked_and_used(folder: Path) -> None:
-    """The plugin is listed, keeps its promises, and a recipe runs with it."""
+    """The plugin is listed, passes its checks, and a recipe runs with it."""
     expect("mixvel-external  0.3.0", call("mixvel", "plugins").out)
     expect("factor of sigma/alpha", call("mixvel", "plugins", "show", "shifted").out)
     for name in ("shifted", "coreset", "stratified"):
