@@ -152,7 +152,7 @@ def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, 
             delta=settings.delta,
             rtol=factor * settings.tolerance,
             atol=factor * settings.tolerance,
-            tell=on_progress,
+            on_progress=on_progress,
         )
     return ddim_reference(
         x,
@@ -161,7 +161,7 @@ def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, 
         router=router,
         delta=settings.delta,
         steps=DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2,
-        tell=on_progress,
+        on_progress=on_progress,
     )
 
 

@@ -83,7 +83,7 @@ def _report(run: Run, settings: TheorySettings, loaded: Loaded, oracle: Oracle, 
             times=times,
             rtol=tolerance,
             atol=tolerance,
-            tell=lambda passed: bar.update(min(100, int(100 * passed))),
+            on_progress=lambda passed: bar.update(min(100, int(100 * passed))),
         )
     path, other = both[:, : settings.count], _flat(both[-1, settings.count :])
     first = sampler_of(settings.curves[0], settings.steps[0], settings, loaded)

@@ -198,7 +198,7 @@ def assemble(
         check_folder(made, out, fresh=False)
         begin(made, out)
         shards = place_shards(bundles, artifact)
-        for bundle, stage in zip(bundles, model_stages(made, out, shards).apart, strict=True):
+        for bundle, stage in zip(bundles, model_stages(made, out, shards).separate, strict=True):
             place_expert(bundle, stage, out)
     for bundle, part in zip(bundles, shards.parts, strict=True):
         progress.line(f"expert {bundle.index}: {bundle.folder}  {bundle.count} items  fraction {part.fraction:.4f}")

@@ -64,7 +64,7 @@ def evaluate(
     """Scores every set of samples against the same real items.
 
     As many real items as there are samples are held out, at random, and compared with the reference like them: that
-    is the floor below which no sampler can be told from the data. The reference is as many others, or all others.
+    is the floor below which no sampler can be distinguished from the data. The reference is as many others, or all.
 
     Args:
         samples: of the sample stage.

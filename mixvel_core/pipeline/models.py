@@ -22,12 +22,12 @@ from mixvel_core.recipe.model import Recipe
 class ModelStages:
     """One stage for each expert, for the monolith if there is one, and for each router by name.
 
-    ``apart``: of experts that have a network each. ``shared``: of those that have one together; None where there are
+    ``separate``: of experts that have a network each. ``shared``: of those that have one together; None where there are
     the others.
     """
 
     recipe: Recipe
-    apart: tuple[ExpertStage, ...]
+    separate: tuple[ExpertStage, ...]
     shared: SharedStage | None
     monolith: ExpertStage | None
     routers: Mapping[str, RouterStage]
@@ -35,13 +35,13 @@ class ModelStages:
     @property
     def experts(self) -> tuple[ReadyExpert, ...]:
         """The experts of all shards."""
-        return self.apart if self.shared is None else self.shared.members
+        return self.separate if self.shared is None else self.shared.members
 
     def expert_jobs(self, only: int | None = None) -> list[TrainingJob]:
         """The experts that are not there yet, or ``only`` one of those that have a network each."""
         if self.shared is not None:
             return self.shared.training_jobs()
-        wanted = self.apart if only is None else [self.apart[only]]
+        wanted = self.separate if only is None else [self.separate[only]]
         return [model for stage in wanted for model in stage.training_jobs()]
 
     @property
@@ -62,7 +62,7 @@ class ModelStages:
         """The first model that is not made yet, in words; None if all are there."""
         if self.shared is not None and not self.shared.artifact.is_done():
             return "the experts' network"
-        for k, expert in enumerate(self.apart):
+        for k, expert in enumerate(self.separate):
             if not expert.artifact.is_done():
                 return f"expert {k}"
         if self.monolith is not None and not self.monolith.artifact.is_done():
@@ -71,12 +71,14 @@ class ModelStages:
 
     def first_damaged(self) -> Path | None:
         """The first file of a model that is not as it was made; None where there is none."""
-        made = [*((self.shared,) if self.shared else self.apart), *((self.monolith,) if self.monolith else ())]
+        made = [*((self.shared,) if self.shared else self.separate), *((self.monolith,) if self.monolith else ())]
         artifacts = [stage.artifact for stage in made]
         if all(artifact.is_done() for artifact in artifacts):
             # What a router is made from may be samples of the experts.
-            drawn = [stage.drawn.first_damaged() for stage in self.routers.values() if stage.drawn is not None]
-            if found := next(filter(None, drawn), None):
+            samples = [
+                stage.router_data.first_damaged() for stage in self.routers.values() if stage.router_data is not None
+            ]
+            if found := next(filter(None, samples), None):
                 return found
             artifacts = [stage.artifact for stage in self.routers.values()]
         return next(filter(None, (artifact.first_damaged() for artifact in artifacts)), None)
@@ -86,7 +88,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     """The stages that make the models of ``recipe`` from ``shards`` in the run folder ``folder``."""
     # Absolute: a launcher's workers may run in another folder.
     events = (folder / "tensorboard").absolute()
-    apart: tuple[ExpertStage, ...] = ()
+    separate: tuple[ExpertStage, ...] = ()
     shared = None
     if recipe.expert.is_shared:
         shared = SharedStage(
@@ -99,7 +101,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             tensorboard=events,
         )
     else:
-        apart = tuple(
+        separate = tuple(
             ExpertStage(
                 shard=part,
                 shards_key=shards.key,
@@ -111,7 +113,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             )
             for part in shards.parts
         )
-    experts: tuple[ReadyExpert, ...] = apart if shared is None else shared.members
+    experts: tuple[ReadyExpert, ...] = separate if shared is None else shared.members
     monolith = None
     if recipe.monolith is not None:
         monolith = ExpertStage(
@@ -132,11 +134,11 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             seed=recipe.seed,
             folder=(folder / "routers" / name).absolute(),
             tensorboard=events,
-            drawn=_router_data(recipe, family, experts, folder),
+            router_data=_router_data(recipe, family, experts, folder),
         )
         for name, family in recipe.routers.items()
     }
-    return ModelStages(recipe=recipe, apart=apart, shared=shared, monolith=monolith, routers=routers)
+    return ModelStages(recipe=recipe, separate=separate, shared=shared, monolith=monolith, routers=routers)
 
 
 def _router_data(

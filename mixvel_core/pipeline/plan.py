@@ -100,7 +100,7 @@ def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow
     wanted = {name: options for name, use in recipe.routers.items() if (options := use.router_data()) is not None}
     for options in dict.fromkeys(wanted.values()):
         router = next(name for name, one in wanted.items() if one == options)
-        stage = makers.routers[router].drawn if makers else None
+        stage = makers.routers[router].router_data if makers else None
         size = f"{options.count} samples, {options.steps} steps"
         yield PlanRow(
             stage="draw",

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def counts_of(total: int, fractions: Sequence[float]) -> list[int]:
-    """``total`` shared out in proportion to ``fractions`` by the largest remainders; everyone has one at least."""
+    """``total`` split in proportion to ``fractions`` by the largest remainders; each part is at least 1."""
     pi = np.asarray(fractions, np.float64)
     exact = total * pi / pi.sum()
     counts = np.floor(exact).astype(np.int64)
@@ -64,7 +64,7 @@ class RouterDataStage:
         return all(stage.artifact.is_done() and self._artifact(stage, n).is_done() for stage, n in self._shares())
 
     def first_damaged(self) -> Path | None:
-        """The first of the files that is not as it was drawn. The experts must be made."""
+        """The first of the files that is not as it was written. The experts must be made."""
         return next(filter(None, (self._artifact(stage, n).first_damaged() for stage, n in self._shares())), None)
 
     @property
@@ -197,5 +197,5 @@ class LoadedExperts:
 
 
 def router_data_folder(run: Path, options: RouterDataOptions) -> Path:
-    """Where the samples lie in a run folder: routers that ask for the same ones share them."""
+    """Where the samples lie in a run folder: routers with the same options share them."""
     return run / "router_data" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"

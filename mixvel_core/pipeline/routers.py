@@ -54,8 +54,8 @@ class StoredRouter:
 class RouterStage:
     """How a router is made; its networks are jobs called ``router-NAME`` or ``router-NAME-PART``.
 
-    ``drawn``: makes the samples that it learns from in place of the shards' items, if it does. ``seed``: the recipe's
-    root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
+    ``router_data``: makes the samples that it learns from in place of the shards' items, if it does. ``seed``: the
+    recipe's root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
     """
 
     shards: Shards
@@ -65,16 +65,16 @@ class RouterStage:
     seed: int
     folder: Path
     tensorboard: Path
-    drawn: RouterDataStage | None = None
+    router_data: RouterDataStage | None = None
 
     def is_done(self) -> bool:
         """Whether the router is made, and what it learned from is still there."""
-        return (self.drawn is None or self.drawn.is_done()) and self.artifact.is_done()
+        return (self.router_data is None or self.router_data.is_done()) and self.artifact.is_done()
 
     @property
     def learned_from(self) -> Shards:
         """What the router learns from: the shards, or the samples of experts in their place, which must be made."""
-        return self.shards if self.drawn is None else self.drawn.shards
+        return self.shards if self.router_data is None else self.router_data.shards
 
     @property
     def artifact(self) -> Artifact:

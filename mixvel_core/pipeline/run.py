@@ -57,11 +57,11 @@ class RunResult:
         """Everything after the partition up to and with ``stage``; of the experts, ``only`` one if given."""
         if stage == "partition":
             return
-        makers = model_stages(self.recipe, self.folder, shards)
-        self.train(makers, stage, only)
+        stages = model_stages(self.recipe, self.folder, shards)
+        self.train(stages, stage, only)
         if stage in ("experts", "monolith", "routers"):
             return
-        samples = sample(makers.models, self.recipe.sample, self.folder / "samples", self.progress)
+        samples = sample(stages.models, self.recipe.sample, self.folder / "samples", self.progress)
         if stage == "sample":
             return
         recipe = self.recipe
@@ -78,24 +78,24 @@ class RunResult:
             return
         report(self.recipe, shards, samples, scores, self.folder, self.progress)
 
-    def train(self, makers: ModelStages, stage: str, only: int | None = None) -> None:
+    def train(self, stages: ModelStages, stage: str, only: int | None = None) -> None:
         """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own.
 
         Routers that learn from the experts come in a second launch, after the samples that they learn from; for their
         sake the stage ``routers`` makes the experts too.
         """
-        routers = [] if stage in ("experts", "monolith") else list(makers.routers.values())
-        late = [one for one in routers if one.drawn is not None and not one.is_done()]
+        routers = [] if stage in ("experts", "monolith") else list(stages.routers.values())
+        late = [one for one in routers if one.router_data is not None and not one.is_done()]
         models = []
         if stage not in ("monolith", "routers") or late:
-            models += makers.expert_jobs(only)
-        if stage not in ("experts", "routers") and makers.monolith is not None:
-            models += makers.monolith.training_jobs()
-        models += [model for one in routers if one.drawn is None for model in one.training_jobs()]
+            models += stages.expert_jobs(only)
+        if stage not in ("experts", "routers") and stages.monolith is not None:
+            models += stages.monolith.training_jobs()
+        models += [model for one in routers if one.router_data is None for model in one.training_jobs()]
         make(models, self.recipe.launcher, self.progress)
         for one in late:
-            if one.drawn is not None:
-                one.drawn.make(self.progress)
+            if one.router_data is not None:
+                one.router_data.make(self.progress)
         make([model for one in late for model in one.training_jobs()], self.recipe.launcher, self.progress)
 
 

@@ -53,7 +53,7 @@ class SampleSpec:
 
 @frozen(kw_only=True)
 class StoredSamples:
-    """The artifact of one draw: an NPZ file, and in its record the seconds it took."""
+    """The artifact of one ``SampleSpec``: an NPZ file, and in its record the seconds it took."""
 
     draw: SampleSpec
     artifact: Artifact
@@ -74,7 +74,7 @@ class StoredSamples:
 
 
 def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[SampleSpec]:
-    """Everything the recipe asks for, in the order of the table."""
+    """Every row, column and seed of the table, in its order."""
     for name, method in options.methods.items():
         for steps in options.steps:
             for seed in options.seeds:
@@ -95,7 +95,7 @@ def _router_of(method: Method, routers: Sequence[str]) -> str | None:
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
-    """The artifact of one draw. How many samples or experts are held at once is not in its key: no sample changes."""
+    """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once."""
     key = key_of(
         models=models_key,
         method=draw.method,
@@ -116,7 +116,7 @@ def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, f
 
 
 def models_key(models: Models, router: str | None) -> str:
-    """A digest of the networks that a draw uses."""
+    """A digest of the networks that are sampled; ``router``: which one routes, None for the monolith."""
     if router is None:
         keys = models.monolith.keys if models.monolith else ()
         return key_of(schedule=plain(models.schedule), monolith=keys)

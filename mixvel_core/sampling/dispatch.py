@@ -15,8 +15,8 @@ from mixvel_core.protocols import Evaluations, Expert, ExpertGroup, Moments, Noi
 def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1) -> Evaluations:
     """Evaluates exactly the selected (sample, expert) pairs.
 
-    An expert that nobody selected is not touched, so one that loads on demand is not loaded. Experts that are one
-    network answer all pairs together, B at a time: no more is in memory than one expert asked by all samples takes.
+    An expert that no sample selected is not touched, so one that loads on demand is not loaded. Experts that are one
+    network evaluate all pairs together, B at a time, in the memory that one expert takes for all samples.
 
     Args:
         experts: K of them.
@@ -35,19 +35,19 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
     group = group_of(experts)
     if group is not None:
         places = torch.tensor(members_of(experts))[pairs[:, 0]].to(x.device, non_blocking=True)
-        return Evaluations(sample=sample, expert=expert, m=_ask_group(group, x, t, sample, places, call))
+        return Evaluations(sample=sample, expert=expert, m=_evaluate_group(group, x, t, sample, places, call))
     counts = mask.sum(0).tolist()
     groups = torch.split_with_sizes(sample, counts)
-    asked = [k for k, count in enumerate(counts) if count]
+    selected = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
-    order = sorted(asked, key=lambda k: not getattr(experts[k], "is_resident", True))
-    answers = {k: _ask(k, experts[k], x, t, groups[k], call) for k in order}
-    parts = [answers[k] for k in asked]
+    order = sorted(selected, key=lambda k: not getattr(experts[k], "is_resident", True))
+    answers = {k: _evaluate_one(k, experts[k], x, t, groups[k], call) for k in order}
+    parts = [answers[k] for k in selected]
     m = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else x[:0]
     return Evaluations(sample=sample, expert=expert, m=m)
 
 
-def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -> Tensor:
+def _evaluate_one(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -> Tensor:
     """Expert k's answers for some rows of the batch."""
     # All rows in order: the batch itself, without a copy.
     points = x if len(rows) == len(x) else x[rows]
@@ -60,7 +60,7 @@ def _ask(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -
     return m.to(x.dtype)
 
 
-def _ask_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Tensor, call: int) -> Tensor:
+def _evaluate_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Tensor, call: int) -> Tensor:
     """The answers of members ``places``, (E,), for ``rows`` of the batch, (E,)."""
     answers = [x[:0]]
     for start in range(0, len(rows), max(1, len(x))):
@@ -93,7 +93,7 @@ class GroupMember:
         return self.group.moments(self.index)
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        """The group's answer where every row asks this member."""
+        """m(x, t), (B, *data), of this member for all rows."""
         return self.group.denoise(x, t, torch.full((len(x),), self.index, dtype=torch.int64, device=x.device))
 
 

@@ -21,8 +21,8 @@ MOST_STEPS = 10_000
 
 Denoise = Callable[[Tensor, float], Tensor]
 """m(x, t) for points (B, *data) at one time."""
-Tell = Callable[[float], None]
-"""Told the part of the way from t = 1 to delta that is behind, 0 to 1."""
+OnProgress = Callable[[float], None]
+"""Called with the part of the way from t = 1 to delta that is done, 0 to 1."""
 
 
 def reference(
@@ -34,7 +34,7 @@ def reference(
     delta: float,
     rtol: float = 1e-8,
     atol: float = 1e-8,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """Where the mixture's own flow (D1, V1) takes x from t = 1 to ``delta``, by adaptive Dormand-Prince 5(4).
 
@@ -46,9 +46,9 @@ def reference(
         router: stateless; an adaptive solver goes back in time when it rejects a step, which a router that
             integrates its weights cannot follow.
         delta: the end, in (0, 1).
-        rtol: relative tolerance. Networks in float32 carry noise of about 1e-6: ask for no less than 1e-5 of them.
+        rtol: relative tolerance. Networks in float32 carry noise of about 1e-6: give no less than 1e-5 for them.
         atol: absolute tolerance.
-        tell: told how far it is.
+        on_progress: called with the part of the way that is done, 0 to 1.
 
     Returns:
         The points at ``delta``, (B, *data).
@@ -56,20 +56,20 @@ def reference(
     Raises:
         SamplingError: the router keeps a state, or the field is too rough for the tolerances.
     """
-    everyone = _everyone(x, experts)
+    all_selected = _all_selected(x, experts)
     if router.start(x, x.new_ones(len(x))) is not None:
         raise SamplingError(
             "dopri5 goes back in time, which a router with a state cannot follow; "
             "take reference ddim-1000 or another router"
         )
 
-    clocked = all_snr_matched(experts, schedule)
+    matched = all_snr_matched(experts, schedule)
 
     def denoise(x: Tensor, t: float) -> Tensor:
         a, _ = router.weights(x, x.new_full((len(x),), t), None)
-        return weighted_sum(a, evaluate(clocked, x, t, everyone))
+        return weighted_sum(a, evaluate(matched, x, t, all_selected))
 
-    return flow(denoise, x, schedule=schedule, times=(1.0, delta), rtol=rtol, atol=atol, tell=tell)[-1]
+    return flow(denoise, x, schedule=schedule, times=(1.0, delta), rtol=rtol, atol=atol, on_progress=on_progress)[-1]
 
 
 def flow(
@@ -80,7 +80,7 @@ def flow(
     times: Sequence[float],
     rtol: float = 1e-8,
     atol: float = 1e-8,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """The probability flow (V1) of any denoiser, by adaptive Dormand-Prince 5(4).
 
@@ -91,7 +91,7 @@ def flow(
         times: strictly falling, all positive; the solver stops at each.
         rtol: relative tolerance.
         atol: absolute tolerance.
-        tell: told how far it is.
+        on_progress: called with the part of the way that is done, 0 to 1.
 
     Returns:
         The points at every time, (len(times), B, *data); the first is x.
@@ -105,8 +105,8 @@ def flow(
 
     def field(t: Tensor, x: Tensor) -> Tensor:
         M = denoise(x, float(t))
-        if tell is not None:
-            tell((first - float(t)) / (first - last))
+        if on_progress is not None:
+            on_progress((first - float(t)) / (first - last))
         return velocity(M, x, at_time(schedule, float(t)))
 
     stops = torch.tensor(times, dtype=torch.float64, device=x.device)
@@ -117,7 +117,7 @@ def flow(
         with torch.no_grad():
             path: Tensor = odeint(field, x, stops, rtol=rtol, atol=atol, method="dopri5", options=options)
     except AssertionError as error:
-        # How torchdiffeq says that a step became too short to be one, or a value not finite.
+        # How torchdiffeq reports that a step became too short to be one, or a value not finite.
         raise SamplingError(
             f"dopri5 does not reach tolerance {max(rtol, atol):g} here ({error}); "
             "ask for a larger one or take reference ddim-1000"
@@ -133,7 +133,7 @@ def ddim_reference(
     router: Router,
     delta: float,
     steps: int = 1000,
-    tell: Tell | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Tensor:
     """Where ``steps`` DDIM steps of the full mixture on the uniform grid take x: the reference of the paper's E.3.
 
@@ -146,26 +146,26 @@ def ddim_reference(
         router: any, also one that integrates its weights.
         delta: the end, in [0, 1).
         steps: how many.
-        tell: told how far it is.
+        on_progress: called with the part of the way that is done, 0 to 1.
 
     Returns:
         The points at ``delta``, (B, *data).
     """
-    everyone = _everyone(x, experts)
-    clocked = all_snr_matched(experts, schedule)
+    all_selected = _all_selected(x, experts)
+    matched = all_snr_matched(experts, schedule)
     times = time_grid("uniform", schedule, steps, delta)
     state = router.start(x, x.new_ones(len(x)))
     with torch.no_grad():
         for step, (t, s) in enumerate(pairwise(times), start=1):
             a, state = router.weights(x, x.new_full((len(x),), t), state)
-            M = weighted_sum(a, evaluate(clocked, x, t, everyone))
+            M = weighted_sum(a, evaluate(matched, x, t, all_selected))
             x = ddim_step(M, x, at_time(schedule, t), at_time(schedule, s))
-            if tell is not None:
-                tell(step / steps)
+            if on_progress is not None:
+                on_progress(step / steps)
     return x
 
 
-def _everyone(x: Tensor, experts: Sequence[Expert]) -> Tensor:
+def _all_selected(x: Tensor, experts: Sequence[Expert]) -> Tensor:
     return torch.ones(len(x), len(experts), dtype=torch.bool)
 
 

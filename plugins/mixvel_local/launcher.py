@@ -43,7 +43,7 @@ class LocalLauncher:
 
         with _threads_restored():
             if workers > 1:
-                # The longest first, so that none is left alone at the end while the other workers have nothing to do.
+                # The longest first, so that none is left over at the end while the other workers have nothing to do.
                 ordered = sorted(jobs, key=lambda job: -job.task.options.steps * job.task.options.batch)
                 SideBySide(workers=workers, train=train_one).run(ordered, progress)
             else:
@@ -63,10 +63,10 @@ class LocalLauncher:
             )
 
     def _device(self) -> torch.device:
-        there = torch.cuda.is_available()
-        if self.device == "cuda" and not there:
+        available = torch.cuda.is_available()
+        if self.device == "cuda" and not available:
             raise RecipeError("launcher local: device cuda is not available here; use auto or cpu")
-        return torch.device("cuda" if there and self.device != "cpu" else "cpu")
+        return torch.device("cuda" if available and self.device != "cpu" else "cpu")
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class SideBySide:
 
 
 def _show(calls: queue.SimpleQueue[Callable[[], None] | None], working: int) -> None:
-    """Makes the calls of the workers until each has said that it ends, with None."""
+    """Makes the calls of the workers until each has sent None, its end."""
     while working:
         call = calls.get()
         if call is None:

@@ -59,9 +59,9 @@ class Fit:
         try:
             trainer.fit()
         except (ray.train.TrainingFailedError, RayError) as error:
-            raise self._said(work, error) from None
+            raise self._error_of(work, error) from None
 
-    def _said(self, work: Work, error: Exception) -> MixvelError:
+    def _error_of(self, work: Work, error: Exception) -> MixvelError:
         """The failure in a line: our own error where one of the workers had one, else the first cause."""
         causes = [cause_of(e) for _, e in sorted(getattr(error, "worker_failures", {}).items())] or [cause_of(error)]
         ours = [cause for cause in causes if isinstance(cause, MixvelError)]
@@ -97,7 +97,7 @@ class ActorChannel:
         self._sent = self.mailbox.post.remote(list(events))
 
     def answer(self) -> bool | None:
-        """The answer to the last ``send``. Ray is asked only while there is none: this is called at each step."""
+        """The answer to the last ``send``. Ray is queried only while there is none: this is called at each step."""
         if self._sent is not None and not ray.wait([self._sent], timeout=0)[0]:
             return None
         return self.wait()
@@ -114,7 +114,7 @@ def _work(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     work: Work = config["work"]
     wire = ActorChannel(config["mailbox"])
-    # A worker that is made for one that was told to stop has nothing to do.
+    # A worker that is made for one that is to stop has nothing to do.
     wire.send([])
     if wire.wait():
         return
@@ -128,7 +128,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def world_of(rank: int, size: int, device: torch.device) -> World:
-    """The workers of the process group that Ray has set up; one alone needs none."""
+    """The workers of the process group that Ray has set up; a single one needs none."""
     if size == 1:
         return World(reader=ClusterReader())
     wrap: Callable[[nn.Module], nn.Module] = partial(_averaging, device)
@@ -160,6 +160,6 @@ def _least(value: Tensor) -> Tensor:
 
 
 def _agree(device: torch.device, value: int) -> int:
-    told = torch.tensor(value, dtype=torch.int64, device=device)
-    dist.broadcast(told, src=0)
-    return int(told)
+    value_there = torch.tensor(value, dtype=torch.int64, device=device)
+    dist.broadcast(value_there, src=0)
+    return int(value_there)

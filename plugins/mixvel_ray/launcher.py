@@ -20,7 +20,7 @@ from mixvel_core.protocols import Job, Progress, Task
 from mixvel_core.training.checkpoint import is_trained
 from mixvel_ray.cluster import Cluster, cluster
 from mixvel_ray.fit import Fit
-from mixvel_ray.mapping import Bench, RayMapping
+from mixvel_ray.mapping import RayMapping, WorkerPlace
 from mixvel_ray.options import RayOptions
 from mixvel_ray.progress import Board, Ended, Failed
 from mixvel_ray.work import Room, Work, room_of
@@ -50,48 +50,48 @@ class RayLauncher(RayOptions):
         self._check_batches(todo)
         if not todo:
             return
-        # The longest first, so that none is left alone at the end while there is room for more.
+        # The longest first, so that none is left over at the end while there is room for more.
         todo.sort(key=lambda job: -job.task.options.steps * job.task.options.batch)
         with (
-            cluster(self.address, self.local_cpus, self.verbose) as there,
+            cluster(self.address, self.local_cpus, self.verbose) as connected,
             tempfile.TemporaryDirectory(prefix="mixvel-ray-", ignore_cleanup_errors=True) as scratch,
         ):
-            room = room_of(self, there.nodes)
-            at_once = self._at_once(room, there, len(todo))
-            mailbox = there.mailbox()
+            room = room_of(self, connected.nodes)
+            at_once = self._at_once(room, connected, len(todo))
+            mailbox = connected.mailbox()
             fit = Fit(room=room, max_failures=self.max_failures, mailbox=mailbox, scratch=Path(scratch))
-            _Launch(there=there, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
+            _Launch(connected=connected, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
 
     def map(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """Does every part, as many at a time as the cluster holds workers, or ``parallel``; see ``Mapper``.
 
-        ``workers`` is of no matter: one does a part alone. Raises RecipeError where no cluster answers or it is too
+        ``workers`` does not matter: one worker does a part. Raises RecipeError where no cluster answers or it is too
         small; MixvelError where workers were lost too often; and whatever a part raises.
         """
         if not parts:
             return
         with (
-            cluster(self.address, self.local_cpus, self.verbose) as there,
+            cluster(self.address, self.local_cpus, self.verbose) as connected,
             _token(task.folder) as token,
         ):
-            room = evolve(room_of(self, there.nodes), workers=1)
-            # Nobody knows how much an autoscaler may add, unless `parallel` says so.
+            room = evolve(room_of(self, connected.nodes), workers=1)
+            # How much an autoscaler may add is not known here, unless `parallel` gives it.
             grown = self.parallel if self.autoscaling else None
-            held = grown or room.jobs(there.nodes)
-            bench = Bench(
+            held = grown or room.jobs(connected.nodes)
+            place = WorkerPlace(
                 home=Path.cwd(),
                 token=token,
                 threads=self.threads or max(1, int(self.cpus)),
                 device="cuda" if room.gpus else "cpu",
             )
             yield from RayMapping[PartT, ResultT](
-                there=there,
+                connected=connected,
                 room=room,
                 at_once=min(held, len(parts), self.parallel or len(parts)),
                 max_failures=self.max_failures,
-                bench=bench,
+                place=place,
             ).run(task, parts, report)
 
     def _check_batches(self, jobs: Sequence[Job]) -> None:
@@ -104,8 +104,8 @@ class RayLauncher(RayOptions):
                 f"choose a multiple of {workers}"
             )
 
-    def _at_once(self, room: Room, there: Cluster, jobs: int) -> int:
-        held = jobs if self.autoscaling else room.jobs(there.nodes)
+    def _at_once(self, room: Room, connected: Cluster, jobs: int) -> int:
+        held = jobs if self.autoscaling else room.jobs(connected.nodes)
         return min(held, jobs, self.parallel or jobs)
 
     def _trainer(self, fit: Fit) -> Callable[[Job], None]:
@@ -122,7 +122,7 @@ class RayLauncher(RayOptions):
 class _Launch:
     """Runs ``train`` on jobs, ``at_once`` at a time, in threads, and shows what the ``mailbox`` brings."""
 
-    there: Cluster
+    connected: Cluster
     mailbox: Any
     train: Callable[[Job], None]
     at_once: int
@@ -137,8 +137,8 @@ class _Launch:
                         job = todo.popleft()
                         running[_in_thread(self.train, job)] = job.name
                     done, _ = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
-                    # What a job said comes before its end, and says more of a failure.
-                    board.show(self.there.call(self.mailbox.take))
+                    # The events of a job come before its end, and hold more of a failure.
+                    board.show(self.connected.call(self.mailbox.take))
                     for future in done:
                         board.end(running.pop(future))
                         future.result()
@@ -148,12 +148,12 @@ class _Launch:
 
     def _stop(self, board: Board) -> None:
         """Lets the jobs that are under way save where they are."""
-        self.there.call(self.mailbox.stop)
+        self.connected.call(self.mailbox.stop)
         until = time.monotonic() + _SECONDS_TO_SAVE
         while board.under_way and time.monotonic() < until:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            events = self.there.call(self.mailbox.take)
-            # The first failure is the one to be told.
+            events = self.connected.call(self.mailbox.take)
+            # The first failure is the one that is raised.
             board.show(Ended(event.job) if isinstance(event, Failed) else event for event in events)
 
 
@@ -165,7 +165,7 @@ def _is_done(job: Job, progress: Progress) -> bool:
 
 
 def _in_thread(call: Callable[[Job], None], job: Job) -> Future[None]:
-    """The call's outcome. The thread is a daemon: when the cluster is shut down nobody waits for it any more."""
+    """The call's outcome. The thread is a daemon: when the cluster is shut down nothing waits for it any more."""
     future: Future[None] = Future()
 
     def work() -> None:
@@ -182,7 +182,7 @@ def _in_thread(call: Callable[[Job], None], job: Job) -> Future[None]:
 
 @contextmanager
 def _token(folder: Path) -> Iterator[Path]:
-    """A file in ``folder`` by which a worker knows that it sees the folder; gone after the block."""
+    """A file in ``folder`` that shows a worker that it sees the folder; gone after the block."""
     folder.mkdir(parents=True, exist_ok=True)
     # Named like what a killed process leaves: if this one is killed, the next run removes it.
     token = folder / f".seen-{uuid4().hex}.unfinished"

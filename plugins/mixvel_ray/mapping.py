@@ -29,8 +29,8 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 @frozen(kw_only=True)
-class Bench:
-    """What each worker is told of its place.
+class WorkerPlace:
+    """Where a worker of parts computes.
 
     ``home``: the driver's working folder, from where relative paths are read. ``token``: a file that the driver has put
     where the task reads. ``threads``: of torch. ``device``: where it computes.
@@ -42,34 +42,34 @@ class Bench:
     device: str
 
 
-class Hand:
+class PartWorker:
     """A worker. Lives in an actor."""
 
-    def __init__(self, task: Task[Any, Any], bench: Bench, mailbox: Any) -> None:
+    def __init__(self, task: Task[Any, Any], place: WorkerPlace, mailbox: Any) -> None:
         self._task = task
-        self._bench = bench
+        self._place = place
         self._wire = ActorChannel(mailbox)
         self._do: Callable[[Any, Callable[[int], None]], Any]
 
     def begin(self) -> None:
         """Loads. Raises DataError where this machine does not see what the task reads."""
-        bench = self._bench
-        if bench.home.is_dir():
-            os.chdir(bench.home)
-        if not bench.token.exists():
+        place = self._place
+        if place.home.is_dir():
+            os.chdir(place.home)
+        if not place.token.exists():
             raise DataError(
                 f"{self._task.name}: {self._task.folder} is not seen by a worker on {socket.gethostname()}; "
                 "put the run on storage that all nodes share (--out)"
             )
-        torch.set_num_threads(bench.threads)
-        self._do = self._task.begin(torch.device(bench.device))
+        torch.set_num_threads(place.threads)
+        self._do = self._task.begin(torch.device(place.device))
 
     def do(self, index: int, part: Any) -> Any:
-        """One part; what it tells goes to the mailbox under the part's index."""
+        """One part; its progress goes to the mailbox under the part's index."""
         report = WorkerReport(job=str(index), wire=self._wire)
         with report.task(self._task.name, 0, "units") as bar:
             result = self._do(part, bar.update)
-        # All that was said of a part arrives before its result.
+        # All progress of a part arrives before its result.
         self._wire.wait()
         return result
 
@@ -89,11 +89,11 @@ class RayMapping(Generic[PartT, ResultT]):
     A worker that is lost is replaced if there is room for another, and its part done again, ``max_failures`` times.
     """
 
-    there: Cluster
+    connected: Cluster
     room: Room
     at_once: int
     max_failures: int
-    bench: Bench
+    place: WorkerPlace
     _busy: dict[Any, _Busy] = field(factory=dict, init=False)
     _idle: list[Any] = field(factory=list, init=False)
     _losses: Counter[int | None] = field(factory=Counter, init=False)
@@ -102,7 +102,7 @@ class RayMapping(Generic[PartT, ResultT]):
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
-        mailbox = self.there.mailbox()
+        mailbox = self.connected.mailbox()
         begin = partial(self._begin, ray.put(task), mailbox)
         todo, left = deque(range(len(parts))), len(parts)
         try:
@@ -116,7 +116,7 @@ class RayMapping(Generic[PartT, ResultT]):
                     try:
                         result = ray.get(reference)
                     except RayTaskError as error:
-                        raise self._said(task, error) from None
+                        raise self._error_of(task, error) from None
                     except RayError as error:
                         self._lost(task, busy, error)
                         if busy.index is not None:
@@ -139,7 +139,7 @@ class RayMapping(Generic[PartT, ResultT]):
     def _begin(self, task: Any, mailbox: Any) -> None:
         need = dict(self.room.need)
         actor = (
-            ray.remote(Hand)
+            ray.remote(PartWorker)
             .options(
                 num_cpus=need.pop("CPU", 0),
                 num_gpus=need.pop("GPU", 0),
@@ -147,7 +147,7 @@ class RayMapping(Generic[PartT, ResultT]):
                 max_restarts=0,
                 scheduling_strategy="SPREAD",
             )
-            .remote(task, self.bench, mailbox)
+            .remote(task, self.place, mailbox)
         )
         self._busy[actor.begin.remote()] = _Busy(actor=actor, index=None)
 
@@ -161,7 +161,7 @@ class RayMapping(Generic[PartT, ResultT]):
 
     def _report(self, mailbox: Any, report: Callable[[int, int], None]) -> None:
         under_way = {str(busy.index) for busy in self._busy.values()}
-        for event in self.there.call(mailbox.take):
+        for event in self.connected.call(mailbox.take):
             if isinstance(event, Moved) and event.job in under_way:
                 report(int(event.job), event.done)
 
@@ -177,15 +177,15 @@ class RayMapping(Generic[PartT, ResultT]):
             )
 
     def _replace(self, begin: Callable[[], None]) -> None:
-        """One more worker, if a node has room. Raises RecipeError where none has and nobody is left."""
-        held = sum(node.holds(self.room.need) for node in self.there.nodes)
+        """One more worker, if a node has room. Raises RecipeError where none has and none is left."""
+        held = sum(node.holds(self.room.need) for node in self.connected.nodes)
         if held > len(self._busy):
             begin()
         elif not self._busy:
-            self.room.jobs(self.there.nodes)
+            self.room.jobs(self.connected.nodes)
             begin()
 
-    def _said(self, task: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
+    def _error_of(self, task: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
         cause = cause_of(error)
         if isinstance(cause, MixvelError):
             return cause

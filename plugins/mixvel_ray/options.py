@@ -14,7 +14,7 @@ _AMOUNTS = OptionCheck(text="amounts above 0", holds=lambda v: all(amount > 0 fo
 
 @frozen(kw_only=True)
 class RayOptions:
-    """Options of ``ray``. Those of ``local`` mean here what they mean there."""
+    """Options of ``ray``. Options with the names of those of ``local`` mean the same."""
 
     device: Literal["auto", "cpu", "cuda"] = option(
         default="auto", doc="where networks are trained; auto takes GPUs where the cluster has some"

@@ -36,13 +36,13 @@ class Moved:
 
 @frozen
 class Ended:
-    """``job`` is through, or has stopped with a checkpoint because it was told to."""
+    """``job`` is through, or has stopped with a checkpoint because the driver stopped it."""
 
     job: str
 
 
 @frozen
-class Said:
+class TextLine:
     """A line to show."""
 
     text: str
@@ -56,7 +56,7 @@ class Failed:
     error: MixvelError
 
 
-Event: TypeAlias = BarOpened | Moved | Ended | Said | Failed
+Event: TypeAlias = BarOpened | Moved | Ended | TextLine | Failed
 
 
 class Mailbox:
@@ -77,7 +77,7 @@ class Mailbox:
         return events
 
     def stop(self) -> None:
-        """From here on every sender is told to stop."""
+        """From here on every sender is to stop."""
         self._stop = True
 
 
@@ -139,7 +139,7 @@ class WorkerReport:
 
     def line(self, text: str) -> None:
         """One line."""
-        self.wire.send([Said(text)])
+        self.wire.send([TextLine(text)])
 
 
 @frozen(kw_only=True)
@@ -154,7 +154,7 @@ class NoReport:
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[_NoBar]:
-        """A bar nobody sees."""
+        """A bar that is not shown."""
         yield _NoBar()
 
     def line(self, text: str) -> None:
@@ -192,7 +192,7 @@ class Board:
                     self._open[job].bar.update(done, note)
                 case Ended(job):
                     self.end(job)
-                case Said(text):
+                case TextLine(text):
                     self.progress.line(text)
                 case Failed(job, error):
                     self.end(job)

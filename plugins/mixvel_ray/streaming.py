@@ -40,7 +40,7 @@ class RayDataReader:
 
     def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
         """See ``GroupReader``."""
-        # It tells of the beginning and the end of every epoch.
+        # It logs the beginning and the end of every epoch.
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         dataset = ray.data.read_datasource(
             _RowGroups(groups, column),
@@ -55,7 +55,7 @@ class RayDataReader:
             tables = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=max(1, ahead)))
             yield from _in_groups(tables, groups, column)
         except Exception as error:
-            raise _said(error) from None
+            raise _error_of(error) from None
 
 
 class _RowGroups(Datasource):  # type: ignore[misc]  # Ray's classes are Any here, as pyproject.toml says
@@ -70,7 +70,7 @@ class _RowGroups(Datasource):  # type: ignore[misc]  # Ray's classes are Any her
         """Bytes of all items."""
         return sum(self._bytes(group) for group in self._groups)
 
-    # Named and called by Ray, which may be told more in later versions than is of use here.
+    # Named and called by Ray, which may pass more arguments in later versions.
     def get_read_tasks(self, parallelism: int, *more: Any, **named: Any) -> list[ReadTask]:
         """A task for each group, in the order of the plan, however many are to run at once."""
         return [
@@ -103,14 +103,14 @@ def _in_groups(tables: Iterator[pa.Table], groups: Sequence[RowGroup], column: C
         yield decoded(values, column, group.uri)
 
 
-def _said(error: BaseException) -> DataError:
-    """What a task said, out of the wrappings that Ray puts around it and without the advice that Ray adds."""
-    said = None
+def _error_of(error: BaseException) -> DataError:
+    """The error of a task, out of the wrappings that Ray puts around it and without the advice that Ray adds."""
+    found = None
     inner: BaseException | None = error
     while inner is not None:
         # Ray's wrapping is of our class too: the innermost is the one that was raised.
-        said = inner if isinstance(inner, MixvelError) else said
+        found = inner if isinstance(inner, MixvelError) else found
         inner = getattr(inner, "cause", None) or inner.__cause__
-    if said is None:
+    if found is None:
         return DataError(f"reading by Ray Data failed ({' '.join(str(error).split())[:300]}); run the recipe again")
-    return DataError(str(said).splitlines()[0])
+    return DataError(str(found).splitlines()[0])

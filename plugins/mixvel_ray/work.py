@@ -87,7 +87,7 @@ class Work:
     threads: int
 
     def do(self, device: torch.device, world: World, progress: Progress, wire: Channel) -> None:
-        """Trains. What no other worker would do better is told the driver before it is raised.
+        """Trains. What no other worker would do better is sent to the driver before it is raised.
 
         Raises DataError where this machine does not see the run folder, and whatever ``train`` raises.
         """

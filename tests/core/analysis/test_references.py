@@ -71,7 +71,7 @@ def test_no_point_goes_astray_in_a_large_batch(problem: Exact) -> None:
 
 def test_it_stays_between_one_and_delta(problem: Exact) -> None:
     passed: list[float] = []
-    solved(problem, 1e-6, tell=passed.append)
+    solved(problem, 1e-6, on_progress=passed.append)
     assert passed[0] == 0.0
     assert max(passed) == pytest.approx(1.0, abs=1e-12)
     assert max(passed) <= 1.0 + 1e-12

@@ -132,7 +132,7 @@ class Inventory(pickle.Pickler):
 
 def test_what_is_sent_to_a_worker_leads_to_one_shard(together: Path, tmp_path: Path) -> None:
     makers = model_stages(recipe_of(TRAINED), tmp_path, shards_of(together))
-    for k, stage in enumerate(makers.apart):
+    for k, stage in enumerate(makers.separate):
         [pending] = stage.training_jobs()
         [job] = pending.jobs.values()
         sent = Inventory()

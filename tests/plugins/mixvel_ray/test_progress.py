@@ -12,7 +12,7 @@ from trainable import Watching, level_job, run
 
 from mixvel_core.errors import TrainingError
 from mixvel_core.training.checkpoint import is_trained
-from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Mailbox, Moved, NoReport, Said, WorkerReport
+from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Mailbox, Moved, NoReport, TextLine, WorkerReport
 
 
 @define
@@ -76,7 +76,7 @@ def test_a_job_that_begins_again_keeps_its_bar() -> None:
     with bars:
         board.show([BarOpened("a", 9, "steps"), Moved("a", 4, "loss 1"), BarOpened("a", 9, "steps"), Moved("a", 3, "")])
         assert still_open(board)
-        board.show([Said("hello"), Ended("a"), Moved("a", 9, "late")])
+        board.show([TextLine("hello"), Ended("a"), Moved("a", 9, "late")])
         assert not still_open(board)
     assert seen == [(4, "loss 1"), (3, "")]
     assert watching.lines == ["a: a worker was lost about step 4; goes on from its checkpoint", "hello"]
@@ -93,8 +93,8 @@ def test_a_failure_is_raised_as_it_is() -> None:
 
 def test_the_mailbox_gives_out_each_event_once_in_order() -> None:
     mailbox = Mailbox()
-    assert mailbox.post([Said("1"), Said("2")]) is False
+    assert mailbox.post([TextLine("1"), TextLine("2")]) is False
     mailbox.stop()
-    assert mailbox.post([Said("3")]) is True
-    assert mailbox.take() == [Said("1"), Said("2"), Said("3")]
+    assert mailbox.post([TextLine("3")]) is True
+    assert mailbox.take() == [TextLine("1"), TextLine("2"), TextLine("3")]
     assert mailbox.take() == []
