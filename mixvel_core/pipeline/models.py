@@ -14,7 +14,8 @@ from mixvel_core.pipeline.routers import RouterStage
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import FOLDER, SharedStage
-from mixvel_core.plugin.definition import RouterUse
+from mixvel_core.plugin.definition import ExpertUse, RouterUse
+from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 
 
@@ -87,7 +88,20 @@ class ModelStages:
 def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     """The stages that make the models of ``recipe`` from ``shards`` in the run folder ``folder``."""
     # Absolute: a launcher's workers may run in another folder.
-    events = (folder / "tensorboard").absolute()
+    folder = folder.absolute()
+    events = folder / "tensorboard"
+
+    def stage_of(shard: Shard, family: ExpertUse, place: Path) -> ExpertStage:
+        return ExpertStage(
+            shard=shard,
+            shards_key=shards.key,
+            family=family,
+            schedule=recipe.schedule,
+            seed=recipe.seed,
+            folder=place,
+            tensorboard=events,
+        )
+
     separate: tuple[ExpertStage, ...] = ()
     shared = None
     if recipe.expert.is_shared:
@@ -97,34 +111,15 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             family=recipe.expert,
             schedule=recipe.schedule,
             seed=recipe.seed,
-            folder=(folder / "experts" / FOLDER).absolute(),
+            folder=folder / "experts" / FOLDER,
             tensorboard=events,
         )
     else:
-        separate = tuple(
-            ExpertStage(
-                shard=part,
-                shards_key=shards.key,
-                family=recipe.expert,
-                schedule=recipe.schedule,
-                seed=recipe.seed,
-                folder=(folder / "experts" / str(part.index)).absolute(),
-                tensorboard=events,
-            )
-            for part in shards.parts
-        )
+        separate = tuple(stage_of(part, recipe.expert, folder / "experts" / str(part.index)) for part in shards.parts)
     experts: tuple[ReadyExpert, ...] = separate if shared is None else shared.members
     monolith = None
     if recipe.monolith is not None:
-        monolith = ExpertStage(
-            shard=shards.as_one,
-            shards_key=shards.key,
-            family=recipe.monolith,
-            schedule=recipe.schedule,
-            seed=recipe.seed,
-            folder=(folder / "monolith").absolute(),
-            tensorboard=events,
-        )
+        monolith = stage_of(shards.as_one, recipe.monolith, folder / "monolith")
     routers = {
         name: RouterStage(
             shards=shards,
@@ -132,7 +127,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             family=family,
             schedule=recipe.schedule,
             seed=recipe.seed,
-            folder=(folder / "routers" / name).absolute(),
+            folder=folder / "routers" / name,
             tensorboard=events,
             router_data=_router_data(recipe, family, experts, folder),
         )
@@ -151,6 +146,6 @@ def _router_data(
         experts=experts,
         options=options,
         seed=recipe.seed,
-        folder=router_data_folder(folder, options).absolute(),
+        folder=router_data_folder(folder, options),
         sample=recipe.sample,
     )
