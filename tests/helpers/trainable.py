@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from mixvel_core.protocols import Batch, GaussianLaw, Job, NoiseSchedule, Progress
+from mixvel_core.protocols import Batch, GaussianLaw, Job, NoiseSchedule, Progress, RouterConfig
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import seeded
 from mixvel_core.training.loop import train
@@ -40,6 +40,18 @@ class MemoryShard:
     def shape(self) -> tuple[int, ...]:
         """``*data``."""
         return tuple(self.items.shape[1:])
+
+
+def byte_shards(*counts: int, shape: tuple[int, ...] = (1, 4, 4)) -> list[MemoryShard]:
+    """Shards 0, 1, ... of random bytes with ``counts`` items each."""
+    rng = np.random.default_rng(0)
+    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, *shape), np.uint8)) for k, n in enumerate(counts)]
+
+
+def router_config(shards: Sequence[MemoryShard]) -> RouterConfig:
+    """The configuration of a router of these shards, their fractions by the numbers of items."""
+    total = sum(s.count for s in shards)
+    return RouterConfig(fractions=tuple(s.count / total for s in shards), shape=shards[0].shape)
 
 
 class Level(nn.Module):

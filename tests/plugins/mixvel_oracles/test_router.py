@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from trainable import MemoryShard
+from trainable import MemoryShard, byte_shards
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.scale import to_float
@@ -15,14 +15,9 @@ from mixvel_oracles.families import OracleRouterFamily
 from mixvel_schedules.schedules import Cosine
 
 
-def images(*counts: int) -> list[MemoryShard]:
-    rng = np.random.default_rng(0)
-    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, 1, 4, 4), np.uint8)) for k, n in enumerate(counts)]
-
-
 @pytest.mark.parametrize("bandwidth", [0.0, 0.3])
 def test_one_pass_is_the_shards_own_densities(bandwidth: float) -> None:
-    shards, pi = images(1, 9, 5), (0.2, 0.5, 0.3)
+    shards, pi = byte_shards(1, 9, 5), (0.2, 0.5, 0.3)
     family = OracleRouterFamily(bandwidth=bandwidth)
     router: Router = family.load(RouterConfig(fractions=pi, shape=(1, 4, 4)), family.tensors(shards, {}), Cosine())
     experts = tuple(
@@ -52,6 +47,6 @@ def test_known_laws_are_used_instead_of_items() -> None:
 
 def test_tensors_of_more_shards_are_refused() -> None:
     family = OracleRouterFamily()
-    tensors = family.tensors(images(2, 2, 2), {})
+    tensors = family.tensors(byte_shards(2, 2, 2), {})
     with pytest.raises(ArtifactError, match="an oracle router of 2 experts has no place"):
         family.load(RouterConfig(fractions=(0.5, 0.5), shape=(1, 4, 4)), tensors, Cosine())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from attrs import evolve
 from torch import Tensor
-from trainable import CPU, MemoryShard, run
+from trainable import CPU, MemoryShard, byte_shards, router_config, run
 
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.posterior import PosteriorEngine
@@ -28,16 +28,6 @@ def family(steps: int = 4, width: int = 16, rate: float = 1e-3) -> ANetworkFamil
     return ANetworkFamily(channels=(4, 8), width=width, depth=2, train=train)
 
 
-def images(*counts: int) -> list[MemoryShard]:
-    rng = np.random.default_rng(0)
-    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, 1, 4, 4), np.uint8)) for k, n in enumerate(counts)]
-
-
-def config(shards: list[MemoryShard]) -> RouterConfig:
-    total = sum(s.count for s in shards)
-    return RouterConfig(fractions=tuple(s.count / total for s in shards), shape=shards[0].shape)
-
-
 def posterior(x: Tensor, t: Tensor) -> Tensor:
     """D2 for point masses of weight 3/4 at -1 and 1/4 at +1, in one dimension."""
     alpha, sigma = torch.cos(torch.pi * t / 2), torch.sin(torch.pi * t / 2)
@@ -50,7 +40,9 @@ def test_the_network_learns_the_posterior(tmp_path: Path) -> None:
     learner = family(steps=400, width=32, rate=1e-2)
     task = learner.tasks(shards, Cosine())["a"]
     run(Job(name="router-a", task=task, seed=0, folder=tmp_path))
-    router: Router = learner.load(config(shards), learner.tensors(shards, {"a": read_trained(tmp_path)}), Cosine())
+    router: Router = learner.load(
+        router_config(shards), learner.tensors(shards, {"a": read_trained(tmp_path)}), Cosine()
+    )
     t = torch.linspace(0.2, 1.0, 9).repeat_interleave(21)
     x = torch.linspace(-2, 2, 21).repeat(9)[:, None]
     a, state = router.weights(x, t, router.start(x, t))
@@ -74,7 +66,7 @@ def test_the_loss_is_the_cross_entropy_of_the_label() -> None:
 
 
 def test_items_of_all_shards_keep_their_label() -> None:
-    shards = images(2, 5, 3)
+    shards = byte_shards(2, 5, 3)
     task = pickle.loads(pickle.dumps(family().tasks(shards, Cosine())["a"]))
     assert task.shards.tolist() == [0] * 2 + [1] * 5 + [2] * 3
     for k, shard in enumerate(shards):
@@ -83,11 +75,11 @@ def test_items_of_all_shards_keep_their_label() -> None:
 
 @pytest.mark.parametrize("counts", [(4,), (4, 3, 5)])
 def test_image_routers_come_back_from_their_tensors(tmp_path: Path, counts: tuple[int, ...]) -> None:
-    shards = images(*counts)
+    shards = byte_shards(*counts)
     task = family().tasks(shards, Cosine())["a"]
     run(Job(name="router-a", task=task, seed=0, folder=tmp_path))
     trained = read_trained(tmp_path)
-    router = family().load(config(shards), family().tensors(shards, {"a": trained}), Cosine())
+    router = family().load(router_config(shards), family().tensors(shards, {"a": trained}), Cosine())
     x, t = torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.linspace(0, 1, 6, dtype=torch.float64)
     a, _ = router.weights(x, t, None)
     assert a.shape == (6, len(counts))
@@ -104,7 +96,7 @@ def test_image_routers_come_back_from_their_tensors(tmp_path: Path, counts: tupl
 
 
 def test_a_router_of_other_experts_is_refused() -> None:
-    shards = images(2, 2)
+    shards = byte_shards(2, 2)
     trained = family().tasks(shards, Cosine())["a"].objective(0).network.state_dict()
     three = RouterConfig(fractions=(0.3, 0.3, 0.4), shape=(1, 4, 4))
     with pytest.raises(ArtifactError, match="router a-network: made for another network"):
@@ -120,7 +112,7 @@ def test_items_that_no_network_reads_are_refused(shape: tuple[int, ...], message
 
 
 def test_two_stages_and_labels_alone() -> None:
-    shards = images(4, 3)
+    shards = byte_shards(4, 3)
     task = family().tasks(shards, Cosine())["a"]
     objective = task.objective(0)
     batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)

@@ -10,13 +10,13 @@ import pytest
 import torch
 from attrs import evolve
 from torch import Tensor
-from trainable import CPU, MemoryShard, run
+from trainable import CPU, MemoryShard, byte_shards, router_config, run
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.posterior import Path as RatePath
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.plugin.discovery import load_registry
-from mixvel_core.protocols import Job, Router, RouterConfig
+from mixvel_core.protocols import Job, Router
 from mixvel_core.recipe.structure import structure
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
@@ -37,16 +37,6 @@ def family(
     return DaNetworkFamily(channels=(4, 8), width=width, depth=2, train=train, ends=ends)
 
 
-def images(*counts: int) -> list[MemoryShard]:
-    rng = np.random.default_rng(0)
-    return [MemoryShard(index=k, items=rng.integers(0, 256, (n, 1, 4, 4), np.uint8)) for k, n in enumerate(counts)]
-
-
-def config(shards: list[MemoryShard]) -> RouterConfig:
-    total = sum(s.count for s in shards)
-    return RouterConfig(fractions=tuple(s.count / total for s in shards), shape=shards[0].shape)
-
-
 def trained(learner: DaNetworkFamily, shards: list[MemoryShard], folder: Path) -> dict[str, dict[str, Tensor]]:
     found = {}
     for name, task in learner.tasks(shards, Cosine()).items():
@@ -60,7 +50,7 @@ def test_the_networks_learn_the_rate_and_the_integral_is_the_posterior(tmp_path:
     shards = [MemoryShard(index=k, items=i) for k, i in enumerate(items)]
     learner = family(steps=300, width=32, rate=1e-2)
     states = trained(learner, shards, tmp_path)
-    router: Router = learner.load(config(shards), learner.tensors(shards, states), Cosine())
+    router: Router = learner.load(router_config(shards), learner.tensors(shards, states), Cosine())
     engine = PosteriorEngine(shards=items)
     times = torch.linspace(1.0, 0.2, 41)
     # Along the exact flow, so that the error is the router's alone.
@@ -84,7 +74,7 @@ def test_the_networks_learn_the_rate_and_the_integral_is_the_posterior(tmp_path:
 
 
 def test_intervals_are_trained_on_their_own_times_from_the_same_weights() -> None:
-    tasks = family().tasks(images(3, 2), Cosine())
+    tasks = family().tasks(byte_shards(3, 2), Cosine())
     assert list(tasks) == ["interval-0", "interval-1", "interval-2"]
     states = [
         pickle.loads(pickle.dumps(task)).objective(seed).network.state_dict()
@@ -100,7 +90,7 @@ def test_intervals_are_trained_on_their_own_times_from_the_same_weights() -> Non
 
 @pytest.mark.parametrize("path", ["material", "path", "partial"])
 def test_the_loss_is_the_squared_error_of_the_rate(path: RatePath) -> None:
-    shards = images(4, 3)
+    shards = byte_shards(4, 3)
     task = evolve(family(), path=path, rate_weight=2.0).tasks(shards, Cosine())["interval-1"]
     objective = task.objective(0)
     batch = Batches(Job(name="j", task=task, seed=1, folder=Path()), CPU, World()).at(0)
@@ -142,10 +132,10 @@ def test_each_time_is_answered_by_the_network_of_its_interval() -> None:
 
 
 def test_routers_come_back_from_their_tensors_and_others_are_refused(tmp_path: Path) -> None:
-    shards = images(1, 4, 3)
+    shards = byte_shards(1, 4, 3)
     states = trained(family(), shards, tmp_path)
     tensors = family().tensors(shards, states)
-    router = family().load(config(shards), tensors, Cosine())
+    router = family().load(router_config(shards), tensors, Cosine())
     x = torch.randn(5, 1, 4, 4)
     one = torch.ones(5)
     a, state = router.weights(x, one, router.start(x, one))
@@ -153,10 +143,10 @@ def test_routers_come_back_from_their_tensors_and_others_are_refused(tmp_path: P
     a, _ = router.weights(x, 0.9 * one, state)
     torch.testing.assert_close(a.sum(1), one)
     with pytest.raises(ArtifactError, match="router da-network: made for another network"):
-        family().load(config(images(2, 2)), tensors, Cosine())
+        family().load(router_config(byte_shards(2, 2)), tensors, Cosine())
     for ends in ((0.5,), (0.3, 0.5, 0.7)):
         with pytest.raises(ArtifactError, match="router da-network: made for another network: interval-"):
-            family(ends=ends).load(config(shards), tensors, Cosine())
+            family(ends=ends).load(router_config(shards), tensors, Cosine())
 
 
 @pytest.mark.parametrize("ends", [[0.7, 0.3], [0.3, 0.3], [0.0, 0.5], [0.5, 1.0], [], [0.0001, 0.5]])
