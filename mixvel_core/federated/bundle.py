@@ -152,13 +152,13 @@ def read_bundle(folder: Path) -> ExpertBundle:
     if not Artifact(folder=folder, key=key_of(**about)).is_done(verify=True):
         raise ArtifactError(f"{folder}: damaged, or changed since its owner wrote it; ask its owner for it again")
     try:
-        shape = tuple(_whole_number(side, 1) for side in about["shape"])
+        shape = tuple(_integer(side, 1) for side in about["shape"])
         if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
             raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
         return ExpertBundle(
             folder=folder,
-            index=_whole_number(about["index"], 0),
-            count=_whole_number(about["count"], 1),
+            index=_integer(about["index"], 0),
+            count=_integer(about["count"], 1),
             shape=shape,
             values=_one_of(about["values"], get_args(Values)),
             share=_one_of(about["share"], get_args(Share)),
@@ -169,7 +169,7 @@ def read_bundle(folder: Path) -> ExpertBundle:
         raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None
 
 
-def _whole_number(value: Any, least: int) -> int:
+def _integer(value: Any, least: int) -> int:
     if type(value) is not int or not least <= value <= _MOST:
         raise ValueError(f"{value!s:.40} is no whole number from {least} to {_MOST}")
     return value
