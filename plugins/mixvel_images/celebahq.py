@@ -10,50 +10,16 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_images.collection import Collection
-from mixvel_images.folder import Files, ImageFiles, facts_of, images_of, open_files
+from mixvel_images.folder import Files, ImageFiles, images_of, open_files
 
 ATTRIBUTES = (
-    "5_o_Clock_Shadow",
-    "Arched_Eyebrows",
-    "Attractive",
-    "Bags_Under_Eyes",
-    "Bald",
-    "Bangs",
-    "Big_Lips",
-    "Big_Nose",
-    "Black_Hair",
-    "Blond_Hair",
-    "Blurry",
-    "Brown_Hair",
-    "Bushy_Eyebrows",
-    "Chubby",
-    "Double_Chin",
-    "Eyeglasses",
-    "Goatee",
-    "Gray_Hair",
-    "Heavy_Makeup",
-    "High_Cheekbones",
-    "Male",
-    "Mouth_Slightly_Open",
-    "Mustache",
-    "Narrow_Eyes",
-    "No_Beard",
-    "Oval_Face",
-    "Pale_Skin",
-    "Pointy_Nose",
-    "Receding_Hairline",
-    "Rosy_Cheeks",
-    "Sideburns",
-    "Smiling",
-    "Straight_Hair",
-    "Wavy_Hair",
-    "Wearing_Earrings",
-    "Wearing_Hat",
-    "Wearing_Lipstick",
-    "Wearing_Necklace",
-    "Wearing_Necktie",
-    "Young",
-)
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
+    "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows", "Chubby", "Double_Chin", "Eyeglasses",
+    "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones", "Male", "Mouth_Slightly_Open", "Mustache",
+    "Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin", "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks",
+    "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick",
+    "Wearing_Necklace", "Wearing_Necktie", "Young",
+)  # fmt: skip
 
 
 @frozen(kw_only=True, eq=False)
@@ -75,8 +41,7 @@ class AttributeTable:
         """
         plain = not any(stem.startswith("0") and len(stem) > 1 for stem in self.rows)
         keys = [str(int(s)) if plain and s.isascii() and s.isdecimal() else s for s in stems]
-        missing = [stem for stem, key in zip(stems, keys, strict=True) if key not in self.rows]
-        if missing:
+        if missing := [stem for stem, key in zip(stems, keys, strict=True) if key not in self.rows]:
             raise DataError(
                 f"{self.where}: has no line for {len(missing)} of {len(stems)} images, the first is {missing[0]}; "
                 "give the table of these images, or a `mapping` of their numbers to the table's"
@@ -152,7 +117,7 @@ class CelebaCollector:
         files = open_files(self.path, GET)
         where, text = self._table(files)
         return {
-            "files": facts_of(files),
+            "files": files.digest(),
             "attributes": [where.rpartition("/")[2], text],
             "mapping": _text(self.mapping) if self.mapping else None,
         }
@@ -178,8 +143,7 @@ class CelebaCollector:
             return table.of(stems)
         mapping = parse_mapping(_text(self.mapping), str(self.mapping))
         plain = [str(int(stem)) if stem.isascii() and stem.isdecimal() else stem for stem in stems]
-        missing = [stem for stem in plain if stem not in mapping]
-        if missing:
+        if missing := [stem for stem in plain if stem not in mapping]:
             raise DataError(f"{self.mapping}: has no line for {len(missing)} images, the first is {missing[0]}")
         return table.of([mapping[stem] for stem in plain])
 
@@ -190,9 +154,9 @@ class CelebaCollector:
         for path in files.facts:
             if PurePosixPath(path).name in TABLES:
                 return f"{files.root}/{path}", files.read(path).decode("utf-8", "replace")
-        for name in TABLES:
-            if (self.path.parent / name).is_file():
-                return str(self.path.parent / name), _text(self.path.parent / name)
+        for beside in (self.path.parent / name for name in TABLES):
+            if beside.is_file():
+                return str(beside), _text(beside)
         raise DataError(
             f"{self.path}: no attributes within or beside it ({' or '.join(TABLES)}); "
             f"name the file as `attributes`, or {GET}"

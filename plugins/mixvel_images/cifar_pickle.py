@@ -8,31 +8,19 @@ array is made afterwards from bytes whose type and number were checked.
 from __future__ import annotations
 
 import io
-import math
 import pickle
 from typing import Any
 
 import numpy as np
 
 
-class _Dtype:
-    """Stands in for numpy.dtype: what it was called with."""
+class _Made:
+    """Stands in for an array or a type: what it was made with, and its state."""
 
-    __slots__ = ("code",)
+    __slots__ = ("arguments", "state")
 
-    def __init__(self, code: object) -> None:
-        self.code = code
-
-    def __setstate__(self, state: object) -> None:
-        """Byte order and fields: of no meaning for single bytes, which is all that is accepted."""
-
-
-class _Array:
-    """Stands in for an array: its state."""
-
-    __slots__ = ("state",)
-
-    def __init__(self) -> None:
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = arguments
         self.state: object = None
 
     def __setstate__(self, state: object) -> None:
@@ -40,44 +28,28 @@ class _Array:
 
 
 class _Name:
-    """Stands in for numpy.ndarray, which is only named."""
+    """Stands in for what a batch names of NumPy."""
 
     __slots__ = ()
 
-
-class _MakeArray(_Name):
-    """Stands in for numpy's _reconstruct."""
-
-    __slots__ = ()
-
-    def __call__(self, kind: object, shape: object, code: object) -> _Array:
-        return _Array()
+    def __call__(self, *arguments: object) -> _Made:
+        return _Made(*arguments)
 
 
-class _MakeDtype(_Name):
-    """Stands in for calls of numpy.dtype."""
-
-    __slots__ = ()
-
-    def __call__(self, code: object, align: object = False, copy: object = False) -> _Dtype:
-        return _Dtype(code)
-
-
-_KNOWN: dict[tuple[str, str], type[_Name]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _MakeArray,
-    ("numpy._core.multiarray", "_reconstruct"): _MakeArray,
-    ("numpy", "ndarray"): _Name,
-    ("numpy", "dtype"): _MakeDtype,
-}
+_KNOWN = (
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+)
 
 
 class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        made = _KNOWN.get((module, name))
-        if made is None:
+        if (module, name) not in _KNOWN:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which no batch of CIFAR does")
         # A new one each time: nothing that a file does to it outlives the reading.
-        return made()
+        return _Name()
 
 
 def read_batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -108,10 +80,10 @@ def _entry(batch: dict[object, object], name: str) -> object:
 
 
 def _pixels(value: object) -> np.ndarray:
-    state = value.state if isinstance(value, _Array) else None
-    match state:
-        case (int(), (int() as count, 3072), _Dtype(code=b"u1" | "u1"), bool() | int() as fortran, bytes() as raw):
-            if count <= 0 or len(raw) != math.prod((count, 3072)):
+    match value.state if isinstance(value, _Made) else None:
+        # Of the type only its code matters: byte order and fields mean nothing for single bytes.
+        case (int(), (int() as count, 3072), _Made(arguments=(b"u1" | "u1", *_)), int() as fortran, bytes() as raw):
+            if count <= 0 or len(raw) != count * 3072:
                 raise ValueError(f"its array of {count} images has {len(raw)} bytes")
             return np.frombuffer(raw, np.uint8).reshape((count, 3072), order="F" if fortran else "C")
         case _:

@@ -7,7 +7,6 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 from attrs import field, frozen
@@ -29,62 +28,36 @@ _SMALL = 1 << 24
 """Bytes below which the ratio does not matter: one coloured area packs well."""
 
 
-class Files(Protocol):
-    """A tree of files with paths relative to its root, ``/`` between folders."""
+@frozen(kw_only=True, eq=False)
+class Files:
+    """The files in a folder, or in the zip file ``archive``; ``root`` is its path.
 
-    @property
-    def root(self) -> Path:
-        """The folder or zip file, for messages."""
-        ...
+    ``facts``: the paths of all files relative to the root, sorted, with sizes and times of change, or CRCs in a zip
+    file: another content has others.
+    """
 
-    @property
-    def facts(self) -> Mapping[str, Sequence[int]]:
-        """The paths of all files, sorted, with sizes and times of change, or checksums: another content has others."""
-        ...
+    root: Path
+    facts: Mapping[str, Sequence[int]]
+    archive: zipfile.ZipFile | None = None
+
+    def digest(self) -> str:
+        """A digest of the facts of all files."""
+        return digest_of(list(self.facts.items()))
 
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises OSError or zipfile.BadZipFile where it is damaged."""
-        ...
-
-
-@frozen(kw_only=True)
-class FileFolder:
-    """A folder on disk; another content has another size or time of change."""
-
-    root: Path
-    facts: Mapping[str, Sequence[int]]
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a file."""
-        return (self.root / path).read_bytes()
-
-
-@frozen(kw_only=True, eq=False)
-class ZipFiles:
-    """A zip file; another content has another size or CRC."""
-
-    root: Path
-    facts: Mapping[str, Sequence[int]]
-    archive: zipfile.ZipFile
-
-    def read(self, path: str) -> bytes:
-        """The bytes of a file. zipfile reads no more than the declared size, and checks the CRC."""
-        return self.archive.read(path)
+        # zipfile reads no more than the declared size, and checks the CRC.
+        return (self.root / path).read_bytes() if self.archive is None else self.archive.read(path)
 
 
 def open_files(path: Path, get: str) -> Files:
-    """The files in a folder or zip file.
+    """The files in a folder or zip file; ``get``: how to get the data, for the message where there are none.
 
-    Args:
-        path: where.
-        get: how to get the data, for the message where there are none.
-
-    Raises:
-        DataError: nothing is there, or a zip file that is damaged, locked or a bomb.
+    Raises DataError where nothing is there, or a zip file that is damaged, locked or a bomb.
     """
     if path.is_dir():
         found = {name: (stat.st_size, stat.st_mtime_ns) for name, stat in _walk(path)}
-        return FileFolder(root=path, facts=dict(sorted(found.items())))
+        return Files(root=path, facts=dict(sorted(found.items())))
     if path.is_file():
         return _open_zip(path)
     raise DataError(f"{path}: does not exist; {get}")
@@ -106,7 +79,7 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield path.relative_to(root).as_posix(), path.stat()
 
 
-def _open_zip(path: Path) -> ZipFiles:
+def _open_zip(path: Path) -> Files:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -125,7 +98,7 @@ def _open_zip(path: Path) -> ZipFiles:
                 "as no image does; take it out of the zip file"
             )
         found[info.filename] = (info.file_size, info.CRC)
-    return ZipFiles(root=path, facts=dict(sorted(found.items())), archive=archive)
+    return Files(root=path, facts=dict(sorted(found.items())), archive=archive)
 
 
 @frozen(kw_only=True, eq=False)
@@ -167,7 +140,7 @@ class FolderCollector:
 
     def identity(self) -> Mapping[str, object]:
         """Names and sizes, with times of change in a folder and checksums in a zip file."""
-        return {"files": facts_of(open_files(self.path, GET)), "labels": self.labels}
+        return {"files": open_files(self.path, GET).digest(), "labels": self.labels}
 
     def collect(self) -> Collection:
         """The images, and labels by the order of the names of the folders.
@@ -199,11 +172,6 @@ class FolderCollector:
             label_names=tuple(classes),
             provenance=provenance,
         )
-
-
-def facts_of(files: Files) -> str:
-    """A digest of the facts of all files."""
-    return digest_of(list(files.facts.items()))
 
 
 def _without_common_folder(paths: tuple[str, ...]) -> list[tuple[str, ...]]:

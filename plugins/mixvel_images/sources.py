@@ -1,95 +1,119 @@
-"""The image sources by name: where the images of each come from, and the form they are brought to."""
+"""The image sources: images are prepared once into a store, from which they are read ever after."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Literal
 
+from attrs import evolve, frozen
+
+from mixvel_core.errors import DataError
+from mixvel_core.protocols import Data, Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
 from mixvel_images.cifar10 import CifarCollector
 from mixvel_images.collection import Collector, Form
 from mixvel_images.folder import FolderCollector
 from mixvel_images.hub import HubCollector
-from mixvel_images.options import Filter, Labels, Unreadable
-from mixvel_images.source import ImageSource
+from mixvel_images.options import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ResizedOptions, StoredOptions
+from mixvel_images.prepare import prepare
 from mixvel_images.store import home_of
 
-
-def cifar10(
-    *, path: str, hub: str | None, split: Literal["train", "test", "all"], store: str | None, unreadable: Unreadable
-) -> ImageSource:
-    """CIFAR-10 from its published files at ``path``, or the Hugging Face data set ``hub`` (see ``CifarOptions``)."""
-    found: Collector
-    if hub is None:
-        found = CifarCollector(path=_path(path), split=split)
-    else:
-        both = "train+test" if split == "all" else split
-        found = HubCollector(place=hub, split=both, image="img", label="label", name="cifar10")
-    return ImageSource(collector=found, form=Form(), home=home_of(store), unreadable=unreadable)
+_NAMED = 5
 
 
-def celebahq(
-    *,
-    path: str,
-    attributes: str | None,
-    mapping: str | None,
-    hub: str | None,
-    split: str,
-    resolution: int | None,
-    filter: Filter,
-    store: str | None,
-    unreadable: Unreadable,
-) -> ImageSource:
-    """CelebA-HQ from a folder or zip file, or the Hugging Face data set ``hub`` (see ``CelebaOptions``)."""
-    found: Collector
-    if hub is not None:
-        found = HubCollector(place=hub, split=split, perhaps=ATTRIBUTES, name="celebahq")
-    else:
-        found = CelebaCollector(
-            path=_path(path),
-            attributes=_path(attributes) if attributes else None,
-            mapping=_path(mapping) if mapping else None,
+@frozen(kw_only=True)
+class ImageSource(StoredOptions, ABC):
+    """A source of images. A subclass is its options too, and defines where the images come from."""
+
+    @property
+    @abstractmethod
+    def collector(self) -> Collector:
+        """Where the images come from."""
+
+    @property
+    def form(self) -> Form:
+        """What images are brought to: the resolution of the options, if these have one."""
+        return Form(resolution=self.resolution, filter=self.filter) if isinstance(self, ResizedOptions) else Form()
+
+    def prepare(self, progress: Progress) -> None:
+        """Makes the store if it is not there yet, and compares its contents with the checksum it was written with.
+
+        Raises DataError where the images are absent or unusable, or the store is damaged.
+        """
+        prepare(self.collector, self.form, home_of(self.store), progress).verify()
+
+    def load(self) -> Data:
+        """The data set, its items memory-mapped, uint8 (n, 3, H, W).
+
+        Raises:
+            DataError: the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
+        """
+        store = prepare(self.collector, self.form, home_of(self.store), Silent())
+        left_out = store.record().left_out
+        data = store.data()
+        if not left_out:
+            return data
+        named = ", ".join(f"{name} ({reason})" for name, reason in left_out[:_NAMED])
+        named += f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        if self.unreadable == "refuse":
+            raise DataError(
+                f"{len(left_out)} of {len(left_out) + len(data.items)} images cannot be read: {named}; "
+                "mend or remove them, or leave them out with `unreadable: skip`"
+            )
+        text = f"{len(left_out)} images that cannot be read: {named}"
+        return evolve(data, provenance={**data.provenance, "left out": text})
+
+
+@frozen(kw_only=True)
+class Cifar10(CifarOptions, ImageSource):
+    """CIFAR-10 from its published files, or from the Hugging Face data set ``hub``."""
+
+    @property
+    def collector(self) -> Collector:
+        """The files at ``path``, or the data set."""
+        if self.hub is None:
+            return CifarCollector(path=Path(self.path).expanduser(), split=self.split)
+        split = "train+test" if self.split == "all" else self.split
+        return HubCollector(place=self.hub, split=split, image="img", label="label", name="cifar10")
+
+
+@frozen(kw_only=True)
+class CelebaHQ(CelebaOptions, ImageSource):
+    """CelebA-HQ from a folder or zip file, or from the Hugging Face data set ``hub``."""
+
+    @property
+    def collector(self) -> Collector:
+        """The files at ``path``, or the data set."""
+        if self.hub is not None:
+            return HubCollector(place=self.hub, split=self.split, perhaps=ATTRIBUTES, name="celebahq")
+        attributes, mapping = (Path(name).expanduser() if name else None for name in (self.attributes, self.mapping))
+        return CelebaCollector(path=Path(self.path).expanduser(), attributes=attributes, mapping=mapping)
+
+
+@frozen(kw_only=True)
+class ImageFolder(FolderOptions, ImageSource):
+    """Images in a folder or zip file."""
+
+    @property
+    def collector(self) -> Collector:
+        """The files at ``path``."""
+        return FolderCollector(path=Path(self.path).expanduser(), labels=self.labels)
+
+
+@frozen(kw_only=True)
+class HubDataset(HubOptions, ImageSource):
+    """A Hugging Face data set of images."""
+
+    @property
+    def collector(self) -> Collector:
+        """The data set ``name``, with the columns of the options."""
+        return HubCollector(
+            place=self.name,
+            config=self.config,
+            split=self.split,
+            revision=self.revision,
+            image=self.image,
+            label=self.label,
+            attributes=self.attributes,
         )
-    form = Form(resolution=resolution, filter=filter)
-    return ImageSource(collector=found, form=form, home=home_of(store), unreadable=unreadable)
-
-
-def image_folder(
-    *,
-    path: str,
-    labels: Labels,
-    resolution: int | None,
-    filter: Filter,
-    store: str | None,
-    unreadable: Unreadable,
-) -> ImageSource:
-    """Images in a folder or zip file (see ``FolderOptions``)."""
-    found = FolderCollector(path=_path(path), labels=labels)
-    form = Form(resolution=resolution, filter=filter)
-    return ImageSource(collector=found, form=form, home=home_of(store), unreadable=unreadable)
-
-
-def hub_dataset(
-    *,
-    name: str,
-    config: str | None,
-    split: str,
-    revision: str | None,
-    image: str,
-    label: str | None,
-    attributes: tuple[str, ...],
-    resolution: int | None,
-    filter: Filter,
-    store: str | None,
-    unreadable: Unreadable,
-) -> ImageSource:
-    """A Hugging Face data set of images (see ``HubOptions``)."""
-    found = HubCollector(
-        place=name, config=config, split=split, revision=revision, image=image, label=label, attributes=attributes
-    )
-    form = Form(resolution=resolution, filter=filter)
-    return ImageSource(collector=found, form=form, home=home_of(store), unreadable=unreadable)
-
-
-def _path(text: str) -> Path:
-    return Path(text).expanduser()

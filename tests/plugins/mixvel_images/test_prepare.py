@@ -25,7 +25,7 @@ from mixvel_core.protocols.progress import Silent
 from mixvel_images import blocks
 from mixvel_images.collection import Collection, Form, formed, to_rgb
 from mixvel_images.prepare import store_of
-from mixvel_images.source import ImageSource
+from mixvel_images.sources import ImageSource
 from mixvel_images.store import home_of
 
 
@@ -59,8 +59,14 @@ class Given:
         return Collection(pictures=self, labels=count, attributes={"odd": count % 2 == 1})
 
 
+@frozen(kw_only=True, eq=False)
+class GivenSource(ImageSource):
+    collector: Given
+    form: Form
+
+
 def source(home: Path, images: list[Any], form: Form | None = None, **options: Any) -> ImageSource:
-    return ImageSource(collector=Given(images=images, **options), form=form or Form(), home=home)
+    return GivenSource(collector=Given(images=images, **options), form=form or Form(), store=str(home))
 
 
 PHOTOS: list[Image.Image] = [formats.photograph(5, 4, i) for i in range(10)]
