@@ -19,7 +19,7 @@ from attrs import asdict, frozen
 from mixvel_core.artifacts.files import digest, read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_images.collection import COLOURS, Collection, Form
-from mixvel_images.store import ImageStore, StoreRecord, contents_hash, times_of_change
+from mixvel_images.store import RECORD, ImageStore, StoreRecord, contents_hash, times_of_change
 
 _BYTES = 1 << 23
 _MOST = 256
@@ -73,16 +73,9 @@ class Workbench:
         if not self._journal.exists():
             return {}
         bounds = set(self.bounds)
-        found = {}
-        for line in self._journal.read_text(encoding="utf-8").splitlines():
-            block = _parsed(line)
-            if block is not None and (block.start, block.stop) in bounds:
-                found[block.start] = block
-        return {
-            start: block
-            for start, block in found.items()
-            if checksum_of(self.items[block.start : block.stop]) == block.checksum
-        }
+        journal = map(_parsed, self._journal.read_text(encoding="utf-8").splitlines())
+        found = {b.start: b for b in journal if b is not None and (b.start, b.stop) in bounds}
+        return {start: b for start, b in found.items() if checksum_of(self.items[start : b.stop]) == b.checksum}
 
 
 def _parsed(line: str) -> Block | None:
@@ -139,7 +132,7 @@ def finish(bench: Workbench, collection: Collection, form: Form, store: ImageSto
         left_out=tuple((names[i], reason) for i, reason in failed),
         provenance=provenance,
     )
-    record.write(folder)
+    write_json(folder / RECORD, asdict(record))
     folder.replace(store.folder)
     shutil.rmtree(bench.folder)
 

@@ -86,11 +86,9 @@ class CifarCollector:
         )
 
     def _place(self) -> Path:
-        if self.path.is_file() or _is_unpacked(self.path):
-            return self.path
-        for name in PLACES:
-            if (self.path / name).is_file() or _is_unpacked(self.path / name):
-                return self.path / name
+        for place in (self.path, *(self.path / name for name in PLACES)):
+            if place.is_file() or _is_unpacked(place):
+                return place
         raise DataError(f"{self.path}: holds no CIFAR-10; {GET}")
 
 
@@ -113,11 +111,9 @@ def _packed(path: Path) -> Iterator[tuple[str, tuple[str, bytes]]]:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 found = _BATCH.fullmatch(name)
-                if found and member.isfile():
+                if found and member.isfile() and (file := archive.extractfile(member)):
                     _check_size(f"{path}/{name}", member.size)
-                    file = archive.extractfile(member)
-                    if file is not None:
-                        yield found[1], (name, file.read())
+                    yield found[1], (name, file.read())
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise DataError(f"{path}: no tar file that can be read ({error}); {GET}") from None
 

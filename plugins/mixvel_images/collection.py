@@ -53,7 +53,8 @@ def formed(image: Image.Image, form: Form) -> Formed:
     if form.resolution is not None:
         cropped, enlarged = image.width != image.height, side < form.resolution
         if cropped:
-            image = image.crop(_middle(image.width, image.height))
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
         if side != form.resolution:
             image = image.resize((form.resolution,) * 2, _FILTERS[form.filter], reducing_gap=None)
     return Formed(pixels=np.asarray(image).transpose(2, 0, 1), cropped=cropped, enlarged=enlarged)
@@ -73,12 +74,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image.convert("RGB")
-
-
-def _middle(width: int, height: int) -> tuple[int, int, int, int]:
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
 
 
 class Pictures(Protocol):

@@ -156,22 +156,15 @@ class FolderCollector:
                 f"{self.path}: {homeless[0]} lies in no folder that could name its class; "
                 "move it into one, or set `labels: none`"
             )
-        others = len(files.facts) - len(paths)
-        provenance = {
-            "source": f"images in {self.path}",
-            **({"other files": f"{others}, left alone"} if others else {}),
-        }
+        provenance = {"source": f"images in {self.path}"}
+        if others := len(files.facts) - len(paths):
+            provenance["other files"] = f"{others}, left alone"
         pictures = ImageFiles(files=files, paths=paths)
         if self.labels == "none" or homeless:
             return Collection(pictures=pictures, provenance=provenance)
-        classes = sorted({parts[0] for parts in top})
-        place = {name: label for label, name in enumerate(classes)}
-        return Collection(
-            pictures=pictures,
-            labels=np.array([place[parts[0]] for parts in top], dtype=np.int64),
-            label_names=tuple(classes),
-            provenance=provenance,
-        )
+        classes = {name: label for label, name in enumerate(sorted({parts[0] for parts in top}))}
+        labels = np.array([classes[parts[0]] for parts in top], dtype=np.int64)
+        return Collection(pictures=pictures, labels=labels, label_names=tuple(classes), provenance=provenance)
 
 
 def _without_common_folder(paths: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import field, frozen
@@ -82,16 +82,11 @@ class HubCollector:
             rows = rows.cast_column(self.image, ImageFeature(decode=False))
         elif getattr(feature, "dtype", "") not in ("binary", "large_binary"):
             raise self._wrong(rows, self.image, "images")
-        labels = self._labels(rows, self.label) if self.label is not None else None
+        names = tuple(f"{self.place}, {self.split}, row {i}" for i in range(len(rows)))
         kind = rows.features.get(self.label) if self.label is not None else None
-        pictures = rows.select_columns([self.image])
         return Collection(
-            pictures=_Rows(
-                rows=pictures,
-                column=self.image,
-                names=tuple(f"{self.place}, {self.split}, row {i}" for i in range(len(rows))),
-            ),
-            labels=labels,
+            pictures=_Rows(rows=rows.select_columns([self.image]), column=self.image, names=names),
+            labels=self._labels(rows, self.label) if self.label is not None else None,
             label_names=tuple(kind.names) if isinstance(kind, ClassLabel) else (),
             attributes={name: self._flags(rows, name) for name in self._attribute_columns(rows)},
             provenance={
@@ -125,9 +120,7 @@ class HubCollector:
 
     def _absent(self, error: Exception, folder: Path) -> str:
         reason = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        arguments = [repr(self.place)]
-        arguments += [repr(self.config)] if self.config else []
-        arguments += [f"split={self.split!r}"]
+        arguments = [repr(self.place), *([repr(self.config)] if self.config else []), f"split={self.split!r}"]
         arguments += [f"revision={self.revision!r}"] if self.revision else []
         remedy = (
             "change the name, `config` or `split`"
@@ -141,23 +134,22 @@ class HubCollector:
         return self.attributes + tuple(name for name in self.perhaps if name in rows.features)
 
     def _labels(self, rows: Dataset, name: str) -> np.ndarray:
-        values = np.asarray(self._column(rows, name))
+        values = self._column(rows, name)
         if values.dtype.kind not in "iu" or values.ndim != 1:
             raise self._wrong(rows, name, "whole numbers")
         return values.astype(np.int64)
 
     def _flags(self, rows: Dataset, name: str) -> np.ndarray:
-        values = np.asarray(self._column(rows, name))
+        values = self._column(rows, name)
         if values.ndim != 1 or values.dtype.kind not in "biu" or not set(np.unique(values).tolist()) <= {-1, 0, 1}:
             raise self._wrong(rows, name, "true and false, 0 and 1, or -1 and 1")
         flags: np.ndarray = values > 0
         return flags
 
-    def _column(self, rows: Dataset, name: str) -> Sequence[Any]:
+    def _column(self, rows: Dataset, name: str) -> np.ndarray:
         if name not in rows.features:
             raise self._wrong(rows, name, "")
-        values: Sequence[Any] = rows.select_columns([name])[:][name]
-        return values
+        return np.asarray(rows.select_columns([name])[:][name])
 
     def _wrong(self, rows: Dataset, name: str, wanted: str) -> DataError:
         if name in rows.features:

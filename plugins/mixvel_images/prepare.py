@@ -6,9 +6,9 @@ import os
 import shutil
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +30,12 @@ _MOST_THREADS = 16
 
 def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
     """The store of these inputs in this form, made or not. Raises DataError where the inputs are absent."""
-    return ImageStore(folder=home / f"{collector.name}-{_digest(collector.identity(), form)[:16]}")
+    contents = {"format": FORMAT, "inputs": dict(collector.identity()), "form": asdict(form)}
+    return ImageStore(folder=home / f"{collector.name}-{digest_of(contents)[:16]}")
 
 
 def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> ImageStore:
-    """The store, made where it is not there yet. Images that cannot be read are named in its record.
-
-    Args:
-        collector: the inputs.
-        form: what every image is brought to.
-        home: the folder of stores.
-        progress: a bar of images.
+    """The store in the folder ``home``, made where it is not there yet; its record names images that cannot be read.
 
     Raises:
         DataError: no inputs, images of several sizes and no resolution, not one readable image, or a full disk.
@@ -61,17 +56,19 @@ def prepare(collector: Collector, form: Form, home: Path, progress: Progress) ->
 def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, progress: Progress) -> None:
     collection = collector.collect()
     count = len(collection.pictures.names)
-    with _warnings_of_pillow():
+    # Filters of warnings hold for all threads, so they are set around them and not within.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        # Such an image would unpack to far too many pixels; what else Pillow remarks is of no use here.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
         shape = _shape(collection.pictures, form)
         _need_space(store.folder.parent, count * int(np.prod(shape)))
         bench = Workbench(workbench, count, shape)
         with progress.task(f"prepare {collector.name}", count, "images") as bar:
-            count_done = sum(block.stop - block.start for block in bench.done.values())
-            bar.update(count_done)
+            bar.update(done := sum(block.stop - block.start for block in bench.done.values()))
             for block, items in _formed_blocks(bench, collection.pictures, form):
                 bench.put(block, items)
-                count_done += block.stop - block.start
-                bar.update(count_done)
+                bar.update(done := done + len(items))
     finish(bench, collection, form, store)
     progress.line(f"prepare {collector.name}: {store.folder}")
 
@@ -81,11 +78,9 @@ def _shape(pictures: Pictures, form: Form) -> tuple[int, int, int]:
     if form.resolution is not None:
         return 3, form.resolution, form.resolution
     for i in range(len(pictures.names)):
-        try:
+        with suppress(Exception):  # any reason: it is named when its block is made
             _, height, width = formed(pictures.open(i), form).pixels.shape
-        except Exception:  # any reason: it is named when its block is made
-            continue
-        return 3, height, width
+            return 3, height, width
     raise DataError(
         f"{pictures.names[0]}: cannot be read, nor can any of the {len(pictures.names)} images; are they images?"
     )
@@ -127,27 +122,9 @@ def _form_block(
         items[i - start] = made.pixels
         cropped += made.cropped
         enlarged += made.enlarged
-    block = Block(
-        start=start,
-        stop=stop,
-        failed=tuple(failed),
-        cropped=cropped,
-        enlarged=enlarged,
-        checksum=checksum_of(items),
-    )
+    made_of = checksum_of(items)
+    block = Block(start=start, stop=stop, failed=tuple(failed), cropped=cropped, enlarged=enlarged, checksum=made_of)
     return block, items
-
-
-@contextmanager
-def _warnings_of_pillow() -> Iterator[None]:
-    """An image that would unpack to far too many pixels is an error; what else Pillow remarks is of no use here.
-
-    Filters hold for all threads, so they are set around them and not within.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
 
 
 def _need_space(home: Path, size: int) -> None:
@@ -161,7 +138,3 @@ def _need_space(home: Path, size: int) -> None:
 
 def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[2]} x {shape[1]}"
-
-
-def _digest(identity: Mapping[str, object], form: Form) -> str:
-    return digest_of({"format": FORMAT, "inputs": dict(identity), "form": asdict(form)})

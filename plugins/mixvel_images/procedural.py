@@ -14,6 +14,7 @@ from attrs import frozen
 from mixvel_core.protocols import Data
 from mixvel_images.celebahq import ATTRIBUTES
 from mixvel_images.cifar10 import CLASSES
+from mixvel_images.options import ProceduralOptions
 
 FRACTIONS = {"Male": 0.4, "Young": 0.7}
 """How many images have an attribute; half of them where nothing is said."""
@@ -39,12 +40,8 @@ _SHAPES: tuple[_Shape, ...] = (
 
 
 @frozen(kw_only=True)
-class Procedural:
+class Procedural(ProceduralOptions):
     """``count`` images of ``resolution`` pixels a side."""
-
-    count: int
-    resolution: int
-    seed: int = 0
 
     def load(self) -> Data:
         """Items (n, 3, R, R) uint8, labels 0..9, and the forty attributes, (n,) bool each."""
@@ -57,9 +54,8 @@ class Procedural:
         drawn = uniform(key(self.seed, "procedural", "image"), rows, torch.arange(_DRAWN)).numpy().astype(np.float32)
         coins = uniform(key(self.seed, "procedural", "attributes"), rows, torch.arange(len(ATTRIBUTES))).numpy()
         fractions = np.array([FRACTIONS.get(name, 0.5) for name in ATTRIBUTES])
-        flags = coins < fractions
         labels = (drawn[:, 0] * len(CLASSES)).astype(np.int64)
-        attributes = {name: flags[:, a] for a, name in enumerate(ATTRIBUTES)}
+        attributes = dict(zip(ATTRIBUTES, (coins < fractions).T, strict=True))
         items = np.empty((self.count, 3, self.resolution, self.resolution), np.uint8)
         block = max(1, _VALUES // (3 * self.resolution**2))
         seen = np.stack([attributes[name] for name in ("Male", "Smiling", "Young")], axis=1).astype(np.float32)

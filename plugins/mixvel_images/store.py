@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import frozen
 
 from mixvel_core.artifacts.arrays import map_array
-from mixvel_core.artifacts.files import checksum, digest, read_json, write_json
+from mixvel_core.artifacts.files import checksum, digest, read_json
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Data
 
@@ -34,10 +34,6 @@ class StoreRecord:
     label_names: tuple[str, ...]
     left_out: tuple[tuple[str, str], ...]
     provenance: Mapping[str, str]
-
-    def write(self, folder: Path) -> None:
-        """Writes the record into the folder of its store."""
-        write_json(folder / RECORD, asdict(self))
 
 
 @frozen(kw_only=True)
@@ -70,11 +66,10 @@ class ImageStore:
         """Raises DataError unless the files hold what was written, by their checksums: all of them are read."""
         record = self.record()
         try:
-            found = contents_hash(self.folder, record.files)
+            if contents_hash(self.folder, record.files) != record.provenance["hash"]:
+                raise self._damaged("its contents are not those that were written")
         except OSError as error:
             raise self._damaged(str(error)) from None
-        if found != record.provenance["hash"]:
-            raise self._damaged("its contents are not those that were written")
 
     def data(self) -> Data:
         """The data set; items stay on disk until they are read.
@@ -117,8 +112,6 @@ def times_of_change(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
 
 def home_of(store: str | None) -> Path:
     """The folder of stores: ``store`` of the recipe, else MIXVEL_DATA, else the user's cache folder."""
-    if store is not None:
+    if store is not None or (store := os.environ.get("MIXVEL_DATA")):
         return Path(store).expanduser()
-    if chosen := os.environ.get("MIXVEL_DATA"):
-        return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixvel"
