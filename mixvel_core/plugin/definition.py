@@ -6,7 +6,7 @@ in a recipe like the recipe's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
 
@@ -115,6 +115,11 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         return lambda: self.build(self.options() if self.example_options is None else self.example_options)
 
 
+def is_name(text: str) -> bool:
+    """Whether a plugin may be called ``text``: letters, digits and hyphens."""
+    return all(part.isascii() and part.isalnum() for part in text.split("-"))
+
+
 @frozen(kw_only=True)
 class NoOptions:
     """The options class of plugins that have nothing to choose."""
@@ -128,11 +133,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 def hook_specs() -> type:
     """A hook specification for each kind: no arguments, and a sequence of ``PluginDef`` is returned."""
-
-    def spec() -> Callable[[], Sequence[PluginDef[Any, Any]]]:
-        return hookspec(lambda: ())
-
-    return type("HookSpecs", (), {row.hook: staticmethod(spec()) for row in kinds.KINDS})
+    return type("HookSpecs", (), {row.hook: staticmethod(hookspec(lambda: ())) for row in kinds.KINDS})
 
 
 ComponentT_co = TypeVar("ComponentT_co", covariant=True)

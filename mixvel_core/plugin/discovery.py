@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from attrs import frozen
 
 from mixvel_core.errors import PluginError, did_you_mean
 from mixvel_core.plugin import kinds
-from mixvel_core.plugin.definition import CONTRACT, PROJECT, PluginDef, Target, hook_specs
+from mixvel_core.plugin.definition import CONTRACT, PROJECT, PluginDef, Target, hook_specs, is_name
 from mixvel_core.plugin.kinds import Kind
 
 # Where definitions of all kinds stand side by side, their options and components have no common type.
@@ -91,54 +91,40 @@ class PluginSource:
 
 def installed() -> list[PluginSource]:
     """The entry points of group ``mixvel`` of every installed distribution, in a fixed order."""
+    sources = [
+        PluginSource(
+            name=point.name,
+            module=point.value,
+            distribution=point.dist.name if point.dist else "unknown",
+            version=point.dist.version if point.dist else "",
+            load=point.load,
+        )
+        for point in entry_points(group=PROJECT)
+    ]
     # A folder that stands twice on the path offers its entry points twice.
-    sources = {(s.distribution, s.name, s.module): s for s in map(_source, entry_points(group=PROJECT))}
-    return [sources[key] for key in sorted(sources)]
-
-
-def _source(point: EntryPoint) -> PluginSource:
-    distribution = point.dist
-    return PluginSource(
-        name=point.name,
-        module=point.value,
-        distribution=distribution.name if distribution else "unknown",
-        version=distribution.version if distribution else "",
-        load=point.load,
-    )
+    different = {(s.distribution, s.name, s.module): s for s in sources}
+    return [different[key] for key in sorted(different)]
 
 
 def load(source: PluginSource) -> Iterator[Entry | Broken]:
     """Everything one module offers; what cannot be used comes as Broken, with the reason in a line."""
+    where = {"module": source.module, "distribution": source.distribution, "version": source.version}
     try:
         returned = _call_hooks(source)
     # A module that calls sys.exit() while it is imported is broken too, and must not end the program.
     except (Exception, SystemExit) as error:
-        yield _broken(source, _one_line(error))
+        yield Broken(**where, reason=_one_line(error))
         return
     if not returned:
-        yield _broken(
-            source, "it offers no plugin; are its hooks named as in docs/protocols.md and decorated with @hookimpl?"
-        )
+        fix = "are its hooks named as in docs/protocols.md and decorated with @hookimpl?"
+        yield Broken(**where, reason=f"it offers no plugin; {fix}")
     for kind, definition in returned:
         fault = _fault(kind, definition, source.distribution)
         if fault is None and isinstance(definition, PluginDef):
             yield Entry(definition=definition, distribution=source.distribution, version=source.version)
         else:
             name = definition.name if isinstance(definition, PluginDef) else None
-            yield _broken(source, fault or "", kind=kind, name=name if isinstance(name, str) else None)
-
-
-def load_all(sources: Iterable[PluginSource]) -> tuple[list[Entry], list[Broken]]:
-    """The usable definitions of all sources, and what is broken."""
-    entries: list[Entry] = []
-    broken: list[Broken] = []
-    for source in sources:
-        for result in load(source):
-            if isinstance(result, Entry):
-                entries.append(result)
-            else:
-                broken.append(result)
-    return entries, broken
+            yield Broken(**where, reason=fault or "", kind=kind, name=name if isinstance(name, str) else None)
 
 
 def _call_hooks(source: PluginSource) -> list[tuple[Kind, object]]:
@@ -164,11 +150,15 @@ def _fault(kind: Kind, definition: object, distribution: str) -> str | None:
         return fault
     if definition.kind != kind:
         return f"returned by the hook of {kind}, and its kind is {definition.kind}"
-    if not isinstance(definition.name, str) or not _is_name(definition.name):
+    if not isinstance(definition.name, str) or not is_name(definition.name):
         return f"{definition.name!r} is not a name; use letters, digits and hyphens"
     if isinstance(definition.build, Target) and ":" not in definition.build.path:
         return "it has neither a `target`, `module:name`, nor `build`"
-    return _options_fault(definition)
+    if not isinstance(definition.options, type) or not attrs.has(definition.options):
+        return "its options are not an attrs class"
+    if any(field.alias == "use" for field in attrs.fields(definition.options)):
+        return "an option is called `use`, which a recipe keeps for the plugin's name"
+    return None
 
 
 def _contract_fault(contract: object, distribution: str) -> str | None:
@@ -177,35 +167,9 @@ def _contract_fault(contract: object, distribution: str) -> str | None:
         return None
     if contract is None:
         return f"it does not give the contract it is written for; see CHANGELOG.md, then add `contract={CONTRACT}`"
-    remedy = (
-        "install a version of the plugin for it, or see CHANGELOG.md"
-        if isinstance(contract, int) and contract < CONTRACT
-        else "install a newer mixvel"
-    )
+    older = isinstance(contract, int) and contract < CONTRACT
+    remedy = "install a version of the plugin for it, or see CHANGELOG.md" if older else "install a newer mixvel"
     return f"written for contract {contract}, mixvel has {CONTRACT}; {remedy}"
-
-
-def _options_fault(definition: AnyDef) -> str | None:
-    if not isinstance(definition.options, type) or not attrs.has(definition.options):
-        return "its options are not an attrs class"
-    if any(field.alias == "use" for field in attrs.fields(definition.options)):
-        return "an option is called `use`, which a recipe keeps for the plugin's name"
-    return None
-
-
-def _is_name(text: str) -> bool:
-    return text != "" and all(part.isascii() and part.isalnum() for part in text.split("-"))
-
-
-def _broken(source: PluginSource, reason: str, kind: Kind | None = None, name: str | None = None) -> Broken:
-    return Broken(
-        module=source.module,
-        distribution=source.distribution,
-        version=source.version,
-        reason=reason,
-        kind=kind,
-        name=name,
-    )
 
 
 def _one_line(error: BaseException) -> str:
@@ -223,11 +187,8 @@ class Registry:
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
         """Names that are claimed more than once."""
-        return tuple(
-            Conflict(kind=kind, name=name, entries=claims)
-            for (kind, name), claims in self._by_name()
-            if len(claims) > 1
-        )
+        claimed = ((key, claims) for key, claims in self._by_name() if len(claims) > 1)
+        return tuple(Conflict(kind=kind, name=name, entries=claims) for (kind, name), claims in claimed)
 
     def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """The definitions that can be used, of one kind or of all, sorted by kind and name."""
@@ -252,14 +213,13 @@ class Registry:
         for broken in self.broken:
             if (broken.kind, broken.name) == (kind, name):
                 raise PluginError(f"broken plugin {broken}")
-        raise PluginError(self._unknown(kind, name))
-
-    def _unknown(self, kind: Kind, name: str) -> str:
         names = self.names(kind)
         listed = f"installed for {kind}: {', '.join(names)}" if names else f"no plugin for {kind} is installed"
-        text = f"no {kind} is called {name!r}{did_you_mean(name, names)}  ({listed})"
-        whole = [str(broken) for broken in self.broken if broken.name is None]
-        return text + (f"  (or it is in a broken plugin: {'; '.join(whole)})" if whole else "")
+        modules = "; ".join(str(broken) for broken in self.broken if broken.name is None)
+        raise PluginError(
+            f"no {kind} is called {name!r}{did_you_mean(name, names)}  ({listed})"
+            + (f"  (or it is in a broken plugin: {modules})" if modules else "")
+        )
 
     def _by_name(self) -> list[tuple[tuple[Kind, str], tuple[Entry, ...]]]:
         ordered = groupby(self.found, key=lambda entry: (entry.kind, entry.name))
@@ -268,9 +228,12 @@ class Registry:
 
 def make_registry(sources: Iterable[PluginSource]) -> Registry:
     """The registry of the plugins in ``sources``."""
-    entries, broken = load_all(sources)
-    ordered = sorted(entries, key=lambda e: (e.kind, e.name, e.distribution, e.version))
-    return Registry(found=tuple(ordered), broken=tuple(broken))
+    results = [result for source in sources for result in load(source)]
+    entries = [result for result in results if isinstance(result, Entry)]
+    return Registry(
+        found=tuple(sorted(entries, key=lambda e: (e.kind, e.name, e.distribution, e.version))),
+        broken=tuple(result for result in results if isinstance(result, Broken)),
+    )
 
 
 @cache

@@ -19,23 +19,19 @@ class Items(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """n items of shape ``*data``: (n, *data)."""
-        ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the numbers."""
-        ...
 
     def __len__(self) -> int:
         """n."""
-        ...
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         """Some items in the order asked for, (rows, *data): a slice, or integer indices below n, not negative.
 
         Only what is asked for is in memory afterwards; ``items[:]`` reads everything.
         """
-        ...
 
 
 @frozen(kw_only=True)
@@ -89,7 +85,6 @@ class DataSource(Protocol):
 
     def load(self) -> Data:
         """The whole data set. Raises DataError, naming the way to get it, where it is absent."""
-        ...
 
 
 @runtime_checkable
@@ -98,7 +93,6 @@ class PreparedSource(DataSource, Protocol):
 
     def prepare(self, progress: Progress) -> None:
         """Makes the data ready, or goes on with it; does nothing where they are. Raises DataError as ``load`` does."""
-        ...
 
 
 class Partitioner(Protocol):
@@ -106,7 +100,6 @@ class Partitioner(Protocol):
 
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64 in 0..K-1. Every item belongs to exactly one shard."""
-        ...
 
 
 @runtime_checkable
@@ -115,7 +108,6 @@ class NamingPartitioner(Partitioner, Protocol):
 
     def names(self, data: Data) -> tuple[str, ...]:
         """What stands in shard 0..K-1 of these data, for the report. Raises DataError as ``assign`` does."""
-        ...
 
 
 class Shard(Protocol):
@@ -124,29 +116,23 @@ class Shard(Protocol):
     @property
     def index(self) -> int:
         """k in 0..K-1; -1 for the whole data set."""
-        ...
 
     @property
     def count(self) -> int:
         """The number of items."""
-        ...
 
     @property
     def fraction(self) -> float:
         """pi_k, the weight of this shard in the mixture."""
-        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one item, ``*data``."""
-        ...
 
     @property
     def items(self) -> Items:
         """The items, (count, *data), uint8 or float32 in [-1, 1]; read where they are indexed, not before."""
-        ...
 
     @property
     def law(self) -> GaussianLaw | None:
         """The closed form the items were drawn from, if there is one."""
-        ...

@@ -34,12 +34,10 @@ class Expert(Protocol):
     @property
     def schedule(self) -> NoiseSchedule:
         """The schedule under which the expert reads x and t."""
-        ...
 
     @property
     def moments(self) -> Moments | None:
         """Mean and variance of the shard; the mean is the exact denoiser wherever alpha = 0. None if not shared."""
-        ...
 
     def denoise(self, x: Points, t: Times) -> Points:
         """The denoiser at x and t.
@@ -51,22 +49,14 @@ class Expert(Protocol):
         Returns:
             m_k(x, t), shape (B, *data), dtype of x. Rows are independent of each other; x is not changed.
         """
-        ...
 
 
 @runtime_checkable
-class DensityExpert(Protocol):
+class DensityExpert(Expert, Protocol):
     """An expert in closed form, with the density of its noisy data (D2, D3)."""
-
-    @property
-    def schedule(self) -> NoiseSchedule: ...
-    @property
-    def moments(self) -> Moments | None: ...
-    def denoise(self, x: Points, t: Times) -> Points: ...
 
     def log_density(self, x: Points, t: Times) -> Tensor:
         """log p_t^k(x) up to a constant shared by the experts of a mixture, shape (B,)."""
-        ...
 
 
 @runtime_checkable
@@ -75,7 +65,6 @@ class NetworkExpert(Protocol):
 
     def tuned(self, *, channels_last: bool, compiled: bool) -> Expert:
         """The same expert with its weights laid out channels last, compiled, or both."""
-        ...
 
 
 @frozen(kw_only=True)
@@ -97,15 +86,12 @@ class ExpertFamily(Protocol):
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
         """What to train on this shard, and on nothing else; None for an expert in closed form."""
-        ...
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """Everything ``load`` needs, by name. ``trained`` is the averaged state of the task's network."""
-        ...
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Expert:
         """The expert that ``tensors`` describe, on the device where they lie."""
-        ...
 
 
 @runtime_checkable
@@ -117,7 +103,6 @@ class DiscreetFamily(Protocol):
 
         Raises RecipeError where these options do not work without.
         """
-        ...
 
 
 @runtime_checkable
@@ -126,7 +111,6 @@ class PretrainedFamily(Protocol):
 
     def is_network(self) -> bool:
         """Whether any of its experts is one."""
-        ...
 
 
 class ExpertGroup(Protocol):
@@ -135,11 +119,9 @@ class ExpertGroup(Protocol):
     @property
     def schedule(self) -> NoiseSchedule:
         """The schedule under which all of them read x and t."""
-        ...
 
     def moments(self, k: int) -> Moments | None:
         """Mean and variance of shard k (see ``Expert.moments``)."""
-        ...
 
     def denoise(self, x: Points, t: Times, k: Indices) -> Points:
         """The denoiser of each row's own expert.
@@ -152,7 +134,6 @@ class ExpertGroup(Protocol):
         Returns:
             m_k(x, t), shape (B, *data), dtype of x. Rows are independent of each other; x is not changed.
         """
-        ...
 
 
 @runtime_checkable
@@ -161,7 +142,6 @@ class NetworkGroup(Protocol):
 
     def tuned(self, *, channels_last: bool, compiled: bool) -> ExpertGroup:
         """The same group with its weights laid out channels last, compiled, or both."""
-        ...
 
 
 @runtime_checkable
@@ -174,14 +154,11 @@ class SharedFamily(Protocol):
 
     def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> TrainTask:
         """What to train: on the items of all shards, each with its shard as its label."""
-        ...
 
     def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Everything ``load_shared`` needs, by name. ``trained`` is the averaged state of the task's network."""
-        ...
 
     def load_shared(
         self, configs: Sequence[ExpertConfig], tensors: Mapping[str, Tensor], schedule: NoiseSchedule
     ) -> ExpertGroup:
         """The experts that ``tensors`` describe, on the device where they lie, the network in memory once."""
-        ...

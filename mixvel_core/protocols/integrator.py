@@ -15,11 +15,9 @@ class Field(Protocol):
     @property
     def schedule(self) -> NoiseSchedule:
         """The schedule of the sampling ODE."""
-        ...
 
     def denoise(self, x: Points, t: float) -> Points:
         """An estimate of m(x, t), (B, *data). Every call is one selection, and costs expert evaluations."""
-        ...
 
 
 class Integrator(Protocol):
@@ -28,12 +26,10 @@ class Integrator(Protocol):
     @property
     def order(self) -> int:
         """The order of the global error in the step size, for a smooth field."""
-        ...
 
     @property
     def evaluations(self) -> int:
         """Field evaluations per step."""
-        ...
 
     def step(self, field: Field, x: Points, t: float, s: float, history: Any) -> tuple[Points, Any]:
         """One step.
@@ -48,4 +44,3 @@ class Integrator(Protocol):
         Returns:
             x at time s, and the history for the next step.
         """
-        ...

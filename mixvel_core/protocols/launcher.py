@@ -40,7 +40,6 @@ class Launcher(Protocol):
 
         A job whose folder holds a checkpoint goes on from it. Raises TrainingError naming the job and step.
         """
-        ...
 
 
 PartT = TypeVar("PartT")
@@ -55,12 +54,10 @@ class Task(Protocol[PartT_contra, ResultT_co]):
     @property
     def name(self) -> str:
         """The name of the work in messages."""
-        ...
 
     @property
     def folder(self) -> Path:
         """All that is read lies below this folder, which all workers must see."""
-        ...
 
     def begin(self, device: torch.device) -> Callable[[PartT_contra, Callable[[int], None]], ResultT_co]:
         """What each worker does once, such as loading models to its ``device``.
@@ -69,7 +66,6 @@ class Task(Protocol[PartT_contra, ResultT_co]):
             A function of a part and a callback. Its result depends on the part alone, not on what was done before. It
             calls back with the number of units done; the callback may raise to end it.
         """
-        ...
 
 
 @runtime_checkable
@@ -92,4 +88,3 @@ class Mapper(Protocol):
 
         Raises whatever a part raises; RecipeError where there is no room for a worker.
         """
-        ...

@@ -33,7 +33,6 @@ class Metric(Protocol):
 
         Either may be larger than memory: read what is needed, a block at a time.
         """
-        ...
 
 
 class Scorer(Protocol):
@@ -41,15 +40,11 @@ class Scorer(Protocol):
 
     def scores(self, samples: Items) -> Sequence[Score]:
         """One or more scores of ``samples`` (n, *data), float32 in [-1, 1], against that reference."""
-        ...
 
 
 @runtime_checkable
-class ReferenceMetric(Protocol):
+class ReferenceMetric(Metric, Protocol):
     """A metric that reads the reference once for all sets of samples, or that gives several scores."""
-
-    def score(self, samples: Items, reference: Items) -> Score: ...
 
     def against(self, reference: Items) -> Scorer:
         """What scores samples against ``reference`` (m, *data), float32 in [-1, 1]."""
-        ...

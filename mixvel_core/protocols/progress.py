@@ -14,7 +14,6 @@ class ProgressTask(Protocol):
 
     def update(self, done: int, note: str = "") -> None:
         """``done`` units of the total are behind; ``note`` is for example a loss."""
-        ...
 
 
 class Progress(Protocol):
@@ -22,11 +21,9 @@ class Progress(Protocol):
 
     def task(self, name: str, total: int, unit: str) -> AbstractContextManager[ProgressTask]:
         """A bar that lives as long as the block it manages."""
-        ...
 
     def line(self, text: str) -> None:
         """One line that stays."""
-        ...
 
 
 @frozen(kw_only=True)

@@ -26,7 +26,6 @@ class Router(Protocol):
 
     def start(self, x: Points, t: Times) -> Any:
         """The state at the beginning of trajectories that start at (x, t). Stateless routers return None."""
-        ...
 
     def weights(self, x: Points, t: Times, state: Any) -> tuple[Weights, Any]:
         """The posterior at (x, t), and the state to pass to the next call.
@@ -42,7 +41,6 @@ class Router(Protocol):
         Returns:
             a of shape (B, K), rows on the simplex, and the new state.
         """
-        ...
 
 
 @frozen(kw_only=True)
@@ -58,12 +56,9 @@ class RouterFamily(Protocol):
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
         """The networks to train, by name; each is a job of its own."""
-        ...
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """Everything ``load`` needs, by name. ``trained`` holds the averaged state of each task's network."""
-        ...
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Router:
         """The router that ``tensors`` describe, on the device where they lie."""
-        ...

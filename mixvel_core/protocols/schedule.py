@@ -40,7 +40,6 @@ class NoiseSchedule(Protocol):
             A point whose fields have the shape, dtype and device of ``t``. alpha falls from 1 at t = 0;
             alpha / sigma is strictly decreasing; d_sigma may be infinite at t = 0 where sigma is a root.
         """
-        ...
 
 
 @frozen(kw_only=True)
@@ -58,13 +57,11 @@ class Suprema:
 
 
 @runtime_checkable
-class BoundedSchedule(Protocol):
+class BoundedSchedule(NoiseSchedule, Protocol):
     """A schedule that can prove bounds of its derivatives between grid times, where values at grid times prove nothing.
 
     Optional: without it the constants of the theory are estimates, and are reported as such.
     """
-
-    def at(self, t: Tensor) -> SchedulePoint: ...
 
     def suprema(self, low: Tensor, high: Tensor) -> Suprema:
         """Upper bounds over each interval [low, high].
@@ -75,26 +72,19 @@ class BoundedSchedule(Protocol):
         Returns:
             Bounds that are attained, or that tend to the true suprema as the intervals shrink.
         """
-        ...
 
 
 @runtime_checkable
-class InvertibleSchedule(Protocol):
+class InvertibleSchedule(NoiseSchedule, Protocol):
     """A schedule with a formula for the time of a noise; others are searched (``mixvel_core.field.angle``)."""
-
-    def at(self, t: Tensor) -> SchedulePoint: ...
 
     def time_of(self, angle: Tensor) -> Tensor:
         """The time at which atan(sigma/alpha) is ``angle``, in [0, pi/2]; any t >= 1 beyond the last angle."""
-        ...
 
 
 @runtime_checkable
-class SteppedSchedule(Protocol):
+class SteppedSchedule(NoiseSchedule, Protocol):
     """A schedule that came with its own way to choose N steps; the grid ``native`` takes it."""
-
-    def at(self, t: Tensor) -> SchedulePoint: ...
 
     def times(self, steps: int) -> Sequence[float]:
         """N + 1 strictly falling times in [0, 1]. Raises UsageError where it has no such steps."""
-        ...

@@ -42,7 +42,6 @@ class Draws(Protocol):
 
     def uniform(self, counter: int) -> Tensor:
         """One number in (0, 1) per sample, (B,), a function of (seed, sample index, counter) alone."""
-        ...
 
 
 class Selector(Protocol):
@@ -62,15 +61,12 @@ class Selector(Protocol):
             prior: of the experts, in the dtype and on the device of x; None if one does not share its moments.
             draws: random numbers of these samples.
         """
-        ...
 
     def select(self, x: Points, t: float, a: Weights, state: Any) -> tuple[Mask, Any]:
         """Which experts to evaluate at (x, t), given the router's weights: (B, K) bool, at least one in each row.
 
         The cost of the step is the number of True entries.
         """
-        ...
 
     def combine(self, x: Points, t: float, a: Weights, answers: Evaluations, state: Any) -> tuple[Points, Any]:
         """The estimate M of the mixture's denoiser at (x, t), (B, *data), from exactly the selected evaluations."""
-        ...

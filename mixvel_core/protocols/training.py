@@ -39,14 +39,12 @@ class Objective(Protocol):
     @property
     def network(self) -> nn.Module:
         """The module being trained, on the CPU in float32 until the training loop moves it."""
-        ...
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """Scalar losses by name; ``"loss"`` is the one minimised, the others are recorded.
 
         ``network`` is the module to call: the objective's own, or a wrapper of it that a launcher made.
         """
-        ...
 
 
 class TrainTask(Protocol):
@@ -55,23 +53,18 @@ class TrainTask(Protocol):
     @property
     def items(self) -> Items:
         """The data, (n, *data), uint8 or float32 in [-1, 1] (see ``mixvel_core.field.conversions``)."""
-        ...
 
     @property
     def shards(self) -> np.ndarray | None:
         """The shard of each item, (n,), or None where the task is not to know."""
-        ...
 
     @property
     def schedule(self) -> NoiseSchedule:
         """The schedule that noises the items."""
-        ...
 
     @property
     def options(self) -> TrainOptions:
         """How long and how it is trained."""
-        ...
 
     def objective(self, seed: int) -> Objective:
         """A fresh network with the initial weights of ``seed``, and its loss."""
-        ...

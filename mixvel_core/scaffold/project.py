@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixvel_core.artifacts.files import write_text
 from mixvel_core.errors import UsageError
-from mixvel_core.plugin.definition import CONTRACT
+from mixvel_core.plugin.definition import CONTRACT, is_name
 from mixvel_core.plugin.kinds import PluginKind
 
 
@@ -81,8 +81,7 @@ class Project:
 
 def new_project(kind: PluginKind, name: str, out: Path) -> Project:
     """The project ``out``/mixvel-NAME, not yet written. Raises UsageError for a name that cannot be one."""
-    parts = name.split("-")
-    if not all(part.isascii() and part.isalnum() for part in parts) or not name[:1].isalpha() or name != name.lower():
+    if not is_name(name) or not name[0].isalpha() or name != name.lower():
         raise UsageError(
             f"{name!r} is no name for a plugin; use lower-case letters, digits and hyphens, beginning with a letter"
         )
