@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Literal, TypeAlias
 
 import numpy as np
 from attrs import frozen
 
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
-from mixvel_metrics.features import BLOCK, FeatureName, FeatureSpace, check_sets, conditions, feature_space, features_of
+from mixvel_metrics.features import (
+    BLOCK,
+    FeatureSpace,
+    PixelFeatures,
+    check_sets,
+    conditions,
+    feature_space,
+    features_of,
+)
+from mixvel_metrics.options import FrechetOptions, Further
 from mixvel_metrics.statistics import (
     NEIGHBOURS,
     Gaussian,
@@ -20,9 +28,6 @@ from mixvel_metrics.statistics import (
     precision_recall,
     squared_frechet,
 )
-
-Further: TypeAlias = Literal["kernel", "precision", "recall"]
-
 
 NAMES = ("frechet", "kernel", "precision", "recall")
 
@@ -38,7 +43,8 @@ class Comparison:
 
     ``names``: of the scores, by NAMES. ``reference``: (m, *data). ``further``: what is scored besides the Frechet
     distance; it holds the features of both sets in memory, 4 bytes a value, where the Frechet distance itself holds a
-    block at a time. ``fitted``: the Gaussian of the reference's features, where it is known already.
+    block at a time. ``fitted``: the Gaussian of the reference's features, where it is known already. ``numbered``:
+    whether names end in the number of samples, as FID-5000 and FID-50000 are different quantities.
     """
 
     space: FeatureSpace
@@ -46,6 +52,7 @@ class Comparison:
     reference: Items
     further: tuple[Further, ...] = ()
     fitted: Gaussian | None = None
+    numbered: bool = False
 
     def scores(self, samples: Items) -> Sequence[Score]:
         """The Frechet distance of ``samples`` (n, *data), then the others in ``further``.
@@ -55,10 +62,19 @@ class Comparison:
         """
         least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
         check_sets(self.names["frechet"], samples, self.reference, least=least)
-        if not self.further:
-            return (self._frechet(samples, fit(self.space, samples)),)
-        features = features_of(self.space, samples)
-        return (self._frechet(samples, fit_features(features)), *self._further(samples, features))
+        features = features_of(self.space, samples) if self.further else None
+        fitted = fit(self.space, samples) if features is None else fit_features(features)
+        found = [self._score(samples, "frechet", squared_frechet(fitted, self.gaussian), "squared distance")]
+        if features is None:
+            return found
+        if "kernel" in self.further:
+            value = kernel_distance(features, self._features)
+            found.append(self._score(samples, "kernel", value, "squared MMD, unbiased, all pairs"))
+        if {"precision", "recall"} & set(self.further):
+            shares = dict(zip(("precision", "recall"), precision_recall(features, self._features), strict=True))
+            quantity = f"share covered, {NEIGHBOURS} neighbours"
+            found += [self._score(samples, kind, shares[kind], quantity) for kind in self.further if kind in shares]
+        return found
 
     @cached_property
     def gaussian(self) -> Gaussian:
@@ -71,27 +87,13 @@ class Comparison:
     def _features(self) -> np.ndarray:
         return features_of(self.space, self.reference)
 
-    def _frechet(self, samples: Items, fitted: Gaussian) -> Score:
-        value = squared_frechet(fitted, self.gaussian)
-        return self._score(samples, "frechet", value, quantity="squared distance")
-
-    def _further(self, samples: Items, features: np.ndarray) -> Sequence[Score]:
-        found = []
-        if "kernel" in self.further:
-            value = kernel_distance(features, self._features)
-            found.append(self._score(samples, "kernel", value, quantity="squared MMD, unbiased, all pairs"))
-        if {"precision", "recall"} & set(self.further):
-            shares = dict(zip(("precision", "recall"), precision_recall(features, self._features), strict=True))
-            quantity = f"share covered, {NEIGHBOURS} neighbours"
-            for kind in self.further:
-                if kind in shares:
-                    found.append(self._score(samples, kind, shares[kind], quantity=quantity))
-        return found
-
-    def _score(self, samples: Items, kind: str, value: float, *, quantity: str) -> Score:
-        stated = {**conditions(samples, self.reference, self.space.description), "quantity": quantity}
-        larger_is_better = kind in ("precision", "recall")
-        return Score(name=self.names[kind], value=value, conditions=stated, larger_is_better=larger_is_better)
+    def _score(self, samples: Items, kind: str, value: float, quantity: str) -> Score:
+        return Score(
+            name=self.names[kind] + (f"-{len(samples)}" if self.numbered else ""),
+            value=value,
+            conditions={**conditions(samples, self.reference, self.space.description), "quantity": quantity},
+            larger_is_better=kind in ("precision", "recall"),
+        )
 
 
 def fit(space: FeatureSpace, items: Items) -> Gaussian:
@@ -104,21 +106,15 @@ def fit(space: FeatureSpace, items: Items) -> Gaussian:
 
 def fit_features(features: np.ndarray) -> Gaussian:
     """The same from features (n, D)."""
-    moments = RunningMoments(dimension=features.shape[1])
-    for start in range(0, len(features), BLOCK):
-        moments.update(features[start : start + BLOCK])
-    return moments.finish()
+    return fit(PixelFeatures(dimension=features.shape[1]), features)
 
 
 @frozen(kw_only=True)
-class Frechet:
+class Frechet(FrechetOptions):
     """The squared Frechet distance in a named feature space, and the others that ``further`` names.
 
     It is not FID: that name belongs to the features of one trained network, at one resolution.
     """
-
-    features: FeatureName = "pixels"
-    further: tuple[Further, ...] = ()
 
     def score(self, samples: Items, reference: Items) -> Score:
         """||mu_1 - mu_2||^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)), ``samples`` (n, *data), ``reference`` (m, *data).

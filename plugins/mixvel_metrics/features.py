@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 from attrs import frozen
 
 from mixvel_core.errors import DataError, SamplingError
 from mixvel_core.protocols.data import Items
+from mixvel_metrics.options import FeatureName
 from mixvel_metrics.random_conv import RandomConv
 
 ITEMS_BLOCK = 1 << 22
@@ -17,13 +18,7 @@ ITEMS_BLOCK = 1 << 22
 
 
 def check_sets(metric: str, samples: Items, reference: Items, least: int = 1) -> None:
-    """Refuses two sets that have no distance.
-
-    Args:
-        metric: its name, for messages.
-        samples: (n, *data).
-        reference: (m, *data).
-        least: the smallest n and m that will do.
+    """Refuses two sets, (n, *data) and (m, *data), between which ``metric`` has no value; n, m >= ``least``.
 
     Raises:
         SamplingError: samples that are not finite.
@@ -34,17 +29,16 @@ def check_sets(metric: str, samples: Items, reference: Items, least: int = 1) ->
             f"metric {metric}: samples have shape {samples.shape[1:]} and the reference {reference.shape[1:]}; "
             "compare with data of the samples' own shape"
         )
-    for name, items in (("samples", samples), ("reference items", reference)):
+    sets = (
+        ("samples", samples, SamplingError, "look for the method that made them"),
+        ("reference items", reference, DataError, "mend the data"),
+    )
+    for name, items, _, _ in sets:
         if len(items) < least:
             raise DataError(f"metric {metric}: {len(items)} {name}; at least {least} are needed")
-    if bad := _not_finite(samples):
-        raise SamplingError(
-            f"metric {metric}: {bad} of {len(samples)} samples hold NaN or infinity; look for the method that made them"
-        )
-    if bad := _not_finite(reference):
-        raise DataError(
-            f"metric {metric}: {bad} of {len(reference)} reference items hold NaN or infinity; mend the data"
-        )
+    for name, items, error, remedy in sets:
+        if bad := _not_finite(items):
+            raise error(f"metric {metric}: {bad} of {len(items)} {name} hold NaN or infinity; {remedy}")
 
 
 def flat(items: Items) -> np.ndarray:
@@ -68,19 +62,12 @@ def _not_finite(items: Items) -> int:
     return sum(int((~np.isfinite(block.reshape(len(block), -1)).all(axis=1)).sum()) for block in blocks)
 
 
-FeatureName: TypeAlias = Literal["pixels", "random-conv"]
-
 BLOCK = 256
 """Items whose features are computed together."""
 
 
 class FeatureSpace(Protocol):
     """A fixed map of items to vectors: not fitted to anything, so that it is the same for every score."""
-
-    @property
-    def name(self) -> str:
-        """A short name, which scores carry."""
-        ...
 
     @property
     def dimension(self) -> int:
@@ -102,16 +89,7 @@ class PixelFeatures:
     """The values of an item themselves."""
 
     dimension: int
-
-    @property
-    def name(self) -> str:
-        """``pixels``, the name of the option."""
-        return "pixels"
-
-    @property
-    def description(self) -> str:
-        """The name, which is all it takes to rebuild the space."""
-        return "pixels"
+    description: str = "pixels"
 
     def of(self, items: np.ndarray) -> np.ndarray:
         """The items (n, *data) as vectors (n, D), float64."""
@@ -119,11 +97,7 @@ class PixelFeatures:
 
 
 def feature_space(name: FeatureName, shape: tuple[int, ...]) -> FeatureSpace:
-    """The space called ``name`` for items of ``shape``.
-
-    Raises:
-        DataError: the space is for images only, and ``shape`` is not that of one.
-    """
+    """The space called ``name`` for items of ``shape``. Raises DataError where it is for images and these are none."""
     if name == "random-conv":
         return RandomConv.for_shape(shape)
     return PixelFeatures(dimension=int(np.prod(shape)))

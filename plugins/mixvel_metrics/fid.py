@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from mixvel_core.artifacts.files import digest
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
-from mixvel_metrics.comparison import Comparison, Further, names_in
+from mixvel_metrics.comparison import Comparison, names_in
 from mixvel_metrics.features import BLOCK, conditions
 from mixvel_metrics.inception import Inception, load_inception
+from mixvel_metrics.options import Further
 from mixvel_metrics.statistics import Gaussian
 
 OFFICIAL_NAMES = {"frechet": "fid", "kernel": "kid", "precision": "precision", "recall": "recall"}
@@ -89,7 +90,7 @@ class FID:
         """
         return self.against(reference).scores(samples)[0]
 
-    def against(self, reference: Items) -> _Numbered:
+    def against(self, reference: Items) -> Comparison:
         """All scores against ``reference``, whose features are computed once."""
         shape = reference.shape[1:]
         if len(shape) != 3 or shape[0] != 3:
@@ -102,34 +103,20 @@ class FID:
             names=OFFICIAL_NAMES if self.inception.is_official else names_in(self.inception.name),
             reference=reference,
             further=self.further,
+            numbered=True,
         )
         if self.statistics is None:
-            return _Numbered(comparison=comparison)
+            return comparison
         path = Path(self.statistics).expanduser()
-        stated = {**_reference_conditions(reference, self.inception), "data": items_digest(reference)}
-        fitted = read_statistics(path, stated) if path.exists() else comparison.gaussian
-        if not path.exists():
-            write_statistics(path, fitted, stated)
-        return _Numbered(comparison=evolve(comparison, fitted=fitted))
-
-
-@frozen(kw_only=True, eq=False)
-class _Numbered:
-    """Scores whose names carry the number of samples: FID-5000 and FID-50000 are different quantities."""
-
-    comparison: Comparison
-
-    def scores(self, samples: Items) -> Sequence[Score]:
-        """Those of ``Comparison.scores``, fid-5000 for 5000 samples."""
-        return [evolve(score, name=f"{score.name}-{len(samples)}") for score in self.comparison.scores(samples)]
+        stated = conditions(reference, reference, self.inception.description) | {"data": items_digest(reference)}
+        del stated["samples"]
+        if path.exists():
+            return evolve(comparison, fitted=read_statistics(path, stated))
+        write_statistics(path, comparison.gaussian, stated)
+        return comparison
 
 
 def items_digest(items: Items) -> str:
     """A digest of items in their order, read a block at a time."""
     blocks = (items[start : start + BLOCK] for start in range(0, len(items), BLOCK))
     return digest(chain([f"{items.shape}".encode()], (np.ascontiguousarray(b, dtype="<f4").data for b in blocks)))
-
-
-def _reference_conditions(reference: Items, inception: Inception) -> dict[str, str]:
-    stated = conditions(reference, reference, inception.description)
-    return {name: stated[name] for name in ("reference", "shape", "features")}

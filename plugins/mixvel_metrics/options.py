@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from mixvel_core.plugin.options import at_least, option
+
+FeatureName: TypeAlias = Literal["pixels", "random-conv"]
+Further: TypeAlias = Literal["kernel", "precision", "recall"]
 
 
 @frozen(kw_only=True)
@@ -30,10 +33,10 @@ class SlicedWasserstein2Options:
 class FrechetOptions:
     """Options of the metric ``frechet``."""
 
-    features: Literal["pixels", "random-conv"] = option(
+    features: FeatureName = option(
         default="pixels", doc="the feature space: the values themselves, or a fixed random network (images only)"
     )
-    further: tuple[Literal["kernel", "precision", "recall"], ...] = option(
+    further: tuple[Further, ...] = option(
         default=(),
         doc="scores of the same features beside it: kernel distance, precision, recall; keeps the features in memory",
     )
@@ -46,7 +49,7 @@ class FIDOptions:
     weights: str | None = option(
         default=None, doc="file of the Inception weights; absent: where torch-fidelity keeps them in torch's cache"
     )
-    further: tuple[Literal["kernel", "precision", "recall"], ...] = option(
+    further: tuple[Further, ...] = option(
         default=("kernel", "precision", "recall"),
         doc="scores of the same features beside it (KID, precision, recall); keeps the features in memory",
     )

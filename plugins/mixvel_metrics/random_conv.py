@@ -59,11 +59,6 @@ class RandomConv:
         return cls(layers=tuple(_layer(i, *pair) for i, pair in enumerate(pairwise(widths))))
 
     @property
-    def name(self) -> str:
-        """``random-conv``, the name of the option."""
-        return "random-conv"
-
-    @property
     def dimension(self) -> int:
         """The channels of the last layer."""
         return len(self.layers[-1].bias)

@@ -11,18 +11,14 @@ from mixvel_core.field.transport import directions, sliced_squares, wasserstein_
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.features import check_sets, conditions, flat
+from mixvel_metrics.options import SlicedWasserstein2Options, Wasserstein2Options
 
 W2 = "w2"
 
 
 @frozen(kw_only=True)
-class Wasserstein2:
-    """W_2 between two sets of items of equal weight each, in the Euclidean norm of all their values.
-
-    ``max_count``: the most items compared on each side, the first ones; the table of costs has its square.
-    """
-
-    max_count: int = 2000
+class Wasserstein2(Wasserstein2Options):
+    """W_2 between two sets of items of equal weight each, in the Euclidean norm of all their values."""
 
     def score(self, samples: Items, reference: Items) -> Score:
         """sqrt(min over couplings of E ||x - y||^2), from ``samples`` (n, *data) to ``reference`` (m, *data).
@@ -45,14 +41,8 @@ SLICED_W2 = "sliced-w2"
 
 
 @frozen(kw_only=True)
-class SlicedWasserstein2:
-    """Sliced W_2 between two sets of items of equal weight each, which are read a block at a time.
-
-    ``projections``: the number of directions. ``seed``: the key of the directions, the same for every score.
-    """
-
-    projections: int = 256
-    seed: int = 0
+class SlicedWasserstein2(SlicedWasserstein2Options):
+    """Sliced W_2 between two sets of items of equal weight each, read a block at a time, in the same directions."""
 
     def score(self, samples: Items, reference: Items) -> Score:
         """sqrt(mean over directions of W_2^2 of the shadows), ``samples`` (n, *data), ``reference`` (m, *data).

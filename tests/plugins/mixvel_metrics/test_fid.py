@@ -10,9 +10,10 @@ import torch
 from attrs import evolve
 
 from mixvel_core.errors import DataError
-from mixvel_metrics.comparison import Frechet, Further, fit_features
+from mixvel_metrics.comparison import Frechet, fit_features
 from mixvel_metrics.fid import FID
 from mixvel_metrics.inception import FILE, OFFICIAL, Inception, load_inception, stand_in
+from mixvel_metrics.options import Further
 from mixvel_metrics.statistics import kernel_distance, precision_recall, squared_frechet
 
 
