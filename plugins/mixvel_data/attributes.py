@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
+from operator import ne
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 
-from mixvel_core.errors import DataError
+from mixvel_core.errors import DataError, did_you_mean
 from mixvel_core.protocols import Data
+from mixvel_data.options import AttributesOptions
 
 _MOST = 1024
 """Combinations; more of them come of attributes that are measurements, and no attributes of classes."""
@@ -21,20 +22,17 @@ class _Group:
 
     own: tuple[int, ...]
     count: int
-    merged: tuple[tuple[tuple[int, ...], int], ...] = field(default=())
+    merged: tuple[tuple[tuple[int, ...], int], ...] = ()
 
 
 @frozen(kw_only=True)
-class AttributePartitioner:
+class AttributePartitioner(AttributesOptions):
     """Shard k holds the k-th combination of the values of ``attributes``, the first of them counting most.
 
     A combination with fewer items than ``smallest`` (a number of items, or below 1 a part of all) is rare. The rarest
     one is merged into the combination that differs in the fewest attributes, among those into the largest, until none
     is rare or one is left; ties go to the first combination.
     """
-
-    attributes: tuple[str, ...]
-    smallest: float = 0.0
 
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64. Nothing is drawn: ``seed`` does not matter.
@@ -44,43 +42,37 @@ class AttributePartitioner:
         """
         found, place, groups = self._grouped(data)
         home = {own: k for k, group in enumerate(groups) for own in (group.own, *(c for c, _ in group.merged))}
-        shards = np.array([home[combination] for combination in found], dtype=np.int64)
-        chosen: np.ndarray = shards[place]
-        return chosen
+        shards: np.ndarray = np.array([home[combination] for combination in found], dtype=np.int64)[place]
+        return shards
 
     def names(self, data: Data) -> tuple[str, ...]:
         """The combination of each shard, and what was merged into it.
 
         Raises DataError as ``assign`` does.
         """
-        values = self._values(data)
-        flags = [column.dtype == bool for column in values]
+        flags = [self._column(data, name).dtype == bool for name in self.attributes]
         _, _, groups = self._grouped(data)
         return tuple(self._name(group, flags) for group in groups)
 
     def _grouped(self, data: Data) -> tuple[list[tuple[int, ...]], np.ndarray, list[_Group]]:
         """The combinations there are, in order; the one of each item; and the groups, in the order of shards."""
-        rows = np.stack([column.astype(np.int64) for column in self._values(data)], axis=1)
+        rows = np.stack([self._column(data, name).astype(np.int64) for name in self.attributes], axis=1)
         unique, place, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
         if len(unique) > _MOST:
             raise DataError(
                 f"partition attributes: {len(unique)} combinations of {', '.join(self.attributes)}; "
                 f"name fewer attributes, {_MOST} combinations are the most"
             )
-        found = [tuple(int(value) for value in row) for row in unique]
+        found = [tuple(row) for row in unique.tolist()]
         threshold = self.smallest if self.smallest >= 1 else self.smallest * len(rows)
         groups = [_Group(own=own, count=int(count)) for own, count in zip(found, counts, strict=True)]
         return found, place.reshape(-1), merged(groups, threshold)
-
-    def _values(self, data: Data) -> list[np.ndarray]:
-        return [self._column(data, name) for name in self.attributes]
 
     def _column(self, data: Data, name: str) -> np.ndarray:
         if not data.attributes:
             raise DataError("partition attributes: the data have no attributes; take a source that has them")
         if name not in data.attributes:
-            near = get_close_matches(name, data.attributes, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; they have {', '.join(data.attributes)}"
+            hint = did_you_mean(name, data.attributes) or f"; they have {', '.join(data.attributes)}"
             raise DataError(f"partition attributes: the data have no attribute {name!r}{hint}")
         values = np.asarray(data.attributes[name])
         if values.dtype.kind not in "biu":
@@ -109,12 +101,8 @@ def merged(groups: Sequence[_Group], threshold: float) -> list[_Group]:
         if rare.count >= threshold:
             break
         left.remove(rare)
-        near = min(left, key=lambda group: (_differing(group.own, rare.own), -group.count, group.own))
+        near = min(left, key=lambda group: (sum(map(ne, group.own, rare.own)), -group.count, group.own))
         own_count = rare.count - sum(count for _, count in rare.merged)
         together = (*near.merged, (rare.own, own_count), *rare.merged)
         left[left.index(near)] = _Group(own=near.own, count=near.count + rare.count, merged=together)
     return left
-
-
-def _differing(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    return sum(a != b for a, b in zip(one, other, strict=True))

@@ -12,6 +12,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.device import best_device
 from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Items
@@ -72,7 +73,7 @@ def extractor(name: str, weights: Path | None) -> Extractor:
         raise DataError(f"{weights}: does not exist; put the weights of {full} there or leave out `weights`")
     network = _made(timm, full, options, weights)
     about = timm.data.resolve_model_data_config(network)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     return Extractor(
         network=network.to(device).eval(),
         side=int(about["input_size"][-1]),

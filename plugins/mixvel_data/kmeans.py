@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Data, Items
 from mixvel_core.randomness import key
+from mixvel_data.options import KMeansOptions
 
 
 class Points(Protocol):
@@ -54,10 +54,8 @@ def size_of(points: Points) -> int:
 def blocks(points: Points, size: int, fewest: int) -> list[slice]:
     """Consecutive blocks of about ``size`` bytes, nearly equal, of at least ``fewest`` points (or all of them)."""
     count, width = points.shape
-    rows = max(fewest, size // (4 * width), 1)
-    number = max(1, count // rows)
-    ends = [count * b // number for b in range(number + 1)]
-    return [slice(a, b) for a, b in pairwise(ends)]
+    number = max(1, count // max(fewest, size // (4 * width), 1))
+    return [slice(a, b) for a, b in pairwise(count * b // number for b in range(number + 1))]
 
 
 def shuffled(points: Points, size: int, fewest: int, state: int) -> Iterator[np.ndarray]:
@@ -116,20 +114,9 @@ def _by_batches(points: Points, number: int, state: int, memory: int) -> tuple[n
 
 
 @frozen(kw_only=True)
-class KMeansPartitioner:
-    """The clusters of scikit-learn's k-means.
+class KMeansPartitioner(KMeansOptions):
+    """The clusters of scikit-learn's k-means; in mini-batches where points take more than ``memory`` bytes."""
 
-    ``shards``: K. ``features``: of what: "pixels", "dinov2" or a network of timm, with its published weights or those
-    of a file, ``weights``. ``pca``: cluster by so many principal components of these, or by all values. ``restarts``:
-    the number of starts, of which the one with the smallest sum of squares is kept. ``memory``: bytes that points may
-    take; more of them are clustered in mini-batches.
-    """
-
-    shards: int
-    pca: int | None = None
-    restarts: int = 4
-    features: str = "pixels"
-    weights: Path | None = None
     memory: int = 1 << 28
 
     def assign(self, data: Data, seed: int) -> np.ndarray:

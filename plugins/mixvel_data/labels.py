@@ -9,13 +9,12 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
+from mixvel_data.options import LabelsOptions
 
 
 @frozen(kw_only=True)
-class LabelPartitioner:
+class LabelPartitioner(LabelsOptions):
     """Shard k holds the k-th smallest label, whatever the labels are; or the labels of ``groups[k]``."""
-
-    groups: tuple[tuple[int, ...], ...] | None = None
 
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64. Nothing is drawn: ``seed`` does not matter.
@@ -31,7 +30,8 @@ class LabelPartitioner:
         Raises DataError as ``assign`` does.
         """
         _, groups = self._assigned(data)
-        return tuple(", ".join(_name(label, data.label_names) for label in group) for group in groups)
+        known = dict(enumerate(data.label_names))
+        return tuple(", ".join(known.get(label, f"label {label}") for label in group) for group in groups)
 
     def _assigned(self, data: Data) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
         """The shard of each item, and the labels of each shard."""
@@ -42,8 +42,7 @@ class LabelPartitioner:
         found, place = np.unique(data.labels, return_inverse=True)
         groups = self.groups if self.groups is not None else tuple((int(label),) for label in found)
         shard_of = {label: k for k, group in enumerate(groups) for label in group}
-        ungrouped = [int(label) for label in found if int(label) not in shard_of]
-        if ungrouped:
+        if ungrouped := [int(label) for label in found if int(label) not in shard_of]:
             raise DataError(
                 f"partition labels: {_listed(ungrouped)} of the data stands in no group; add it to one of `groups`"
             )
@@ -54,10 +53,6 @@ class LabelPartitioner:
                     f"partition labels: shard {k} is empty, no item has {_listed(group)}; take it out of `groups`"
                 )
         return shard_of_found[place], groups
-
-
-def _name(label: int, names: Sequence[str]) -> str:
-    return names[label] if 0 <= label < len(names) else f"label {label}"
 
 
 def _listed(labels: Sequence[int]) -> str:

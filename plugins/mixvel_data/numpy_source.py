@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
@@ -13,19 +12,17 @@ from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.data.items import joined
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Items
-
-Layout: TypeAlias = Literal["channels-first", "channels-last"]
+from mixvel_data.options import DigitsOptions, Layout
 
 BLOCK = 1 << 22
 """Values that are compared together: a memory-mapped file is never read as a whole."""
 
 
 def as_items(array: np.ndarray, layout: Layout, where: str) -> np.ndarray:
-    """Items (n, *data) in uint8 or float32.
+    """Items (n, *data) in uint8 or float32, of an array of uint8, or of floats in [-1, 1].
 
     Args:
-        array: vectors (n, D), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) as ``layout`` says;
-            uint8, or floats in [-1, 1].
+        array: vectors (n, D), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) as ``layout`` says.
         layout: the order of the axes of images with channels.
         where: the file, for messages.
 
@@ -85,10 +82,8 @@ LARGEST = 16
 
 
 @frozen(kw_only=True)
-class Digits:
+class Digits(DigitsOptions):
     """1797 grey images of 8x8 pixels, labelled 0 to 9; or those of ``labels`` alone, in the same order."""
-
-    labels: tuple[int, ...] | None = None
 
     def load(self) -> Data:
         """Items (n, 1, 8, 8), float32, -1 paper and 1 ink; labels the digits."""
@@ -149,17 +144,11 @@ class NumpySource:
 
     def _archive(self) -> Data:
         where = f"{self.path}, array {self.items!r}"
-        if self.labels is None:
-            [array] = read_arrays(self.path, self.items, refuse=_refused)
-            items = as_items(array, self.layout, where)
-            return Data(items=items, provenance=self._provenance(items))
-        array, labels = read_arrays(self.path, self.items, self.labels, refuse=_refused)
+        names = [self.items] if self.labels is None else [self.items, self.labels]
+        array, *rest = read_arrays(self.path, *names, refuse=_refused)
         items = as_items(array, self.layout, where)
-        return Data(
-            items=items,
-            labels=as_labels(labels, len(items), f"{self.path}, array {self.labels!r}"),
-            provenance=self._provenance(items),
-        )
+        labels = [as_labels(found, len(items), f"{self.path}, array {self.labels!r}") for found in rest]
+        return Data(items=items, labels=labels[0] if labels else None, provenance=self._provenance(items))
 
     def _folder(self) -> Data:
         files = sorted(self.path.glob("*.npy"))
@@ -195,9 +184,8 @@ def labels_of(files: Sequence[Path]) -> list[int]:
     """The label of each file: the number it is named by if all of them are, else its place in this order."""
     stems = [file.stem for file in files]
     # So that 10.npy is label 10, although it sorts before 2.npy. Eighteen digits fit into int64.
-    if all(stem.isascii() and stem.isdecimal() and len(stem) <= 18 for stem in stems):
-        return [int(stem) for stem in stems]
-    return list(range(len(stems)))
+    numbers = all(stem.isascii() and stem.isdecimal() and len(stem) <= 18 for stem in stems)
+    return list(map(int, stems)) if numbers else list(range(len(stems)))
 
 
 def _kind(items: np.ndarray) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from mixvel_core.plugin.options import OptionCheck, at_least, between, each, option
+
+Layout: TypeAlias = Literal["channels-first", "channels-last"]
 
 
 def _are_groups(groups: tuple[tuple[int, ...], ...]) -> bool:
@@ -36,7 +38,7 @@ class NumpyOptions:
     labels: str | None = option(
         default=None, doc="the array of an .npz file that holds the labels; absent: the items have none"
     )
-    layout: Literal["channels-first", "channels-last"] = option(
+    layout: Layout = option(
         default="channels-first", doc="order of image axes: (n, C, H, W) or (n, H, W, C); no matter for vectors"
     )
 
@@ -56,7 +58,7 @@ class ParquetOptions:
         default=None, check=each(at_least(1)), doc="shape of an item in a column of raw bytes or flat lists"
     )
     type: Literal["uint8", "float32"] = option(default="uint8", doc="type of the numbers in a column of raw bytes")
-    layout: Literal["channels-first", "channels-last"] = option(
+    layout: Layout = option(
         default="channels-first", doc="order of axes in raw bytes and lists: (C, H, W) or (H, W, C)"
     )
     streaming: bool = option(

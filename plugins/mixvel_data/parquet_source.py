@@ -14,8 +14,7 @@ from mixvel_core.data.places import opened, parquet_files
 from mixvel_core.data.row_groups import RowGroup, groups_of, read_values
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Streaming
-from mixvel_data.numpy_source import Layout
-from mixvel_data.options import ParquetOptions
+from mixvel_data.options import Layout, ParquetOptions
 
 
 def item_column(group: RowGroup, name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout) -> Column:
@@ -37,24 +36,19 @@ def item_column(group: RowGroup, name: str, shape: tuple[int, ...] | None, kind:
     where = f"{group.uri}: column {name!r}"
     first = values.slice(0, 1)
     is_bytes = pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)
-    if pa.types.is_struct(values.type):
-        if "bytes" not in [values.type.field(i).name for i in range(values.type.num_fields)]:
-            raise DataError(f"{where} is a struct without `bytes`; take a column of pictures, bytes or lists")
-        return _pictures(first, name, where)
-    if pa.types.is_fixed_size_binary(values.type) or (is_bytes and shape is not None):
-        return _raw(first, name, shape, kind, layout, where)
-    if is_bytes:
-        return _pictures(first, name, where)
+    is_struct = pa.types.is_struct(values.type)
+    if is_struct and "bytes" not in [values.type.field(i).name for i in range(values.type.num_fields)]:
+        raise DataError(f"{where} is a struct without `bytes`; take a column of pictures, bytes or lists")
+    if is_struct or (is_bytes and shape is None):
+        return PictureColumn(name=name, shape=pixels(picture_bytes(first, name)[0], None, where).shape)
+    if is_bytes or pa.types.is_fixed_size_binary(values.type):
+        return _raw(name, shape, kind, layout, where)
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
         return _lists(first, name, shape, layout, where)
     raise DataError(f"{where} holds {values.type} values; take a column of pictures, bytes or lists")
 
 
-def _pictures(first: Any, name: str, where: str) -> PictureColumn:
-    return PictureColumn(name=name, shape=pixels(picture_bytes(first, name)[0], None, where).shape)
-
-
-def _raw(first: Any, name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout, where: str) -> RawColumn:
+def _raw(name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout, where: str) -> RawColumn:
     if shape is None:
         raise DataError(f"{where} holds raw bytes; say their `shape`, for example [3, 64, 64]")
     stored, axes = _arranged(shape, layout, where)
