@@ -77,6 +77,7 @@ def calibration(a: Tensor, exact: Tensor) -> Calibration:
 BUCKETS = 8
 EARLIEST = 0.01
 STEPS = 3 * BUCKETS
+"""Of the flow."""
 _COUNT, _FEW = 128, 64
 _LARGE = 1 << 27
 """Numbers in a data set from which on fewer points are looked at."""
@@ -92,14 +93,6 @@ class BucketCalibration(Calibration):
     high: float
 
 
-@frozen(kw_only=True)
-class RouterCalibrations:
-    """The artifact. ``steps``: of the flow."""
-
-    rows: tuple[BucketCalibration, ...]
-    steps: int
-
-
 def calibrate(
     routers: Mapping[str, StoredRouter],
     schedule: ScheduleUse,
@@ -107,7 +100,7 @@ def calibrate(
     seed: int,
     folder: Path,
     points: int | None = None,
-) -> RouterCalibrations:
+) -> tuple[BucketCalibration, ...]:
     """Measures every router that is not measured yet.
 
     Args:
@@ -142,7 +135,7 @@ def calibrate(
             write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in made])
             artifacts[name].commit([f"{name}.json"])
     rows = (row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json"))
-    return RouterCalibrations(rows=tuple(BucketCalibration(**row) for row in rows), steps=STEPS)
+    return tuple(BucketCalibration(**row) for row in rows)
 
 
 def measure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,7 +14,7 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.report.figures import colour, svg
-from mixvel_core.report.inputs import Inputs, Section, at_random, evenly_spaced
+from mixvel_core.report.inputs import Inputs, at_random, evenly_spaced
 from mixvel_core.report.samples import Picture, picture, plane_of
 
 
@@ -67,10 +68,8 @@ MOST_LABELS = 20
 class ShardRow:
     """One shard. ``labels``, ``attributes``: a count for each column of these tables."""
 
-    index: int
+    part: StoredShard
     name: str
-    count: int
-    fraction: float
     labels: tuple[int, ...]
     attributes: tuple[int, ...]
     mean: Picture | None
@@ -80,21 +79,18 @@ class ShardRow:
 @frozen(kw_only=True)
 class ShardsContent:
     """``labels``, ``attributes``: the columns of these tables, empty without any; ``left_out``: attributes without a
-    column. ``named``: whether shards have names. ``chart``: of vectors. ``remote``: whether the items are with their
-    owners."""
+    column. ``most_items``: of a shard's mean, and in ``chart``, of vectors."""
 
-    remote: bool
     provenance: Mapping[str, str]
     labels: tuple[str, ...]
     attributes: tuple[str, ...]
     left_out: int
-    named: bool
     rows: tuple[ShardRow, ...]
-    most_items: int
     chart: str | None
+    most_items: int = MOST_ITEMS
 
 
-def shards(inputs: Inputs) -> Section:
+def shards(inputs: Inputs) -> ShardsContent:
     """A row for each shard."""
     facts = [facts_of(part) for part in inputs.shards.parts]
     columns = _columns([one.labels for one in facts])
@@ -102,21 +98,13 @@ def shards(inputs: Inputs) -> Section:
     shown = most_different(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
     rows = tuple(_row(inputs, part, one, columns, shown) for part, one in zip(inputs.shards.parts, facts, strict=True))
     label_names = inputs.shards.about.get("label_names", [])
-    return Section(
-        anchor="shards",
-        title="Shards",
-        stage="partition",
-        content=ShardsContent(
-            remote=not inputs.shards.are_local,
-            provenance=inputs.shards.about.get("provenance", {}),
-            labels=tuple(label_name(label, label_names) for label in columns),
-            attributes=shown,
-            left_out=max(map(len, flags)) - len(shown),
-            named=any(row.name for row in rows),
-            rows=rows,
-            most_items=MOST_ITEMS,
-            chart=None if inputs.are_images or not inputs.shards.are_local else _chart(inputs),
-        ),
+    return ShardsContent(
+        provenance=inputs.shards.about.get("provenance", {}),
+        labels=tuple(label_name(label, label_names) for label in columns),
+        attributes=shown,
+        left_out=max(map(len, flags)) - len(shown),
+        rows=rows,
+        chart=None if inputs.are_images or not inputs.shards.are_local else _chart(inputs),
     )
 
 
@@ -125,10 +113,9 @@ OTHERS = "others"
 
 def _columns(counts: list[Mapping[str, int]]) -> tuple[str, ...]:
     """The most frequent labels in their own order, and OTHERS if that is not all."""
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for found in counts:
-        for label, count in found.items():
-            total[label] = total.get(label, 0) + count
+        total.update(found)
     frequent = sorted(total, key=lambda label: (-total[label], label))[:MOST_LABELS]
     ordered = sorted(frequent, key=lambda label: (int(label), "") if label.lstrip("-").isdecimal() else (0, label))
     return (*ordered, OTHERS) if len(total) > len(ordered) else tuple(ordered)
@@ -151,10 +138,8 @@ def _row(
         mean = picture(to_float(evenly_spaced(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
         items = picture(to_float(evenly_spaced(part, SHOWN)), SHOWN)
     return ShardRow(
-        index=part.index,
+        part=part,
         name=facts.name,
-        count=part.count,
-        fraction=part.fraction,
         labels=tuple(_count(facts.labels, label, labels) for label in labels),
         attributes=tuple(facts.attributes.get(name, 0) for name in attributes),
         mean=mean,
@@ -171,10 +156,9 @@ def _chart(inputs: Inputs) -> str:
         for part in parts:
             points = plane.of(to_float(evenly_spaced(part, MOST_ITEMS // len(parts) + 1)))
             y = points[:, 1] if points.shape[1] == 2 else np.full(len(points), float(part.index))
-            axes.scatter(
-                points[:, 0], y, s=8, color=colour(part.index, len(parts)), linewidths=0, alpha=0.7, rasterized=True
-            )
-            axes.scatter([], [], s=20, color=colour(part.index, len(parts)), label=f"shard {part.index}")
+            tint = colour(part.index, len(parts))
+            axes.scatter(points[:, 0], y, s=8, color=tint, linewidths=0, alpha=0.7, rasterized=True)
+            axes.scatter([], [], s=20, color=tint, label=f"shard {part.index}")
         axes.set_xlabel(plane.names[0])
         axes.set_ylabel(plane.names[1] if len(plane.names) == 2 else "shard")
         if len(parts) <= MOST_LABELS:

@@ -1,10 +1,8 @@
-"""What every section of the report is made from, and ``Section``: a template and what it shows."""
+"""What every section of the report is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from attrs import frozen
@@ -82,25 +80,3 @@ def at_random(shards: Shards, count: int, seed: int) -> np.ndarray:
         mine = home == k
         items[mine] = part.items[chosen[mine] - (ends[k] - part.count)]
     return items
-
-
-@frozen(kw_only=True)
-class Section:
-    """``anchor``: its id in the page, and the name of its template. ``stage``: whose results it shows, as the command
-    line calls it. ``content``: what its template shows, all of it text to be escaped: names come from recipes,
-    provenance from data.
-    """
-
-    anchor: str
-    title: str
-    stage: str
-    content: object
-
-    @property
-    def template(self) -> str:
-        """A file of ``templates/``."""
-        return f"{self.anchor}.html.jinja"
-
-
-MakeSection: TypeAlias = Callable[[Inputs], Section | None]
-"""How a section is made; None where the run has nothing for it."""

@@ -9,12 +9,12 @@ import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
 
-from mixvel_core.analysis.calibration import BucketCalibration, RouterCalibrations, calibrate
+from mixvel_core.analysis.calibration import STEPS, BucketCalibration, calibrate
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.report.figures import colour, learned_from, literal, panels, time_axis
-from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.report.inputs import Inputs
 
 MEASURES = {
     "total_variation": "total variation",
@@ -41,30 +41,24 @@ class CalibrationContent:
     chart: str
     measures: tuple[str, ...]
     rows: tuple[CalibrationRow, ...]
-    steps: int
+    steps: int = STEPS
 
 
-def calibration(inputs: Inputs) -> Section | None:
+def calibration(inputs: Inputs) -> CalibrationContent | None:
     """Every router of the run; None where nothing could be measured."""
     found = measured(inputs)
-    if not found.rows:
+    if not found:
         return None
     kinds = [(points, measure) for points in POINTS for measure in range(len(MEASURES))]
     draw = partial(_panel, found, list(inputs.recipe.routers))
-    return Section(
-        anchor="calibration",
-        title="Calibration of the routers",
-        stage="routers",
-        content=CalibrationContent(
-            chart=panels(kinds, draw, height=230, legend_columns=6),
-            measures=tuple(MEASURES.values()),
-            rows=_rows(found, inputs.recipe.routers),
-            steps=found.steps,
-        ),
+    return CalibrationContent(
+        chart=panels(kinds, draw, height=230, legend_columns=6),
+        measures=tuple(MEASURES.values()),
+        rows=_rows(found, inputs.recipe.routers),
     )
 
 
-def measured(inputs: Inputs) -> RouterCalibrations:
+def measured(inputs: Inputs) -> tuple[BucketCalibration, ...]:
     """The routers whose folders are there, against the posterior of the items.
 
     Nothing with a single expert, about which there is nothing to be wrong; nothing where the items are not here.
@@ -74,8 +68,7 @@ def measured(inputs: Inputs) -> RouterCalibrations:
     if len(inputs.shards.parts) < 2 or not inputs.shards.are_local:
         routers = {}
     recipe = inputs.recipe
-    points = recipe.report.calibration
-    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, points)
+    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, recipe.report.calibration)
 
 
 def values_of(row: BucketCalibration) -> tuple[float, ...]:
@@ -83,21 +76,21 @@ def values_of(row: BucketCalibration) -> tuple[float, ...]:
     return row.total_variation, row.calibration_error, max(0.0, row.cross_entropy - row.entropy)
 
 
-def _rows(found: RouterCalibrations, routers: Mapping[str, RouterUse]) -> tuple[CalibrationRow, ...]:
+def _rows(found: Sequence[BucketCalibration], routers: Mapping[str, RouterUse]) -> tuple[CalibrationRow, ...]:
     made = []
     for name, use in routers.items():
         for points, words in POINTS.items():
-            mine = [values_of(r) for r in found.rows if (r.router, r.points) == (name, points)]
+            mine = [values_of(r) for r in found if (r.router, r.points) == (name, points)]
             if mine:
                 values = tuple(sum(column) / len(mine) for column in zip(*mine, strict=True))
                 made.append(CalibrationRow(router=name, learned_from=learned_from(use), points=words, values=values))
     return tuple(made)
 
 
-def _panel(found: RouterCalibrations, names: Sequence[str], axes: Axes, kind: tuple[str, int]) -> None:
+def _panel(found: Sequence[BucketCalibration], names: Sequence[str], axes: Axes, kind: tuple[str, int]) -> None:
     points, measure = kind
     for i, name in enumerate(names):
-        mine = [r for r in found.rows if (r.router, r.points) == (name, points)]
+        mine = [r for r in found if (r.router, r.points) == (name, points)]
         if mine:
             axes.plot(
                 [(r.low + r.high) / 2 for r in mine],
@@ -117,36 +110,22 @@ MOST_NAMED = 20
 
 @frozen(kw_only=True)
 class UsageContent:
-    """``steps``: of the samples looked at. ``single``: methods with one expert, of which there is nothing to see."""
+    """``single``: methods with one expert, of which there is nothing to see."""
 
     chart: str
-    steps: int
-    seed: int
     single: tuple[str, ...]
 
 
-def usage(inputs: Inputs) -> Section | None:
-    """A panel for each method with a choice of experts; None if none has one."""
-    steps = max(inputs.steps)
-    shown = [inputs.shown(method, steps) for method in inputs.methods]
+def usage(inputs: Inputs) -> UsageContent | None:
+    """At the largest step count, a panel for each method with a choice of experts; None if none has one."""
+    shown = [inputs.shown(method, max(inputs.steps)) for method in inputs.methods]
     routed = [one for one in shown if one.array("usage").shape[1] > 1]
     if not routed:
         return None
-    return Section(
-        anchor="usage",
-        title="Expert usage",
-        stage="selector",
-        content=UsageContent(
-            chart=panels(
-                routed,
-                partial(_areas, inputs.recipe.sample.delta),
-                height=210,
-                legend_columns=10 if len(inputs.shards.parts) <= MOST_NAMED else None,
-            ),
-            steps=steps,
-            seed=inputs.first_seed,
-            single=tuple(one.draw.method for one in shown if one not in routed),
-        ),
+    columns = 10 if len(inputs.shards.parts) <= MOST_NAMED else None
+    return UsageContent(
+        chart=panels(routed, partial(_areas, inputs.recipe.sample.delta), height=210, legend_columns=columns),
+        single=tuple(one.draw.method for one in shown if one not in routed),
     )
 
 

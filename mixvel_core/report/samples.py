@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 
 import numpy as np
 from attrs import frozen
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from mixvel_core.data.pictures import grid, png
 from mixvel_core.field.scale import to_float
 from mixvel_core.report.figures import ACCENT, GREY, method_text, svg
-from mixvel_core.report.inputs import Inputs, Section, some_real
+from mixvel_core.report.inputs import Inputs, some_real
 
 
 @frozen(kw_only=True, eq=False)
@@ -81,32 +80,22 @@ class ImagesContent:
     there are no real items here."""
 
     real: Picture | None
-    steps: tuple[int, ...]
     rows: tuple[tuple[str, str, tuple[Picture, ...]], ...]
     count: int
-    seed: int
 
 
 @frozen(kw_only=True)
 class VectorsContent:
-    """``chart``: a panel for each method and step count. ``how``: each method's parts, for the text beside it.
-    ``real``: whether real items stand behind the samples."""
+    """``chart``: a panel for each method and step count. ``real``: whether real items stand behind the samples."""
 
     chart: str
     real: bool
     names: tuple[str, ...]
-    how: Mapping[str, str]
-    seed: int
 
 
-def samples(inputs: Inputs) -> Section:
+def samples(inputs: Inputs) -> ImagesContent | VectorsContent:
     """Pictures of images; points of vectors among the real ones."""
-    return Section(
-        anchor="samples",
-        title="Samples",
-        stage="sample",
-        content=_images(inputs) if inputs.are_images else _vectors(inputs),
-    )
+    return _images(inputs) if inputs.are_images else _vectors(inputs)
 
 
 def _images(inputs: Inputs) -> ImagesContent:
@@ -120,10 +109,8 @@ def _images(inputs: Inputs) -> ImagesContent:
     real = some_real(inputs, count)
     return ImagesContent(
         real=picture(to_float(real), columns) if real is not None else None,
-        steps=inputs.steps,
         rows=tuple(rows),
         count=count,
-        seed=inputs.first_seed,
     )
 
 
@@ -152,8 +139,6 @@ def _vectors(inputs: Inputs) -> VectorsContent:
         chart=svg(draw, width=60 + 225 * len(inputs.steps), height=40 + 200 * len(inputs.methods)),
         real=real is not None,
         names=plane.names,
-        how={method: method_text(row[0].draw) for method, row in shown.items()},
-        seed=inputs.first_seed,
     )
 
 

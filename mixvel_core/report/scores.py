@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from mixvel_core.pipeline.evaluate import Scores
 from mixvel_core.report.figures import GREY, colour, literal, method_text, panels, plain_ticks, suit_scale
-from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.report.inputs import Inputs
 
 
 @frozen(kw_only=True)
@@ -122,31 +122,15 @@ def _reference(kind: Measured, rows: Iterable[Mapping[str, Any]]) -> float | Non
     return next((float(row["value"]) for row in rows if _measured(row) == kind), None)
 
 
-@frozen(kw_only=True)
-class TimingsContent:
-    """``rows``: of each method, the mean over seeds of the seconds at each step count."""
-
-    steps: tuple[int, ...]
-    rows: tuple[tuple[str, tuple[float, ...]], ...]
-    count: int
-
-
-def timings(inputs: Inputs) -> Section:
-    """Seconds of each draw, methods x steps."""
-    found = seconds(inputs)
-    rows = [
-        (
-            method,
-            tuple(fmean(f["seconds"] for f in found if (f["method"], f["steps"]) == (method, n)) for n in inputs.steps),
-        )
+def timings(inputs: Inputs) -> dict[str, list[float]]:
+    """Of each method, the mean over seeds of the seconds at each step count."""
+    return {
+        method: [
+            fmean(s.seconds for s in inputs.samples if (s.draw.method, s.draw.steps) == (method, n))
+            for n in inputs.steps
+        ]
         for method in inputs.methods
-    ]
-    return Section(
-        anchor="timings",
-        title="Timings",
-        stage="sample",
-        content=TimingsContent(steps=inputs.steps, rows=tuple(rows), count=inputs.recipe.sample.count),
-    )
+    }
 
 
 def seconds(inputs: Inputs) -> list[dict[str, Any]]:
@@ -167,25 +151,17 @@ class ScoresContent:
 
     tables: tuple[ScoreTable, ...]
     how: Mapping[str, str]
-    seeds: int
     chart: str | None
 
 
-def scores(inputs: Inputs) -> Section:
+def scores(inputs: Inputs) -> ScoresContent:
     """The tables in the form of the paper's Table 1."""
     tables = score_tables(inputs.scores, inputs.methods, inputs.steps)
-    return Section(
-        anchor="scores",
-        title="Scores",
-        stage="evaluate",
-        content=ScoresContent(
-            tables=tables,
-            how={one.draw.method: method_text(one.draw) for one in inputs.samples},
-            seeds=len(inputs.recipe.sample.seeds),
-            chart=panels(tables, partial(_against_cost, inputs.methods), height=270, legend_columns=6)
-            if tables
-            else None,
-        ),
+    draw = partial(_against_cost, inputs.methods)
+    return ScoresContent(
+        tables=tables,
+        how={one.draw.method: method_text(one.draw) for one in inputs.samples},
+        chart=panels(tables, draw, height=270, legend_columns=6) if tables else None,
     )
 
 

@@ -8,27 +8,22 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 from matplotlib.axes import Axes
 
-from mixvel_core.analysis.convergence import ErrorStatistics
+from mixvel_core.analysis.convergence import ErrorStatistics, Quantity
 from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow
 from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks
-from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.report.inputs import Inputs
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
 NEAR = 0.1
 """The reference's own error is drawn from this part of the smallest error on; further down it squeezes the rest."""
-QUANTITIES = {"median": "median", "rms": "RMS", "mean_square": "mean square"}
+QUANTITIES: dict[Quantity, str] = {"median": "median", "rms": "RMS", "mean_square": "mean square"}
 
 CurveName: TypeAlias = tuple[str, str, str]
 """Selector, integrator, grid."""
 Kind: TypeAlias = tuple[Literal["median", "rms"], Literal["steps", "evaluations"]]
 """What a panel shows against what."""
-KINDS: tuple[Kind, ...] = (
-    ("median", "steps"),
-    ("median", "evaluations"),
-    ("rms", "steps"),
-    ("rms", "evaluations"),
-)
+KINDS: tuple[Kind, ...] = (("median", "steps"), ("median", "evaluations"), ("rms", "steps"), ("rms", "evaluations"))
 
 
 @frozen(kw_only=True)
@@ -42,36 +37,27 @@ class CurveTable:
 
 @frozen(kw_only=True)
 class StudyContent:
-    """``floor``: the reference's own error. ``conditions``: of all numbers, in words."""
+    """``quantities``: the columns of slopes. ``reference``: how it was made, in words."""
 
     chart: str
     steps: tuple[int, ...]
     curves: tuple[CurveTable, ...]
     quantities: tuple[str, ...]
-    floor: ErrorStatistics
     reference: str
-    conditions: tuple[tuple[str, str], ...]
 
 
-def study(inputs: Inputs) -> Section | None:
+def study(inputs: Inputs) -> StudyContent | None:
     """Tables and charts; None where `mixvel study` has not measured this run."""
     found = inputs.study
     if found is None or not found.rows:
         return None
     steps = tuple(sorted({row.steps for row in found.rows}))
-    return Section(
-        anchor="study",
-        title="Study",
-        stage="study",
-        content=StudyContent(
-            chart=panels(KINDS, partial(_panel, found), height=340, width=430, columns=2, legend_columns=4),
-            steps=steps,
-            curves=tuple(_table(found, name, steps) for name in _names(found)),
-            quantities=tuple(QUANTITIES.values()),
-            floor=found.floor,
-            reference=_reference(found),
-            conditions=_conditions(found),
-        ),
+    return StudyContent(
+        chart=panels(KINDS, partial(_panel, found), height=340, width=430, columns=2, legend_columns=4),
+        steps=steps,
+        curves=tuple(_table(found, name, steps) for name in _names(found)),
+        quantities=tuple(QUANTITIES.values()),
+        reference=_reference(found),
     )
 
 
@@ -95,7 +81,7 @@ def _table(found: StudyResult, name: CurveName, steps: tuple[int, ...]) -> Curve
     return CurveTable(
         name=_title(name, found),
         rows=tuple(rows.get(n) for n in steps),
-        slopes=tuple(slopes.get(quantity) for quantity in ("median", "rms", "mean_square")),
+        slopes=tuple(slopes.get(quantity) for quantity in QUANTITIES),
     )
 
 
@@ -104,19 +90,6 @@ def _reference(found: StudyResult) -> str:
     if about["kind"] == "dopri5":
         return f"the full mixture's ODE solved by adaptive Dormand-Prince 5(4) to tolerance {about['rtol']:g}"
     return f"{about['steps']} DDIM steps of the full mixture on the uniform grid"
-
-
-def _conditions(found: StudyResult) -> tuple[tuple[str, str], ...]:
-    about = found.conditions
-    return (
-        ("samples", str(about["count"])),
-        ("seed", str(about["seed"])),
-        ("from t = 1 to", f"{about['delta']:g}"),
-        ("router", str(about["router"])),
-        ("experts", f"{about['experts']} × {about['expert']}"),
-        ("schedule", str(about["schedule"])),
-        ("precision", str(about["precision"])),
-    )
 
 
 def _error(row: ErrorStatistics, quantity: Literal["median", "rms"]) -> float:

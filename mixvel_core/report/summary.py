@@ -5,14 +5,10 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 
-from attrs import frozen
-
-from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.plugin.discovery import installed
-from mixvel_core.recipe.dump import dump
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.figures import amount, brief, learned_from, shape_text
-from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.report.inputs import Inputs
 
 REMOTE = "with their owners; what they share of them is here"
 
@@ -35,7 +31,10 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     """What was used for what, in the order of the work."""
     recipe, sample = inputs.recipe, inputs.recipe.sample
     source = inputs.shards.about.get("provenance", {}).get("source")
-    routers = "; ".join(f"{name}: {brief(use)}{_learned_from(use)}" for name, use in recipe.routers.items())
+    routers = "; ".join(
+        ", trained on ".join(filter(None, (f"{name}: {brief(use)}", learned_from(use))))
+        for name, use in recipe.routers.items()
+    )
     return (
         ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else REMOTE, source)))),
         (
@@ -54,51 +53,9 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _learned_from(use: RouterUse) -> str:
-    """Behind the name of a router that is trained: on what."""
-    where = learned_from(use)
-    return f", trained on {where}" if where else ""
-
-
 def _listed(values: tuple[int, ...]) -> str:
     *most, last = map(str, values)
     return f"{', '.join(most)} and {last}" if most else last
-
-
-@frozen(kw_only=True)
-class OriginsContent:
-    """Rows of two tables."""
-
-    seeds: tuple[tuple[str, str], ...]
-    versions: tuple[tuple[str, str], ...]
-
-
-def origins(inputs: Inputs) -> Section:
-    """The section of every seed, and of what is installed."""
-    run = inputs.recipe
-    return Section(
-        anchor="origins",
-        title="Seeds and versions",
-        stage="report",
-        content=OriginsContent(
-            seeds=(
-                ("seed", str(run.seed)),
-                ("sample.seeds", ", ".join(map(str, run.sample.seeds))),
-                ("evaluate.seed", str(run.evaluate.seed)),
-            ),
-            versions=tuple(versions().items()),
-        ),
-    )
-
-
-def recipe(inputs: Inputs) -> Section:
-    """The resolved recipe, which makes the same run again."""
-    return Section(
-        anchor="recipe",
-        title="Recipe",
-        stage="recipe",
-        content=dump(inputs.recipe),
-    )
 
 
 def seeds(recipe: Recipe) -> dict[str, int | list[int]]:

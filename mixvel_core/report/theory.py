@@ -12,23 +12,11 @@ from matplotlib.figure import Figure
 
 from mixvel_core.analysis.records import BudgetRow, DistanceRow, TakeoverRow, TheoryReport
 from mixvel_core.report.figures import ACCENT, GREY, colour, legend_of, literal, panels, plain_ticks, svg, time_axis
-from mixvel_core.report.inputs import Inputs, Section
-from mixvel_core.theory.bound import power_of_ten
+from mixvel_core.report.inputs import Inputs
 
 PairName: TypeAlias = tuple[str, str]
 """Selector, integrator."""
 Row = TypeVar("Row", BudgetRow, DistanceRow, TakeoverRow)
-
-
-@frozen(kw_only=True)
-class Line:
-    """One constant: the paper's bound, the sharper one and the measured value, as text."""
-
-    name: str
-    title: str
-    paper: str
-    sharp: str
-    measured: str
 
 
 @frozen(kw_only=True)
@@ -42,67 +30,28 @@ class Reading:
 
 @frozen(kw_only=True)
 class TheoryContent:
-    """The charts and their numbers; ``floor``: W_2 of two exact sets of ``points``."""
+    """Four charts; ``steps``: of the budget and the constants."""
 
     tiers: str
     budget: str
     epsilon: str
     lipschitz: str
-    lines: tuple[Line, ...]
     readings: tuple[Reading, ...]
     steps: int
-    floor: float
-    points: int
-    diameter: float
-    warnings: tuple[str, ...]
-    against: str
-    conditions: tuple[tuple[str, str], ...]
 
 
-def theory(inputs: Inputs) -> Section | None:
+def theory(inputs: Inputs) -> TheoryContent | None:
     """Charts and tables; None where `mixvel theory` has not measured this run."""
     found = inputs.theory
     if found is None or not found.distances:
         return None
-    about = found.conditions
-    return Section(
-        anchor="theory",
-        title="Theory",
-        stage="theory",
-        content=TheoryContent(
-            tiers=_tiers(found),
-            budget=_budget(found),
-            epsilon=_epsilon(found),
-            lipschitz=_lipschitz(found),
-            lines=tuple(
-                Line(
-                    name=row.name,
-                    title=row.title,
-                    paper=row.texts[0],
-                    sharp=row.texts[1],
-                    measured=power_of_ten(row.measured_log10),
-                )
-                for row in found.constants
-            ),
-            readings=tuple(_reading(name, found) for name in _pairs(found.budget)),
-            steps=max(row.steps for row in found.distances),
-            floor=found.floor.value,
-            points=found.floor.n[0],
-            diameter=found.diameter,
-            warnings=found.warnings,
-            against=about["against"],
-            conditions=(
-                ("R", f"{about['R']:.4g}"),
-                ("D", str(about["D"])),
-                ("K", str(about["K"])),
-                ("from t = 1 to", f"{about['delta']:g}"),
-                ("schedule", str(about["schedule"])),
-                ("router", str(about["router"])),
-                ("trajectories", str(about["count"])),
-                ("seed", str(about["seed"])),
-                ("tolerance of the reference", f"{about['tolerance']:g}"),
-            ),
-        ),
+    return TheoryContent(
+        tiers=_tiers(found),
+        budget=_budget(found),
+        epsilon=_epsilon(found),
+        lipschitz=_lipschitz(found),
+        readings=tuple(_reading(name, found) for name in _pairs(found.budget)),
+        steps=max(row.steps for row in found.distances),
     )
 
 

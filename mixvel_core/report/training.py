@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from mixvel_core.pipeline.shared_experts import FOLDER
 from mixvel_core.report.figures import colour, literal, panels, suit_scale
-from mixvel_core.report.inputs import Inputs, Section
+from mixvel_core.report.inputs import Inputs
 from mixvel_core.training.log import read_losses
 
 MOST_NAMED = 16
@@ -38,21 +38,16 @@ class CurvesContent:
     untrained: tuple[str, ...]
 
 
-def curves(inputs: Inputs) -> Section | None:
+def curves(inputs: Inputs) -> CurvesContent | None:
     """A panel each for experts, monolith and routers; None where nothing was trained."""
     found = dict(_panels(inputs))
     trained = {title: lines for title, lines in found.items() if lines}
     if not trained:
         return None
-    return Section(
-        anchor="losses",
-        title="Losses",
-        stage="experts, monolith, routers",
-        content=CurvesContent(
-            chart=panels(list(trained.items()), _panel, height=280),
-            trainings=tuple(trained),
-            untrained=tuple(title for title, lines in found.items() if not lines),
-        ),
+    return CurvesContent(
+        chart=panels(list(trained.items()), _panel, height=280),
+        trainings=tuple(trained),
+        untrained=tuple(title for title in found if title not in trained),
     )
 
 

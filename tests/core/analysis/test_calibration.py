@@ -112,7 +112,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
     run = scored(VECTORS, tmp_path)
     models = model_stages(run.recipe, tmp_path, run.shards).models
     first = calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path)
-    assert {r.router for r in first.rows} == {"exact"}
+    assert {r.router for r in first} == {"exact"}
     counted = _Counted(calls=[])
 
     def refuse(*arguments: Any) -> None:
