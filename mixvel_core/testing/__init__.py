@@ -18,10 +18,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mixvel_core.errors import ConformanceError
+
 if TYPE_CHECKING:
-    from mixvel_core.errors import ConformanceError
     from mixvel_core.testing.check import Check, Result, checks_of, run_checks
-    from mixvel_core.testing.suites import Suite
+    from mixvel_core.testing.pytest_plugin import Suite
 
 __all__ = ["Check", "ConformanceError", "Result", "Suite", "checks_of", "run_checks"]
 
@@ -29,5 +30,5 @@ __all__ = ["Check", "ConformanceError", "Result", "Suite", "checks_of", "run_che
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'mixvel_core.testing' has no attribute {name!r}")
-    home = {"ConformanceError": "errors", "Suite": "testing.suites"}.get(name, "testing.check")
-    return vars(import_module(f"mixvel_core.{home}"))[name]
+    home = "pytest_plugin" if name == "Suite" else "check"
+    return vars(import_module(f"mixvel_core.testing.{home}"))[name]

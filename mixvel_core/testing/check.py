@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -31,9 +31,14 @@ def gap(found: Tensor, wanted: Tensor) -> float:
     return difference if difference == difference else float("inf")
 
 
-def near(found: Tensor, wanted: Tensor) -> bool:
-    """Whether two tensors are the same up to rounding."""
-    return gap(found, wanted) <= ROUNDING.get(wanted.dtype, 2e-2)
+def near(found: Tensor, wanted: Tensor, within: float | None = None) -> bool:
+    """Whether two tensors are the same up to rounding, or ``within`` a part of their size."""
+    return gap(found, wanted) <= (ROUNDING.get(wanted.dtype, 2e-2) if within is None else within)
+
+
+def require_near(found: Tensor, wanted: Tensor, what: str, fix: str, within: float | None = None) -> None:
+    """``found`` must be ``near`` to ``wanted``; the difference stands at the end of ``what``."""
+    require(near(found, wanted, within), f"{what} {gap(found, wanted):.2g}", fix)
 
 
 def looks(value: object) -> str:
@@ -45,14 +50,10 @@ def looks(value: object) -> str:
 
 def require_like(what: str, found: object, wanted: Tensor, fix: str) -> Tensor:
     """``found``, which must be a tensor of the shape, dtype and device of ``wanted``."""
-    require(isinstance(found, Tensor), f"{what} is a {type(found).__name__}, not a tensor", fix)
     if not isinstance(found, Tensor):
-        raise TypeError(what)
-    require(
-        found.shape == wanted.shape and found.dtype == wanted.dtype,
-        f"{what} is {looks(found)} where {looks(wanted)} is required",
-        fix,
-    )
+        raise ConformanceError(f"{what} is a {type(found).__name__}, not a tensor", fix)
+    same = found.shape == wanted.shape and found.dtype == wanted.dtype
+    require(same, f"{what} is {looks(found)} where {looks(wanted)} is required", fix)
     require(found.device == wanted.device, f"{what} is on {found.device}, its arguments are on {wanted.device}", fix)
     return found
 
@@ -61,6 +62,15 @@ def require_finite(what: str, found: Tensor, fix: str) -> None:
     """Refuses NaN and infinity."""
     bad = int((~found.isfinite()).sum())
     require(bad == 0, f"{what}: {bad} of {found.numel()} values are NaN or infinite", fix)
+
+
+def is_text(found: object) -> bool:
+    """Whether it is a mapping of names to texts, and not empty."""
+    return (
+        isinstance(found, Mapping)
+        and len(found) > 0
+        and all(isinstance(name, str) and isinstance(text, str) for name, text in found.items())
+    )
 
 
 @contextmanager
@@ -81,9 +91,10 @@ def same_rows(what: str, answer: Callable[[Tensor], Tensor], count: int) -> None
     everyone = torch.arange(count)
     together = answer(everyone)
     alone = torch.cat([answer(everyone[i : i + 1]) for i in range(count)])
-    require(
-        near(alone, together),
-        f"{what} of a point depends on the other points of its batch: alone it differs by {gap(alone, together):.2g}",
+    require_near(
+        alone,
+        together,
+        f"{what} of a point depends on the other points of its batch: alone it differs by",
         "use nothing that is taken over the batch axis (mean(0), BatchNorm in training mode, batch-wide scales)",
     )
     order = everyone.flip(0)
@@ -105,33 +116,20 @@ class Check:
 
 @frozen(kw_only=True)
 class Result:
-    """How a check ended: ``error`` is None where the component passed, otherwise what was raised."""
+    """How a check ended: ``error`` is None where the component passed, otherwise what it does and how to mend it."""
 
     check: Check
-    error: Exception | None
+    error: ConformanceError | None
 
     @property
     def what(self) -> str:
         """What is wrong, in a line; empty where nothing is."""
-        match self.error:
-            case None:
-                return ""
-            case ConformanceError():
-                return self.error.what
-            case _:
-                lines = str(self.error).strip().splitlines() or [""]
-                return f"raised {type(self.error).__name__}: {lines[0]}"
+        return self.error.what if self.error else ""
 
     @property
     def fix(self) -> str:
         """What to do about it; empty where nothing is wrong."""
-        match self.error:
-            case None:
-                return ""
-            case ConformanceError():
-                return self.error.fix
-            case _:
-                return f"{_place(self.error)}: look there first"
+        return self.error.fix if self.error else ""
 
 
 def require(holds: bool, what: str, fix: str) -> None:
@@ -152,11 +150,16 @@ def checks_of(kind: Kind) -> tuple[Check, ...]:
 def run_checks(kind: Kind, make: Callable[[], object]) -> Iterator[Result]:
     """All checks of ``kind``, each on a component that ``make`` has just made."""
     for check in checks_of(kind):
-        error: Exception | None = None
+        error: ConformanceError | None = None
         try:
             check.run(make())
+        except ConformanceError as found:
+            error = found
         except Exception as raised:  # whatever a component raises is a finding
-            error = raised
+            lines = str(raised).strip().splitlines() or [""]
+            error = ConformanceError(
+                f"raised {type(raised).__name__}: {lines[0]}", f"{_place(raised)}: look there first"
+            )
         yield Result(check=check, error=error)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from mixvel_core.protocols import Data, DataSource
-from mixvel_core.testing.check import require
+from mixvel_core.protocols import DataSource
+from mixvel_core.testing.check import is_text, require
 
 
 def items(source: DataSource) -> None:
@@ -28,11 +26,8 @@ def items(source: DataSource) -> None:
     if values.dtype == np.float32:
         require(bool(np.isfinite(values).all()), "items hold NaN or infinity", "leave such items out, and count them")
         low, high = float(values.min()), float(values.max())
-        require(
-            data.law is not None or (low >= -1 and high <= 1),
-            f"items range from {low:.4g} to {high:.4g}",
-            fix,
-        )
+        in_range = data.law is not None or (low >= -1 and high <= 1)
+        require(in_range, f"items range from {low:.4g} to {high:.4g}", fix)
 
 
 def reading(source: DataSource) -> None:
@@ -40,15 +35,9 @@ def reading(source: DataSource) -> None:
     found = source.load().items
     whole = found[:]
     rows = np.array([len(found) - 1, 0, len(found) // 2])
-    for name, part, wanted in (
-        ("items[rows]", found[rows], whole[rows]),
-        ("items[1:3]", found[1:3], whole[1:3]),
-    ):
-        require(
-            part.shape == wanted.shape and bool((part == wanted).all()),
-            f"{name} are not those rows of items[:]",
-            "read the rows that are asked for, in that order; NumPy arrays do, memory-mapped or not",
-        )
+    fix = "read the rows that are asked for, in that order; NumPy arrays do, memory-mapped or not"
+    require(np.array_equal(found[rows], whole[rows]), "items[rows] are not those rows of items[:]", fix)
+    require(np.array_equal(found[1:3], whole[1:3]), "items[1:3] are not those rows of items[:]", fix)
 
 
 def labels(source: DataSource) -> None:
@@ -73,11 +62,8 @@ def labels(source: DataSource) -> None:
 def provenance(source: DataSource) -> None:
     """The data say where they come from, in text."""
     found = source.load().provenance
-    texts = isinstance(found, Mapping) and all(
-        isinstance(name, str) and isinstance(text, str) for name, text in found.items()
-    )
     require(
-        texts and len(found) > 0,
+        is_text(found),
         f"provenance is {found!r}",
         "name the source and what was done to it, {'source': ..., 'count': ...}, as text: it stands in the report",
     )
@@ -97,11 +83,8 @@ def law(source: DataSource) -> None:
         f"items of shape {tuple(data.items.shape[1:])}",
         fix,
     )
-    require(
-        bool((weights > 0).all()) and abs(float(weights.sum()) - 1) < 1e-6,
-        f"the law's weights sum to {float(weights.sum()):.6g}",
-        fix,
-    )
+    total = float(weights.sum())
+    require(bool((weights > 0).all()) and abs(total - 1) < 1e-6, f"the law's weights sum to {total:.6g}", fix)
     even = bool(np.allclose(covariances, covariances.transpose(0, 2, 1)))
     require(even and float(np.linalg.eigvalsh(covariances).min()) > -1e-9, "a covariance is none", fix)
     require(
@@ -115,25 +98,17 @@ def repeatable(source: DataSource) -> None:
     """Loaded twice, the data are the same."""
     first, second = source.load(), source.load()
     fix = "sort file names, and draw from a generator with a fixed seed: a run is resumed with the data loaded again"
-    require(_same(first.items[:], second.items[:]), "items are others when they are loaded a second time", fix)
-    require(_same(first.labels, second.labels), "labels are others when they are loaded a second time", fix)
-    require(
-        first.attributes.keys() == second.attributes.keys()
-        and all(_same(first.attributes[name], second.attributes[name]) for name in first.attributes),
-        "attributes are others when they are loaded a second time",
-        fix,
+    attributes = first.attributes.keys() == second.attributes.keys() and all(
+        np.array_equal(values, second.attributes[name]) for name, values in first.attributes.items()
     )
-    require(_facts(first) == _facts(second), "provenance is another when the data are loaded a second time", fix)
-
-
-def _same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.shape == other.shape and bool((one == other).all())
-
-
-def _facts(data: Data) -> dict[str, str]:
-    return dict(data.provenance)
+    labels = np.array_equal(np.array(first.labels), np.array(second.labels))
+    for same, what in (
+        (np.array_equal(first.items[:], second.items[:]), "items are others when they are"),
+        (labels, "labels are others when they are"),
+        (attributes, "attributes are others when they are"),
+        (dict(first.provenance) == dict(second.provenance), "provenance is another when the data are"),
+    ):
+        require(same, f"{what} loaded a second time", fix)
 
 
 CHECKS = (items, reading, labels, provenance, law, repeatable)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
+from torch import Tensor
 
 from mixvel_core.errors import ConformanceError
 from mixvel_core.field.conversions import point_for, score
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import DensityExpert, ExpertFamily
+from mixvel_core.protocols import DensityExpert, Expert, ExpertFamily
+from mixvel_core.randomness import normal
 from mixvel_core.testing import schedules
-from mixvel_core.testing.check import gap, near, require, require_finite, require_like, same_rows, untouched
-from mixvel_core.testing.families import (
-    check_same_answers,
-    check_task,
-    fresh_noise,
-    made_experts,
-    probes,
-    reloaded_expert,
-)
+from mixvel_core.testing.check import require, require_finite, require_like, require_near, same_rows, untouched
+from mixvel_core.testing.families import Made, check_same_answers, check_task, made_experts
 
-_TIMES = (1.0, 0.9, 0.5, 0.1, 0.01)
+
+def _asked(
+    family: ExpertFamily, times: Sequence[float] = (1.0, 0.9, 0.5, 0.1, 0.01), dtype: torch.dtype = torch.float32
+) -> Iterator[tuple[Made[Expert], Tensor, Tensor]]:
+    """Every expert that the family makes, with noisy points x and their ``times`` t."""
+    t = torch.tensor(times, dtype=dtype)
+    for made in made_experts(family):
+        yield made, made.problem.noisy(t), t.clone()
 
 
 def training(family: ExpertFamily) -> None:
@@ -39,17 +43,16 @@ def training(family: ExpertFamily) -> None:
 
 def answers(family: ExpertFamily) -> None:
     """denoise gives a tensor of the shape, dtype and device of x."""
-    for made in made_experts(family):
-        for dtype in (torch.float32, torch.float64):
-            x, t = probes(made.problem, _TIMES, dtype)
-            fix = "compute in any type you like, and return m.to(x.dtype), reshaped like x"
-            require_like(f"m for {made.problem.name}", made.expert.denoise(x, t), x, fix)
+    for made, _, times in _asked(family):
+        for t in (times, times.double()):
+            x, fix = made.problem.noisy(t), "compute in any type you like, and return m.to(x.dtype), reshaped like x"
+            require_like(f"m for {made.problem.name}", made.component.denoise(x, t), x, fix)
 
 
 def schedule(family: ExpertFamily) -> None:
     """The expert reads time by the schedule it was loaded with, or by a sound one of its own."""
     for made in made_experts(family):
-        own = made.expert.schedule
+        own = made.component.schedule
         if own == made.problem.schedule:
             continue
         for check in (schedules.shapes, schedules.ends, schedules.monotone):
@@ -64,58 +67,56 @@ def schedule(family: ExpertFamily) -> None:
 
 def arguments(family: ExpertFamily) -> None:
     """x and t are left alone."""
-    for made in made_experts(family):
-        x, t = probes(made.problem, _TIMES)
+    for made, x, t in _asked(family):
         with untouched(x=x, t=t):
-            made.expert.denoise(x, t)
+            made.component.denoise(x, t)
 
 
 def rows(family: ExpertFamily) -> None:
     """Points of a batch are answered independently of each other, in any order."""
-    for made in made_experts(family):
-        x, t = probes(made.problem, _TIMES)
-        same_rows("m", lambda i, made=made, x=x, t=t: made.expert.denoise(x[i], t[i]), len(x))  # type: ignore[misc]  # mypy infers no lambda with defaults
+    for made, x, t in _asked(family):
+        same_rows("m", lambda i, made=made, x=x, t=t: made.component.denoise(x[i], t[i]), len(x))  # type: ignore[misc]  # mypy infers no lambda with defaults
 
 
 def ends(family: ExpertFamily) -> None:
     """Answers are finite everywhere from t = 1 to t = 0."""
     for made in made_experts(family):
         for time in (1.0, 0.999, 0.5, 1e-3, 0.0):
-            x, t = probes(made.problem, (time,) * 4)
-            what = f"m at t = {time:g} for {made.problem.name}"
-            require_finite(what, made.expert.denoise(x, t), "take the limit where alpha or sigma is zero")
+            t = torch.full((4,), time)
+            x, what = made.problem.noisy(t), f"m at t = {time:g} for {made.problem.name}"
+            require_finite(what, made.component.denoise(x, t), "take the limit where alpha or sigma is zero")
 
 
 def known_limits(family: ExpertFamily) -> None:
     """An expert with a density answers x at t = 0, and its shard's mean where alpha = 0."""
     for made in made_experts(family):
-        if not isinstance(made.expert, DensityExpert):
+        if not isinstance(made.component, DensityExpert):
             continue
         x = torch.tensor(to_float(made.problem.shards[0].items[:4])).double()
-        at_data = gap(made.expert.denoise(x, x.new_zeros(len(x))), x)
-        require(
-            at_data < 1e-2,
-            f"at t = 0 the denoiser of clean data is off by {at_data:.2g}",
+        require_near(
+            made.component.denoise(x, x.new_zeros(4)),
+            x,
+            "at t = 0 the denoiser of clean data is off by",
             "without noise nothing is left to remove: m(x, 0) = x; is t read the right way round?",
+            within=1e-2,
         )
-        if made.expert.moments is not None:
-            noise = fresh_noise(made.problem, 4).double()
-            found = made.expert.denoise(noise, noise.new_ones(len(noise)))
-            at_noise = gap(found, made.expert.moments.mean.to(noise).expand_as(noise))
-            require(
-                at_noise < 1e-4,
-                f"at t = 1, where alpha = 0, the denoiser is off the shard's mean by {at_noise:.2g}",
+        if made.component.moments is not None:
+            noise = normal(17, torch.arange(4), made.problem.shape, torch.float32).double()
+            require_near(
+                made.component.denoise(noise, noise.new_ones(4)),
+                made.component.moments.mean.to(noise).expand_as(noise),
+                "at t = 1, where alpha = 0, the denoiser is off the shard's mean by",
                 "where there is only noise m is the mean; is t read the right way round?",
+                within=1e-4,
             )
 
 
 def density(family: ExpertFamily) -> None:
     """A density belongs to its denoiser: its gradient is the score (V3), and rows are right."""
-    for made in made_experts(family):
-        expert = made.expert
+    for made, x, t in _asked(family, (0.9, 0.6, 0.3), torch.float64):
+        expert = made.component
         if not isinstance(expert, DensityExpert) or len(made.problem.shape) != 1:
             continue
-        x, t = probes(made.problem, (0.9, 0.6, 0.3), torch.float64)
         found = expert.log_density(x, t)
         require_like("log_density", found, t, "return a number for each point, (B,), in the dtype of x")
         h = 1e-4
@@ -124,17 +125,19 @@ def density(family: ExpertFamily) -> None:
             [(expert.log_density(x + u, t) - expert.log_density(x - u, t)) / (2 * h) for u in units], dim=1
         )
         wanted = score(expert.denoise(x, t), x, point_for(expert.schedule, t, x))
-        require(
-            gap(gradient, wanted) < 1e-4,
-            f"the gradient of log_density is off the score of the denoiser by {gap(gradient, wanted):.2g}",
+        require_near(
+            gradient,
+            wanted,
+            "the gradient of log_density is off the score of the denoiser by",
             "log_density and denoise must speak of the same law at the same time: (alpha m - x)/sigma^2 is the score",
+            within=1e-4,
         )
 
 
 def moments(family: ExpertFamily) -> None:
     """Moments, where shared, have the items' shape, are not negative, and fit the shard."""
     for made in made_experts(family):
-        shared = made.expert.moments
+        shared = made.component.moments
         if shared is None:
             continue
         items = torch.tensor(to_float(made.problem.shards[0].items[:])).double()
@@ -157,34 +160,20 @@ def moments(family: ExpertFamily) -> None:
 
 def repeatable(family: ExpertFamily) -> None:
     """The same question gets the same answer."""
-    for made in made_experts(family):
-        x, t = probes(made.problem, _TIMES)
-        first, second = made.expert.denoise(x, t), made.expert.denoise(x, t)
-        require(
-            near(second, first),
-            f"the second answer to one question differs from the first by {gap(second, first):.2g}",
+    for made, x, t in _asked(family):
+        first, second = made.component.denoise(x, t), made.component.denoise(x, t)
+        require_near(
+            second,
+            first,
+            "the second answer to one question differs from the first by",
             "put networks in eval mode, draw nothing at random, and keep nothing between calls",
         )
 
 
 def round_trip(family: ExpertFamily) -> None:
     """An expert loaded from its stored tensors answers as before."""
-    for made in made_experts(family):
-        x, t = probes(made.problem, _TIMES)
-        again = reloaded_expert(family, made)
-        check_same_answers("an expert", made.expert.denoise(x, t), again.denoise(x, t))
+    for made, x, t in _asked(family):
+        check_same_answers("an expert", made.component.denoise(x, t), made.load().denoise(x, t))
 
 
-CHECKS = (
-    training,
-    answers,
-    schedule,
-    arguments,
-    rows,
-    ends,
-    known_limits,
-    density,
-    moments,
-    repeatable,
-    round_trip,
-)
+CHECKS = (training, answers, schedule, arguments, rows, ends, known_limits, density, moments, repeatable, round_trip)

@@ -6,28 +6,17 @@ import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.errors import ConformanceError, MixvelError
-from mixvel_core.protocols import (
-    Batch,
-    Expert,
-    ExpertConfig,
-    ExpertFamily,
-    Job,
-    Router,
-    RouterConfig,
-    RouterFamily,
-    TrainTask,
-)
+from mixvel_core.errors import ConformanceError
+from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, Job, Router, RouterConfig, RouterFamily, TrainTask
 from mixvel_core.protocols.progress import Silent
-from mixvel_core.randomness import normal
-from mixvel_core.testing.check import gap, require, require_finite
-from mixvel_core.testing.problems import SmallProblem, images, vectors
+from mixvel_core.testing.check import require, require_finite, require_near
+from mixvel_core.testing.problems import SmallProblem, images, usable, vectors
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.loop import train
@@ -35,68 +24,56 @@ from mixvel_core.training.world import World
 
 _CPU = torch.device("cpu")
 MadeT = TypeVar("MadeT")
+ComponentT = TypeVar("ComponentT")
 
 
 @frozen(kw_only=True, eq=False)
-class TrainedExpert:
-    """The expert of a problem's first shard, and what it was made from."""
+class Made(Generic[ComponentT]):
+    """What a family makes of a problem. ``load``: the component once more, from its stored tensors alone."""
 
     problem: SmallProblem
-    config: ExpertConfig
-    tensors: Mapping[str, Tensor]
-    expert: Expert
+    load: Callable[[], ComponentT]
+    component: ComponentT
 
 
-@frozen(kw_only=True, eq=False)
-class TrainedRouter:
-    """The router of a problem's shards, and what it was made from."""
+def made_experts(family: ExpertFamily) -> list[Made[Expert]]:
+    """The expert of the first shard, trained, stored and loaded, of every problem that the family can work with."""
 
-    problem: SmallProblem
-    config: RouterConfig
-    tensors: Mapping[str, Tensor]
-    router: Router
+    def make(problem: SmallProblem) -> Made[Expert]:
+        shard = problem.shards[0]
+        task = family.task(shard, problem.schedule)
+        tensors = _plain(family.tensors(shard, None if task is None else _trained("expert-0", task)))
+        config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
+        return _made(problem, lambda: family.load(config, _copy(tensors), problem.schedule))
 
-
-def make_expert(family: ExpertFamily, problem: SmallProblem) -> TrainedExpert:
-    """Trains, stores and loads the expert of the first shard."""
-    shard = problem.shards[0]
-    task = family.task(shard, problem.schedule)
-    trained = None if task is None else _trained("expert-0", task)
-    tensors = _plain(family.tensors(shard, trained))
-    config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
-    expert = family.load(config, _copy(tensors), problem.schedule)
-    return TrainedExpert(problem=problem, config=config, tensors=tensors, expert=expert)
+    return _of_every_problem(make)
 
 
-def make_router(family: RouterFamily, problem: SmallProblem) -> TrainedRouter:
-    """Trains, stores and loads the router of all shards."""
+def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
+    """The router of all shards, trained, stored and loaded."""
     tasks = family.tasks(problem.shards, problem.schedule)
     trained = {name: _trained(f"router-{name}", task) for name, task in tasks.items()}
     tensors = _plain(family.tensors(problem.shards, trained))
-    config = RouterConfig(fractions=problem.fractions, shape=problem.shape)
-    router = family.load(config, _copy(tensors), problem.schedule)
-    return TrainedRouter(problem=problem, config=config, tensors=tensors, router=router)
+    config = RouterConfig(fractions=tuple(shard.fraction for shard in problem.shards), shape=problem.shape)
+    return _made(problem, lambda: family.load(config, _copy(tensors), problem.schedule))
 
 
-def made_experts(family: ExpertFamily) -> list[TrainedExpert]:
-    """The expert of every problem that the family can work with."""
-    return _made(lambda problem: make_expert(family, problem))
-
-
-def made_routers(family: RouterFamily) -> list[TrainedRouter]:
+def made_routers(family: RouterFamily) -> list[Made[Router]]:
     """The router of every problem that the family can work with."""
-    return _made(lambda problem: make_router(family, problem))
+    return _of_every_problem(lambda problem: make_router(family, problem))
 
 
-def _made(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:
-    made, refusals = [], []
-    for problem in _problems():
-        try:
-            made.append(make(problem))
-        except MixvelError as error:
-            refusals.append(_refusal(problem, error))
-    _require_any(bool(made), refusals)
-    return made
+def _made(problem: SmallProblem, load: Callable[[], ComponentT]) -> Made[ComponentT]:
+    return Made(problem=problem, load=load, component=load())
+
+
+def _of_every_problem(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:
+    return usable(
+        (vectors(), images()),
+        make,
+        "works with none of the kit's data",
+        "let example() read vectors in two dimensions with a known law, or grey images of 8x8 pixels",
+    )
 
 
 def check_task(name: str, task: TrainTask) -> None:
@@ -114,15 +91,15 @@ def check_task(name: str, task: TrainTask) -> None:
         "let a task hold shards and options, and open its items when it is asked for them",
     )
     objective, again = task.objective(3), task.objective(3)
-    for (key, one), (_, other) in zip(
-        objective.network.state_dict().items(), again.network.state_dict().items(), strict=True
-    ):
+    others = again.network.state_dict()
+    for key, one in objective.network.state_dict().items():
         require(
-            torch.equal(one, other),
+            torch.equal(one, others[key]),
             f"{name}: objective(3) gives other weights {key} each time",
             "make the network within `mixvel_core.randomness.seeded(seed)`",
         )
-    losses = objective.losses(objective.network, _batch(task))
+    job = Job(name="conformance", task=task, seed=3, folder=Path())
+    losses = objective.losses(objective.network, Batches(job, _CPU, World()).at(0))
     require(
         "loss" in losses,
         f"{name}: its losses are called {', '.join(losses) or 'nothing'}",
@@ -144,10 +121,12 @@ def check_task(name: str, task: TrainTask) -> None:
 
 def check_same_answers(what: str, one: Tensor, other: Tensor) -> None:
     """What was stored and loaded answers as what was loaded before."""
-    require(
-        gap(other, one) == 0.0,
-        f"{what} loaded a second time from the same tensors answers differently, by {gap(other, one):.2g}",
+    require_near(
+        other,
+        one,
+        f"{what} loaded a second time from the same tensors answers differently, by",
         "let `tensors` return everything that `load` needs, and let `load` draw nothing at random",
+        within=0.0,
     )
 
 
@@ -158,58 +137,14 @@ def _trained(name: str, task: TrainTask) -> dict[str, Tensor]:
         return read_trained(Path(folder))
 
 
-def _batch(task: TrainTask) -> Batch:
-    job = Job(name="conformance", task=task, seed=3, folder=Path())
-    return Batches(job, _CPU, World()).at(0)
-
-
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     fix = "return a mapping of names to tensors; numbers become 0-dimensional tensors"
     for name, value in tensors.items():
-        fine = isinstance(name, str) and isinstance(value, Tensor)
-        require(fine, f"tensors() holds {name!r}: {type(value).__name__}", fix)
+        sound = isinstance(name, str) and isinstance(value, Tensor)
+        require(sound, f"tensors() holds {name!r}: {type(value).__name__}", fix)
     return dict(tensors)
 
 
 def _copy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """As they come out of a file: detached, contiguous, on the CPU, nobody else's."""
     return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
-
-
-def reloaded_expert(family: ExpertFamily, made: TrainedExpert) -> Expert:
-    """The same expert once more, from its tensors alone."""
-    return family.load(made.config, _copy(made.tensors), made.problem.schedule)
-
-
-def reloaded_router(family: RouterFamily, made: TrainedRouter) -> Router:
-    """The same router once more, from its tensors alone."""
-    return family.load(made.config, _copy(made.tensors), made.problem.schedule)
-
-
-def probes(
-    problem: SmallProblem, times: tuple[float, ...], dtype: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor]:
-    """Noisy points and their times, one for each of ``times``."""
-    t = torch.tensor(times, dtype=dtype)
-    return problem.noisy(t), t
-
-
-def fresh_noise(problem: SmallProblem, count: int) -> Tensor:
-    """Where trajectories start: standard normal points, (count, *data)."""
-    return normal(17, torch.arange(count), problem.shape, torch.float32)
-
-
-def _problems() -> tuple[SmallProblem, ...]:
-    return vectors(), images()
-
-
-def _refusal(problem: SmallProblem, error: MixvelError) -> str:
-    return f"{problem.name}: {str(error).splitlines()[0]}"
-
-
-def _require_any(found: bool, refusals: list[str]) -> None:
-    require(
-        found,
-        f"example() works with none of the kit's data ({' | '.join(refusals)})",
-        "let example() read vectors in two dimensions with a known law, or grey images of 8x8 pixels",
-    )

@@ -1,15 +1,15 @@
-"""A training of a fraction of a second, for launchers: picklable, so that it reaches any worker."""
+"""Checks of what the protocol requires of a Launcher, by trainings of a fraction of a second that reach any worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
 from mixvel_core.errors import ArtifactError, ConformanceError, TrainingError
@@ -23,38 +23,35 @@ from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.loop import train
 from mixvel_core.training.options import TrainOptions
 
-STEPS = 12
-STOP = 6
-
-
-def _short() -> TrainOptions:
-    return TrainOptions(steps=STEPS, batch=4, warmup=2, learning_rate=0.05, checkpoint_every=3, log_every=4)
+_OPTIONS = TrainOptions(steps=12, batch=4, warmup=2, learning_rate=0.05, checkpoint_every=3, log_every=4)
 
 
 @frozen(kw_only=True, eq=False)
 class LineRegression:
-    """Squared error of a linear denoiser; ``spoilt``: of which nothing finite comes."""
+    """Squared error of a linear denoiser; ``task`` says whether it is NaN, or ends half-way as by Ctrl-C."""
 
     network: nn.Module
-    schedule: NoiseSchedule
-    spoilt: bool
+    task: LinearTask
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The squared error, named ``loss``."""
-        x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
+        if self.task.interrupted and batch.progress >= 0.5:
+            raise KeyboardInterrupt
+        x = add_noise(batch.x_0, batch.eps, point_for(self.task.schedule, batch.t, batch.x_0))
         loss = (network(x) - batch.x_0).square().mean()
-        return {"loss": loss * float("nan") if self.spoilt else loss}
+        return {"loss": loss * float("nan") if self.task.spoilt else loss}
 
 
 @frozen(kw_only=True, eq=False)
 class LinearTask:
-    """Fits a linear map to ``count`` vectors drawn from ``seed``."""
+    """Fits a linear map to ``count`` vectors drawn from ``seed``; see ``LineRegression``."""
 
     seed: int
     count: int = 16
     spoilt: bool = False
+    interrupted: bool = False
     schedule: NoiseSchedule = field(factory=Circle)
-    options: TrainOptions = field(factory=_short)
+    options: TrainOptions = _OPTIONS
 
     @property
     def items(self) -> np.ndarray:
@@ -71,7 +68,7 @@ class LinearTask:
         """A fresh linear map."""
         with seeded(seed):
             network = nn.Linear(3, 3)
-        return LineRegression(network=network, schedule=self.schedule, spoilt=self.spoilt)
+        return LineRegression(network=network, task=self)
 
 
 def job(folder: Path, name: str, task: LinearTask) -> Job:
@@ -85,44 +82,6 @@ def trained_by_the_loop(one: Job) -> dict[str, Tensor]:
     return read_trained(one.folder)
 
 
-def half_way(one: Job) -> None:
-    """Leaves the checkpoints of an interrupted training in the job's folder."""
-    try:
-        train(one, device=torch.device("cpu"), progress=_Watching(on_update=_stop))
-    except KeyboardInterrupt:
-        return
-
-
-@frozen(kw_only=True)
-class _Bar:
-    on_update: Callable[[int], None]
-
-    def update(self, done: int, note: str = "") -> None:
-        """Calls back at every report."""
-        self.on_update(done)
-
-
-@frozen(kw_only=True)
-class _Watching:
-    on_update: Callable[[int], None]
-
-    @contextmanager
-    def task(self, name: str, total: int, unit: str) -> Iterator[_Bar]:
-        """A bar that calls back."""
-        yield _Bar(on_update=self.on_update)
-
-    def line(self, text: str) -> None:
-        """Does nothing with the line."""
-
-
-def _stop(done: int) -> None:
-    if done == STOP:
-        raise KeyboardInterrupt
-
-
-_SAME = "call mixvel_core.training.loop.train for each job, with its own seed and folder and nothing of your own"
-
-
 def nothing(launcher: Launcher) -> None:
     """No jobs are no work."""
     launcher.run([], Silent())
@@ -130,19 +89,22 @@ def nothing(launcher: Launcher) -> None:
 
 def training(launcher: Launcher) -> None:
     """Every job is trained to its end, to the same bits as the training loop gives on the CPU."""
-    with _folder() as folder:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
         jobs = [job(folder / "launched", f"expert-{k}", LinearTask(seed=k)) for k in range(3)]
         launcher.run(jobs, Silent())
-        for k, one in enumerate(jobs):
-            _require_same(_result(one), trained_by_the_loop(job(folder / "loop", one.name, LinearTask(seed=k))), one)
+        for one in jobs:
+            _require_same(one, trained_by_the_loop(evolve(one, folder=folder / "loop" / one.name)))
 
 
 def resuming(launcher: Launcher) -> None:
     """A job whose folder holds a checkpoint goes on from it."""
-    with _folder() as folder:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
         # The checkpoint comes from other data: who starts over, though the seed is the same, ends elsewhere.
         for place in ("launched", "loop"):
-            half_way(job(folder / place, "expert-0", LinearTask(seed=99)))
+            with suppress(KeyboardInterrupt):
+                trained_by_the_loop(job(folder / place, "expert-0", LinearTask(seed=99, interrupted=True)))
         task = LinearTask(seed=0)
         one = job(folder / "launched", "expert-0", task)
         launcher.run([one], Silent())
@@ -152,12 +114,13 @@ def resuming(launcher: Launcher) -> None:
             "a job whose folder holds a checkpoint of half its steps was trained from its first step",
             "leave the job's folder as it is and let `train` find its checkpoint there",
         )
-        _require_same(_result(one), trained_by_the_loop(job(folder / "loop", "expert-0", task)), one)
+        _require_same(one, trained_by_the_loop(job(folder / "loop", "expert-0", task)))
 
 
 def completed(launcher: Launcher) -> None:
     """A finished job is left as it is."""
-    with _folder() as folder:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
         one = job(folder, "expert-0", LinearTask(seed=0))
         trained_by_the_loop(one)
         before = trained_path(one.folder).stat().st_mtime_ns
@@ -171,16 +134,14 @@ def completed(launcher: Launcher) -> None:
 
 def failure(launcher: Launcher) -> None:
     """Where a training fails, run raises TrainingError naming the job."""
-    with _folder() as folder:
+    with TemporaryDirectory() as name:
+        folder = Path(name)
         bad = job(folder, "expert-bad", LinearTask(seed=1, spoilt=True))
         try:
             launcher.run([bad], Silent())
         except TrainingError as error:
-            require(
-                bad.name in str(error),
-                f"the error does not name the job {bad.name}: {error}",
-                "pass on the error that `train` raises, as it is",
-            )
+            fix = "pass on the error that `train` raises, as it is"
+            require(bad.name in str(error), f"the error does not name the job {bad.name}: {error}", fix)
         except Exception as error:
             raise ConformanceError(
                 f"a loss that is not finite raises {type(error).__name__}: {str(error).splitlines()[0]}",
@@ -190,12 +151,6 @@ def failure(launcher: Launcher) -> None:
             raise ConformanceError(
                 "a job whose loss is not finite ends without an error", "pass on the TrainingError that `train` raises"
             )
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with TemporaryDirectory() as name:
-        yield Path(name)
 
 
 def _result(one: Job) -> dict[str, Tensor]:
@@ -211,8 +166,10 @@ def _same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _require_same(found: dict[str, Tensor], wanted: dict[str, Tensor], one: Job) -> None:
-    require(_same(found, wanted), f"job {one.name} ends with other weights than the training loop gives", _SAME)
+def _require_same(one: Job, wanted: dict[str, Tensor]) -> None:
+    found = _result(one)
+    fix = "call mixvel_core.training.loop.train for each job, with its own seed and folder and nothing of your own"
+    require(_same(found, wanted), f"job {one.name} ends with other weights than the training loop gives", fix)
 
 
 CHECKS = (nothing, training, resuming, completed, failure)

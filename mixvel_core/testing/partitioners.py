@@ -8,14 +8,13 @@ from attrs import frozen
 from mixvel_core.errors import ConformanceError, MixvelError
 from mixvel_core.protocols import Data, Partitioner
 from mixvel_core.testing.check import require
-from mixvel_core.testing.problems import SmallProblem, images, vectors
+from mixvel_core.testing.problems import SmallProblem, images, usable, vectors
 
 
 @frozen(kw_only=True, eq=False)
 class Assigned:
     """A data set and the shards of its items."""
 
-    name: str
     data: Data
     shards: np.ndarray
 
@@ -67,7 +66,8 @@ def repeatable(partitioner: Partitioner) -> None:
 
 def arguments(partitioner: Partitioner) -> None:
     """The data are left alone; they may be a file that cannot be written."""
-    for name, data in _data_sets():
+    for problem in (vectors(), images()):
+        name, data = problem.name, _data(problem)
         items, labels = np.array(data.items[:]), np.array(data.labels)
         try:
             partitioner.assign(data, 0)
@@ -84,25 +84,15 @@ def arguments(partitioner: Partitioner) -> None:
 
 
 def _assigned(partitioner: Partitioner) -> list[Assigned]:
-    found, refusals = [], []
-    for name, data in _data_sets():
-        try:
-            found.append(Assigned(name=name, data=data, shards=partitioner.assign(data, 7)))
-        except MixvelError as error:
-            refusals.append(f"{name}: {str(error).splitlines()[0]}")
-    require(
-        bool(found),
-        f"example() can split none of the kit's data ({' | '.join(refusals)})",
+    return usable(
+        (vectors(), images()),
+        lambda problem: Assigned(data=_data(problem), shards=partitioner.assign(_data(problem), 7)),
+        "can split none of the kit's data",
         "let example() split images or vectors with labels 0 to 3 and an attribute `group` of two values",
     )
-    return found
 
 
-def _data_sets() -> list[tuple[str, Data]]:
-    return [(problem.name, _data_of(problem)) for problem in (vectors(), images())]
-
-
-def _data_of(problem: SmallProblem) -> Data:
+def _data(problem: SmallProblem) -> Data:
     items = np.concatenate([shard.items[:] for shard in problem.shards])
     labels = np.arange(len(items), dtype=np.int64) % 4
     groups = np.arange(len(items), dtype=np.int64) % 2

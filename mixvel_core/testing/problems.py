@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
+from mixvel_core.errors import MixvelError
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import GaussianLaw, Items, NoiseSchedule, SchedulePoint
 from mixvel_core.randomness import key, normal
+from mixvel_core.testing.check import require
 
 _QUARTER = 0.5 * math.pi
 
@@ -103,28 +107,44 @@ class SmallProblem:
         """The shape of one item, ``*data``."""
         return self.shards[0].shape
 
-    @property
-    def fractions(self) -> tuple[float, ...]:
-        """The part of the items in each shard: pi, (K,)."""
-        return tuple(shard.fraction for shard in self.shards)
-
-    def clean(self, count: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Some items, in turn from every shard, (count, *data)."""
-        chosen = [to_float(self.shards[i % len(self.shards)].items[i : i + 1]) for i in range(count)]
-        return torch.from_numpy(np.concatenate(chosen)).to(dtype)
-
     def noisy(self, t: Tensor) -> Tensor:
-        """x_t for each of the times, (B, *data), in their type; the same for the same place in the batch."""
-        x_0 = self.clean(len(t), t.dtype)
-        eps = normal(key(0, "conformance"), torch.arange(len(t)), self.shape, t.dtype)
+        """Items of every shard in turn at the times t, x_t (B, *data) in their type; the same for the same row."""
+        B = len(t)
+        clean = [to_float(self.shards[i % len(self.shards)].items[i : i + 1]) for i in range(B)]
+        x_0 = torch.from_numpy(np.concatenate(clean)).to(t.dtype)
+        eps = normal(key(0, "conformance"), torch.arange(B), self.shape, t.dtype)
         return add_noise(x_0, eps, point_for(self.schedule, t, x_0))
 
-    def first(self, count: int) -> SmallProblem:
-        """The same problem with its first shards alone."""
-        parts = self.shards[:count]
-        total = sum(part.fraction for part in parts)
-        alone = [MemoryShard(items=p.items, index=p.index, fraction=p.fraction / total, law=p.law) for p in parts]
-        return SmallProblem(name=f"{count} of the shards of {self.name}", shards=tuple(alone), schedule=self.schedule)
+    def first(self) -> SmallProblem:
+        """The same problem with its first shard alone."""
+        return evolve(self, name=f"1 of the shards of {self.name}", shards=(evolve(self.shards[0], fraction=1.0),))
+
+
+MadeT = TypeVar("MadeT")
+
+
+def usable(
+    problems: Sequence[SmallProblem],
+    make: Callable[[SmallProblem], MadeT],
+    refused: str,
+    fix: str,
+    otherwise: SmallProblem | None = None,
+) -> list[MadeT]:
+    """What ``make`` makes of each problem that it does not refuse; ``otherwise`` is tried where it refuses them all.
+
+    Raises ConformanceError, with ``refused`` and ``fix``, where nothing is left.
+    """
+    made: list[MadeT] = []
+    refusals: list[str] = []
+    for problem in (*problems, *filter(None, [otherwise])):
+        if made and problem is otherwise:
+            break
+        try:
+            made.append(make(problem))
+        except MixvelError as error:
+            refusals.append(f"{problem.name}: {str(error).splitlines()[0]}")
+    require(bool(made), f"example() {refused} ({' | '.join(refusals)})", fix)
+    return made
 
 
 PI = (0.5, 0.3, 0.2)

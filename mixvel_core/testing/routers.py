@@ -9,15 +9,8 @@ from torch import Tensor
 
 from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Router, RouterFamily
-from mixvel_core.testing.check import gap, looks, near, require, require_finite, same_rows, untouched
-from mixvel_core.testing.families import (
-    TrainedRouter,
-    check_same_answers,
-    check_task,
-    made_routers,
-    make_router,
-    reloaded_router,
-)
+from mixvel_core.testing.check import looks, near, require, require_finite, require_near, same_rows, untouched
+from mixvel_core.testing.families import Made, check_same_answers, check_task, made_routers, make_router
 
 _TIMES = (1.0, 0.85, 0.6, 0.35, 0.1, 0.01, 0.0)
 _B = 4
@@ -33,31 +26,28 @@ def training(family: RouterFamily) -> None:
 def simplex(family: RouterFamily) -> None:
     """Weights are (B, K), not negative, of sum 1 and finite, all the way from t = 1 to t = 0."""
     for made in made_routers(family):
-        K = len(made.config.fractions)
-        for time, a in zip(_TIMES, _along(made), strict=True):
-            _require_simplex(a, K, time)
+        _require_simplex(_along(made), len(made.problem.shards))
         try:
-            single = _along(make_router(family, made.problem.first(1)))
+            single = _along(make_router(family, made.problem.first()))
         except MixvelError:
             continue  # a router that was trained elsewhere is of its own number of experts
-        for time, a in zip(_TIMES, single, strict=True):
-            _require_simplex(a, 1, time)
+        _require_simplex(single, 1)
 
 
 def state(family: RouterFamily) -> None:
     """A second call at the same t replaces the first: asked again and again, the answer settles at once."""
     for made in made_routers(family):
         x = _points(made)
-        carried: Any = made.router.start(x[0], _times(1.0))
+        carried: Any = made.component.start(x[0], _times(1.0))
         for time, points in zip(_TIMES, x, strict=True):
             t = _times(time)
-            _, carried = made.router.weights(points, t, carried)
-            second, carried = made.router.weights(points, t, carried)
-            third, carried = made.router.weights(points, t, carried)
-            require(
-                near(third, second),
-                f"a call at the same x and t = {time:g} does not replace the one before: the weights went on by "
-                f"{gap(third, second):.2g}",
+            _, carried = made.component.weights(points, t, carried)
+            second, carried = made.component.weights(points, t, carried)
+            third, carried = made.component.weights(points, t, carried)
+            require_near(
+                third,
+                second,
+                f"a call at the same x and t = {time:g} does not replace the one before: the weights went on by",
                 "keep in the state the time it belongs to, and where the step began; at the same t start from there",
             )
 
@@ -68,14 +58,15 @@ def trajectories(family: RouterFamily) -> None:
         alone = _along(made)
         x = _points(made)
         other = x.flip(1) * 0.5
-        mine: Any = made.router.start(x[0], _times(1.0))
-        theirs: Any = made.router.start(other[0], _times(1.0))
+        mine: Any = made.component.start(x[0], _times(1.0))
+        theirs: Any = made.component.start(other[0], _times(1.0))
         for i, time in enumerate(_TIMES):
-            a, mine = made.router.weights(x[i], _times(time), mine)
-            _, theirs = made.router.weights(other[i], _times(time), theirs)
-            require(
-                near(a, alone[i]),
-                f"at t = {time:g} another trajectory of the same router changes the weights by {gap(a, alone[i]):.2g}",
+            a, mine = made.component.weights(x[i], _times(time), mine)
+            _, theirs = made.component.weights(other[i], _times(time), theirs)
+            require_near(
+                a,
+                alone[i],
+                f"at t = {time:g} another trajectory of the same router changes the weights by",
                 "keep what belongs to a trajectory in the state that is passed along, not in the router",
             )
 
@@ -91,10 +82,10 @@ def own_times(family: RouterFamily) -> None:
     for made in made_routers(family):
         x = _points(made)[1]
         t = torch.linspace(0.9, 0.2, _B)
-        found, _ = made.router.weights(x, t, made.router.start(x, _times(1.0)))
+        found, _ = made.component.weights(x, t, made.component.start(x, _times(1.0)))
         for i in range(_B):
             one = x[i : i + 1]
-            wanted, _ = made.router.weights(one, t[i : i + 1], made.router.start(one, _times(1.0)[:1]))
+            wanted, _ = made.component.weights(one, t[i : i + 1], made.component.start(one, _times(1.0)[:1]))
             require(
                 near(found[i : i + 1], wanted),
                 f"the weights of a point at t = {float(t[i]):.2g} change when others of its batch are at other times",
@@ -107,41 +98,36 @@ def arguments(family: RouterFamily) -> None:
     for made in made_routers(family):
         x, t = _points(made)[2], _times(0.6)
         with untouched(x=x, t=t):
-            carried = made.router.start(x, t)
-            made.router.weights(x, t, carried)
+            carried = made.component.start(x, t)
+            made.component.weights(x, t, carried)
 
 
 def round_trip(family: RouterFamily) -> None:
     """A router loaded from its stored tensors answers as before."""
     for made in made_routers(family):
-        again = _along(made, router=reloaded_router(family, made))
+        again = _along(made, router=made.load())
         for one, other in zip(_along(made), again, strict=True):
             check_same_answers("a router", one, other)
 
 
-def _require_simplex(a: Tensor, K: int, time: float) -> None:
-    where = f"at t = {time:g}"
-    require(
-        isinstance(a, Tensor) and a.shape == (_B, K) and a.is_floating_point(),
-        f"the weights {where} are {looks(a)} for {_B} points and {K} experts",
-        f"return floating-point weights of shape (B, K): K is len(config.fractions), {K} here",
-    )
-    require_finite(f"the weights {where}", a, "add logarithms of densities and take a softmax: densities underflow")
-    require(
-        float(a.min()) >= 0,
-        f"a weight {where} is negative: {float(a.min()):.3g}",
-        "clamp, or project to the simplex",
-    )
-    total = a.double().sum(1)
-    worst = float(total[(total - 1).abs().argmax()])
-    require(
-        abs(worst - 1) < 1e-4,
-        f"the weights of a point {where} sum to {worst:.6g}, not to 1",
-        "divide each row by its sum",
-    )
+def _require_simplex(weights: list[Tensor], K: int) -> None:
+    for time, a in zip(_TIMES, weights, strict=True):
+        where = f"at t = {time:g}"
+        require(
+            isinstance(a, Tensor) and a.shape == (_B, K) and a.is_floating_point(),
+            f"the weights {where} are {looks(a)} for {_B} points and {K} experts",
+            f"return floating-point weights of shape (B, K): K is len(config.fractions), {K} here",
+        )
+        require_finite(f"the weights {where}", a, "add logarithms of densities and take a softmax: densities underflow")
+        least = float(a.min())
+        require(least >= 0, f"a weight {where} is negative: {least:.3g}", "clamp, or project to the simplex")
+        total = a.double().sum(1)
+        worst = float(total[(total - 1).abs().argmax()])
+        fix = "divide each row by its sum"
+        require(abs(worst - 1) < 1e-4, f"the weights of a point {where} sum to {worst:.6g}, not to 1", fix)
 
 
-def _points(made: TrainedRouter) -> Tensor:
+def _points(made: Made[Router]) -> Tensor:
     """Points along trajectories, (N, B, *data): the same items and noise at every time."""
     return torch.stack([made.problem.noisy(_times(time)) for time in _TIMES])
 
@@ -150,9 +136,9 @@ def _times(time: float) -> Tensor:
     return torch.full((_B,), time)
 
 
-def _along(made: TrainedRouter, index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
+def _along(made: Made[Router], index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
     """The weights along trajectories, the rows ``index`` of them."""
-    asked = made.router if router is None else router
+    asked = made.component if router is None else router
     chosen = torch.arange(_B) if index is None else index
     x, t = _points(made)[:, chosen], torch.ones(len(chosen))
     carried: Any = asked.start(x[0], t)

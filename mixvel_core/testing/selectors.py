@@ -1,25 +1,124 @@
-"""Checks of what the protocol requires of a Selector."""
+"""Checks of what the protocol requires of a Selector, driven through a mixture call by call, as the sampler does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from attrs import evolve
+from attrs import evolve, field, frozen
 from torch import Tensor
 
-from mixvel_core.protocols import Evaluations, Prior, Selector
+from mixvel_core.field.conversions import at_time, expand
+from mixvel_core.field.mixture import gaussian_denoiser
+from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, Selector
+from mixvel_core.randomness import normal
 from mixvel_core.sampling.sampler import SampleDraws
-from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, untouched
-from mixvel_core.testing.selections import TIMES, Call, DrivenMixture
+from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, require_near, untouched
+from mixvel_core.testing.problems import Circle
+
+TIMES = (1.0, 0.8, 0.8, 0.55, 0.55, 0.3, 0.1)
+"""Some of them twice, as integrators with two stages ask."""
+
+
+@frozen(kw_only=True, eq=False)
+class Call:
+    """One call of the field: weights ``a``, the ``mask`` as it was when the experts were asked, the estimate ``M``."""
+
+    t: float
+    a: Tensor
+    mask: Tensor
+    M: Tensor
+
+
+@frozen(kw_only=True, eq=False)
+class DrivenMixture:
+    """K Gaussian experts, (K, *data) each, and weights that change along B trajectories.
+
+    ``constant``: all experts answer their mean, which then should be the same. ``corners``: the weights are
+    all on one expert at a time. ``shared``: whether selectors receive the experts' moments.
+    """
+
+    shape: tuple[int, ...] = (3,)
+    experts: int = 4
+    batch: int = 5
+    constant: bool = False
+    corners: bool = False
+    shared: bool = True
+    dtype: torch.dtype = torch.float64
+    seed: int = 0
+    schedule: NoiseSchedule = field(factory=Circle)
+
+    @property
+    def mean(self) -> Tensor:
+        """One for each expert, (K, *data)."""
+        return self._normal(1, 1 if self.constant else self.experts).expand(self.experts, *self.shape).clone()
+
+    @property
+    def variance(self) -> Tensor:
+        """One for each expert, (K, *data)."""
+        found = 0.1 + 0.2 * self._normal(2, self.experts).sigmoid()
+        return torch.zeros_like(found) if self.constant else found
+
+    def points(self, call: int) -> Tensor:
+        """x at the call, (B, *data): it moves on with the time, not with what is answered."""
+        return self._normal(3, self.batch) + 0.3 * (1 - TIMES[call]) * self._normal(4, self.batch)
+
+    def weights(self, call: int) -> Tensor:
+        """a at the call, (B, K), smooth in time."""
+        u = normal(5, torch.arange(self.batch), (2, self.experts), self.dtype)
+        a = (1.5 * u[:, 0] + (1 - TIMES[call]) * u[:, 1]).softmax(1)
+        return torch.nn.functional.one_hot(a.argmax(1), self.experts).to(a) if self.corners else a
+
+    def answers(self, mask: Tensor, x: Tensor, t: float, moved: int | None = None) -> Evaluations:
+        """What the experts of a mask answer; all answers of the expert ``moved`` are larger by 1."""
+        k, sample = mask.T.nonzero(as_tuple=True)
+        m = gaussian_denoiser(x[sample], at_time(self.schedule, t), self.mean[k], self.variance[k])
+        if moved is not None:
+            m = m + expand((k == moved).to(m), m)
+        return Evaluations(sample=sample, expert=k, m=m)
+
+    def start(self, selector: Selector, index: Tensor | None = None) -> Any:
+        """The selector's state at the beginning of the trajectories ``index``, or of all."""
+        rows = torch.arange(self.batch) if index is None else index
+        prior = Prior(mean=self.mean, variance=self.variance) if self.shared else None
+        return selector.start(self.points(0)[rows], self.schedule, prior, SampleDraws(seed=3, index=rows))
+
+    def call(
+        self, selector: Selector, n: int, state: Any, index: Tensor | None = None, moved: int | None = None
+    ) -> tuple[Call, Any]:
+        """The n-th call for the rows ``index``, and the state after it."""
+        rows = slice(None) if index is None else index
+        t, x, a = TIMES[n], self.points(n)[rows], self.weights(n)[rows]
+        mask, state = selector.select(x, t, a, state)
+        answers, asked = self.answers(mask, x, t, moved), mask.clone()
+        M, state = selector.combine(x, t, a, answers, state)
+        return Call(t=t, a=a, mask=asked, M=M), state
+
+    def drive(
+        self, selector: Selector, rows: Tensor | None = None, calls: int = len(TIMES), moved: int | None = None
+    ) -> list[Call]:
+        """The first ``calls`` calls of the trajectories ``rows``; in the last, the expert ``moved`` answers 1 more."""
+        state, found = self.start(selector, rows), []
+        for n in range(calls):
+            call, state = self.call(selector, n, state, rows, moved if n == calls - 1 else None)
+            found.append(call)
+        return found
+
+    def _normal(self, key: int, count: int) -> Tensor:
+        return normal(100 * self.seed + key, torch.arange(count), self.shape, self.dtype)
+
+
+_MIXTURES = (
+    DrivenMixture(),
+    DrivenMixture(shared=False),
+    DrivenMixture(shape=(2, 3, 3), dtype=torch.float32),
+)
 
 
 def mask(selector: Selector) -> None:
     """select gives a (B, K) mask of bool with at least one expert for each sample."""
-    for mixture in _mixtures():
-        index = torch.arange(mixture.batch)
-        state: Any = _started(selector, mixture, index)
+    for mixture in _MIXTURES:
+        state = mixture.start(selector)
         for n, t in enumerate(TIMES):
             x, a = mixture.points(n), mixture.weights(n)
             found, state = selector.select(x, t, a, state)
@@ -34,10 +133,8 @@ def mask(selector: Selector) -> None:
                 f"the mask at t = {t:g} selects no expert for {nobody} of {len(found)} samples",
                 "always include the likeliest expert, whatever the threshold",
             )
-            expert, sample = found.T.nonzero(as_tuple=True)
-            answers = Evaluations(sample=sample, expert=expert, m=mixture.denoise(expert, x[sample], t))
             before = found.clone()
-            _, state = selector.combine(x, t, a, answers, state)
+            _, state = selector.combine(x, t, a, mixture.answers(found, x, t), state)
             require(
                 torch.equal(found, before),
                 f"the mask at t = {t:g} was changed after it had been returned: it no longer counts what was asked",
@@ -47,7 +144,7 @@ def mask(selector: Selector) -> None:
 
 def estimate(selector: Selector) -> None:
     """combine gives M of the shape, dtype and device of x, for vectors and images, in float32 too."""
-    for mixture in _mixtures():
+    for mixture in _MIXTURES:
         for n, call in enumerate(mixture.drive(selector)):
             fix = "add trailing axes to weights before they multiply answers (mixvel_core.field.mixture.weighted_sum)"
             require_like(f"M at t = {call.t:g}", call.M, mixture.points(n), fix)
@@ -87,14 +184,7 @@ def cost(selector: Selector) -> None:
     for n, call in enumerate(plain):
         for k in range(mixture.experts):
             paid = call.mask[:, k] & (call.a[:, k] > 1e-3)
-            if not bool(paid.any()):
-                continue
-
-            def other(at: int, answers: Evaluations, n: int = n, k: int = k) -> Evaluations:
-                shift = ((answers.expert == k) & (at == n)).to(answers.m)
-                return evolve(answers, m=answers.m + shift[:, None])
-
-            changed = mixture.drive(selector, change=other, calls=n + 1)[n].M
+            changed = mixture.drive(selector, calls=n + 1, moved=k)[n].M if bool(paid.any()) else call.M
             unused = paid & ((changed - call.M).abs().amax(1) < 1e-9)
             require(
                 not bool(unused.any()),
@@ -126,7 +216,7 @@ def rows(selector: Selector) -> None:
     together = mixture.drive(selector)
     for i in range(mixture.batch):
         one = torch.tensor([i])
-        alone = mixture.drive(selector, rows=one)
+        alone = mixture.drive(selector, one)
         cut = [evolve(c, mask=c.mask[one], M=c.M[one]) for c in together]
         _require_same(
             alone,
@@ -139,17 +229,17 @@ def rows(selector: Selector) -> None:
 def single(selector: Selector) -> None:
     """With one expert the estimate is its answer, at one evaluation a call."""
     for shared in (True, False):
-        mixture = DrivenMixture(shared=shared).only()
+        mixture = DrivenMixture(shared=shared, experts=1)
         for n, call in enumerate(mixture.drive(selector)):
-            wanted = mixture.denoise(torch.zeros(mixture.batch, dtype=torch.int64), mixture.points(n), call.t)
             require(
                 bool(call.mask.all()),
                 f"with one expert, call {n + 1} does not ask it",
                 "K = 1 needs no choice: ask the expert",
             )
-            require(
-                near(call.M, wanted),
-                f"with one expert, call {n + 1} at t = {call.t:g} is off its answer by {gap(call.M, wanted):.2g}",
+            require_near(
+                call.M,
+                mixture.answers(call.mask, mixture.points(n), call.t).m,
+                f"with one expert, call {n + 1} at t = {call.t:g} is off its answer by",
                 "the fresh answers, weighted, are the estimate; nothing else may be added to them",
             )
 
@@ -157,16 +247,13 @@ def single(selector: Selector) -> None:
 def arguments(selector: Selector) -> None:
     """x, a and the answers are left alone."""
     mixture = DrivenMixture()
-    index = torch.arange(mixture.batch)
-    state: Any = _started(selector, mixture, index)
+    state = mixture.start(selector)
     for n, t in enumerate(TIMES):
         x, a = mixture.points(n), mixture.weights(n)
         with untouched(x=x, a=a):
             found, state = selector.select(x, t, a, state)
-        expert, sample = found.T.nonzero(as_tuple=True)
-        m = mixture.denoise(expert, x[sample], t)
-        answers = Evaluations(sample=sample, expert=expert, m=m)
-        with untouched(x=x, a=a, answers=m):
+        answers = mixture.answers(found, x, t)
+        with untouched(x=x, a=a, answers=answers.m):
             _, state = selector.combine(x, t, a, answers, state)
 
 
@@ -174,13 +261,10 @@ def trajectories(selector: Selector) -> None:
     """Two trajectories of one selector do not meet: all that is carried along is in the state."""
     mixture, other = DrivenMixture(), DrivenMixture(seed=1)
     alone = mixture.drive(selector)
-    index = torch.arange(mixture.batch)
-    mine: Any = _started(selector, mixture, index)
-    theirs: Any = _started(selector, other, index)
-    found = []
+    mine, theirs, found = mixture.start(selector), other.start(selector), []
     for n in range(len(TIMES)):
-        call, mine = mixture.call(selector, n, index, mine)
-        _, theirs = other.call(selector, n, index, theirs)
+        call, mine = mixture.call(selector, n, mine)
+        _, theirs = other.call(selector, n, theirs)
         found.append(call)
     _require_same(
         alone,
@@ -197,26 +281,4 @@ def _require_same(one: list[Call], other: list[Call], what: str, fix: str) -> No
         require(near(second.M, first.M), f"{where}, estimate off by {gap(second.M, first.M):.2g})", fix)
 
 
-def _started(selector: Selector, mixture: DrivenMixture, index: Tensor) -> object:
-    prior = Prior(mean=mixture.mean, variance=mixture.variance) if mixture.shared else None
-    return selector.start(mixture.points(0), mixture.schedule, prior, SampleDraws(seed=3, index=index))
-
-
-def _mixtures() -> Iterator[DrivenMixture]:
-    yield DrivenMixture()
-    yield DrivenMixture(shared=False)
-    yield DrivenMixture(shape=(2, 3, 3), dtype=torch.float32)
-
-
-CHECKS = (
-    mask,
-    estimate,
-    weights,
-    corners,
-    cost,
-    determinism,
-    rows,
-    single,
-    arguments,
-    trajectories,
-)
+CHECKS = (mask, estimate, weights, corners, cost, determinism, rows, single, arguments, trajectories)

@@ -169,7 +169,7 @@ def test_pytest_shows_what_is_wrong_and_none_of_the_kits_code(tmp_path: Path) ->
 def test_starting_pytest_imports_nothing_heavy() -> None:
     code = (
         "import sys, mixvel_core.testing.pytest_plugin\n"
-        "print(sorted({'torch', 'numpy', 'ray', 'mixvel_core.testing.suites'} & set(sys.modules)))"
+        "print(sorted({'torch', 'numpy', 'ray', 'mixvel_core.testing.check'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
