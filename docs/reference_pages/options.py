@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mixvel_core.plugin.kinds import KINDS
-from mixvel_core.recipe.describe import describe_slot
-from mixvel_core.recipe.option_rows import OptionRow
+from mixvel_core.recipe.describe import OptionRow, describe_slot
 from reference_pages.kinds import place_of
 from reference_pages.markdown import plain, table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mixvel_core.plugin.discovery import Entry, load_registry
 from mixvel_core.plugin.kinds import KINDS, PluginKind
-from mixvel_core.recipe.option_rows import option_rows
+from mixvel_core.recipe.describe import option_rows
 from reference_pages.markdown import plain
 from reference_pages.options import option_table
 

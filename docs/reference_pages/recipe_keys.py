@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mixvel_core.recipe.describe import OptionRow, option_rows
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.option_rows import OptionRow, option_rows
 from reference_pages.options import option_table
 
 TOP = "At the top"

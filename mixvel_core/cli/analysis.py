@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from mixvel_core.cli.output import print_table
 from mixvel_core.cli.run import Overrides, load
-from mixvel_core.cli.table import print_table
 
 if TYPE_CHECKING:
     from mixvel_core.analysis.commands import Measure
@@ -57,7 +57,7 @@ def _measured(
 ) -> tuple[Found, Path]:
     """What ``measure`` finds in a run, or in a recipe that is run first, and the folder its file is in."""
     from mixvel_core.analysis.commands import measure_recipe, measure_run
-    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.cli.output import shown_progress
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if source.is_dir():
@@ -70,17 +70,9 @@ def _measured(
 
 def _print_study(found: StudyResult) -> None:
     header = ("selector", "integrator", "grid", "steps", "evaluations", "median", "rms", "mean square", "p90")
-    rows = [
-        (
-            *_names(r),
-            r.grid,
-            str(r.steps),
-            f"{r.evaluations:g}",
-            *_numbers(".4g", r.median, r.rms, r.mean_square, r.p90),
-        )
-        for r in found.rows
-    ]
-    print_table(header, rows)
+    errors = [_numbers(".4g", r.median, r.rms, r.mean_square, r.p90) for r in found.rows]
+    said = [(*_names(r), r.grid, str(r.steps), f"{r.evaluations:g}") for r in found.rows]
+    print_table(header, [(*row, *error) for row, error in zip(said, errors, strict=True)])
     typer.echo("")
     header = ("selector", "integrator", "grid", "quantity", "slope", "95% interval", "R2", "steps", "")
     print_table(header, [_slope(slope) for slope in found.slopes])

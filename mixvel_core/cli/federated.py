@@ -33,7 +33,7 @@ def train(
     checked = load_recipe(recipe, overrides or [], load_registry())
     folder = out if out is not None else Path("silos") / f"{checked.name}-expert-{expert}"
     typer.echo(f"recipe      {recipe}\nto export   {folder}\nstays here  {folder}.training")
-    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.cli.output import shown_progress
     from mixvel_core.federated.train import train_expert
 
     # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.
@@ -59,7 +59,7 @@ def assemble(
     ] = None,
 ) -> None:
     """Make a run of experts that were trained apart. Nothing is trained, and no data are needed."""
-    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.cli.output import shown_progress
     from mixvel_core.federated.assemble import assemble as assemble_run
 
     overrides = [word for word in experts if _is_override(word)]

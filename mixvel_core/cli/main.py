@@ -28,32 +28,29 @@ class _Guarded(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _show(ctx, "interrupted; run the same line again to go on")
-            raise typer.Exit(_INTERRUPTED) from None
+            raise _ended(ctx, _INTERRUPTED, "interrupted; run the same line again to go on") from None
         except RecipeError as error:
-            _show(ctx, *error.problems)
-            raise typer.Exit(error.exit_code) from None
+            raise _ended(ctx, error.exit_code, *error.problems) from None
         except MixvelError as error:
-            _show(ctx, *(f"error: {line}" for line in str(error).splitlines()))
-            raise typer.Exit(error.exit_code) from None
+            raise _ended(ctx, error.exit_code, *(f"error: {line}" for line in str(error).splitlines())) from None
         except MemoryError as error:
-            _show(ctx, f"error: out of memory ({error}); take smaller sizes or batches, and run the same line again")
-            raise typer.Exit(_STAGE_FAILED) from None
+            advice = "take smaller sizes or batches, and run the same line again"
+            raise _ended(ctx, _STAGE_FAILED, f"error: out of memory ({error}); {advice}") from None
         except OSError as error:
             # Nobody reads our output any more (`mixvel plugins | head -1`): typer ends quietly.
             if error.errno == errno.EPIPE:
                 raise
-            _show(ctx, f"error: {error}")
-            raise typer.Exit(_STAGE_FAILED) from None
+            raise _ended(ctx, _STAGE_FAILED, f"error: {error}") from None
 
 
-def _show(ctx: Any, *lines: str) -> None:
+def _ended(ctx: Any, code: int, *lines: str) -> typer.Exit:
     if ctx.params.get("debug"):
         import traceback
 
         traceback.print_exc()
     for line in lines:
         typer.echo(line, err=True)
+    return typer.Exit(code)
 
 
 # Plain help: drawing it with rich doubles the time it takes to appear.
@@ -65,13 +62,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(check)
-app.command()(sample)
-app.command()(study)
-app.command()(train)
-app.command()(assemble)
-app.command()(theory)
+for command in (run, check, sample, study, train, assemble, theory):
+    app.command()(command)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")
 

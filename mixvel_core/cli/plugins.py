@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import attrs
 import typer
 
-from mixvel_core.cli.table import print_table
+from mixvel_core.cli.output import print_table
 from mixvel_core.errors import ConformanceError, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -82,12 +83,14 @@ def show(
     kind: Kind = None,
 ) -> None:
     """Show every option of a plugin: type, default, range and meaning."""
-    from mixvel_core.plugin.discovery import load_registry
+    from mixvel_core.recipe.describe import option_rows
 
-    _check_kind(kind)
-    for index, entry in enumerate(_find(load_registry(), name, kind)):
+    for index, entry in enumerate(_find(_registry(kind), name, kind)):
         typer.echo("\n" * bool(index) + f"{entry.kind} {entry.name}  ({entry.origin})\n{entry.definition.summary}")
-        _print_options(entry)
+        if rows := [attrs.astuple(row) for row in option_rows(entry.definition.options)]:
+            print_table(("option", "type", "default", "range", "meaning"), rows)
+        else:
+            typer.echo("It has no options.")
 
 
 @plugins_app.command()
@@ -96,10 +99,7 @@ def check(
     kind: Kind = None,
 ) -> None:
     """Run the conformance checks of a plugin's kind on its example; a line for each check."""
-    from mixvel_core.plugin.discovery import load_registry
-
-    _check_kind(kind)
-    registry = load_registry()
+    registry = _registry(kind)
     if name is not None:
         check_entries(_find(registry, name, kind))
         return
@@ -109,11 +109,14 @@ def check(
         raise PluginError("\n".join(lines))
 
 
-def _check_kind(kind: str | None) -> None:
+def _registry(kind: str | None) -> Registry:
+    """Everything installed. Raises UsageError where there is no such kind."""
+    from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.plugin.kinds import kind_called
 
     if kind is not None:
         kind_called(kind)
+    return load_registry()
 
 
 def _find(registry: Registry, name: str, kind: str | None) -> list[Entry]:
@@ -124,17 +127,5 @@ def _find(registry: Registry, name: str, kind: str | None) -> list[Entry]:
     for flawed in flaws:
         if flawed.name == name and kind in (None, flawed.kind):
             raise PluginError(str(flawed))
-    what = kind or "plugin"
-    raise PluginError(
-        f"no {what} is called {name!r}{did_you_mean(name, [e.name for e in entries])}; `mixvel plugins` lists all"
-    )
-
-
-def _print_options(entry: Entry) -> None:
-    from mixvel_core.recipe.option_rows import option_rows
-
-    rows = [(row.path, row.type, row.default, row.range, row.doc) for row in option_rows(entry.definition.options)]
-    if rows:
-        print_table(("option", "type", "default", "range", "meaning"), rows)
-    else:
-        typer.echo("It has no options.")
+    what, hint = kind or "plugin", did_you_mean(name, [entry.name for entry in entries])
+    raise PluginError(f"no {what} is called {name!r}{hint}; `mixvel plugins` lists all")

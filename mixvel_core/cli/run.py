@@ -64,7 +64,7 @@ def run(
 
         typer.echo(str(plan(checked, folder, fresh)))
         return
-    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.cli.output import shown_progress
     from mixvel_core.pipeline import run as pipeline
 
     # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.

@@ -41,27 +41,14 @@ def sample(
     ] = False,
 ) -> None:
     """Sample from a run folder: an NPZ file and, for images, a PNG of them. What is there already is not made again."""
-    from mixvel_core.cli.progress import shown_progress
+    from mixvel_core.cli.output import shown_progress
     from mixvel_core.pipeline.opened import sample_run
 
-    options = [
-        *([f"sample.selector={selector}"] if selector else []),
-        *([f"sample.integrator={integrator}"] if integrator else []),
-        *([f"sample.grid={grid}"] if grid else []),
-        f"sample.count={count}",
-        f"sample.steps=[{steps}]",
-        f"sample.seeds=[{seed}]",
-        *(overrides or []),
-    ]
+    chosen = {"selector": selector, "integrator": integrator, "grid": grid}
+    chosen |= {"count": str(count), "steps": f"[{steps}]", "seeds": f"[{seed}]"}
+    options = [*(f"sample.{key}={value}" for key, value in chosen.items() if value), *(overrides or [])]
     with shown_progress() as progress:
-        files = sample_run(
-            run,
-            options,
-            router=router,
-            monolith=monolith,
-            out=out or run / "more",
-            progress=progress,
-            verify=verify,
-        )
+        more = out or run / "more"
+        files = sample_run(run, options, router=router, monolith=monolith, out=more, progress=progress, verify=verify)
     for path in files:
         typer.echo(str(path))

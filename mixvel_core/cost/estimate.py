@@ -14,34 +14,27 @@ from mixvel_core.cost.networks import CHECKPOINT, WEIGHTS
 from mixvel_core.cost.text import aligned, amount, duration
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import are_local
-from mixvel_core.plugin.definition import Workers
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 
 
-def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> Iterator[str]:
-    """Lines about sampling. Selectors decide as they go, so of ``experts`` K there are from 1 to K at each step."""
-    count = recipe.sample.count
+def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> str:
+    """A line about sampling. Selectors decide as they go, so of ``experts`` K there are from 1 to K at each step."""
     networks = {job.group: job.network for job in jobs}
-    fewest = most = router = 0
-    flops = [0, 0]
+    fewest = most = router = low = high = 0
     for spec in sample_specs(recipe.sample, list(recipe.routers)):
-        evaluated = count * spec.steps * spec.integrator.build().evaluations
-        widest = 1 if spec.router is None else experts
-        fewest, most = fewest + evaluated, most + evaluated * widest
-        network = networks.get("monolith" if spec.router is None else "experts")
+        evaluated = recipe.sample.count * spec.steps * spec.integrator.build().evaluations
+        widest = evaluated * (1 if spec.router is None else experts)
+        fewest, most = fewest + evaluated, most + widest
         # Of the networks of a router, one is evaluated at a time.
+        network = networks.get("monolith" if spec.router is None else "experts")
         weigher = networks.get(f"router {spec.router}")
         own = evaluated * weigher.forward if weigher is not None else 0
-        router += own
-        for place, evaluations in enumerate((evaluated, evaluated * widest)):
-            flops[place] += own + (evaluations * network.forward if network is not None else 0)
+        each = network.forward if network is not None else 0
+        router, low, high = router + own, low + own + evaluated * each, high + own + widest * each
+    flops = f"; {amount(low, 'FLOP')} to {amount(high, 'FLOP')}, of which routers {amount(router, 'FLOP')}"
     what = f"{amount(fewest)} to {amount(most)} evaluations of an expert, by the selector"
-    if not flops[1]:
-        yield f"sampling    {what}"
-        return
-    cost = " to ".join(amount(one, "FLOP") for one in flops)
-    yield f"sampling    {what}; {cost}, of which routers {amount(router, 'FLOP')}"
+    return f"sampling    {what}{flops if high else ''}"
 
 
 _FLOAT = 4
@@ -95,21 +88,17 @@ class _Timed:
 def estimate(recipe: Recipe, parts: Sequence[Shard], jobs: Sequence[PlannedJob]) -> list[str]:
     """Lines of text on the ``jobs`` of a recipe. Where nothing is trained they are about sampling and storage alone."""
     timed = [_Timed(job=job, rate=rate_of(job, jobs, recipe.plan)) for job in jobs]
-    table = [*_table(timed), ""] if jobs else []
-    lines = [*sampling(recipe, jobs, len(parts)), *bytes_of(recipe, parts, jobs)]
+    # Jobs of a group that look alike share a row.
+    rows = [_row(list(alike)) for _, alike in groupby(timed, key=_look)]
+    table = [*aligned([_HEADER, *rows]), ""] if jobs else []
+    lines = [sampling(recipe, jobs, len(parts)), *bytes_of(recipe, parts, jobs)]
     if jobs:
         lines = [*_launch(recipe, timed), *lines, *_assumed(recipe, timed)]
     return table + [line for long in lines for line in wrap(long, _WIDTH, subsequent_indent=" " * _INDENT)]
 
 
-def _table(timed: Sequence[_Timed]) -> Iterator[str]:
-    yield from aligned([_HEADER, *(_row(list(alike)) for _, alike in groupby(timed, key=_look))])
-
-
 def _look(one: _Timed) -> tuple[object, ...]:
-    """Jobs of a group that look alike share a row."""
-    job, rate = one.job, one.rate
-    return job.group, job.images, job.network, None if rate is None else rate.source
+    return one.job.group, one.job.images, one.job.network, one.rate and one.rate.source
 
 
 def _row(alike: Sequence[_Timed]) -> tuple[str, ...]:
@@ -117,24 +106,20 @@ def _row(alike: Sequence[_Timed]) -> tuple[str, ...]:
     name = first.name if len(alike) == 1 else f"{len(alike)}: {first.name} to {last.name}"
     network = first.network
     sizes = (amount(network.parameters), amount(network.training, "FLOP")) if network else ("not known", "not known")
+    start = name, amount(first.images), *sizes
     if rate is None:
-        return name, amount(first.images), *sizes, "not measured", "", "", ""
+        return *start, "not measured", "", "", ""
     seconds = [one.seconds or 0.0 for one in alike]
     mean = len(alike) / sum(1.0 / one.rate.images_per_second for one in alike if one.rate is not None)
-    return (
-        name,
-        amount(first.images),
-        *sizes,
-        amount(mean),
-        duration(sum(seconds) / len(seconds)),
-        f"{duration(sum(seconds))} of {rate.device}" if rate.device else duration(sum(seconds)),
-        rate.source,
-    )
+    total = duration(sum(seconds)) + (f" of {rate.device}" if rate.device else "")
+    return *start, amount(mean), duration(sum(seconds) / len(seconds)), total, rate.source
 
 
 def _launch(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
     launched = recipe.launcher.workers()
-    workers, resources = launched.count, _resources(launched)
+    workers = launched.count
+    reserved = ", ".join(f"{size:g} {name}" for name, size in launched.reserved.items() if size)
+    resources = f"{workers} worker{'s' if workers > 1 else ''}" + (f" ({reserved} each)" if reserved else "")
     known = [one.seconds for one in timed if one.seconds is not None]
     total = f"{duration(sum(known))} of a worker" if known else "hours not measured"
     missing = f", without {len(timed) - len(known)} not measured" if known and len(known) < len(timed) else ""
@@ -149,13 +134,6 @@ def _launch(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:
     if wall and workers > 1:
         wall += f" if {workers} workers are {workers} times as fast as one"
     yield f"at once     {at_once}: {waves} wave{'s' if waves > 1 else ''}{wall}, without the start of jobs"
-
-
-def _resources(workers: Workers) -> str:
-    """Workers of a job, and what each reserves."""
-    each = [f"{amount:g} {name}" for name, amount in workers.reserved.items() if amount]
-    reserved = f" ({', '.join(each)} each)" if each else ""
-    return f"{workers.count} worker{'s' if workers.count > 1 else ''}{reserved}"
 
 
 def _assumed(recipe: Recipe, timed: Sequence[_Timed]) -> Iterator[str]:

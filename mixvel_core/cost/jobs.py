@@ -52,11 +52,6 @@ class PlannedJob:
         return self.steps * self.batch
 
 
-def planned_jobs(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> tuple[PlannedJob, ...]:
-    """All jobs of ``recipe`` on shards ``parts``; speeds are read in the run ``folder``."""
-    return tuple(_jobs(recipe, folder, parts))
-
-
 @frozen(kw_only=True, eq=False)
 class _StandIn:
     """A shard as far as networks depend on it: losses that read all items need not do so to be counted."""
@@ -73,47 +68,52 @@ class _StandIn:
         return np.zeros((2, *self.shape), np.float32)
 
 
-def _jobs(recipe: Recipe, folder: Path, real: Sequence[Shard]) -> Iterator[PlannedJob]:
-    schedule, shape = recipe.schedule.build(), real[0].shape
+def planned_jobs(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> tuple[PlannedJob, ...]:
+    """All jobs of ``recipe`` on shards ``parts``; speeds are read in the run ``folder``."""
+    jobs: list[PlannedJob] = []
+    for group, tasks in _groups(recipe, folder, parts):
+        counts = Counts(shape=parts[0].shape, labelled=group == "experts" and recipe.expert.is_shared)
+        jobs += [
+            PlannedJob(
+                name=name,
+                group=group,
+                steps=task.options.steps,
+                batch=task.options.batch,
+                keep=task.options.keep,
+                network=counts.of(task),
+                speed=speed_at(place),
+            )
+            for name, (task, place) in tasks.items()
+        ]
+    return tuple(jobs)
+
+
+def _groups(
+    recipe: Recipe, folder: Path, real: Sequence[Shard]
+) -> Iterator[tuple[str, dict[str, tuple[TrainTask, Path]]]]:
+    """Groups of trainings: each by its job's name, with the folder it trains in."""
+    schedule = recipe.schedule.build()
     parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
     if recipe.expert.is_shared:
         together = shared_family(recipe.expert).shared_task(parts, schedule)
-        yield from _group("experts", {"experts": (together, folder / "experts" / FOLDER)}, shape, labelled=True)
+        yield "experts", {"experts": (together, folder / "experts" / FOLDER)}
     else:
         experts = recipe.expert.build()
-        tasks = {part.index: experts.task(part, schedule) for part in parts}
-        yield from _group(
-            "experts",
-            {f"expert-{k}": (task, folder / "experts" / str(k)) for k, task in tasks.items() if task is not None},
-            shape,
-        )
+        own = {part.index: experts.task(part, schedule) for part in parts}
+        named = {f"expert-{k}": (task, folder / "experts" / str(k)) for k, task in own.items() if task is not None}
+        yield "experts", named
     if recipe.monolith is not None:
         task = recipe.monolith.build().task(JoinedShard(parts=tuple(parts)), schedule)
         if task is not None:
-            yield from _group("monolith", {"monolith": (task, folder / "monolith")}, shape)
+            yield "monolith", {"monolith": (task, folder / "monolith")}
     for name, router in recipe.routers.items():
         mine = router.build().tasks(parts, schedule)
-        named = {f"router-{name}" + (f"-{part}" if len(mine) > 1 else ""): part for part in mine}
-        yield from _group(
+        yield (
             f"router {name}",
-            {job: (mine[part], folder / "routers" / name / part) for job, part in named.items()},
-            shape,
-        )
-
-
-def _group(
-    group: str, jobs: dict[str, tuple[TrainTask, Path]], shape: tuple[int, ...], *, labelled: bool = False
-) -> Iterator[PlannedJob]:
-    counts = Counts(shape=shape, labelled=labelled)
-    for name, (task, folder) in jobs.items():
-        yield PlannedJob(
-            name=name,
-            group=group,
-            steps=task.options.steps,
-            batch=task.options.batch,
-            keep=task.options.keep,
-            network=counts.of(task),
-            speed=speed_at(folder),
+            {
+                f"router-{name}" + (f"-{part}" if len(mine) > 1 else ""): (task, folder / "routers" / name / part)
+                for part, task in mine.items()
+            },
         )
 
 
@@ -150,8 +150,13 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
     networks in proportion to FLOPs; or from FLOPs, if ``options`` states the peak of a device.
     """
     for other in (job, *(one for one in jobs if one.group == job.group)):
-        if other.speed is not None and _alike(job.network, other.network):
-            return _measured(other.speed, job is other)
+        same = job.network is None or other.network is None or job.network.training == other.network.training
+        if other.speed is not None and same:
+            return Rate(
+                images_per_second=other.speed.images_per_second / other.speed.workers,
+                source="measured" if job is other else "measured on one like it",
+                device=other.speed.device,
+            )
     expert = next((one.network for one in jobs if one.group == "experts"), None)
     if options.images_per_second is not None and expert is not None and job.network is not None:
         scale = expert.training / job.network.training
@@ -160,18 +165,6 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
         return None
     usable = options.utilisation * options.peak_teraflops * 1e12
     return Rate(images_per_second=usable / job.network.training, source="FLOPs", device="")
-
-
-def _alike(one: Network | None, other: Network | None) -> bool:
-    return one is None or other is None or one.training == other.training
-
-
-def _measured(speed: MeasuredSpeed, own: bool) -> Rate:
-    return Rate(
-        images_per_second=speed.images_per_second / speed.workers,
-        source="measured" if own else "measured on one like it",
-        device=speed.device,
-    )
 
 
 def makespan(seconds: Sequence[float], at_once: int) -> float:

@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from attrs import evolve
+
 from mixvel_core.errors import PluginError
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
+from mixvel_core.recipe.describe import field_types
 from mixvel_core.recipe.overrides import below, put, with_problem, without
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree
-from mixvel_core.recipe.structure import field_types, structure
+from mixvel_core.recipe.structure import structure
 from mixvel_core.training.options import TrainOptions
 
 TRAIN = "train"
@@ -28,18 +31,14 @@ def with_training(tree: Tree, registry: Registry) -> Tree:
     """The tree with its section `train` written into every network that trains, and without that section."""
     if not isinstance(tree.value, dict) or TRAIN not in tree.value:
         return tree
-    section = tree.value[TRAIN]
-    made = without(tree, TRAIN)
+    section, made = tree.value[TRAIN], without(tree, TRAIN)
     if section is None:
         return made
     try:
         structure(section, TrainOptions, registry, owner=TRAIN)
     except ProblemsFound as found:
-        located = [
-            RecipeProblem(path=(TRAIN, *one.path), message=one.message, place=tree.place((TRAIN, *one.path)))
-            for one in found.problems
-        ]
-        return with_problem(made, *located)
+        problems = [one.below(TRAIN) for one in found.problems]
+        return with_problem(made, *(evolve(one, place=tree.place(one.path)) for one in problems))
     unused = dict.fromkeys(section)
     for path, key in inherited(tree.value, registry):
         made = put(made, (*path, key), Tree(value=section[key], places=below(tree, (TRAIN, key))))
@@ -47,8 +46,10 @@ def with_training(tree: Tree, registry: Registry) -> Tree:
     # In a file such a line may be overridden, or wait for a network that is left out; an override would be for nothing.
     idle = [key for key in unused if tree.place((TRAIN, key)).order and _known(tree.value, registry)]
     message = "has no effect: no network takes it; none trains, or each sets it in its own `train`"
-    problems = [RecipeProblem(path=(TRAIN, key), message=message, place=tree.place((TRAIN, key))) for key in idle]
-    return with_problem(made, *problems)
+    places = {(TRAIN, key): tree.place((TRAIN, key)) for key in idle}
+    return with_problem(
+        made, *(RecipeProblem(path=path, message=message, place=place) for path, place in places.items())
+    )
 
 
 def networks(recipe: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Kind, Any]]:

@@ -90,17 +90,14 @@ def report(tree: Tree, problems: Iterable[RecipeProblem]) -> RecipeError:
     distinct = list(dict.fromkeys(problems))
     located = [(problem.place or tree.place(problem.path), problem) for problem in distinct]
     located.sort(key=lambda pair: (pair[0].order, pair[0].line or 0))
-    lines = [_line(place, problem) for place, problem in located[:MOST_SHOWN]]
+    lines = []
+    for place, problem in located[:MOST_SHOWN]:
+        message = shortened(one_line(problem.message), _LONGEST_MESSAGE)
+        lines.append("  ".join(filter(None, (one_line(str(place)), dotted(problem.path), message))))
     if len(located) > MOST_SHOWN:
         lines.append(f"{len(located) - MOST_SHOWN} more problems are not shown")
-    if distinct and all(problem.plugin for problem in distinct):
-        return MissingPluginError(*lines)
-    return RecipeError(*lines)
-
-
-def _line(place: SourcePlace, problem: RecipeProblem) -> str:
-    message = shortened(one_line(problem.message), _LONGEST_MESSAGE)
-    return "  ".join(part for part in (one_line(str(place)), dotted(problem.path), message) if part)
+    missing = distinct and all(problem.plugin for problem in distinct)
+    return MissingPluginError(*lines) if missing else RecipeError(*lines)
 
 
 def dotted(path: KeyPath) -> str:
@@ -121,80 +118,69 @@ def shortened(text: str, longest: int = 60) -> str:
 _LONGEST_NAME = 80
 
 
-def cross_problems(value: Any) -> Iterator[RecipeProblem]:
+def cross_problems(value: Any) -> list[RecipeProblem]:
     """Every contradiction between the parts of a recipe, given as plain data."""
-    recipe = value if isinstance(value, dict) else {}
-    routers = _section(recipe, "routers")
-    methods = _section(recipe, "sample", "methods")
+    found = _contradictions(value if isinstance(value, dict) else {})
+    return [RecipeProblem(path=path, message=message) for path, message in found]
+
+
+def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    routers, methods = _section(recipe, "routers"), _section(recipe, "sample", "methods")
     yield from _names(recipe.get("name"), routers or {}, methods or {})
     sample = _section(recipe, "sample") or {}
     yield from _doubles(sample)
     if sample.get("grid") == "native" and sample.get("delta") != 0:
-        message = "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
-        yield RecipeProblem(path=("sample", "delta"), message=message)
+        yield ("sample", "delta"), "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
     if methods == {}:
-        yield RecipeProblem(path=("sample", "methods"), message="is empty; name at least one method")
+        yield ("sample", "methods"), "is empty; name at least one method"
     for name, method in (methods or {}).items():
-        if not isinstance(method, dict):
-            continue
         path = ("sample", "methods", name)
-        if method.get("model") == "monolith":
-            yield from _monolith_method(path, method, recipe)
-        else:
-            yield from _routed_method(path, method, routers)
+        if isinstance(method, dict) and method.get("model") == "monolith":
+            if recipe.get("monolith") is None:
+                yield (*path, "model"), "the recipe has no section `monolith` to make it"
+            for key in ("router", "selector"):
+                if method.get(key) is not None:
+                    yield (*path, key), "has no effect: the monolith is not routed; remove it"
+        elif isinstance(method, dict):
+            yield from _routed(path, method, routers)
     yield from _without_data(recipe)
     study = _section(recipe, "study")
     if study is not None:
-        yield from _routed_method(("study",), study, routers)
+        yield from _routed(("study",), study, routers)
 
 
-def _monolith_method(path: KeyPath, method: dict[str, Any], recipe: dict[str, Any]) -> Iterator[RecipeProblem]:
-    if recipe.get("monolith") is None:
-        yield RecipeProblem(path=(*path, "model"), message="the recipe has no section `monolith` to make it")
-    for key in ("router", "selector"):
-        if method.get(key) is not None:
-            yield RecipeProblem(path=(*path, key), message="has no effect: the monolith is not routed; remove it")
-
-
-def _routed_method(path: KeyPath, method: dict[str, Any], routers: dict[str, Any] | None) -> Iterator[RecipeProblem]:
+def _routed(path: KeyPath, method: dict[str, Any], routers: dict[str, Any] | None) -> Iterator[tuple[KeyPath, str]]:
     router = method.get("router")
     if routers == {}:
-        yield RecipeProblem(path=path, message="samples from the experts, but `routers` is empty")
+        yield path, "samples from the experts, but `routers` is empty"
     elif routers is not None and isinstance(router, str) and router not in routers:
         unknown = f"no router is called {shortened(router)!r}{did_you_mean(router, routers)}"
-        yield RecipeProblem(path=(*path, "router"), message=f"{unknown}  (routers: {', '.join(routers)})")
+        yield (*path, "router"), f"{unknown}  (routers: {', '.join(routers)})"
 
 
-def _without_data(recipe: dict[str, Any]) -> Iterator[RecipeProblem]:
+def _without_data(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """A recipe without data has no use for what is made from them."""
     if "data" not in recipe or "partition" not in recipe:
         return
     if recipe["data"] is None:
         for key in ("partition", "monolith"):
             if recipe.get(key) is not None:
-                message = "needs the data of all shards together, and `data` is null; set it to null too"
-                yield RecipeProblem(path=(key,), message=message)
+                yield (key,), "needs the data of all shards together, and `data` is null; set it to null too"
     elif recipe["partition"] is None:
-        yield RecipeProblem(path=("partition",), message="is null, but there are `data` to split; name a partitioner")
+        yield ("partition",), "is null, but there are `data` to split; name a partitioner"
 
 
-def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[RecipeProblem]:
+def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Names that become folders must stay inside the run."""
-    message = "cannot be the name of a folder; use letters, digits, hyphens and dots"
-    if isinstance(name, str) and not _is_folder_name(name):
-        yield RecipeProblem(path=("name",), message=message)
-    for path, section in ((("routers",), routers), (("sample", "methods"), methods)):
-        for key in section:
-            if not _is_folder_name(key):
-                yield RecipeProblem(path=(*path, key), message=message)
+    named: list[tuple[KeyPath, str]] = [(("name",), name)] if isinstance(name, str) else []
+    named += [(("routers", key), key) for key in routers] + [(("sample", "methods", key), key) for key in methods]
+    for path, text in named:
+        inside = text.translate({ord(sign): None for sign in "-_.+"})
+        if not (inside.isalnum() and text[0].isalnum() and len(text) <= _LONGEST_NAME):
+            yield path, "cannot be the name of a folder; use letters, digits, hyphens and dots"
 
 
-def _is_folder_name(text: str) -> bool:
-    inside = text.translate({ord(sign): None for sign in "-_.+"})
-    return inside.isalnum() and text[0].isalnum() and len(text) <= _LONGEST_NAME
-
-
-def _doubles(sample: dict[str, Any]) -> Iterator[RecipeProblem]:
+def _doubles(sample: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     for key in ("steps", "seeds"):
         values = sample.get(key)
         seen: set[int] = set()
@@ -202,7 +188,7 @@ def _doubles(sample: dict[str, Any]) -> Iterator[RecipeProblem]:
             if type(value) is not int:
                 continue
             if value in seen:
-                yield RecipeProblem(path=("sample", key, index), message=f"{value} appears twice; remove one")
+                yield ("sample", key, index), f"{value} appears twice; remove one"
             seen.add(value)
 
 

@@ -10,13 +10,7 @@ from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.networks import with_training
 from mixvel_core.recipe.overrides import with_overrides
-from mixvel_core.recipe.problems import (
-    ProblemsFound,
-    RecipeProblem,
-    Tree,
-    cross_problems,
-    report,
-)
+from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
 from mixvel_core.recipe.smoke import at_full_size, at_toy_size, is_smoke
 from mixvel_core.recipe.structure import structure
 from mixvel_core.recipe.text import parse
@@ -41,8 +35,16 @@ def load_recipe(
 
 
 def read_recipe(path: Path) -> Tree:
-    """The tree of a recipe file, not checked yet. Raises RecipeError where there is no such file."""
-    return parse(_read(path), str(path))
+    """The tree of a recipe file, not checked yet. Raises RecipeError where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such file; `mixvel recipes` lists the recipes that come with mixvel") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text; a recipe is a YAML file") from None
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    return parse(text, str(path))
 
 
 def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: bool = False) -> Recipe:
@@ -54,9 +56,8 @@ def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: 
     else:
         tree = with_training(with_overrides(at_full_size(tree), overrides), registry)
     if tree.value is None:
-        raise report(
-            tree, [*tree.problems, RecipeProblem(path=(), message="holds nothing; a recipe starts with `name:`")]
-        )
+        empty = RecipeProblem(path=(), message="holds nothing; a recipe starts with `name:`")
+        raise report(tree, [*tree.problems, empty])
     problems = list(tree.problems)
     recipe: Recipe | None = None
     try:
@@ -71,18 +72,5 @@ def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: 
 
 def _once(problems: Sequence[RecipeProblem]) -> list[RecipeProblem]:
     """Without a second problem at the place of a first one: what could not be read is not also of a wrong type."""
-    first: dict[object, RecipeProblem] = {}
-    for problem in problems:
-        first.setdefault(problem.path, problem)
+    first = {problem.path: problem for problem in reversed(problems)}
     return [problem for problem in problems if problem is first[problem.path] or not problem.path]
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RecipeError(f"{path}: no such file; `mixvel recipes` lists the recipes that come with mixvel") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"{path}: not UTF-8 text; a recipe is a YAML file") from None
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None

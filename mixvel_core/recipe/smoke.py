@@ -11,41 +11,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from attrs import evolve
+
 from mixvel_core.errors import PluginError
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
+from mixvel_core.recipe.describe import field_types
 from mixvel_core.recipe.model import ReportOptions, SampleOptions
 from mixvel_core.recipe.networks import TRAIN, inherited, networks, plugin_name, with_training
 from mixvel_core.recipe.overrides import put, with_overrides, with_problem, with_values, without
 from mixvel_core.recipe.problems import RecipeProblem, SourcePlace, Tree
-from mixvel_core.recipe.structure import field_types
 from mixvel_core.training.options import RouterDataOptions, TrainOptions
 
 SMOKE = "smoke"
 SUFFIX = "-smoke"
 
+_EAGER: Mapping[str, object] = {"channels_last": False, "compile": False}
 _TOY: Mapping[type, Mapping[str, object]] = {
-    TrainOptions: {
-        "steps": 10,
-        "batch": 8,
-        "warmup": 2,
-        "checkpoint_every": 5,
-        "log_every": 2,
-        "precision": "float32",
-        "channels_last": False,
-        "compile": False,
-    },
+    TrainOptions: {"steps": 10, "batch": 8, "warmup": 2, "checkpoint_every": 5, "log_every": 2}
+    | {"precision": "float32", **_EAGER},
     RouterDataOptions: {"count": 64, "steps": 4},
-    SampleOptions: {
-        "count": 16,
-        "batch": 16,
-        "steps": [2, 3],
-        "seeds": [0],
-        "threads": 1,
-        "autocast": False,
-        "channels_last": False,
-        "compile": False,
-    },
+    SampleOptions: {"count": 16, "batch": 16, "steps": [2, 3], "seeds": [0], "threads": 1, "autocast": False, **_EAGER},
     ReportOptions: {"images": 16, "calibration": 8},
 }
 """Options that recipes and plugins have in common, at toy size."""
@@ -55,9 +41,8 @@ _Path: TypeAlias = tuple[str, ...]
 
 def at_full_size(tree: Tree) -> Tree:
     """The tree without its section `smoke`. `smoke: true`, as the recipe of a run folder has it, stays."""
-    if not isinstance(tree.value, dict) or not isinstance(tree.value.get(SMOKE), dict):
-        return tree
-    return without(tree, SMOKE)
+    has_section = isinstance(tree.value, dict) and isinstance(tree.value.get(SMOKE), dict)
+    return without(tree, SMOKE) if has_section else tree
 
 
 def is_smoke(tree: Tree) -> bool:
@@ -74,7 +59,7 @@ def at_toy_size(tree: Tree, overrides: Sequence[str], registry: Registry) -> Tre
     small = without(tree, SMOKE)
     section = tree.value.get(SMOKE)
     if isinstance(section, dict):
-        small = with_values(small, tree, (SMOKE,))
+        small = with_values(small, tree, SMOKE)
     elif section is not None and section is not False:
         problem = RecipeProblem(path=(SMOKE,), message="must hold key.path: value lines", place=tree.place((SMOKE,)))
         small, section = with_problem(small, problem), None
@@ -88,7 +73,7 @@ def at_toy_size(tree: Tree, overrides: Sequence[str], registry: Registry) -> Tre
     marked = {**small.value, SMOKE: True}
     if isinstance(name, str) and not name.endswith(SUFFIX):
         marked["name"] = name + SUFFIX
-    return Tree(value=marked, places=small.places, problems=small.problems)
+    return evolve(small, value=marked)
 
 
 def _with_toy_values(tree: Tree, fixed: Sequence[_Path], registry: Registry) -> Tree:

@@ -6,35 +6,31 @@ Strictly: 3.7 is no integer, true is no number, "3" is text, an unknown key is a
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 import attrs
 
 from mixvel_core.errors import MixvelError, PluginError, did_you_mean
 from mixvel_core.plugin.definition import Use
-from mixvel_core.plugin.discovery import AnyDef, Registry
+from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
 from mixvel_core.plugin.options import OptionCheck
-from mixvel_core.recipe.describe import describe_type, describe_value
+from mixvel_core.recipe.describe import describe_type, describe_value, field_types
 from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, ProblemsFound, RecipeProblem
 
 
 def structure(value: object, annotation: Any, registry: Registry, owner: str | None = None) -> Any:
-    """``value`` as an instance of ``annotation``.
+    """``value``, plain data, as an instance of ``annotation``.
 
-    Args:
-        value: dict, list, str, int, float, bool or None, nested.
-        annotation: bool, int, float, str, Path, None, Literal, a union, a tuple, a mapping of text, an attrs class or a
-            slot (a subclass of ``Use``).
-        registry: where the plugins of slots are looked up.
-        owner: whose options they are, in messages; the name of the class if absent.
+    An annotation is bool, int, float, str, Path, None, Literal, a union, a tuple, a mapping of text, an attrs class, or
+    a slot, whose plugin ``registry`` has. ``owner``: whose options they are, in messages; absent: the class.
 
-    Raises:
-        ProblemsFound: with everything that is wrong, paths relative to ``value``.
-        PluginError: ``annotation`` itself cannot be used.
+    Raises ProblemsFound with everything that is wrong, paths relative to ``value``; PluginError where ``annotation``
+    itself cannot be used.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and annotation in _SCALARS:
@@ -52,17 +48,9 @@ def structure(value: object, annotation: Any, registry: Registry, owner: str | N
     if isinstance(annotation, type) and issubclass(annotation, Use) and hasattr(annotation, "kind"):
         return _slot(value, annotation, registry)
     if isinstance(annotation, type) and attrs.has(annotation):
-        return _section(value, annotation, registry, owner or _title(annotation))
+        name = annotation.__name__.removesuffix("Options")
+        return _section(value, annotation, registry, owner or ("a recipe" if name == "Recipe" else name.lower()))
     raise PluginError(f"an option of type {annotation} cannot be written in a recipe")
-
-
-def field_types(cls: type) -> Mapping[str, Any]:
-    """The types of the fields of a class, by name. Raises PluginError where they cannot be evaluated."""
-    try:
-        return get_type_hints(cls)
-    except (NameError, TypeError, SyntaxError) as error:
-        where = f"{cls.__module__}.{cls.__qualname__}"
-        raise PluginError(f"the types of {where} cannot be read ({error}); import them at run time") from None
 
 
 def _wrong(expected: str, value: object, hint: str = "") -> ProblemsFound:
@@ -114,10 +102,9 @@ _SCALARS: Mapping[type, Callable[[object], object]] = {
 
 def _literal(value: object, annotation: Any) -> object:
     choices = get_args(annotation)
-    for choice in choices:
-        # 1 and true are equal, and different choices.
-        if type(value) is type(choice) and value == choice:
-            return choice
+    # 1 and true are equal, and different choices.
+    if (type(value), value) in [(type(choice), choice) for choice in choices]:
+        return value
     hint = did_you_mean(value, [c for c in choices if isinstance(c, str)]) if isinstance(value, str) else ""
     raise _wrong(describe_type(annotation), value, hint)
 
@@ -176,41 +163,39 @@ def _section(value: object, cls: Any, registry: Registry, title: str) -> Any:
                 made[alias] = structure(value[alias], types[field.name], registry)
                 _check_range(field, made[alias])
             elif field.default is attrs.NOTHING:
-                doc = field.metadata.get("doc", "")
+                doc = field.metadata.get("doc")
                 problems.append(
-                    RecipeProblem(path=(alias,), message="is missing" + (f"; it says {doc}" if doc else ""))
+                    RecipeProblem(path=(alias,), message=f"is missing; it says {doc}" if doc else "is missing")
                 )
         except ProblemsFound as found:
             problems += [problem.below(alias) for problem in found.problems]
     if problems:
         raise ProblemsFound(*problems)
-    try:
+    with _complaints(cls.__qualname__):
         return cls(**made)
-    except (ValueError, TypeError, OverflowError, MixvelError) as error:
-        raise _refused(error) from None
-    except Exception as error:
-        raise _failed(cls.__qualname__, error) from error
 
 
 def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
     """Ranges are checked before the construction, which stops at the first; other validators run there."""
     # A converter of the class comes before the validator, so that one has to wait too.
     if isinstance(field.validator, OptionCheck) and field.converter is None:
-        try:
+        with _complaints(f"the range of {field.alias}"):
             field.validator(None, field, value)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise _refused(error) from None
-        except Exception as error:
-            raise _failed(f"the range of {field.alias}", error) from error
 
 
-def _failed(what: str, error: Exception) -> PluginError:
-    """An options class that raises what is no complaint about a value is the plugin's fault, not the recipe's."""
-    return PluginError(f"{what} fails on its options ({type(error).__name__}: {error})")
+@contextmanager
+def _complaints(what: str) -> Iterator[None]:
+    """Makes problems of what an options class says against its values.
 
-
-def _refused(error: Exception) -> ProblemsFound:
-    return ProblemsFound(*(RecipeProblem(path=(), message=line) for line in str(error).splitlines() or [repr(error)]))
+    Whatever else it raises is no complaint about a value: that is the plugin's fault, not the recipe's.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, OverflowError, MixvelError) as error:
+        lines = str(error).splitlines() or [repr(error)]
+        raise ProblemsFound(*(RecipeProblem(path=(), message=line) for line in lines)) from None
+    except Exception as error:
+        raise PluginError(f"{what} fails on its options ({type(error).__name__}: {error})") from error
 
 
 def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool) -> RecipeProblem:
@@ -219,11 +204,6 @@ def _unknown(key: object, fields: Mapping[str, Any], title: str, *, hinted: bool
     accepts = f"accepts {', '.join(sorted(fields))}" if fields else "has no options"
     hint = did_you_mean(key, fields) if hinted else ""
     return RecipeProblem(path=(key,), message=f"unknown option{hint}  ({title} {accepts})")
-
-
-def _title(cls: type) -> str:
-    name = cls.__name__.removesuffix("Options")
-    return "a recipe" if name == "Recipe" else name.lower()
 
 
 def _slot(value: object, cls: Any, registry: Registry) -> Use[Any]:
@@ -244,14 +224,11 @@ def _slot(value: object, cls: Any, registry: Registry) -> Use[Any]:
         definition = registry.get(kind, name)
     except PluginError as error:
         raise ProblemsFound(RecipeProblem(path=path, message=str(error), plugin=True)) from None
-    use: Use[Any] = cls(definition=definition, options=_options(definition, options, registry))
-    return use
-
-
-def _options(definition: AnyDef, options: Mapping[str, Any], registry: Registry) -> Any:
     try:
-        return structure(options, definition.options, registry, owner=definition.name)
+        made = structure(options, definition.options, registry, owner=name)
     # The options class itself cannot be used: that is the plugin's fault, not the recipe's.
     except PluginError as error:
-        message = f"broken plugin {definition.name}: {error}"
+        message = f"broken plugin {name}: {error}"
         raise ProblemsFound(RecipeProblem(path=("use",), message=message, plugin=True)) from None
+    use: Use[Any] = cls(definition=definition, options=made)
+    return use

@@ -157,20 +157,12 @@ class _Reader:
         return self.place(node.start_mark.line + 1)
 
 
-def _int(text: str) -> int:
-    return int(text, 8 if text.startswith("0o") else 16) if text[:2] in ("0o", "0x") else int(text)
-
-
-def _float(text: str) -> float:
-    # Python writes infinity and not-a-number without YAML's dot.
-    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-
-
 _VALUES: dict[str, Callable[[str], Any]] = {
     "null": lambda text: None,
     "bool": lambda text: text.lower() == "true",
-    "int": _int,
-    "float": _float,
+    "int": lambda text: int(text, 0 if text[:2] in ("0o", "0x") else 10),
+    # Python writes infinity and not-a-number without YAML's dot.
+    "float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
 }
 
 

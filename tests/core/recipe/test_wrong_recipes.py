@@ -84,7 +84,7 @@ def _folder_of_classes(*shapes: tuple[int, ...]) -> str:
 
 DATA = [
     (["data={use: numpy, path: none.npz}"], 3, ["none.npz: does not exist; put the data there or change `path`"]),
-    (["data={use: numpy, path: data.npz, items: pictures}"], 3, ["has no array 'pictures'"]),
+    (["data={use: numpy, path: data.npz, items: pictures}"], 3, ["no array 'pictures'"]),
     (["data={use: numpy, path: exact.yaml}"], 3, ["exact.yaml: expected an .npy file"]),
     (["data={use: numpy, path: cut.npz}", "expert=empirical"], 3, ["cut.npz: "]),
     (["data={use: numpy, path: mixed}"], 3, ["mixed/1.npy: items are float32 of shape (1, 8, 6), but"]),
@@ -186,7 +186,7 @@ def test_an_interruption(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> No
 
     with monkeypatch.context() as interrupted:
         bomb = Bomb(fuse=6, error=KeyboardInterrupt)
-        interrupted.setattr("mixvel_core.cli.progress.shown_progress", lambda: nullcontext(bomb))
+        interrupted.setattr("mixvel_core.cli.output.shown_progress", lambda: nullcontext(bomb))
         refused(mixvel("run", "exact.yaml"), 130, "interrupted; run the same line again to go on")
     assert mixvel("run", "exact.yaml", "--stage", "evaluate").code == 0
 

@@ -24,7 +24,7 @@ import signal
 import sys
 from pathlib import Path
 from ray_drills import drill
-from mixvel_core.cli.progress_lines import ProgressLines
+from mixvel_core.cli.output import ProgressLines
 from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.options import RayOptions
 

@@ -6,8 +6,7 @@ import pytest
 from attrs import define
 from rich.console import Console
 
-from mixvel_core.cli.progress_bars import progress_bars
-from mixvel_core.cli.progress_lines import Meter, ProgressLines, clock_text
+from mixvel_core.cli.output import Meter, ProgressLines, clock_text, progress_bars
 
 
 @define
@@ -26,7 +25,7 @@ def test_speed_is_measured_between_reports() -> None:
     clock.now += 2
     meter.update(500, "loss 0.1432")
     assert meter.speed == 50
-    assert meter.seconds_left == 6
+    assert meter.left_text() == "0:06 left"
     assert meter.line() == "expert-3  500/800 steps  50 steps/s  loss 0.1432"
     clock.now += 2
     meter.update(800)
