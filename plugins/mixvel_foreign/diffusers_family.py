@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from attrs import frozen
@@ -20,13 +21,7 @@ from mixvel_foreign.scheduler import EDMDenoiser, EDMSchedule, NetworkTraining, 
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.denoiser import NetworkDenoiser
-from mixvel_networks.stored import (
-    for_use,
-    network_weights,
-    stored_moments,
-    stored_tensors,
-    without_moments,
-)
+from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
 
 STEM = "diffusion_pytorch_model"
 SCHEDULER = "scheduler_config.json"
@@ -100,7 +95,7 @@ class DiffusersFamily(DiffusersOptions):
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, the folder's configurations as ``config``, and ``mean`` and ``variance`` of the shard."""
-        from mixvel_foreign.unet2d import as_bytes, make_unet2d, todays_name
+        from mixvel_foreign.unet2d import make_unet2d, todays_name
 
         folder = self._open(shard)
         where = str(place_of(self.path, shard.index, WHAT))
@@ -108,7 +103,8 @@ class DiffusersFamily(DiffusersOptions):
         with torch.device("meta"):
             expected = make_unet2d(folder.model, where).state_dict()
         weights = read_checked(folder.files, expected, todays_name)
-        config = as_bytes({"model": folder.model, "scheduler": folder.scheduler})
+        about = json.dumps({"model": folder.model, "scheduler": folder.scheduler}, sort_keys=True)
+        config = torch.frombuffer(bytearray(about.encode()), dtype=torch.uint8)
         return stored_tensors(weights, item_moments(shard.items)) | {_CONFIG: config}
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -121,11 +117,11 @@ class DiffusersFamily(DiffusersOptions):
 
     def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NetworkDenoiser:
         """The expert, on the device of ``tensors``, with a schedule of its own."""
-        from mixvel_foreign.unet2d import Unconditional, from_bytes, make_unet2d
+        from mixvel_foreign.unet2d import Unconditional, make_unet2d
 
         where = f"expert {config.index}"
         try:
-            about = from_bytes(tensors[_CONFIG])
+            about = json.loads(bytes(tensors[_CONFIG].cpu().tolist()))
             model, scheduler = dict(about["model"]), dict(about["scheduler"])
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise ArtifactError(f"{where}: its configurations are damaged ({error}); make it again") from None
@@ -143,19 +139,11 @@ class DiffusersFamily(DiffusersOptions):
     def _read(self, network: nn.Module, training: NetworkTraining) -> nn.Module:
         """The network as a function of (x, t)."""
         if isinstance(training.schedule, EDMSchedule):
-            return EDMDenoiser(
-                network,
-                schedule=training.schedule,
-                sigma_data=training.sigma_data,
-                sigma_min=training.sigma_min,
-                velocity=training.prediction == "v",
-            )
-        convention = TimeConvention(
-            time="entries" if training.style == "table" else "scaled",
-            length=training.length,
-            rounded=self.timesteps == "rounded",
-        )
-        return TimedNetwork(network, convention=convention)
+            velocity = training.prediction == "v"
+            return EDMDenoiser(network, schedule=training.schedule, sigma_data=training.sigma_data, velocity=velocity)
+        time: Literal["entries", "scaled"] = "entries" if training.style == "table" else "scaled"
+        rounded = self.timesteps == "rounded"
+        return TimedNetwork(network, convention=TimeConvention(time=time, length=training.length, rounded=rounded))
 
     def _open(self, shard: Shard) -> DiffusersFolder:
         path = place_of(self.path, shard.index, WHAT)

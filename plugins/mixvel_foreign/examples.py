@@ -6,7 +6,6 @@ import atexit
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -51,18 +50,14 @@ class _Answer:
 class Denoiser(nn.Module):
     """A denoiser as azula has them: a schedule t -> (alpha, sigma), and a distribution for an answer."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.schedule: Callable[[Tensor], tuple[Tensor, Tensor]] = _exploding
+    def schedule(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Alpha and sigma of a variance exploding path."""
+        return torch.ones_like(t), 1e-3 * (1e6**t)
 
     def forward(self, x: Tensor, t: Tensor) -> _Answer:
         """The posterior of standard normal data."""
         variance = (self.schedule(t)[1] ** 2).reshape(-1, *(1,) * (x.ndim - 1))
         return _Answer(mean=x / (1.0 + variance))
-
-
-def _exploding(t: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.ones_like(t), 1e-3 * (1e6**t)
 
 
 @cache
@@ -81,12 +76,11 @@ def diffusers_folder() -> Path:
         "norm_num_groups": 4,
         "add_attention": False,
     }
-    folder = _temporary()
-    (folder / "unet").mkdir()
-    (folder / "scheduler").mkdir()
-    (folder / "unet" / "config.json").write_text(json.dumps(config), encoding="utf-8")
     scheduler = {"_class_name": "DDIMScheduler", "num_train_timesteps": 1000, "clip_sample": False}
-    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler), encoding="utf-8")
+    folder = _temporary()
+    for name, value in (("unet/config.json", config), ("scheduler/scheduler_config.json", scheduler)):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
     save_file(make_unet2d(config, "example").state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
     return folder
 
@@ -95,11 +89,10 @@ def diffusers_folder() -> Path:
 def paris_folder() -> Path:
     """expert_0/, ... and router/ of ``Shrink`` and ``Logits``, gone with the process."""
     folder = _temporary()
-    for k in range(_EXPERTS):
-        (folder / f"expert_{k}").mkdir()
-        save_file(Shrink(1.0 - 0.1 * k).state_dict(), folder / f"expert_{k}" / "model.safetensors")
-    (folder / "router").mkdir()
-    save_file(Logits().state_dict(), folder / "router" / "model.safetensors")
+    parts: dict[str, nn.Module] = {f"expert_{k}": Shrink(1.0 - 0.1 * k) for k in range(_EXPERTS)}
+    for name, network in (parts | {"router": Logits()}).items():
+        (folder / name).mkdir()
+        save_file(network.state_dict(), folder / name / "model.safetensors")
     return folder
 
 

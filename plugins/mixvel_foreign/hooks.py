@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mixvel_core.plugin.definition import ExpertUse, PluginDef, hookimpl
@@ -20,29 +21,17 @@ from mixvel_foreign.options import (
 _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("Shrink", "Denoiser", "Logits"))
 
 
-# The folders of these examples are written at the first call, not at import.
-def _schedule_example() -> NoiseSchedule:
+# The folders of examples are written at the first call, not at import.
+def _diffusers() -> Path:
     from mixvel_foreign.examples import diffusers_folder
 
-    return SCHEDULES[0].build(ForeignFolderOptions(path=diffusers_folder()))
+    return diffusers_folder()
 
 
-def _diffusers_example() -> ExpertFamily:
-    from mixvel_foreign.examples import diffusers_folder
-
-    return EXPERTS[0].build(DiffusersOptions(path=diffusers_folder()))
-
-
-def _paris_example() -> ExpertFamily:
+def _paris() -> Path:
     from mixvel_foreign.examples import paris_folder
 
-    return EXPERTS[3].build(ParisOptions(path=paris_folder(), module=_NETWORK, prediction="x0"))
-
-
-def _router_example() -> RouterFamily:
-    from mixvel_foreign.examples import paris_folder
-
-    return ROUTERS[0].build(ParisRouterOptions(path=paris_folder(), module=_LOGITS))
+    return paris_folder()
 
 
 SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
@@ -51,7 +40,7 @@ SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
         name="diffusers",
         options=ForeignFolderOptions,
         target="mixvel_foreign.diffusers_family:folder_schedule",
-        example=_schedule_example,
+        example=lambda: SCHEDULES[0].build(ForeignFolderOptions(path=_diffusers())),
         summary="the schedule of a diffusers folder, with the steps its scheduler takes (grid native)",
     ),
 )
@@ -72,7 +61,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         name="diffusers",
         options=DiffusersOptions,
         target="mixvel_foreign.diffusers_family:DiffusersFamily",
-        example=_diffusers_example,
+        example=lambda: EXPERTS[0].build(DiffusersOptions(path=_diffusers())),
         summary="a UNet2DModel of a diffusers folder, under the schedule of its own training",
     ),
     _TORCH_MODULE,
@@ -89,14 +78,14 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         name="paris",
         options=ParisOptions,
         target="mixvel_foreign.module_family:ParisFamily",
-        example=_paris_example,
+        example=lambda: EXPERTS[3].build(ParisOptions(path=_paris(), module=_NETWORK, prediction="x0")),
         summary="the experts of a Paris-style folder, their network given by import path",
     ),
     PluginDef(
         kind="expert",
         name="per-shard",
         options=PerShardOptions,
-        target="mixvel_foreign.module_family:per_shard",
+        target="mixvel_foreign.module_family:PerShardFamily",
         example_options=PerShardOptions(experts=(ExpertUse(definition=_TORCH_MODULE, options=_EXAMPLE),) * 3),
         summary="an expert of its own family for each shard",
     ),
@@ -108,7 +97,7 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
         name="paris",
         options=ParisRouterOptions,
         target="mixvel_foreign.paris_router:ParisRouterFamily",
-        example=_router_example,
+        example=lambda: ROUTERS[0].build(ParisRouterOptions(path=_paris(), module=_LOGITS)),
         summary="the router of a Paris-style folder, its network given by import path",
     ),
 )

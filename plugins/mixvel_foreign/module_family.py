@@ -5,30 +5,50 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from attrs import frozen
+import torch
+from attrs import field, frozen
 from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
 from mixvel_core.field.mixture import item_moments
-from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
-from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, NoiseSchedule, PretrainedFamily, Shard, TrainTask
-from mixvel_foreign.azula import schedule_of
-from mixvel_foreign.options import Argument, AzulaOptions, ParisOptions, TorchModuleOptions, place_of
+from mixvel_core.protocols import (
+    Expert,
+    ExpertConfig,
+    ExpertFamily,
+    NoiseSchedule,
+    PretrainedFamily,
+    SchedulePoint,
+    Shard,
+    TrainTask,
+)
+from mixvel_foreign.options import (
+    AzulaOptions,
+    FactoryOptions,
+    ParisOptions,
+    PerShardOptions,
+    PredictionOptions,
+    TorchModuleOptions,
+    place_of,
+)
 from mixvel_foreign.tensor_files import files_in, read_checked
-from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make, state_of
+from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
 
 
 @frozen(kw_only=True)
-class PerShardFamily:
+class PerShardFamily(PerShardOptions):
     """A family of its own for each shard: ``families``, in the order of the shards."""
 
-    families: tuple[ExpertFamily, ...]
+    families: tuple[ExpertFamily, ...] = field(init=False)
+
+    @families.default
+    def _families(self) -> tuple[ExpertFamily, ...]:
+        return tuple(use.build() for use in self.experts)
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
         """The task of the shard's own family."""
@@ -53,11 +73,6 @@ class PerShardFamily:
         return self.families[index]
 
 
-def per_shard(*, experts: tuple[ExpertUse, ...]) -> PerShardFamily:
-    """The family of each shard, built from its slot of the recipe."""
-    return PerShardFamily(families=tuple(use.build() for use in experts))
-
-
 @frozen(kw_only=True)
 class NetworkReading:
     """How a network is read. ``mean``: whether the mean of its output, a distribution, is the prediction."""
@@ -68,21 +83,23 @@ class NetworkReading:
     mean: bool = False
 
 
-class ModuleFamily(ABC):
+@frozen(kw_only=True)
+class ModuleFamily(FactoryOptions, ABC):
     """Experts that are networks made by a factory in a user's own code. Nothing is trained.
 
     A subclass is its options too, and defines how the network is read.
     """
 
-    __slots__ = ()
     name: ClassVar[str]
-    module: str
-    arguments: Mapping[str, Argument]
-    clip: bool
 
     @property
     @abstractmethod
-    def files(self) -> Path | None:
+    def clip(self) -> bool:
+        """Whether the denoiser is kept within [-1, 1]."""
+
+    @property
+    @abstractmethod
+    def weights(self) -> Path | None:
         """Where the weights are, {k} for the shard's number; None: as the factory made them."""
 
     @abstractmethod
@@ -96,11 +113,11 @@ class ModuleFamily(ABC):
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of the shard."""
         network = self._make()
-        state = state_of(network)
-        if self.files is not None:
+        state = dict(network.state_dict()) if isinstance(network, nn.Module) else {}
+        if self.weights is not None:
             if not isinstance(network, nn.Module):
                 raise RecipeError(f"expert {self.name}: {self.module} made no nn.Module; remove the weights")
-            state = read_checked(files_in(place_of(self.files, shard.index, f"expert {self.name}")), state)
+            state = read_checked(files_in(place_of(self.weights, shard.index, f"expert {self.name}")), state)
         return stored_tensors(state, item_moments(shard.items))
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -131,15 +148,9 @@ class ModuleFamily(ABC):
         return make(self.module, self.arguments, f"expert {self.name}")
 
 
-class _DeclaredFamily(ModuleFamily):
+@frozen(kw_only=True)
+class _DeclaredFamily(PredictionOptions, ModuleFamily):
     """A family whose options declare schedule, time and prediction of the network."""
-
-    __slots__ = ()
-    schedule: ScheduleUse | None
-    time: Literal["unit", "scaled", "entries"]
-    length: int
-    timesteps: Literal["continuous", "rounded"]
-    prediction: Prediction
 
     def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """As the options declare; the recipe's schedule where they name none."""
@@ -154,11 +165,6 @@ class TorchModuleFamily(TorchModuleOptions, _DeclaredFamily):
 
     name: ClassVar[str] = "torch-module"
 
-    @property
-    def files(self) -> Path | None:
-        """The option ``weights``, with {k} for the shard's number."""
-        return self.weights
-
 
 @frozen(kw_only=True)
 class ParisFamily(ParisOptions, _DeclaredFamily):
@@ -167,9 +173,55 @@ class ParisFamily(ParisOptions, _DeclaredFamily):
     name: ClassVar[str] = "paris"
 
     @property
-    def files(self) -> Path:
+    def weights(self) -> Path:
         """The expert's own folder below ``path``."""
         return self.path / "expert_{k}"
+
+
+@frozen(kw_only=True)
+class ByAutograd:
+    """The schedule of ``pair``, t -> (alpha, sigma), with its derivatives by autograd.
+
+    It need not begin at clean data or end at pure noise: see ``mixvel_core.sampling.snr_matched``.
+    """
+
+    pair: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    def at(self, t: Tensor) -> SchedulePoint:
+        """alpha and sigma of ``pair`` at t, and their derivatives."""
+        with torch.inference_mode(False), torch.enable_grad():
+            u = t.detach().clone().requires_grad_()
+            alpha, sigma = self.pair(u)
+            d_alpha, d_sigma = _slope(alpha, u), _slope(sigma, u)
+            dd_alpha = _slope(d_alpha, u)
+        return SchedulePoint(
+            alpha=alpha.detach(),
+            sigma=sigma.detach(),
+            d_alpha=d_alpha.detach(),
+            d_sigma=d_sigma.detach(),
+            dd_alpha=dd_alpha.detach(),
+        )
+
+
+def _slope(value: Tensor, u: Tensor) -> Tensor:
+    # A constant, as alpha of variance exploding paths, has no graph.
+    if not value.requires_grad:
+        return torch.zeros_like(u)
+    (slope,) = torch.autograd.grad(value.sum(), u, create_graph=True, allow_unused=True)
+    return torch.zeros_like(u) if slope is None else slope
+
+
+def schedule_of(denoiser: object, what: str) -> NoiseSchedule:
+    """The schedule that an azula denoiser carries. Raises RecipeError where it carries none, or one that rises."""
+    pair = getattr(denoiser, "schedule", None)
+    if not callable(pair):
+        raise RecipeError(f"{what}: the denoiser has no schedule; the factory must return an azula.denoise.Denoiser")
+    schedule = ByAutograd(pair=pair)
+    p = schedule.at(torch.linspace(0.0, 1.0, 33, dtype=torch.float64))
+    angle = torch.atan2(p.sigma, p.alpha)
+    if not bool((angle[1:] > angle[:-1]).all()):
+        raise RecipeError(f"{what}: alpha/sigma of its schedule does not fall with t")
+    return schedule
 
 
 @frozen(kw_only=True)
@@ -177,11 +229,6 @@ class AzulaFamily(AzulaOptions, ModuleFamily):
     """Denoisers of azula by import path, under their own schedule."""
 
     name: ClassVar[str] = "azula"
-
-    @property
-    def files(self) -> Path | None:
-        """The option ``weights``, with {k} for the shard's number."""
-        return self.weights
 
     def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """The mean of its output is x_0, at its own times and under its own schedule."""

@@ -16,7 +16,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.errors import DataError, UsageError
-from mixvel_core.field.beta_table import BetaTable, leading_times, usual_betas
+from mixvel_core.field.beta_table import BetaShape, BetaTable, leading_times, usual_betas
 from mixvel_core.field.conversions import Prediction, expand
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import NoiseSchedule, SchedulePoint
@@ -87,14 +87,11 @@ class EDMSchedule:
 class EDMDenoiser(nn.Module):
     """An EDM network as the denoiser of points of ``schedule``: m = c_skip x + c_out F(c_in x, c_noise)."""
 
-    def __init__(
-        self, network: nn.Module, *, schedule: EDMSchedule, sigma_data: float, sigma_min: float, velocity: bool
-    ) -> None:
+    def __init__(self, network: nn.Module, *, schedule: EDMSchedule, sigma_data: float, velocity: bool) -> None:
         super().__init__()
         self.network = network
         self.schedule = schedule
         self.sigma_data = sigma_data
-        self.sigma_min = sigma_min
         self.sign = -1.0 if velocity else 1.0
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -102,7 +99,7 @@ class EDMDenoiser(nn.Module):
         p = self.schedule.at(t.double())
         # EDM's factors times alpha, so that nothing is divided by it.
         spread = torch.hypot(p.sigma, self.sigma_data * p.alpha)
-        c_noise = 0.25 * (p.sigma / p.alpha).clamp_min(self.sigma_min).log()
+        c_noise = 0.25 * (p.sigma / p.alpha).clamp_min(self.schedule.sigma_min).log()
         skip, out = self.sigma_data**2 * p.alpha / spread**2, self.sign * self.sigma_data * p.sigma / spread
         shaped = [expand(c.to(x), x) for c in (skip, out, 1.0 / spread)]
         F: Tensor = self.network(shaped[2] * x, c_noise.to(x))
@@ -131,16 +128,15 @@ class NetworkTraining:
     """How a network was trained.
 
     ``style``: its time at t: the entry of a table of ``length`` T, T t, or an EDM's log(sigma)/4. ``clip``: whether its
-    scheduler clips the clean part of each step. ``sigma_data``, ``sigma_min``: of EDM.
+    scheduler clips the clean part of each step. ``sigma_data``: of EDM.
     """
 
     schedule: NoiseSchedule
     style: Literal["table", "flow", "edm"]
     prediction: Prediction
-    length: int
-    clip: bool
+    length: int = 1
+    clip: bool = False
     sigma_data: float = 0.5
-    sigma_min: float = 0.002
 
 
 def training_of(config: Mapping[str, Any], where: str) -> NetworkTraining:
@@ -155,25 +151,20 @@ def training_of(config: Mapping[str, Any], where: str) -> NetworkTraining:
         raise DataError(f"{where}: prediction_type {kind!r} is not known; there are {', '.join(_PREDICTIONS)}")
     try:
         if name in TABLES:
-            length = int(config.get("num_train_timesteps", 1000))
             clip = bool(config.get("clip_sample", False))
             return NetworkTraining(
-                schedule=_table(config, where), style="table", prediction=prediction, length=length, clip=clip
+                schedule=_table(config, where), style="table", prediction=prediction, length=_length(config), clip=clip
             )
         if name in FLOWS:
-            length = int(config.get("num_train_timesteps", 1000))
-            return NetworkTraining(schedule=_rectified(), style="flow", prediction="flow", length=length, clip=False)
+            # The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted.
+            definition = load_registry().get("schedule", "rectified")
+            schedule: NoiseSchedule = definition.build(definition.options())
+            return NetworkTraining(schedule=schedule, style="flow", prediction="flow", length=_length(config))
         if name in EDMS:
-            highest, lowest = float(config.get("sigma_max", 80.0)), float(config.get("sigma_min", 0.002))
-            return NetworkTraining(
-                schedule=EDMSchedule(sigma_max=highest, sigma_min=lowest, rho=float(config.get("rho", 7.0))),
-                style="edm",
-                prediction=prediction,
-                length=1,
-                clip=False,
-                sigma_data=float(config.get("sigma_data", 0.5)),
-                sigma_min=lowest,
-            )
+            usual = {"sigma_max": 80.0, "sigma_min": 0.002, "rho": 7.0}
+            edm = EDMSchedule(**{key: float(config.get(key, value)) for key, value in usual.items()})
+            sigma_data = float(config.get("sigma_data", 0.5))
+            return NetworkTraining(schedule=edm, style="edm", prediction=prediction, sigma_data=sigma_data)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: a value is of the wrong type ({error})") from None
     raise DataError(
@@ -182,11 +173,8 @@ def training_of(config: Mapping[str, Any], where: str) -> NetworkTraining:
     )
 
 
-def _rectified() -> NoiseSchedule:
-    # The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted then.
-    definition = load_registry().get("schedule", "rectified")
-    schedule: NoiseSchedule = definition.build(definition.options())
-    return schedule
+def _length(config: Mapping[str, Any]) -> int:
+    return int(config.get("num_train_timesteps", 1000))
 
 
 def _table(config: Mapping[str, Any], where: str) -> SteppedTable:
@@ -203,20 +191,21 @@ def _table(config: Mapping[str, Any], where: str) -> SteppedTable:
     )
 
 
+_USUAL: Mapping[str, BetaShape] = {
+    "linear": "linear",
+    "scaled_linear": "scaled-linear",
+    "squaredcos_cap_v2": "squared-cosine",
+}
+
+
 def _betas(config: Mapping[str, Any], where: str) -> list[float]:
     trained = config.get("trained_betas")
     if trained is not None:
         return [float(beta) for beta in trained]
-    shape = config.get("beta_schedule", "linear")
-    steps = int(config.get("num_train_timesteps", 1000))
+    shape, steps = config.get("beta_schedule", "linear"), _length(config)
     first, last = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
-    match shape:
-        case "linear":
-            return usual_betas("linear", steps, first, last)
-        case "scaled_linear":
-            return usual_betas("scaled-linear", steps, first, last)
-        case "squaredcos_cap_v2":
-            return usual_betas("squared-cosine", steps, first, last)
-        case "sigmoid":
-            return [first + (last - first) / (1.0 + math.exp(-u)) for u in np.linspace(-6.0, 6.0, steps).tolist()]
+    if shape in _USUAL:
+        return usual_betas(_USUAL[shape], steps, first, last)
+    if shape == "sigmoid":
+        return [first + (last - first) / (1.0 + math.exp(-u)) for u in np.linspace(-6.0, 6.0, steps).tolist()]
     raise DataError(f"{where}: beta_schedule {shape!r} is not known; give trained_betas instead")

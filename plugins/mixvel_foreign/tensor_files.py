@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +83,18 @@ def read_checked(
     """
     where = files[0] if len(files) == 1 else files[0].parent
     try:
-        found: dict[str, tuple[Path, str, tuple[int, ...]]] = {}
-        for path in files:
-            with safe_open(str(path), framework="pt") as file:
+        with ExitStack() as stack:
+            found: dict[str, tuple[Any, str]] = {}
+            for file in [stack.enter_context(safe_open(str(path), framework="pt")) for path in files]:
                 for name in file.keys():  # noqa: SIM118, no iterator
                     if rename(name) in found:
                         raise DataError(f"{where}: holds {name} twice; remove files that do not belong to the model")
-                    found[rename(name)] = (path, name, tuple(file.get_slice(name).get_shape()))
-        _check({name: shape for name, (_, _, shape) in found.items()}, expected, where)
-        tensors: dict[str, Tensor] = {}
-        for path in files:
-            with safe_open(str(path), framework="pt") as file:
-                for name, (home, original, _) in found.items():
-                    if home == path:
-                        tensors[name] = file.get_tensor(original).to(expected[name].dtype, copy=True)
+                    found[rename(name)] = file, name
+            shapes = {name: tuple(file.get_slice(own).get_shape()) for name, (file, own) in found.items()}
+            _check(shapes, expected, where)
+            tensors: dict[str, Tensor] = {
+                name: file.get_tensor(own).to(expected[name].dtype, copy=True) for name, (file, own) in found.items()
+            }
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"{where}: cannot be read as safetensors ({error}); download it again") from None
     if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,14 +52,3 @@ class Unconditional(nn.Module):
         label = None if self.label is None else torch.full((len(x),), self.label, device=x.device)
         output: Tensor = self.unet(x.to(dtype), time.to(dtype), class_labels=label, return_dict=False)[0]
         return output[:, : x.shape[1]].to(x.dtype)
-
-
-def as_bytes(value: Mapping[str, Any]) -> Tensor:
-    """A JSON object as a tensor, to be stored among the weights."""
-    return torch.frombuffer(bytearray(json.dumps(value, sort_keys=True).encode()), dtype=torch.uint8)
-
-
-def from_bytes(tensor: Tensor) -> dict[str, Any]:
-    """The JSON object in a tensor of ``as_bytes``."""
-    found: dict[str, Any] = json.loads(bytes(tensor.cpu().tolist()))
-    return found

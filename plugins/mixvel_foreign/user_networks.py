@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import torch
 from attrs import frozen
 from torch import Tensor, nn
 
@@ -62,11 +61,6 @@ def make(path: str, arguments: Mapping[str, Any], what: str) -> Callable[[Tensor
         raise RecipeError(f"{what}: {path} made a {type(made).__name__}, which cannot be called")
     network: Callable[[Tensor, Tensor], Any] = made
     return network
-
-
-def state_of(network: object) -> dict[str, Tensor]:
-    """The state of a module; empty for any other callable."""
-    return dict(network.state_dict()) if isinstance(network, nn.Module) else {}
 
 
 @frozen(kw_only=True)
@@ -120,7 +114,8 @@ class UserNetwork(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """The output in the type of x. Raises SamplingError where the callable fails or returns something else."""
-        dtype = self._dtype(x)
+        parameters = self.inner.parameters() if isinstance(self.inner, nn.Module) else ()
+        dtype = next((p.dtype for p in parameters if p.is_floating_point()), x.dtype)
         try:
             answer = self.inner(x.to(dtype), time.to(dtype))
             answer = answer.mean if self.mean else answer
@@ -132,7 +127,3 @@ class UserNetwork(nn.Module):
         if not isinstance(answer, Tensor):
             raise SamplingError(f"{self.name} returned a {type(answer).__name__}, not a tensor")
         return answer.to(x.dtype)
-
-    def _dtype(self, x: Tensor) -> torch.dtype:
-        parameters = self.inner.parameters() if isinstance(self.inner, nn.Module) else ()
-        return next((p.dtype for p in parameters if p.is_floating_point()), x.dtype)

@@ -152,14 +152,9 @@ def test_an_azula_denoiser_brings_its_own_schedule() -> None:
 def test_what_is_no_azula_denoiser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match="has no schedule"):
         loaded(build("expert", "azula", {"module": "users_own:Shrink"}))
-    monkeypatch.setattr(Denoiser, "__init__", _rising)
+    monkeypatch.setattr(Denoiser, "schedule", lambda self, t: (torch.ones_like(t), 1.0 - t))
     with pytest.raises(RecipeError, match="does not fall with t"):
         loaded(build("expert", "azula", {"module": "mixvel_foreign.examples:Denoiser"}))
-
-
-def _rising(self: Denoiser) -> None:
-    nn.Module.__init__(self)
-    self.schedule = lambda t: (torch.ones_like(t), 1.0 - t)
 
 
 def test_azula_itself(tmp_path: Path) -> None:
