@@ -23,7 +23,7 @@ from mixvel_metrics.options import FrechetOptions, Further
 from mixvel_metrics.statistics import (
     NEIGHBOURS,
     Gaussian,
-    RunningMoments,
+    fit_blocks,
     kernel_distance,
     precision_recall,
     squared_frechet,
@@ -98,10 +98,8 @@ class Comparison:
 
 def fit(space: FeatureSpace, items: Items) -> Gaussian:
     """The Gaussian with the mean and covariance of the features of items (n, *data), n >= 2, a block at a time."""
-    moments = RunningMoments(dimension=space.dimension)
-    for start in range(0, len(items), BLOCK):
-        moments.update(space.of(items[start : start + BLOCK]))
-    return moments.finish()
+    blocks = (space.of(items[start : start + BLOCK]) for start in range(0, len(items), BLOCK))
+    return fit_blocks(blocks, space.dimension)
 
 
 def fit_features(features: np.ndarray) -> Gaussian:

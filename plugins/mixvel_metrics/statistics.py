@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
-from attrs import define, field, frozen
+from attrs import frozen
 from torch import Tensor
 
 
@@ -16,41 +18,24 @@ class Gaussian:
     covariance: np.ndarray
 
 
-@define(kw_only=True)
-class RunningMoments:
-    """Running mean and scatter, merged block by block (Chan, Golub & LeVeque 1979): no large sums cancel."""
+def fit_blocks(blocks: Iterable[np.ndarray], dimension: int) -> Gaussian:
+    """The Gaussian with the mean and the unbiased covariance (divided by n - 1) of the rows of all blocks, (n, D).
 
-    dimension: int
-    count: int = field(default=0, init=False)
-    _mean: np.ndarray = field(init=False)
-    _scatter: np.ndarray = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._mean = np.zeros(self.dimension)
-        self._scatter = np.zeros((self.dimension, self.dimension))
-
-    def update(self, block: np.ndarray) -> None:
-        """Adds the rows of ``block`` (n, D). How rows are split into blocks does not matter, up to rounding."""
-        if len(block) == 0:
-            return
-        block = block.astype(np.float64, copy=False)
-        total = self.count + len(block)
-        mean = block.mean(axis=0)
-        shift = mean - self._mean
-        centred = block - mean
-        self._scatter += centred.T @ centred + np.outer(shift, shift) * (self.count * len(block) / total)
-        self._mean = self._mean + shift * (len(block) / total)
-        self.count = total
-
-    def finish(self) -> Gaussian:
-        """The Gaussian with the mean and the unbiased covariance (divided by n - 1) of the rows so far.
-
-        Raises:
-            ValueError: fewer than two rows.
-        """
-        if self.count < 2:
-            raise ValueError(f"a covariance takes two rows at least, not {self.count}")
-        return Gaussian(mean=self._mean.copy(), covariance=self._scatter / (self.count - 1))
+    Mean and scatter are merged block by block (Chan, Golub & LeVeque 1979): no large sums cancel. How rows are split
+    into blocks does not matter, up to rounding. Raises ValueError for fewer than two rows.
+    """
+    count, mean, scatter = 0, np.zeros(dimension), np.zeros((dimension, dimension))
+    for block in filter(len, blocks):
+        rows = block.astype(np.float64, copy=False)
+        total = count + len(rows)
+        own = rows.mean(axis=0)
+        shift, centred = own - mean, rows - own
+        scatter += centred.T @ centred + np.outer(shift, shift) * (count * len(rows) / total)
+        mean = mean + shift * (len(rows) / total)
+        count = total
+    if count < 2:
+        raise ValueError(f"a covariance takes two rows at least, not {count}")
+    return Gaussian(mean=mean, covariance=scatter / (count - 1))
 
 
 def squared_frechet(p: Gaussian, q: Gaussian) -> float:
