@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import evolve, frozen
 
-from mixvel_core.analysis.settings import Curve, StudySettings, TheorySettings
+from mixvel_core.analysis.settings import Curve, Settings, StudySettings
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.sample import Loaded, SampleSpec
@@ -44,7 +44,7 @@ class StudyCell:
     evaluations: np.ndarray
 
 
-def sampler_of(curve: Curve, steps: int, settings: StudySettings | TheorySettings, loaded: Loaded) -> Sampler:
+def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> Sampler:
     """The sample stage's sampler of a run, with the selector, integrator and grid of a curve."""
     spec = SampleSpec(
         method="study",

@@ -13,7 +13,7 @@ from mixvel_core.analysis.records import BudgetRow
 from mixvel_core.analysis.settings import Curve
 from mixvel_core.sampling.routed_field import WeightTransform, start_field
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
-from mixvel_core.theory.exact import ExactField, approximate_mixture
+from mixvel_core.theory.exact import ApproximateMixture, ExactField
 from mixvel_core.theory.increments import PARTS, Increment, increments
 
 
@@ -85,13 +85,12 @@ def error_budget(curve: Curve, sampler: Sampler, beside: ExactTrajectories, seed
         weights=sampler.weights,
         autocast=sampler.autocast,
     )
-    mixture = approximate_mixture(
+    mixture = ApproximateMixture(
         schedule=sampler.schedule,
         experts=sampler.experts,
         router=sampler.router,
         weights=sampler.weights,
-        x=x,
-        t=times[0],
+        state=sampler.router.start(x, x.new_full((len(x),), times[0])),
     )
     method, network, end = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
     rows: list[BudgetRow] = []

@@ -13,6 +13,7 @@ from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.transport import Transport
 from mixvel_core.theory.bound import Bound, TwoBounds
+from mixvel_core.theory.measured import Epsilon
 
 STUDY_FILE, THEORY_FILE = "study.json", "theory.json"
 
@@ -127,16 +128,11 @@ class LipschitzRow:
 
 
 @frozen(kw_only=True)
-class EpsilonRow:
-    """``theory.measured.Epsilon`` at times from ``low`` to ``high``."""
+class EpsilonRow(Epsilon):
+    """At times from ``low`` to ``high``."""
 
     low: float
     high: float
-    er_sup: float
-    er_rms: float
-    ec_sup: float | None
-    ec_rms: float | None
-    count: int
 
 
 @frozen(kw_only=True)
@@ -159,19 +155,14 @@ class TheoryReport:
     conditions: Mapping[str, Any]
 
 
-def write_study(study: StudyResult, folder: Path) -> None:
-    """Writes ``study.json``; the same study gives the same bytes."""
-    write_checksummed_json(folder / STUDY_FILE, asdict(study))
+def write_record(record: StudyResult | TheoryReport, folder: Path) -> None:
+    """Writes ``study.json`` or ``theory.json``; the same record gives the same bytes."""
+    write_checksummed_json(folder / (STUDY_FILE if isinstance(record, StudyResult) else THEORY_FILE), asdict(record))
 
 
 def read_study(folder: Path) -> StudyResult | None:
     """The study of a run; None where there is none. Raises ArtifactError where it is damaged."""
     return _read(StudyResult, folder / STUDY_FILE, f"`mixvel study {folder}`")
-
-
-def write_theory_report(report: TheoryReport, folder: Path) -> None:
-    """Writes ``theory.json``; the same report gives the same bytes."""
-    write_checksummed_json(folder / THEORY_FILE, asdict(report))
 
 
 def read_theory_report(folder: Path) -> TheoryReport | None:

@@ -82,12 +82,7 @@ def reference_of(
         progress: a bar in percent.
     """
     about = _about(settings)
-    start = {
-        "count": settings.count,
-        "seed": settings.seed,
-        "delta": settings.delta,
-        "precision": settings.precision,
-    }
+    start = {"count": settings.count, "seed": settings.seed, "delta": settings.delta, "precision": settings.precision}
     # Neither grids nor selectors nor integrators: all curves are measured against one reference.
     key = key_of(models=models_key, weights=plain(loaded.options.weights), **about, **start)
     artifact = Artifact(folder=folder, key=key, name=key)
@@ -100,20 +95,18 @@ def reference_of(
             def on_progress(part: float) -> None:
                 bar.update(int(200 * part))
 
-            x, looser = (
+            found = tuple(
                 _solved(settings, sampler, loaded, factor, partial(_within, on_progress, n, 2))
                 for n, factor in enumerate((1.0, LOOSER))
             )
-        found = (x, looser)
-        write_kept(artifact, {"x": x, "looser": looser}, **about, **start)
+        write_kept(artifact, dict(zip(("x", "looser"), found, strict=True)), **about, **start)
     return Reference(x=found[0], looser=found[1], about=about)
 
 
 def _about(settings: StudySettings) -> dict[str, Any]:
     if settings.reference == "dopri5":
-        tolerance = settings.tolerance
-        looser = LOOSER * tolerance
-        return {"kind": "dopri5", "rtol": tolerance, "atol": tolerance, "looser": looser, "block": settings.block}
+        error = settings.tolerance
+        return {"kind": "dopri5", "rtol": error, "atol": error, "looser": LOOSER * error, "block": settings.block}
     return {"kind": "ddim-1000", "steps": DDIM_STEPS, "looser": DDIM_STEPS // 2}
 
 
@@ -143,24 +136,14 @@ def _within(on_progress: OnProgress, done: int, count: int, part: float) -> None
 
 def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, on_progress: OnProgress) -> Tensor:
     router = TransformedRouter(router=sampler.router, transform=sampler.weights)
-    if settings.reference == "dopri5":
-        return reference(
-            x,
-            schedule=sampler.schedule,
-            experts=sampler.experts,
-            router=router,
-            delta=settings.delta,
-            rtol=factor * settings.tolerance,
-            atol=factor * settings.tolerance,
-            on_progress=on_progress,
-        )
-    return ddim_reference(
+    tolerance, steps = factor * settings.tolerance, DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2
+    adaptive, fixed = partial(reference, rtol=tolerance, atol=tolerance), partial(ddim_reference, steps=steps)
+    return (adaptive if settings.reference == "dopri5" else fixed)(
         x,
         schedule=sampler.schedule,
         experts=sampler.experts,
         router=router,
         delta=settings.delta,
-        steps=DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2,
         on_progress=on_progress,
     )
 
@@ -172,8 +155,8 @@ class Oracle:
 
     exact: Exact
     about: str
-    is_smooth: bool
-    products: Products
+    is_smooth: bool = True
+    products: Products = "backward"
 
 
 def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
@@ -186,8 +169,7 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
         own = (part.load(loaded.device) for part in stored)
         experts = tuple(expert for expert in own if isinstance(expert, DensityExpert))
         forms = ClosedForms(schedule=loaded.schedule, experts=experts, fractions=shards.fractions)
-        about = "the experts themselves, which are closed forms"
-        return Oracle(exact=forms, about=about, is_smooth=True, products="backward")
+        return Oracle(exact=forms, about="the experts themselves, which are closed forms")
     exact = [entry.definition for entry in registry.entries("expert") if entry.definition.exact_for_laws]
     if all(part.law is not None for part in shards.parts) and exact:
         gaussian = exact[0].build(exact[0].options())
@@ -196,12 +178,10 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
             for one, part in zip(stored, shards.parts, strict=True)
         )
         forms = ClosedForms(schedule=loaded.schedule, experts=made, fractions=shards.fractions)
-        about = "the Gaussian mixture that the data were drawn from (D3)"
-        return Oracle(exact=forms, about=about, is_smooth=True, products="backward")
-    law = EmpiricalLaw(
-        schedule=loaded.schedule, engine=PosteriorEngine(shards=tuple(part.items for part in shards.parts))
-    )
+        return Oracle(exact=forms, about="the Gaussian mixture that the data were drawn from (D3)")
+    engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
     about = "the empirical law of the training items (D2), which networks that generalise do not learn"
+    law = EmpiricalLaw(schedule=loaded.schedule, engine=engine)
     return Oracle(exact=law, about=about, is_smooth=False, products="forward")
 
 

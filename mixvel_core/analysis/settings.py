@@ -66,17 +66,22 @@ class Curve:
 
 
 @frozen(kw_only=True)
-class StudySettings:
-    """``steps``: rising. ``fitted``: the step counts that slopes are fitted to. ``router``: its name in the run.
-    ``block``: samples of the reference solved together."""
+class Settings:
+    """Of both. ``steps``: rising. ``router``: its name in the run."""
 
     curves: tuple[Curve, ...]
     steps: tuple[int, ...]
-    fitted: tuple[int, ...]
     count: int
     seed: int
     delta: float
     router: str
+
+
+@frozen(kw_only=True)
+class StudySettings(Settings):
+    """``fitted``: the step counts that slopes are fitted to. ``block``: samples of the reference solved together."""
+
+    fitted: tuple[int, ...]
     reference: Literal["dopri5", "ddim-1000"]
     tolerance: float
     precision: Literal["float32", "float64"]
@@ -91,19 +96,13 @@ class StudySettings:
 
 
 @frozen(kw_only=True)
-class TheorySettings:
-    """``steps``: rising. ``radius``: R of the data. ``radius_source``: where it comes from, in words. ``tolerance``: of
-    the exact trajectories; None: by the kind of law. ``router``: its name in the run."""
+class TheorySettings(Settings):
+    """``radius``: R of the data. ``radius_source``: where it comes from, in words. ``tolerance``: of the exact
+    trajectories; None: by the kind of law."""
 
-    curves: tuple[Curve, ...]
-    steps: tuple[int, ...]
-    count: int
-    seed: int
-    delta: float
     radius: float
     radius_source: str
     tolerance: float | None
-    router: str
 
 
 def study_settings(run: Run, registry: Registry) -> StudySettings:
@@ -114,7 +113,8 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
     """
     options = run.recipe.study or StudyOptions()
     router = _router(options.router, list(run.models.routers))
-    exact = has_closed_experts(run) and not _is_trained(run, router)
+    tasks = run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build())
+    exact = has_closed_experts(run) and not tasks
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")
     delta = run.recipe.sample.delta
     if options.reference == "dopri5" and delta == 0.0:
@@ -122,12 +122,7 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
             "sample.delta is 0, where the velocity is infinite; take study.reference=ddim-1000 or a larger delta"
         )
     return StudySettings(
-        curves=tuple(
-            Curve(selector=selector, integrator=integrator, grid=grid)
-            for selector in options.selectors or _usual_selectors(registry, STUDY_SELECTORS)
-            for integrator in options.integrators or _usual_integrators(registry, STUDY_INTEGRATORS)
-            for grid in options.grids
-        ),
+        curves=_curves(options, registry, STUDY_SELECTORS, STUDY_INTEGRATORS, options.grids),
         steps=tuple(sorted(options.steps)),
         fitted=options.fitted,
         count=options.count,
@@ -154,11 +149,7 @@ def theory_settings(run: Run, registry: Registry) -> TheorySettings:
             f"sample.delta is {delta:g}: the bounds are infinite there; take one above 0 and below 1, sample.delta=0.01"
         )
     return TheorySettings(
-        curves=tuple(
-            Curve(selector=selector, integrator=integrator)
-            for selector in options.selectors or _usual_selectors(registry, THEORY_SELECTORS)
-            for integrator in options.integrators or _usual_integrators(registry, THEORY_INTEGRATORS)
-        ),
+        curves=_curves(options, registry, THEORY_SELECTORS, THEORY_INTEGRATORS),
         steps=tuple(sorted(set(options.steps))),
         router=_router(options.router, list(run.models.routers)),
         count=options.count or (EXACT_COUNT if has_closed_experts(run) else NETWORK_COUNT),
@@ -203,15 +194,19 @@ def _router(wanted: str | None, names: list[str]) -> str:
     return wanted or names[0]
 
 
-def _is_trained(run: Run, router: str) -> bool:
-    return bool(run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build()))
-
-
-def _usual_selectors(registry: Registry, names: Sequence[str]) -> list[SelectorUse]:
-    found = [registry.get("selector", name) for name in names if name in registry.names("selector")]
-    return [SelectorUse(definition=d, options=d.options()) for d in found]
-
-
-def _usual_integrators(registry: Registry, names: Sequence[str]) -> list[IntegratorUse]:
-    found = [registry.get("integrator", name) for name in names if name in registry.names("integrator")]
-    return [IntegratorUse(definition=d, options=d.options()) for d in found]
+def _curves(
+    options: StudyOptions | TheoryOptions,
+    registry: Registry,
+    selectors: Sequence[str],
+    integrators: Sequence[str],
+    grids: Sequence[Grid] = ("uniform",),
+) -> tuple[Curve, ...]:
+    """Of the options' own selectors and integrators, or of those with these names that are installed."""
+    own = [registry.get("selector", name) for name in selectors if name in registry.names("selector")]
+    steps = [registry.get("integrator", name) for name in integrators if name in registry.names("integrator")]
+    return tuple(
+        Curve(selector=selector, integrator=integrator, grid=grid)
+        for selector in options.selectors or [SelectorUse(definition=d, options=d.options()) for d in own]
+        for integrator in options.integrators or [IntegratorUse(definition=d, options=d.options()) for d in steps]
+        for grid in grids
+    )

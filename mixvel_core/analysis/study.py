@@ -11,7 +11,7 @@ from attrs import asdict
 
 from mixvel_core.analysis.cells import StudyCell, cells_of
 from mixvel_core.analysis.convergence import QUANTITIES, distances, power_law, statistics
-from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow, write_study
+from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow, write_record
 from mixvel_core.analysis.references import Reference, reference_of
 from mixvel_core.analysis.settings import StudySettings, study_settings
 from mixvel_core.pipeline.opened import Run
@@ -43,14 +43,15 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     loaded = Loaded(run.models, run.recipe.sample)
     reference = reference_of(settings, loaded, key, run.folder / "references", progress)
     cells = cells_of(settings, loaded, key, run.folder / "study", progress)
+    floor = distances(reference.looser, reference.x)
     found = StudyResult(
         rows=tuple(_row(cell, reference) for cell in cells),
-        slopes=tuple(_slopes(cells, reference, settings)),
-        floor=statistics(distances(reference.looser, reference.x)),
+        slopes=tuple(_slopes(cells, reference, floor, settings)),
+        floor=statistics(floor),
         reference=reference.about,
         conditions=_conditions(run, settings, loaded.shape),
     )
-    write_study(found, out)
+    write_record(found, out)
     return found
 
 
@@ -64,8 +65,9 @@ def _row(cell: StudyCell, reference: Reference) -> StudyRow:
     )
 
 
-def _slopes(cells: Sequence[StudyCell], reference: Reference, settings: StudySettings) -> list[SlopeRow]:
-    floor = distances(reference.looser, reference.x)
+def _slopes(
+    cells: Sequence[StudyCell], reference: Reference, floor: np.ndarray, settings: StudySettings
+) -> list[SlopeRow]:
     found = []
     for curve in settings.curves:
         mine = [cell for cell in cells if cell.curve is curve and cell.steps in settings.fitted]

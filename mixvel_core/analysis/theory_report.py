@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict, fields
+from attrs import asdict, evolve, fields
 from torch import Tensor
 
 from mixvel_core.analysis.cells import sampler_of
@@ -22,7 +22,7 @@ from mixvel_core.analysis.records import (
     DistanceRow,
     TakeoverRow,
     TheoryReport,
-    write_theory_report,
+    write_record,
 )
 from mixvel_core.analysis.references import Oracle, oracle_of
 from mixvel_core.analysis.settings import TheorySettings, theory_settings
@@ -64,7 +64,7 @@ def theory_report(run: Run, registry: Registry, out: Path, progress: Progress) -
     oracle = oracle_of(run, loaded, registry)
     with threads(run.recipe.sample.threads):
         report = _report(run, settings, loaded, oracle, progress)
-    write_theory_report(report, out)
+    write_record(report, out)
     return report
 
 
@@ -105,33 +105,24 @@ def _report(run: Run, settings: TheorySettings, loaded: Loaded, oracle: Oracle, 
     eps_r = max(row.er_sup for row in errors)
     eps_c = max((row.ec_sup for row in errors if row.ec_sup is not None), default=None)
     D, K, last = math.prod(loaded.shape), len(run.models.experts.parts), settings.steps[-1]
-    tables = {
-        n: bounds_of(
-            BoundProblem(
-                schedule=loaded.schedule,
-                R=settings.radius,
-                D=D,
-                K=K,
-                delta=settings.delta,
-                steps=n,
-                eps_r=eps_r,
-                eps_c=eps_c or 0.0,
-            )
-        )
-        for n in settings.steps
-    }
+    problem = BoundProblem(
+        schedule=loaded.schedule,
+        R=settings.radius,
+        D=D,
+        K=K,
+        delta=settings.delta,
+        steps=last,
+        eps_r=eps_r,
+        eps_c=eps_c or 0.0,
+    )
+    tables = {n: bounds_of(evolve(problem, steps=n)) for n in settings.steps}
     ends = _flat(path[-1])
     return TheoryReport(
         constants=tuple(_constants(tables[last], seen, found)),
         distances=tuple(_distance(one, tables[one.steps], ends, other, settings.seed) for one in found),
         budget=tuple(row for one in found if one.steps == last for row in one.rows),
         accumulated=tuple(
-            AccumulatedRow(
-                **one.curve.names,
-                steps=one.steps,
-                method=float(quantity_of("rms", one.method)),
-                network=float(quantity_of("rms", one.network)),
-            )
+            AccumulatedRow(**one.curve.names, steps=one.steps, method=_rms(one.method), network=_rms(one.network))
             for one in found
         ),
         takeover=tuple(_takeovers(found, settings)),
@@ -174,6 +165,10 @@ def _nearest(times: Sequence[float], t: float) -> int:
     return min(range(len(times)), key=lambda i: abs(times[i] - t))
 
 
+def _rms(d: np.ndarray) -> float:
+    return float(quantity_of("rms", d))
+
+
 def _flat(x: Tensor) -> np.ndarray:
     return x.flatten(1).cpu().numpy()
 
@@ -181,9 +176,7 @@ def _flat(x: Tensor) -> np.ndarray:
 def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[ErrorBudget]) -> list[ConstantRow]:
     """The rows of the table; measured: at the largest step count, of iid with Euler where it is the paper's."""
     measured = {"L_v": seen.L_v, "int L_v": seen.integral, "C_v": seen.C_v, "sup norm(x_t)": seen.reach}
-    for one in found:
-        if one.steps != table.problem.steps:
-            continue
+    for one in (one for one in found if one.steps == table.problem.steps):
         square = float(quantity_of("mean_square", one.error))
         if one.curve.bound:
             measured[one.curve.bound] = math.sqrt(square)
@@ -192,14 +185,7 @@ def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[ErrorBudget])
     logs = {name: math.log10(value) for name, value in measured.items() if value > 0}
     logs["exp(lambda T)"] = 2.0 * seen.integral / LN10
     return [
-        ConstantRow(
-            name=bound.name,
-            title=bound.title,
-            where=bound.where,
-            **_two(bound),
-            measured_log10=logs.get(bound.name),
-        )
-        for bound in table.bounds
+        ConstantRow(**{**asdict(bound), **_two(bound)}, measured_log10=logs.get(bound.name)) for bound in table.bounds
     ]
 
 
@@ -212,7 +198,7 @@ def _distance(one: ErrorBudget, table: BoundTable, ends: np.ndarray, other: np.n
         steps=one.steps,
         evaluations=one.evaluations,
         **_two(bound or NO_BOUND),
-        rms=float(quantity_of("rms", one.error)),
+        rms=_rms(one.error),
         median=float(quantity_of("median", one.error)),
         w2=paired.value,
         w2_low=paired.low,
@@ -225,7 +211,7 @@ def _takeovers(found: Sequence[ErrorBudget], settings: TheorySettings) -> list[T
     rows = []
     for curve in settings.curves:
         mine = [one for one in found if one.curve is curve]
-        method, network = (np.stack(norms) for norms in zip(*((one.method, one.network) for one in mine), strict=True))
+        method, network = np.stack([one.method for one in mine]), np.stack([one.network for one in mine])
         rows.append(TakeoverRow(**curve.names, **asdict(takeover(settings.steps, method, network, settings.seed))))
     return rows
 

@@ -86,7 +86,7 @@ class ExactField:
 
 @define(kw_only=True, eq=False)
 class ApproximateMixture:
-    """sum_k a_k m_k of K experts and a router, with the router's state; it lives as long as one set of trajectories."""
+    """sum_k a_k m_k of K experts and a router, for one set of trajectories; ``state``: the router's at their start."""
 
     schedule: NoiseSchedule
     experts: Sequence[Expert]
@@ -99,16 +99,3 @@ class ApproximateMixture:
         a, self._state = self.router.weights(x, x.new_full((len(x),), t), self._state)
         all_selected = torch.ones(len(x), len(self.experts), dtype=torch.bool, device=x.device)
         return weighted_sum(self.weights(a.to(x.dtype)), evaluate(self.experts, x, t, all_selected))
-
-
-def approximate_mixture(
-    *, schedule: NoiseSchedule, experts: Sequence[Expert], router: Router, weights: WeightTransform, x: Tensor, t: float
-) -> ApproximateMixture:
-    """The mixture of trajectories that start at x, (B, *data), and time t."""
-    return ApproximateMixture(
-        schedule=schedule,
-        experts=experts,
-        router=router,
-        weights=weights,
-        state=router.start(x, x.new_full((len(x),), t)),
-    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import torch
 from attrs import Attribute, field, frozen
@@ -12,26 +13,22 @@ from mixvel_core.errors import UsageError
 from mixvel_core.protocols import BoundedSchedule, NoiseSchedule
 
 
-def _radius(problem: BoundProblem, attribute: Attribute[float], value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise UsageError(f"theory: R, the largest norm of a data point, must be a number above 0, not {value!r}")
+def _must(be: str, holds: Callable[[float], bool], because: str = "") -> Callable[[object, Attribute[Any], Any], None]:
+    """A validator that raises UsageError where a value that is given is out of range."""
+
+    def check(problem: object, attribute: Attribute[Any], value: Any) -> None:
+        if value is not None and not holds(value):
+            raise UsageError(f"theory: {attribute.name}{be}, not {value!r}{because}")
+
+    return check
 
 
-def _not_negative(problem: BoundProblem, attribute: Attribute[float], value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        raise UsageError(f"theory: {attribute.name} must be a number of at least 0, not {value!r}")
-
-
-def _count(problem: BoundProblem, attribute: Attribute[int], value: int) -> None:
-    if value != int(value) or value < 1:
-        raise UsageError(f"theory: {attribute.name} must be a whole number of at least 1, not {value!r}")
-
-
-def _between_0_and_1(problem: BoundProblem, attribute: Attribute[float], value: float) -> None:
-    if not 0.0 < value < 1.0:
-        raise UsageError(
-            f"theory: delta must be above 0 and below 1, not {value!r}: at delta = 0 every bound is infinite"
-        )
+_radius = _must(", the largest norm of a data point, must be a number above 0", lambda v: math.isfinite(v) and v > 0)
+_not_negative = _must(" must be a number of at least 0", lambda v: math.isfinite(v) and v >= 0)
+_count = _must(" must be a whole number of at least 1", lambda v: v == int(v) and v >= 1)
+_between_0_and_1 = _must(
+    " must be above 0 and below 1", lambda v: 0.0 < v < 1.0, ": at delta = 0 every bound is infinite"
+)
 
 
 @frozen(kw_only=True)
@@ -126,36 +123,30 @@ def check_schedule(schedule: NoiseSchedule, C1: float, C2: float) -> tuple[Findi
     p = schedule.at(torch.linspace(0.0, 1.0, _POINTS, dtype=torch.float64))
     first, last = float(p.alpha[0]), float(p.alpha[-1])
     is_monotone = bool((p.alpha.diff() <= _CLOSE).all() and (p.sigma.diff() >= -_CLOSE).all())
-    conditions: tuple[tuple[Condition, bool, str], ...] = (
-        (
-            "variance-preserving",
+    conditions: dict[Condition, tuple[bool, str]] = {
+        "variance-preserving": (
             is_preserving(schedule),
             "alpha^2 + sigma^2 is not 1: the paper's bounds are left out; ours hold on any path",
         ),
-        (
-            "alpha-at-zero",
+        "alpha-at-zero": (
             abs(first - 1.0) <= _CLOSE,
             f"alpha(0) = {first:.4g}, not 1: Theorem 7's distance to the data is counted with alpha(delta)",
         ),
-        (
-            "alpha-at-one",
+        "alpha-at-one": (
             abs(last) <= _CLOSE,
             f"alpha(1) = {last:.4g}, not 0: N(0, I) is not the law at t = 1; a prior mismatch is added",
         ),
-        (
-            "bounded-derivatives",
+        "bounded-derivatives": (
             math.isfinite(C1) and math.isfinite(C2),
             "alpha' or alpha'' is not bounded on [0, 1]: the paper's uniform bounds are infinite",
         ),
-        (
-            "monotone",
+        "monotone": (
             is_monotone,
             "alpha does not fall or sigma does not rise everywhere: suprema over time are not proven",
         ),
-        (
-            "proven-suprema",
+        "proven-suprema": (
             isinstance(schedule, BoundedSchedule),
             "the schedule offers no `suprema`: its constants are maxima over a grid plus 2 %, not proofs",
         ),
-    )
-    return tuple(Finding(condition=name, message=message) for name, holds, message in conditions if not holds)
+    }
+    return tuple(Finding(condition=name, message=text) for name, (holds, text) in conditions.items() if not holds)

@@ -59,10 +59,8 @@ def rates_at(schedule: NoiseSchedule, t: Tensor) -> Rates:
     """The rates at times t in (0, 1], float64, any shape."""
     t = t.double()
     p = schedule.at(t)
-    known = suprema(schedule, t, t)
-    if known.dd_sigma is not None:
-        dd_sigma = known.dd_sigma
-    else:
+    dd_sigma = suprema(schedule, t, t).dd_sigma
+    if dd_sigma is None:
         # sigma sigma' = -alpha alpha', once more differentiated.
         dd_sigma = (p.d_alpha**2 / p.sigma**3 + p.alpha * p.dd_alpha / p.sigma).abs()
     return Rates(
@@ -79,20 +77,12 @@ def rates_over(schedule: NoiseSchedule, low: Tensor, high: Tensor) -> Rates:
     """Upper bounds over the intervals [low, high] in (0, 1], low <= high, float64; alpha falls and sigma rises."""
     low, high = low.double(), high.double()
     p, known = schedule.at(low), suprema(schedule, low, high)
-    alpha, sigma = p.alpha, p.sigma
-    if known.d_sigma is None or known.dd_sigma is None:
-        d_sigma = alpha * known.d_alpha / sigma
-        dd_sigma = known.d_alpha**2 / sigma**3 + alpha * known.dd_alpha / sigma
-    else:
-        d_sigma, dd_sigma = known.d_sigma, known.dd_sigma
-    return Rates(
-        alpha=alpha,
-        sigma=sigma,
-        d_alpha=known.d_alpha,
-        dd_alpha=known.dd_alpha,
-        d_sigma=d_sigma,
-        dd_sigma=dd_sigma,
-    )
+    d_sigma, dd_sigma = known.d_sigma, known.dd_sigma
+    if d_sigma is None or dd_sigma is None:
+        d_sigma = p.alpha * known.d_alpha / p.sigma
+        dd_sigma = known.d_alpha**2 / p.sigma**3 + p.alpha * known.dd_alpha / p.sigma
+    d_alpha, dd_alpha = known.d_alpha, known.dd_alpha
+    return Rates(alpha=p.alpha, sigma=p.sigma, d_alpha=d_alpha, dd_alpha=dd_alpha, d_sigma=d_sigma, dd_sigma=dd_sigma)
 
 
 def cells(delta: float, count: int = CELLS) -> Tensor:

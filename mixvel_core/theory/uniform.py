@@ -16,6 +16,7 @@ from mixvel_core.theory.mean_square import (
     C_NN_sharp,
     lambda_paper,
     log_C_sig,
+    log_errors_sum_up,
     log_M,
     log_mean_square_paper,
     log_root_sharp,
@@ -25,7 +26,6 @@ from mixvel_core.theory.mean_square import (
 )
 from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.rates import cells, rates_everywhere, rates_over, schedule_constants
-from mixvel_core.theory.selection_error import log_errors_sum_up
 
 
 @final

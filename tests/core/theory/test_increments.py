@@ -15,7 +15,7 @@ from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.ode import flow
 from mixvel_core.sampling.routed_field import AS_THEY_ARE, RoutedField, start_field
 from mixvel_core.sampling.sampler import SampleDraws
-from mixvel_core.theory.exact import ExactField, approximate_mixture
+from mixvel_core.theory.exact import ApproximateMixture, ExactField
 from mixvel_core.theory.increments import Increment, exact_steps, increments
 from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_schedules.schedules import Cosine
@@ -64,8 +64,9 @@ def steps_of(
     selected: RoutedField = start_field(
         schedule=problem.schedule, experts=problem.experts, router=router, selector=selector, x=x, t=1.0, draws=draws
     )
-    mixture = approximate_mixture(
-        schedule=problem.schedule, experts=problem.experts, router=router, weights=AS_THEY_ARE, x=x, t=1.0
+    state = router.start(x, x.new_ones(len(x)))
+    mixture = ApproximateMixture(
+        schedule=problem.schedule, experts=problem.experts, router=router, weights=AS_THEY_ARE, state=state
     )
     return list(
         increments(

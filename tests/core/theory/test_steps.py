@@ -17,11 +17,9 @@ from torch import Tensor
 from mixvel_core.field.transport import wasserstein_2
 from mixvel_core.theory.growth import trajectory_paper, trajectory_sharp
 from mixvel_core.theory.lipschitz import expansion_integral
-from mixvel_core.theory.mean_square import log_root_sharp, steps_of
+from mixvel_core.theory.mean_square import debt_bound, log_errors_sum_up, log_root_sharp, steps_of
 from mixvel_core.theory.problem import BoundProblem
-from mixvel_core.theory.selection_error import debt_bound, log_errors_sum_up
-from mixvel_core.theory.table import bounds_of
-from mixvel_core.theory.wasserstein import log_mismatch_sharp
+from mixvel_core.theory.table import bounds_of, log_mismatch_sharp
 
 SCHEDULES = all_schedules()
 
