@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from attrs import frozen
@@ -16,6 +17,7 @@ from torch import Tensor
 from mixvel_core.errors import ConformanceError
 from mixvel_core.plugin.kinds import Kind, kind_called
 
+ValueT = TypeVar("ValueT")
 ROUNDING = {torch.float32: 2e-4, torch.float64: 1e-9}
 """What answers may differ by where nothing but the order of sums differs, as a part of their size."""
 
@@ -71,6 +73,15 @@ def is_text(found: object) -> bool:
         and len(found) > 0
         and all(isinstance(name, str) and isinstance(text, str) for name, text in found.items())
     )
+
+
+def pickled(what: str, value: ValueT, fix: str) -> ValueT:
+    """``value`` as a worker receives it."""
+    try:
+        received: ValueT = pickle.loads(pickle.dumps(value))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ConformanceError(f"{what} cannot be pickled: {error}", fix) from None
+    return received
 
 
 @contextmanager

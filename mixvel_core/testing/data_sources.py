@@ -45,28 +45,19 @@ def labels(source: DataSource) -> None:
     data = source.load()
     n = len(data.items)
     if data.labels is not None:
-        require(
-            data.labels.shape == (n,),
-            f"there are {n} items, and labels of shape {data.labels.shape}",
-            "give every item one label: drop the label of each item that is dropped",
-        )
+        fix = "give every item one label: drop the label of each item that is dropped"
+        require(data.labels.shape == (n,), f"there are {n} items, and labels of shape {data.labels.shape}", fix)
         require(data.labels.dtype == np.int64, f"labels are {data.labels.dtype}", "labels.astype(np.int64)")
     for name, values in data.attributes.items():
-        require(
-            len(values) == n,
-            f"there are {n} items, and {len(values)} values of attribute {name!r}",
-            "give every item one value of each attribute",
-        )
+        fix = "give every item one value of each attribute"
+        require(len(values) == n, f"there are {n} items, and {len(values)} values of attribute {name!r}", fix)
 
 
 def provenance(source: DataSource) -> None:
     """The data say where they come from, in text."""
     found = source.load().provenance
-    require(
-        is_text(found),
-        f"provenance is {found!r}",
-        "name the source and what was done to it, {'source': ..., 'count': ...}, as text: it stands in the report",
-    )
+    fix = "name the source and what was done to it, {'source': ..., 'count': ...}, as text: it stands in the report"
+    require(is_text(found), f"provenance is {found!r}", fix)
 
 
 def law(source: DataSource) -> None:

@@ -162,12 +162,8 @@ def repeatable(family: ExpertFamily) -> None:
     """The same question gets the same answer."""
     for made, x, t in _asked(family):
         first, second = made.component.denoise(x, t), made.component.denoise(x, t)
-        require_near(
-            second,
-            first,
-            "the second answer to one question differs from the first by",
-            "put networks in eval mode, draw nothing at random, and keep nothing between calls",
-        )
+        fix = "put networks in eval mode, draw nothing at random, and keep nothing between calls"
+        require_near(second, first, "the second answer to one question differs from the first by", fix)
 
 
 def round_trip(family: ExpertFamily) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,10 +11,9 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.errors import ConformanceError
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, Job, Router, RouterConfig, RouterFamily, TrainTask
 from mixvel_core.protocols.progress import Silent
-from mixvel_core.testing.check import require, require_finite, require_near
+from mixvel_core.testing.check import pickled, require, require_finite, require_near
 from mixvel_core.testing.problems import SmallProblem, images, usable, vectors
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
@@ -78,13 +76,8 @@ def _of_every_problem(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:
 
 def check_task(name: str, task: TrainTask) -> None:
     """A task can be sent to a worker, starts from its seed's weights, and has a finite loss called ``loss``."""
-    try:
-        same = pickle.loads(pickle.dumps(task))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ConformanceError(
-            f"{name} cannot be pickled: {error}",
-            "make it a frozen attrs class of plain fields and functions of a module: no lambdas, no open files",
-        ) from None
+    fix = "make it a frozen attrs class of plain fields and functions of a module: no lambdas, no open files"
+    same = pickled(name, task, fix)
     require(
         len(same.items) == len(task.items),
         f"{name} has {len(same.items)} items after pickling, {len(task.items)} before",
@@ -93,30 +86,18 @@ def check_task(name: str, task: TrainTask) -> None:
     objective, again = task.objective(3), task.objective(3)
     others = again.network.state_dict()
     for key, one in objective.network.state_dict().items():
-        require(
-            torch.equal(one, others[key]),
-            f"{name}: objective(3) gives other weights {key} each time",
-            "make the network within `mixvel_core.randomness.seeded(seed)`",
-        )
+        fix = "make the network within `mixvel_core.randomness.seeded(seed)`"
+        require(torch.equal(one, others[key]), f"{name}: objective(3) gives other weights {key} each time", fix)
     job = Job(name="conformance", task=task, seed=3, folder=Path())
     losses = objective.losses(objective.network, Batches(job, _CPU, World()).at(0))
-    require(
-        "loss" in losses,
-        f"{name}: its losses are called {', '.join(losses) or 'nothing'}",
-        'call the one that is minimised "loss"',
-    )
+    fix = 'call the one that is minimised "loss"'
+    require("loss" in losses, f"{name}: its losses are called {', '.join(losses) or 'nothing'}", fix)
     for key, loss in losses.items():
-        require(
-            loss.ndim == 0,
-            f"{name}: {key} has shape {tuple(loss.shape)}, not the shape of a number",
-            "take its mean over the batch",
-        )
+        fix = "take its mean over the batch"
+        require(loss.ndim == 0, f"{name}: {key} has shape {tuple(loss.shape)}, not the shape of a number", fix)
         require_finite(f"{name}: {key}", loss.detach(), "look at its first batch: t covers earliest_t to latest_t")
-    require(
-        losses["loss"].requires_grad,
-        f"{name}: the loss has no gradient",
-        "compute it with the `network` it is given, outside of no_grad and without detach",
-    )
+    fix = "compute it with the `network` it is given, outside of no_grad and without detach"
+    require(losses["loss"].requires_grad, f"{name}: the loss has no gradient", fix)
 
 
 def check_same_answers(what: str, one: Tensor, other: Tensor) -> None:

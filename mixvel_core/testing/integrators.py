@@ -13,6 +13,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, velocity
+from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Draws, Evaluations, Field, Integrator, NoiseSchedule, Prior
 from mixvel_core.sampling.routed_field import start_field
 from mixvel_core.sampling.sampler import SampleDraws, SingleExpertRouter
@@ -33,13 +34,11 @@ class TwoGaussians:
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """m(x, t), (B, 2)."""
         p = at_time(self.schedule, t)
-        alpha, sigma = float(p.alpha), float(p.sigma)
         means = torch.tensor([[0.8, -0.3], [-0.5, 0.6]], dtype=torch.float64)
         variances = torch.tensor([[0.3, 0.2], [0.15, 0.4]], dtype=torch.float64)
-        total = alpha**2 * variances + sigma**2
-        off = x.double()[:, None] - alpha * means
-        weight = (-0.5 * (off**2 / total + total.log()).sum(-1)).softmax(1)
-        m = means + alpha * variances / total * off
+        points, total = x.double()[:, None], p.alpha**2 * variances + p.sigma**2
+        weight = (-0.5 * ((points - p.alpha * means) ** 2 / total + total.log()).sum(-1)).softmax(1)
+        m = gaussian_denoiser(points, p, means, variances)
         return torch.einsum("bj,bjd->bd", weight, m).to(x.dtype)
 
     def start(self, count: int = 6, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -163,11 +162,8 @@ def order(integrator: Integrator) -> None:
     counts = (40, 80, 160)
     errors = [float((follow(integrator, flow, x, grid(n)) - exact).norm(dim=1).max()) for n in counts]
     listed = ", ".join(f"{error:.2g} with {n}" for error, n in zip(errors, counts, strict=True))
-    require(
-        errors[0] < 0.5,
-        f"40 steps end {errors[0]:.2g} away from where the flow ends",
-        "check the sign of s - t, and that the velocity (V1) is taken at the time of its point",
-    )
+    fix = "check the sign of s - t, and that the velocity (V1) is taken at the time of its point"
+    require(errors[0] < 0.5, f"40 steps end {errors[0]:.2g} away from where the flow ends", fix)
     if errors[-1] < 1e-11:
         return  # exact up to rounding: no order can be seen, and none is missing
     measured = math.log2(errors[1] / errors[2])
@@ -204,12 +200,8 @@ def histories(integrator: Integrator) -> None:
     alone = follow(integrator, flow, x, times)
     both = zip(steps(integrator, flow, x, times), steps(integrator, flow, -0.7 * x, times), strict=True)
     *_, ((_, _, _, end), _) = both
-    require_near(
-        end,
-        alone,
-        "another trajectory of the same integrator moves the end by",
-        "return what the next step needs as its history; keep nothing in the integrator",
-    )
+    fix = "return what the next step needs as its history; keep nothing in the integrator"
+    require_near(end, alone, "another trajectory of the same integrator moves the end by", fix)
 
 
 def single(integrator: Integrator) -> None:
@@ -226,13 +218,8 @@ def single(integrator: Integrator) -> None:
         draws=SampleDraws(seed=0, index=torch.arange(len(x))),
     )
     ended, plain = follow(integrator, routed, x, times), follow(integrator, flow, x, times)
-    require_near(
-        ended,
-        plain,
-        "through a mixture of one expert the end moves by",
-        "ask a field for `denoise` and `schedule` only, and let nothing depend on what kind of field it is",
-        within=0.0,
-    )
+    fix = "ask a field for `denoise` and `schedule` only, and let nothing depend on what kind of field it is"
+    require_near(ended, plain, "through a mixture of one expert the end moves by", fix, within=0.0)
     paid = int(routed.evaluations.max())
     require(
         paid == 5 * integrator.evaluations,

@@ -50,6 +50,7 @@ class LinearTask:
     count: int = 16
     spoilt: bool = False
     interrupted: bool = False
+    shards: None = None
     schedule: NoiseSchedule = field(factory=Circle)
     options: TrainOptions = _OPTIONS
 
@@ -58,11 +59,6 @@ class LinearTask:
         """The same items each time, (count, 3), float32."""
         drawn = np.random.default_rng(self.seed).uniform(-1, 1, (self.count, 3))
         return np.asarray(drawn, dtype=np.float32)
-
-    @property
-    def shards(self) -> None:
-        """None: the task does not tell items of shards apart."""
-        return
 
     def objective(self, seed: int) -> LineRegression:
         """A fresh linear map."""
@@ -125,11 +121,8 @@ def completed(launcher: Launcher) -> None:
         trained_by_the_loop(one)
         before = trained_path(one.folder).stat().st_mtime_ns
         launcher.run([one], Silent())
-        require(
-            trained_path(one.folder).stat().st_mtime_ns == before,
-            "a job that was finished is trained again",
-            "do not remove what lies in a job's folder: `train` returns at once where the result is there",
-        )
+        fix = "do not remove what lies in a job's folder: `train` returns at once where the result is there"
+        require(trained_path(one.folder).stat().st_mtime_ns == before, "a job that was finished is trained again", fix)
 
 
 def failure(launcher: Launcher) -> None:

@@ -64,11 +64,8 @@ def repeatable(metric: Metric) -> None:
     """The same sets get the same score."""
     for samples, reference in _sets(metric):
         for one, other in zip(_scores(metric, samples, reference), _scores(metric, samples, reference), strict=True):
-            require(
-                one == other,
-                f"{one.name} is {one.value!r} and then {other.value!r} for the same sets",
-                "draw projections and subsets from a fixed seed that the conditions state",
-            )
+            fix = "draw projections and subsets from a fixed seed that the conditions state"
+            require(one == other, f"{one.name} is {one.value!r} and then {other.value!r} for the same sets", fix)
 
 
 def not_finite(metric: Metric) -> None:

@@ -38,11 +38,8 @@ def shards(partitioner: Partitioner) -> None:
         require(least >= 0, f"an item is in shard {least}", "number shards from 0; every item belongs to one")
         counts = np.bincount(made.shards.astype(np.int64))
         empty = np.flatnonzero(counts == 0)
-        require(
-            len(empty) == 0,
-            f"shard {int(empty[0]) if len(empty) else 0} of {len(counts)} is empty",
-            "number the shards without gaps, and raise DataError where fewer items than shards are left",
-        )
+        fix = "number the shards without gaps, and raise DataError where fewer items than shards are left"
+        require(len(empty) == 0, f"shard {int(empty[0]) if len(empty) else 0} of {len(counts)} is empty", fix)
 
 
 def repeatable(partitioner: Partitioner) -> None:
@@ -57,11 +54,8 @@ def repeatable(partitioner: Partitioner) -> None:
         np.random.set_state(before)
     for one, other in zip(first, second, strict=True):
         moved = int((one.shards != other.shards).sum()) if one.shards.shape == other.shards.shape else len(one.shards)
-        require(
-            moved == 0,
-            f"the same seed puts {moved} of {len(one.shards)} items elsewhere the second time",
-            "draw from np.random.default_rng(seed) or mixvel_core.randomness alone",
-        )
+        fix = "draw from np.random.default_rng(seed) or mixvel_core.randomness alone"
+        require(moved == 0, f"the same seed puts {moved} of {len(one.shards)} items elsewhere the second time", fix)
 
 
 def arguments(partitioner: Partitioner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -28,7 +29,7 @@ def simplex(family: RouterFamily) -> None:
     for made in made_routers(family):
         _require_simplex(_along(made), len(made.problem.shards))
         try:
-            single = _along(make_router(family, made.problem.first()))
+            single = list(_along(make_router(family, made.problem.first())))
         except MixvelError:
             continue  # a router that was trained elsewhere is of its own number of experts
         _require_simplex(single, 1)
@@ -55,17 +56,12 @@ def state(family: RouterFamily) -> None:
 def trajectories(family: RouterFamily) -> None:
     """Two trajectories of one router do not meet: all that is carried along is in the state."""
     for made in made_routers(family):
-        alone = _along(made)
-        x = _points(made)
-        other = x.flip(1) * 0.5
-        mine: Any = made.component.start(x[0], _times(1.0))
-        theirs: Any = made.component.start(other[0], _times(1.0))
-        for i, time in enumerate(_TIMES):
-            a, mine = made.component.weights(x[i], _times(time), mine)
-            _, theirs = made.component.weights(other[i], _times(time), theirs)
+        alone = list(_along(made))
+        both = zip(_along(made), _along(made, x=_points(made).flip(1) * 0.5), strict=True)
+        for time, wanted, (a, _) in zip(_TIMES, alone, both, strict=True):
             require_near(
                 a,
-                alone[i],
+                wanted,
                 f"at t = {time:g} another trajectory of the same router changes the weights by",
                 "keep what belongs to a trajectory in the state that is passed along, not in the router",
             )
@@ -74,7 +70,7 @@ def trajectories(family: RouterFamily) -> None:
 def rows(family: RouterFamily) -> None:
     """Points of a batch get their weights independently of each other, in any order."""
     for made in made_routers(family):
-        same_rows("a", lambda i, made=made: torch.cat(_along(made, i), dim=1), _B)  # type: ignore[misc]  # mypy infers no lambda with defaults
+        same_rows("a", lambda i, made=made: torch.cat([*_along(made, _points(made)[:, i])], dim=1), _B)  # type: ignore[misc]  # mypy infers no lambda with defaults
 
 
 def own_times(family: RouterFamily) -> None:
@@ -105,12 +101,11 @@ def arguments(family: RouterFamily) -> None:
 def round_trip(family: RouterFamily) -> None:
     """A router loaded from its stored tensors answers as before."""
     for made in made_routers(family):
-        again = _along(made, router=made.load())
-        for one, other in zip(_along(made), again, strict=True):
+        for one, other in zip(_along(made), _along(made, router=made.load()), strict=True):
             check_same_answers("a router", one, other)
 
 
-def _require_simplex(weights: list[Tensor], K: int) -> None:
+def _require_simplex(weights: Iterable[Tensor], K: int) -> None:
     for time, a in zip(_TIMES, weights, strict=True):
         where = f"at t = {time:g}"
         require(
@@ -136,17 +131,15 @@ def _times(time: float) -> Tensor:
     return torch.full((_B,), time)
 
 
-def _along(made: Made[Router], index: Tensor | None = None, router: Router | None = None) -> list[Tensor]:
-    """The weights along trajectories, the rows ``index`` of them."""
+def _along(made: Made[Router], x: Tensor | None = None, router: Router | None = None) -> Iterator[Tensor]:
+    """The weights along trajectories: those of the problem's ``_points``, or x, (N, B, *data)."""
     asked = made.component if router is None else router
-    chosen = torch.arange(_B) if index is None else index
-    x, t = _points(made)[:, chosen], torch.ones(len(chosen))
-    carried: Any = asked.start(x[0], t)
-    found = []
-    for time, points in zip(_TIMES, x, strict=True):
-        a, carried = asked.weights(points, time * t, carried)
-        found.append(a)
-    return found
+    points = _points(made) if x is None else x
+    t = torch.ones(points.shape[1])
+    carried: Any = asked.start(points[0], t)
+    for time, here in zip(_TIMES, points, strict=True):
+        a, carried = asked.weights(here, time * t, carried)
+        yield a
 
 
 CHECKS = (training, simplex, state, trajectories, rows, own_times, arguments, round_trip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -83,26 +84,19 @@ class DrivenMixture:
         prior = Prior(mean=self.mean, variance=self.variance) if self.shared else None
         return selector.start(self.points(0)[rows], self.schedule, prior, SampleDraws(seed=3, index=rows))
 
-    def call(
-        self, selector: Selector, n: int, state: Any, index: Tensor | None = None, moved: int | None = None
-    ) -> tuple[Call, Any]:
-        """The n-th call for the rows ``index``, and the state after it."""
-        rows = slice(None) if index is None else index
-        t, x, a = TIMES[n], self.points(n)[rows], self.weights(n)[rows]
-        mask, state = selector.select(x, t, a, state)
-        answers, asked = self.answers(mask, x, t, moved), mask.clone()
-        M, state = selector.combine(x, t, a, answers, state)
-        return Call(t=t, a=a, mask=asked, M=M), state
-
     def drive(
         self, selector: Selector, rows: Tensor | None = None, calls: int = len(TIMES), moved: int | None = None
-    ) -> list[Call]:
+    ) -> Iterator[Call]:
         """The first ``calls`` calls of the trajectories ``rows``; in the last, the expert ``moved`` answers 1 more."""
-        state, found = self.start(selector, rows), []
-        for n in range(calls):
-            call, state = self.call(selector, n, state, rows, moved if n == calls - 1 else None)
-            found.append(call)
-        return found
+        state = self.start(selector, rows)
+        for n, t in enumerate(TIMES[:calls]):
+            x, a = self.points(n), self.weights(n)
+            if rows is not None:
+                x, a = x[rows], a[rows]
+            mask, state = selector.select(x, t, a, state)
+            answers, asked = self.answers(mask, x, t, moved if n == calls - 1 else None), mask.clone()
+            M, state = selector.combine(x, t, a, answers, state)
+            yield Call(t=t, a=a, mask=asked, M=M)
 
     def _normal(self, key: int, count: int) -> Tensor:
         return normal(100 * self.seed + key, torch.arange(count), self.shape, self.dtype)
@@ -128,11 +122,8 @@ def mask(selector: Selector) -> None:
                 "return a tensor of dtype torch.bool and of the shape of a",
             )
             nobody = int((~found.any(1)).sum())
-            require(
-                nobody == 0,
-                f"the mask at t = {t:g} selects no expert for {nobody} of {len(found)} samples",
-                "always include the likeliest expert, whatever the threshold",
-            )
+            fix = "always include the likeliest expert, whatever the threshold"
+            require(nobody == 0, f"the mask at t = {t:g} selects no expert for {nobody} of {len(found)} samples", fix)
             before = found.clone()
             _, state = selector.combine(x, t, a, mixture.answers(found, x, t), state)
             require(
@@ -180,11 +171,10 @@ def corners(selector: Selector) -> None:
 def cost(selector: Selector) -> None:
     """Every evaluation that is asked and paid for is used."""
     mixture = DrivenMixture()
-    plain = mixture.drive(selector)
-    for n, call in enumerate(plain):
+    for n, call in enumerate(list(mixture.drive(selector))):
         for k in range(mixture.experts):
             paid = call.mask[:, k] & (call.a[:, k] > 1e-3)
-            changed = mixture.drive(selector, calls=n + 1, moved=k)[n].M if bool(paid.any()) else call.M
+            changed = [*mixture.drive(selector, calls=n + 1, moved=k)][n].M if bool(paid.any()) else call.M
             unused = paid & ((changed - call.M).abs().amax(1) < 1e-9)
             require(
                 not bool(unused.any()),
@@ -199,9 +189,9 @@ def determinism(selector: Selector) -> None:
     mixture = DrivenMixture(batch=16)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        first = mixture.drive(selector)
+        first = list(mixture.drive(selector))
         torch.manual_seed(2)
-        second = mixture.drive(selector)
+        second = list(mixture.drive(selector))
     _require_same(
         first,
         second,
@@ -213,10 +203,10 @@ def determinism(selector: Selector) -> None:
 def rows(selector: Selector) -> None:
     """Samples choose independently: companions in a batch change nothing."""
     mixture = DrivenMixture(batch=6)
-    together = mixture.drive(selector)
+    together = list(mixture.drive(selector))
     for i in range(mixture.batch):
         one = torch.tensor([i])
-        alone = mixture.drive(selector, one)
+        alone = list(mixture.drive(selector, one))
         cut = [evolve(c, mask=c.mask[one], M=c.M[one]) for c in together]
         _require_same(
             alone,
@@ -231,11 +221,8 @@ def single(selector: Selector) -> None:
     for shared in (True, False):
         mixture = DrivenMixture(shared=shared, experts=1)
         for n, call in enumerate(mixture.drive(selector)):
-            require(
-                bool(call.mask.all()),
-                f"with one expert, call {n + 1} does not ask it",
-                "K = 1 needs no choice: ask the expert",
-            )
+            fix = "K = 1 needs no choice: ask the expert"
+            require(bool(call.mask.all()), f"with one expert, call {n + 1} does not ask it", fix)
             require_near(
                 call.M,
                 mixture.answers(call.mask, mixture.points(n), call.t).m,
@@ -260,12 +247,8 @@ def arguments(selector: Selector) -> None:
 def trajectories(selector: Selector) -> None:
     """Two trajectories of one selector do not meet: all that is carried along is in the state."""
     mixture, other = DrivenMixture(), DrivenMixture(seed=1)
-    alone = mixture.drive(selector)
-    mine, theirs, found = mixture.start(selector), other.start(selector), []
-    for n in range(len(TIMES)):
-        call, mine = mixture.call(selector, n, mine)
-        _, theirs = other.call(selector, n, theirs)
-        found.append(call)
+    alone = list(mixture.drive(selector))
+    found = [call for call, _ in zip(mixture.drive(selector), other.drive(selector), strict=True)]
     _require_same(
         alone,
         found,
