@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command import imported
 
 import mixvel_core as mx
 from reference_pages.public_names import public_names
@@ -32,9 +32,7 @@ def test_the_version_is_the_distributions_and_other_names_are_refused() -> None:
 
 
 def test_importing_it_imports_nothing_else() -> None:
-    code = "import sys, mixvel_core; print(sorted({'attrs', 'numpy', 'torch', 'yaml', 'pluggy'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert imported(("attrs", "numpy", "torch", "yaml", "pluggy"), "import mixvel_core") == []
 
 
 def test_a_recipe_runs_in_one_call_and_is_opened_again(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import signal
+import subprocess
 import sys
+from collections.abc import Iterable
 
 import pytest
 from attrs import frozen
@@ -43,3 +46,11 @@ class Command:
             signal.signal(signal.SIGTERM, handler)
         captured = self.capsys.readouterr()
         return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+
+def imported(names: Iterable[str], code: str, *arguments: str) -> list[str]:
+    """Which of the modules ``names`` a new process has imported after ``code``."""
+    code = f"import sys; sys.path[:0] = {sys.path!r}\n{code}\nprint(sorted({set(names)!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    found: list[str] = ast.literal_eval(done.stdout.splitlines()[-1])
+    return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.beta_table import BetaTable, usual_betas
-from mixvel_core.protocols import DensityExpert, Integrator, NoiseSchedule, Selector
+from mixvel_core.protocols import DensityExpert, Expert, Integrator, Moments, NoiseSchedule, Selector
 from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.ode import reference
 from mixvel_core.sampling.routed_field import RoutedField
@@ -105,3 +107,25 @@ def exact(schedule: NoiseSchedule, *, experts: int = 4, dimension: int = 2, seed
         fractions=fractions,
         dimension=dimension,
     )
+
+
+@frozen(kw_only=True, eq=False)
+class Altered:
+    """An expert whose denoiser m (B, D) is ``change(m, t)``, with t a number."""
+
+    expert: Expert
+    change: Callable[[Tensor, float], Tensor]
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The expert's."""
+        return self.expert.schedule
+
+    @property
+    def moments(self) -> Moments | None:
+        """The expert's."""
+        return self.expert.moments
+
+    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+        """Changed."""
+        return self.change(self.expert.denoise(x, t), float(t[0]))

@@ -6,41 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from attrs import evolve, frozen
+from whole_runs import EXACT, recipe_of
 
 from mixvel_core.pipeline.evaluate import Scores, evaluate
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.run import RunResult
 from mixvel_core.pipeline.sample import StoredSamples, sample
 from mixvel_core.pipeline.shards import Shards
-from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.text import parse
 from mixvel_core.report.stage import WrittenReport, report
 
-VECTORS = """
-name: tiny
-data: {use: gaussian-mixture, components: 3, dimension: 4, count: 60}
-partition: labels
-schedule: vp-cosine
-expert: gaussian-mixture
-monolith: gaussian-mixture
-routers: {exact: oracle}
-sample:
-  count: 8
-  steps: [2, 3]
-  seeds: [0, 1]
-  selector: mixture
-  integrator: ddim
-  methods:
-    alone: {model: monolith}
-    drawn: {selector: iid, integrator: heun}
-    mixed: {}
-evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
-launcher: local
-"""
+VECTORS = (
+    EXACT.replace("name: exact", "name: tiny")
+    .replace(", prior: fixed", "")
+    .replace("steps: [2, 3]", "steps: [2, 3]\n  seeds: [0, 1]")
+    .replace("    guessed: {router: prior, selector: top1}\n", "")
+)
 
 IMAGES = """
 name: tiny-images
@@ -96,7 +79,7 @@ class Scored:
 
 def scored(recipe_text: str, folder: Path) -> Scored:
     """Runs a recipe that trains nothing, up to its scores."""
-    recipe = resolve(parse(recipe_text, "recipe"), [], load_registry())
+    recipe = recipe_of(recipe_text)
     run = RunResult(recipe=recipe, folder=folder, progress=Silent())
     shards = run.partition()
     makers = model_stages(recipe, folder, shards)

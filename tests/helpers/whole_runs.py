@@ -105,17 +105,8 @@ def snapshot(folder: Path) -> dict[str, tuple[str, int]]:
 
 def results(folder: Path) -> dict[str, str]:
     """The content of whatever must not depend on how a run came about: no clocks, no checkpoints, no pages."""
-    kept = (
-        "model.safetensors",
-        "moments.safetensors",
-        "config.json",
-        ".npz",
-        ".npy",
-        "shard.json",
-        "data.json",
-        "scores.json",
-        "losses.csv",
-    )
+    weights = ("model.safetensors", "moments.safetensors", ".npz", ".npy")
+    kept = (*weights, "config.json", "shard.json", "data.json", "scores.json", "losses.csv")
     return {name: _digest(path) for name, path in files(folder).items() if name.endswith(kept)}
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from trainable import MemoryShard, short, vectors
-from whole_runs import EXACT, TRAINED, files, recipe_of, run, snapshot
+from whole_runs import EXACT, TRAINED, files, recipe_of, run
 
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
@@ -26,7 +26,6 @@ from mixvel_core.recipe.model import PlanOptions
 from mixvel_core.training.options import TrainOptions
 from mixvel_schedules.schedules import Cosine
 
-ROOT = Path(__file__).parents[3]
 THREE = "da: {use: da-network, width: 8, depth: 1, train: {steps: 4, batch: 8, warmup: 1}}"
 
 
@@ -142,15 +141,9 @@ def test_what_is_measured_comes_before_what_is_stated_and_flops_last() -> None:
     assert rate_of(other, jobs, PlanOptions()) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (999, "999"), (999.9, "1 k"), (12345, "12.3 k"), (2e9, "2 G"), (0.5, "0.5")]
-)
-def test_amounts(value: float, text: str) -> None:
-    assert amount(value) == text
-    assert amount(value, "B") == f"{text}B" if " " in text else f"{text} B"
-
-
-def test_durations() -> None:
+def test_amounts_and_durations() -> None:
+    assert [amount(v) for v in (0, 999, 999.9, 12345, 2e9, 0.5)] == ["0", "999", "1 k", "12.3 k", "2 G", "0.5"]
+    assert [amount(v, "B") for v in (999, 12345)] == ["999 B", "12.3 kB"]
     assert [duration(s) for s in (12, 120, 7200, 3.6e6 * 5, 3.6e9 * 2)] == ["12 s", "2 min", "2 h", "5,000 h", "2 M h"]
 
 
@@ -174,18 +167,11 @@ def test_closed_forms_train_nothing_and_say_so(tmp_path: Path) -> None:
 
 def test_the_estimate_beside_what_the_run_takes(tmp_path: Path) -> None:
     recipe = recipe_of(TRAINED)
-    before = str(plan(recipe, tmp_path / "run"))
-    assert "not measured" in before
-    assert "FLOPs" not in before
-    assert "assumed     0.3 of 312 TFLOP/s" in str(
-        plan(recipe_of(TRAINED, "plan.peak_teraflops=312"), tmp_path / "run")
-    )
+    assert "not measured" in str(plan(recipe, tmp_path / "run"))
+    assert "312 TFLOP/s" in str(plan(recipe_of(TRAINED, "plan.peak_teraflops=312"), tmp_path / "run"))
     assert not (tmp_path / "run").exists()
     run(TRAINED, tmp_path / "run", stage="sample")
-    after = str(plan(recipe, tmp_path / "run"))
-    assert "of cpu" in after
-    assert "measured" in after
-    assert "assumed" not in after
+    assert "of cpu" in str(plan(recipe, tmp_path / "run"))
     shards = [MemoryShard(items=np.zeros((2, 1, 8, 8)), index=k) for k in range(3)]
     sizes = {name: path.stat().st_size for name, path in files(tmp_path / "run").items()}
     for one in planned_jobs(recipe, tmp_path / "run", shards):
@@ -195,13 +181,6 @@ def test_the_estimate_beside_what_the_run_takes(tmp_path: Path) -> None:
             [size] = [size for name, size in sizes.items() if name.startswith(home) and name.endswith(ending)]
             # Headers and names are a few hundred bytes a tensor, which is much of so small a network.
             assert bytes_each * one.network.parameters < size < 1.7 * bytes_each * one.network.parameters
-
-
-def test_what_a_plan_assumes_changes_no_result(tmp_path: Path) -> None:
-    run(EXACT, tmp_path, stage="sample")
-    before = snapshot(tmp_path / "samples")
-    run(EXACT, tmp_path, "plan.utilisation=0.5", "plan.at_once=3", stage="sample")
-    assert snapshot(tmp_path / "samples") == before
 
 
 def test_a_damaged_speed_is_no_speed(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -124,19 +125,16 @@ def test_groups_are_read_ahead_in_their_order_and_the_reading_ends(tmp_path: Pat
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "other", "empty"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "other"])
 def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     found = kept(images(20), str(tmp_path / "a"), tmp_path)
     path = tmp_path / "a" / "items-00000.parquet"
-    match damage:
-        case "missing":
-            path.unlink()
-        case "truncated":
-            path.write_bytes(path.read_bytes()[:-40])
-        case "other":
-            kept(images(5), str(tmp_path / "a"), tmp_path / "b", rows=5)
-        case _:
-            path.write_bytes(b"")
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        kept(images(5), str(tmp_path / "a"), tmp_path / "b", rows=5)
     with pytest.raises(DataError) as caught:
         found[:]
     assert caught.value.exit_code == 3
@@ -154,21 +152,10 @@ def test_damage_within_a_row_group_is_named(tmp_path: Path) -> None:
         found[:]
 
 
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [("s3://bucket/data", "pip install s3fs"), ("gs://bucket/data", "pip install gcsfs"), ("zzz://a", "zzz")],
-)
-def test_protocols_that_are_not_here(uri: str, said: str) -> None:
-    package = {"s3": "s3fs", "gs": "gcsfs"}.get(uri.partition(":")[0], "")
-    if package:
-        pytest.importorskip("fsspec")
-        try:
-            __import__(package)
-        except ImportError:
-            pass
-        else:
-            pytest.skip(f"{package} is installed")
-    with pytest.raises(DataError, match=said) as caught:
+@pytest.mark.parametrize("uri", ["s3://bucket/data", "zzz://a"])
+def test_protocols_that_are_not_here(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(DataError, match=uri[:3]) as caught:
         file_system(uri)
     assert "\n" not in str(caught.value)
 

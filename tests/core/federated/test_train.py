@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from silos import COUNTS, SILOS, K, hand_over, owner_data, pooled_data, save_data
-from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, run, snapshot
+from silos import SILOS, hand_over, owner_data, save_data
+from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, snapshot
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.artifacts.tensors import read_checksummed
@@ -27,26 +26,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pooled(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The experts of a run with all data in one place."""
-    folder = tmp_path_factory.mktemp("pooled") / "run"
-    run(SILOS, folder, pooled_data(data), stage="experts")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def handed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Owner 1's folder; nobody changes it."""
     return hand_over(data, 1, tmp_path_factory.mktemp("silo") / "one")
-
-
-@pytest.mark.parametrize("k", range(K))
-def test_its_weights_are_those_of_the_pooled_run(data: Path, pooled: Path, tmp_path: Path, k: int) -> None:
-    mine, about = read_checksummed(hand_over(data, k, tmp_path / "silo") / "model.safetensors")
-    its, _ = read_checksummed(pooled / f"experts/{k}/model.safetensors")
-    assert mine.keys() == its.keys()
-    assert all(torch.equal(mine[name], its[name]) for name in its)
-    assert (about["about"]["count"], about["about"]["index"]) == (COUNTS[k], k)
 
 
 def test_it_holds_the_expert_and_nothing_else(handed: Path, data: Path) -> None:

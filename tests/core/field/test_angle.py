@@ -11,7 +11,7 @@ from exact import all_schedules
 from torch import Tensor
 
 from mixvel_core.field.angle import angle_at, time_of
-from mixvel_core.protocols import InvertibleSchedule, NoiseSchedule, SchedulePoint
+from mixvel_core.protocols import NoiseSchedule, SchedulePoint
 
 SCHEDULES = all_schedules()
 TIMES = [0.0, 1e-9, 1e-6, 1e-3, 0.01, 0.25, 0.5, 0.75, 0.99, 1 - 1e-6, 1.0]
@@ -46,8 +46,3 @@ def test_what_no_time_has_is_given_the_last_one(name: str) -> None:
         found = time_of(schedule, angle)
         assert found.shape == angle.shape
         assert found.tolist() == [[0.0, 1.0]]
-
-
-def test_the_closed_schedules_say_so() -> None:
-    closed = {name for name, schedule in SCHEDULES.items() if isinstance(schedule, InvertibleSchedule)}
-    assert closed == {"vp-linear", "vp-cosine", "rectified"}

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from attrs import define, field, frozen
+from report_runs import VECTORS, scored
 
-from mixvel_core.artifacts.artifact import Artifact
-from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import evaluate
-from mixvel_core.pipeline.sample import SampleSpec, StoredSamples
-from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.protocols import Items, Metric, Score
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import EvaluateOptions
@@ -50,40 +47,20 @@ class Named:
         return self.metric
 
 
-def shards(folder: Path, count: int) -> Shards:
-    items = np.arange(count * 4, dtype=np.uint8).reshape(count, 1, 2, 2)
-    (folder / "shards" / "0").mkdir(parents=True)
-    np.save(folder / "shards" / "0" / "items.npy", items)
-    part = StoredShard(folder=folder / "shards" / "0", index=0, count=count, fraction=1.0, shape=(1, 2, 2))
-    return Shards(key="k", parts=(part,), about={})
-
-
-def samples(folder: Path, count: int) -> StoredSamples:
-    artifact = Artifact(folder=folder / "samples", key="s", name="steps-1-seed-0")
-    artifact.folder.mkdir()
-    x = np.random.default_rng(0).uniform(-1, 1, (count, 1, 2, 2)).astype(np.float32)
-    np.savez(artifact.folder / "steps-1-seed-0.npz", x=x, evaluations=np.ones(count))
-    artifact.commit(["steps-1-seed-0.npz"])
-    draw = SampleSpec.__new__(SampleSpec)
-    for name, value in {"method": "m", "steps": 1, "seed": 0}.items():
-        object.__setattr__(draw, name, value)
-    return StoredSamples(draw=draw, artifact=artifact)
-
-
-@pytest.mark.parametrize(("reference", "compared"), [("same", 12), ("rest", 28)])
+@pytest.mark.parametrize(("reference", "compared"), [("same", 8), ("rest", 52)])
 def test_held_out_items_and_the_reference_are_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, compared: int
 ) -> None:
+    run = scored(VECTORS, tmp_path / "run")
     monkeypatch.setattr("mixvel_core.pipeline.evaluate.plain", str)
     recorder = Recorder()
     options = EvaluateOptions(metrics=(Named(recorder),), reference=reference)  # type: ignore[arg-type]  # in its place
-    real = shards(tmp_path, 40)
-    scores = evaluate([samples(tmp_path, 12)], real, options, tmp_path, Silent())
+    scores = evaluate(run.samples[:1], run.shards, options, tmp_path, Silent())
     floor, noise, drawn = recorder.shown
     (against,) = recorder.references
-    assert (len(floor), len(noise), len(drawn), len(against)) == (12, 12, 12, compared)
-    everything = {tuple(row) for row in to_float(real.as_one.items[:]).reshape(40, 4).tolist()}
-    held, others = ({tuple(row) for row in part.reshape(-1, 4).tolist()} for part in (floor, against))
+    assert (len(floor), len(noise), len(drawn), len(against)) == (8, 8, 8, compared)
+    everything = {tuple(row) for row in run.shards.as_one.items[:].tolist()}
+    held, others = ({tuple(row) for row in part.tolist()} for part in (floor, against))
     assert held <= everything
     assert others <= everything
     assert not held & others

@@ -16,7 +16,6 @@ from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.run import RunResult
 from mixvel_core.pipeline.shards import Shards
-from mixvel_core.protocols import GaussianLaw
 from mixvel_core.protocols.progress import Silent
 
 K = 3
@@ -37,34 +36,9 @@ class Forbidden:
     index: int
     asked: list[str] = field(factory=list)
 
-    def _refuse(self, what: str) -> None:
+    def __getattr__(self, what: str) -> object:
         self.asked.append(what)
         raise AssertionError(f"shard {self.index} was asked for its {what}")
-
-    @property
-    def items(self) -> np.ndarray:
-        self._refuse("items")
-        return np.empty(0)
-
-    @property
-    def law(self) -> GaussianLaw | None:
-        self._refuse("law")
-        return None
-
-    @property
-    def count(self) -> int:
-        self._refuse("count")
-        return 0
-
-    @property
-    def fraction(self) -> float:
-        self._refuse("fraction")
-        return 0.0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        self._refuse("shape")
-        return ()
 
 
 def shards_of(folder: Path) -> Shards:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +20,7 @@ from mixvel_core.pipeline import opened
 from mixvel_core.pipeline import sample as sampling
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.opened import open_run, sample_run
-from mixvel_core.pipeline.parts import SampleJob, SamplePart, mapper_of, sample_jobs
+from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.sample import Loaded, sample_specs
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Task
@@ -40,6 +42,7 @@ class Backwards:
 
     most: int = 1 << 30
     done: list[Any] = field(factory=list)
+    parts: Sequence[Any] = ()
 
     def map(
         self, task: Task[Any, Any], parts: Sequence[Any], report: Callable[[int, int], None]
@@ -47,6 +50,7 @@ class Backwards:
         """See ``Mapper``."""
         import torch
 
+        self.parts = parts
         for index in reversed(range(len(parts))):
             if len(self.done) == self.most:
                 raise KilledError
@@ -148,18 +152,9 @@ def test_bars_count_all_that_is_behind(tmp_path: Path) -> None:
     run(EXACT, tmp_path, *CUT, stage="routers")
     seen: dict[str, list[int]] = {}
 
-    @frozen
-    class Bar:
-        name: str
-
-        def update(self, done: int, note: str = "") -> None:
-            seen.setdefault(self.name, []).append(done)
-
     class Bars(Silent):
         def task(self, name: str, total: int, unit: str) -> Any:
-            from contextlib import nullcontext
-
-            return nullcontext(Bar(name))
+            return nullcontext(SimpleNamespace(update=lambda done, note="": seen.setdefault(name, []).append(done)))
 
     run(EXACT, tmp_path, *CUT, SIDE_BY_SIDE, progress=Bars(), stage="sample")
     bars = {name: moved for name, moved in seen.items() if name.startswith("sample ")}
@@ -168,20 +163,11 @@ def test_bars_count_all_that_is_behind(tmp_path: Path) -> None:
 
 
 def test_parts_are_cut_where_batches_are() -> None:
-    @define
-    class Noting(Backwards):
-        parts: list[SamplePart[str]] = field(factory=list)
-
-        def map(
-            self, task: Task[Any, Any], parts: Sequence[Any], report: Callable[[int, int], None]
-        ) -> Generator[tuple[int, Any]]:
-            self.parts += parts
-            yield from ()
-
-    noting = Noting()
+    noting = Backwards(most=0)
     jobs = [SampleJob(label=spec, spec=spec, count=count, steps=1, seed=0) for spec, count in (("a", 7), ("b", 3))]
     source: Any = None
-    assert list(sample_jobs(source, jobs, noting, 3, Silent())) == []
+    with pytest.raises(KilledError):
+        list(sample_jobs(source, jobs, noting, 3, Silent()))
     assert [(p.spec, p.first, p.last) for p in noting.parts] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]
 
 

@@ -13,10 +13,10 @@ import pytest
 from whole_runs import EXACT, TRAINED, files, results, run, save_classes, snapshot
 
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.errors import DataError, RecipeError, UsageError
+from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.pipeline.run import STAGES
 
-HEAVY = ["torch", "ray", "sklearn", "matplotlib", "diffusers", "scipy", "ot"]
+HEAVY = {"torch", "ray", "sklearn", "matplotlib", "diffusers", "scipy", "ot"}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_running_again_changes_nothing_and_loads_nothing(trained: Path) -> None:
     code = (
         "import sys; from mixvel_core.cli.main import main\n"
         f"try: main()\nfinally: print(sorted({HEAVY} & sys.modules.keys()), file=sys.stderr)"
-    ).replace(str(HEAVY), str(set(HEAVY)))
+    )
     recipe = trained.parent / "recipe.yaml"
     recipe.write_text(TRAINED)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -92,36 +92,10 @@ def test_running_again_changes_nothing_and_loads_nothing(trained: Path) -> None:
     assert snapshot(trained) == before
 
 
-def test_two_runs_of_a_recipe_are_the_same(exact: Path, tmp_path: Path) -> None:
-    run(EXACT, tmp_path, stage="evaluate")
-    assert results(tmp_path) == results(exact)
-    assert results(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("override", "change"),
-    [
-        ("seed=1", "seed: 0 -> 1"),
-        ("data.count=61", "data.count: 60 -> 61"),
-        ("schedule=vp-linear", "schedule.use: vp-cosine -> vp-linear"),
-        ("sample.steps=[2]", "sample.steps: [2, 3] -> [2]"),
-        ("evaluate.metrics=[w2]", "evaluate.metrics.0.projections: 8 -> (absent)"),
-    ],
-)
-def test_a_changed_recipe_is_refused_and_nothing_changes(exact: Path, override: str, change: str) -> None:
-    before = snapshot(exact)
-    with pytest.raises(UsageError, match=r"made by another recipe .*--fresh") as refused:
-        run(EXACT, exact, override)
-    assert change in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert refused.value.exit_code == 2
-    assert snapshot(exact) == before
-
-
 def test_where_and_how_fast_it_runs_and_what_is_shown_may_change(copy: Path) -> None:
     before = snapshot(copy)
-    less = ["launcher.parallel=2", "sample.batch=3", "sample.resident_experts=1", "study={count: 4}", "report.images=5"]
-    run(EXACT, copy, *less)
+    less = ["launcher.parallel=2", "sample.batch=3", "sample.resident_experts=1", "study={count: 4}"]
+    run(EXACT, copy, *less, "report.images=5", "plan.utilisation=0.5", "plan.at_once=3")
     changed = {name for name, facts in snapshot(copy).items() if facts != before.get(name)}
     # The page shows the recipe, so it is drawn again.
     assert {"recipe.yaml"} <= changed <= {"recipe.yaml", "report/index.html", "report/report.json", "report/done.json"}
@@ -170,24 +144,6 @@ def test_stage_after_stage_is_the_run_in_one_go(exact: Path, tmp_path: Path) -> 
     assert results(tmp_path) == results(exact)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_an_expert_that_is_not_there(copy: Path, tmp_path: Path, there: bool) -> None:
-    folder = copy if there else tmp_path / "new"
-    before = snapshot(folder)
-    with pytest.raises(UsageError, match=r"^--expert 3: there are experts 0 to 2$"):
-        run(EXACT, folder, expert=3)
-    assert snapshot(folder) == before
-    assert folder.exists() == there
-
-
-def test_stages_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--stage expert: the stages are partition, experts, .*, report"):
-        run(EXACT, tmp_path / "run", stage="expert")
-    with pytest.raises(UsageError, match="--expert goes with --stage experts"):
-        run(EXACT, tmp_path / "run", stage="sample", expert=0)
-    assert not (tmp_path / "run").exists()
-
-
 def test_one_shard_is_enough(tmp_path: Path) -> None:
     everything = "partition.groups=[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]"
     run(TRAINED, tmp_path, everything, stage="evaluate")
@@ -196,15 +152,6 @@ def test_one_shard_is_enough(tmp_path: Path) -> None:
     # Every selector has the one expert to select.
     assert (arrays[0]["x"] == arrays[1]["x"]).all()
     assert arrays[0]["evaluations"].tolist() == arrays[1]["evaluations"].tolist() == [2] * 6
-
-
-def test_one_item_is_a_shard(tmp_path: Path) -> None:
-    save_classes(tmp_path / "data.npz")
-    with np.load(tmp_path / "data.npz") as arrays:
-        np.savez(tmp_path / "few.npz", items=arrays["items"][11:], labels=arrays["labels"][11:])
-    data = f"data={{use: numpy, path: {tmp_path / 'few.npz'}, labels: labels}}"
-    run(TRAINED, tmp_path / "run", data, "partition=labels", stage="evaluate")
-    assert read_json(tmp_path / "run/experts/0/config.json")["count"] == 1
 
 
 def test_what_came_from_a_partition_goes_with_it(tmp_path: Path) -> None:

@@ -11,10 +11,8 @@ import pytest
 import torch
 from attrs import define, evolve, field, frozen
 from torch import Tensor
-from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snapshot
+from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run
 
-from mixvel_core.analysis.commands import measure_run
-from mixvel_core.analysis.study import study
 from mixvel_core.errors import ArtifactError, RecipeError, SamplingError, UsageError
 from mixvel_core.federated.train import train_expert
 from mixvel_core.pipeline.opened import open_run, sample_run
@@ -54,19 +52,6 @@ def test_one_job_one_folder_and_the_files_of_an_expert(whole: Path) -> None:
     )
 
 
-def test_the_report_says_what_the_experts_are(whole: Path) -> None:
-    page = (whole / "report/index.html").read_text()
-    assert "from 3 experts that are one network with as many labels, which saw all of 1,797 items" in page
-    assert "their own shard" not in page
-    assert 'id="losses"' in page
-
-
-def test_running_again_changes_nothing(whole: Path) -> None:
-    before = snapshot(whole / "experts")
-    run(SHARED, whole)
-    assert snapshot(whole / "experts") == before
-
-
 def test_each_expert_is_the_shards_own_and_knows_its_moments(whole: Path) -> None:
     finished = open_run(whole)
     parts, shards = finished.models.experts.parts, finished.shards.parts
@@ -104,12 +89,6 @@ def test_room_and_layout_change_no_sample(whole: Path, tmp_path: Path, how: str)
         np.testing.assert_allclose(other["x"], plain["x"], atol=2e-4)
         assert np.array_equal(other["evaluations"], plain["evaluations"])
         assert np.array_equal(other["usage"], plain["usage"])
-
-
-def test_a_study_of_the_run(whole: Path) -> None:
-    options = ("selectors=[mixture, iid]", "integrators=[ddim]", "steps=[2, 4]", "count=4", "tolerance=1e-3")
-    found = measure_run(study, whole, [f"study.{one}" for one in options], progress=Silent())
-    assert {row.evaluations / row.steps for row in found.rows} == {1, K}
 
 
 def test_stopped_and_gone_on_with_it_is_the_same_run(whole: Path, tmp_path: Path) -> None:

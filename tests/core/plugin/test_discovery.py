@@ -7,11 +7,9 @@ import pytest
 from attrs import evolve, frozen
 from fake_plugins import CountOptions, definition, fake_registry, module, source, written_for
 
-from mixvel_core.errors import MixvelError, PluginError
+from mixvel_core.errors import PluginError
 from mixvel_core.plugin.definition import CONTRACT, PluginDef
 from mixvel_core.plugin.discovery import installed, make_registry
-from mixvel_core.plugin.options import OptionCheck, option
-from mixvel_core.recipe.build import build
 
 
 def test_finds_what_modules_offer_with_its_origin() -> None:
@@ -26,12 +24,6 @@ def test_finds_what_modules_offer_with_its_origin() -> None:
     assert registry.get("schedule", "a").name == "a"
     assert not registry.broken
     assert not registry.conflicts
-
-
-def test_one_name_may_serve_several_kinds() -> None:
-    registry = fake_registry()
-    assert registry.get("expert", "net").kind == "expert"
-    assert registry.get("router", "net").kind == "router"
 
 
 def test_unknown_name_says_what_is_near_and_what_there_is() -> None:
@@ -57,12 +49,8 @@ def _exit() -> object:
         (lambda: module(mixvel_schedules=lambda: 1 / 0), "ZeroDivisionError"),
         (lambda: module(), "it offers no plugin"),
         (lambda: module(mixvel_schedules=lambda: ["vp"]), "returned str, not PluginDef"),
-        (
-            lambda: module(mixvel_schedules=lambda: [definition("metric", "m")]),
-            "returned by the hook of schedule",
-        ),
+        (lambda: module(mixvel_schedules=lambda: [definition("metric", "m")]), "the hook of schedule"),
         (lambda: module(definition("metric", "a b")), "is not a name"),
-        (lambda: module(definition("metric", "")), "is not a name"),
         (lambda: module(definition("metric", "m", int)), "not an attrs class"),
     ],
 )
@@ -84,23 +72,15 @@ def test_a_broken_module_is_named_only_when_a_name_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("contract", "reason", "remedy"),
-    [
-        (CONTRACT + 1, f"written for contract {CONTRACT + 1}, mixvel has {CONTRACT}", "install a newer mixvel"),
-        (CONTRACT - 1, f"written for contract {CONTRACT - 1}, mixvel has {CONTRACT}", "CHANGELOG.md"),
-        (None, "does not give the contract", f"add `contract={CONTRACT}`"),
-    ],
+    ("contract", "remedy"),
+    [(CONTRACT + 1, "a newer mixvel"), (CONTRACT - 1, "CHANGELOG.md"), (None, f"`contract={CONTRACT}`")],
 )
-def test_a_definition_for_another_contract_is_refused_when_it_is_used(
-    contract: int | None, reason: str, remedy: str
-) -> None:
+def test_a_definition_for_another_contract_is_refused_when_it_is_used(contract: int | None, remedy: str) -> None:
     made = module(written_for(contract, definition("data", "d")), definition("data", "e"))
     registry = make_registry([source(lambda: made)])
     assert registry.names("data") == ("e",)
-    with pytest.raises(PluginError, match=r"^broken plugin data d of fakes 1.0: ") as raised:
+    with pytest.raises(PluginError, match=f"data d of fakes 1.0: .*{remedy}"):
         registry.get("data", "d")
-    assert reason in str(raised.value)
-    assert remedy in str(raised.value)
 
 
 def test_only_mixvels_own_need_not_give_a_contract() -> None:
@@ -166,31 +146,3 @@ def test_installed_reads_entry_points_of_distributions_on_the_path(tmp_path, mon
     assert (found.name, found.module, found.version) == ("acme", "acme_hooks_of_a_test", "4.2")
     (broken,) = make_registry([evolve(found)]).broken
     assert broken.reason == "RuntimeError: not today"
-
-
-def _nothing(value: Any) -> bool:
-    return bool(value.nothing)
-
-
-@frozen(kw_only=True)
-class BadRange:
-    """Its range asks for what numbers do not have."""
-
-    count: int = option(default=1, check=OptionCheck(text="never", holds=_nothing), doc="how many")
-
-
-@frozen(kw_only=True)
-class BadInit:
-    """Its last check fails on its own."""
-
-    count: int = option(default=1, doc="how many")
-
-    def __attrs_post_init__(self) -> None:
-        _nothing(self.count)
-
-
-@pytest.mark.parametrize("options", [BadRange, BadInit])
-def test_an_attribute_error_of_a_validator_is_the_plugins_fault(options: type) -> None:
-    registry = make_registry([source(lambda: module(definition("data", "d", options)))])
-    with pytest.raises(MixvelError, match="AttributeError: 'int' object has no attribute 'nothing'"):
-        build("data", "d", {"count": 2}, registry)

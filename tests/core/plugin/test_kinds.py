@@ -16,11 +16,11 @@ from command import Command
 from fake_plugins import CountOptions, module, source
 
 from mixvel_core import protocols
-from mixvel_core.errors import ConformanceError, UsageError
+from mixvel_core.errors import ConformanceError
 from mixvel_core.plugin import kinds
 from mixvel_core.plugin.definition import CONTRACT, PluginDef, Use
 from mixvel_core.plugin.discovery import make_registry
-from mixvel_core.plugin.kinds import KINDS, PluginKind, kind_called
+from mixvel_core.plugin.kinds import KINDS, PluginKind
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.describe import describe_type
 from mixvel_core.testing import Suite
@@ -65,7 +65,7 @@ CHECKS = (rings,)
 
 
 @pytest.fixture
-def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Command]:
+def mixvel(mixvel: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Command]:
     """The command, with a tenth row in the table and one plugin of that kind."""
     here = tmp_path / "bells"
     here.mkdir()
@@ -93,7 +93,7 @@ def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
     registry = make_registry([source(lambda: module(church), "bells")])
     monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
     monkeypatch.setattr("mixvel_core.recipe.build.load_registry", lambda: registry)
-    yield Command(monkeypatch=monkeypatch, capsys=capsys)
+    yield mixvel
     sys.modules.pop("bells", None)
 
 
@@ -140,8 +140,3 @@ def test_rows_name_what_exists() -> None:
         package, _, path = row.template.partition(":")
         assert (files(package) / path).is_file()
     assert {use.kind for use in Use.__subclasses__()} >= {row.name for row in KINDS}
-
-
-def test_an_unknown_kind_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"no kind is called 'ruter'; did you mean router\?"):
-        kind_called("ruter")

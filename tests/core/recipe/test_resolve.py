@@ -1,17 +1,28 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from fake_plugins import RECIPE, CountOptions, LinearOptions, definition, fake_registry, module, source
+from command import imported
+from fake_plugins import RECIPE, Built, CountOptions, LinearOptions, fake_registry
 
 from mixvel_core.errors import PluginError, RecipeError
-from mixvel_core.plugin.discovery import Registry, make_registry
+from mixvel_core.plugin.discovery import Registry
+from mixvel_core.recipe.build import build
+from mixvel_core.recipe.dump import dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe, resolve
 from mixvel_core.recipe.text import parse
+
+if TYPE_CHECKING:
+    from typing import assert_type
+
+    from mixvel_core.protocols import Metric, NoiseSchedule
+
+    # What mypy makes of the overloads is part of the contract; it fails here if one is lost.
+    assert_type(build("schedule", "vp-cosine"), NoiseSchedule)
+    assert_type(build("metric", "w2", {"count": 3}), Metric)
 
 REGISTRY = fake_registry()
 
@@ -29,15 +40,11 @@ def problems(text: str, *overrides: str, registry: Registry = REGISTRY) -> list[
 
 def test_a_right_recipe_is_read_with_its_defaults() -> None:
     recipe = check(RECIPE)
-    assert recipe.name == "small"
-    assert recipe.seed == 7
+    assert (recipe.name, recipe.seed, recipe.sample.grid, recipe.report.images) == ("small", 7, "uniform", 64)
     assert recipe.schedule.options == LinearOptions(beta_max=15.0)
-    assert recipe.expert.options.train.steps == 500
-    assert recipe.expert.options.train.learning_rate == 2e-4
-    assert recipe.sample.grid == "uniform"
+    assert (recipe.expert.options.train.steps, recipe.expert.options.train.learning_rate) == (500, 2e-4)
     assert recipe.sample.methods["top2"].selector is not None
     assert recipe.sample.methods["top2"].selector.options == CountOptions(count=2)
-    assert recipe.report.images == 64
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
@@ -66,30 +73,12 @@ def test_empty_sections_of_methods_and_routers() -> None:
     assert [line.split("  ")[1] for line in problems(text)] == ["sample.methods.mixture", "sample.methods.top2"]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "null", "---\n", "3", "[a, b]", "just words"])
-def test_what_holds_no_recipe_is_one_problem_in_its_first_line(text: str) -> None:
-    (line,) = problems(text)
-    assert line.startswith("r.yaml:1  ")
-
-
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9\n")
-    for path, message in (
-        (tmp_path / "none.yaml", "no such file"),
-        (tmp_path, "cannot be read"),
-        (tmp_path / "latin.yaml", "not UTF-8"),
-        (Path("a\0b"), "cannot be read"),
-    ):
+    for path in (tmp_path / "none.yaml", tmp_path, tmp_path / "latin.yaml", Path("a\0b")):
         with pytest.raises(RecipeError) as caught:
             load_recipe(path, [], REGISTRY)
-        (line,) = caught.value.problems
-        assert message in line
-
-
-def test_a_file_may_start_with_a_byte_order_mark(tmp_path: Path) -> None:
-    path = tmp_path / "r.yaml"
-    path.write_text(RECIPE, encoding="utf-8-sig")
-    assert load_recipe(path, [], REGISTRY) == check(RECIPE)
+        assert len(caught.value.problems) == 1
 
 
 def test_overrides_set_values_as_if_they_stood_in_the_file() -> None:
@@ -145,25 +134,6 @@ def test_plugins_that_cannot_be_had_have_their_own_exit_code() -> None:
     assert mixed.value.exit_code == 2
 
 
-def test_a_broken_plugin_stops_only_recipes_that_may_need_it() -> None:
-    def broken() -> object:
-        raise ImportError("no module named gone")
-
-    rest = [source(lambda: module(*(e.definition for e in REGISTRY.entries()))), source(broken, "acme")]
-    registry = make_registry(rest)
-    assert check(RECIPE, registry=registry) == check(RECIPE)
-    (line,) = problems(RECIPE.replace("prior: fixed", "prior: other"), registry=registry)
-    assert "acme.hooks of acme 1.0: ImportError: no module named gone" in line
-
-
-def test_a_name_claimed_twice_is_refused_where_it_is_used() -> None:
-    both = [source(lambda: module(*(e.definition for e in REGISTRY.entries())), "first")]
-    both.append(source(lambda: module(definition("router", "fixed")), "second"))
-    (line,) = problems(RECIPE, registry=make_registry(both))
-    assert line.startswith("r.yaml:18  routers.prior  ")
-    assert "first 1.0 and second 1.0" in line
-
-
 def test_thousands_of_problems_do_not_bury_the_reader() -> None:
     found = problems(RECIPE.replace("[5, 10]", "[" + "x, " * 3000 + "]"))
     assert len(found) == 101
@@ -174,15 +144,53 @@ def test_checking_a_recipe_imports_nothing_heavy(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text(RECIPE)
     code = (
-        "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from fake_plugins import fake_registry\n"
         "from pathlib import Path\n"
         "from mixvel_core.recipe.resolve import load_recipe\n"
         "from mixvel_core.recipe.dump import dump\n"
-        "dump(load_recipe(Path(sys.argv[1]), ['seed=3'], fake_registry()))\n"
-        "print(sorted({'torch', 'numpy', 'ray', 'rich', 'sklearn'} & set(sys.modules)))\n"
+        "dump(load_recipe(Path(sys.argv[1]), ['seed=3'], fake_registry()))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path), *sys.path], capture_output=True, text=True, check=True
+    assert imported(("torch", "numpy", "ray", "rich", "sklearn"), code, str(path)) == []
+
+
+TRAIN = "train:\n  steps: 40\n  batch: 16\n"
+
+
+def test_networks_take_what_they_do_not_set_themselves() -> None:
+    short = check(RECIPE + TRAIN)
+    assert short == check(
+        RECIPE, "expert.train.batch=16", "monolith.train={steps: 40, batch: 16}", "routers.learned.train.batch=16"
     )
-    assert done.stdout.strip() == "[]"
+    assert short.expert.options.train.steps == 500
+    assert short.monolith is not None
+    assert short.monolith.options.train.steps == 40
+
+
+def test_the_resolved_recipe_has_every_option_in_every_network_and_reads_back() -> None:
+    made = check(RECIPE + TRAIN)
+    assert to_plain(made)["train"] is None
+    assert to_plain(made)["routers"]["learned"]["train"]["batch"] == 16
+    assert check(dump(made)) == made
+
+
+def test_an_override_of_the_section_reaches_the_networks_or_is_refused() -> None:
+    assert check(RECIPE, "train.batch=8").routers["learned"].options.train.batch == 8
+    (line,) = problems(dump(check(RECIPE)), "train.batch=8")
+    assert line.startswith("train.batch=8 (command line)  train.batch  ")
+
+
+def test_builds_with_checked_options() -> None:
+    made: object = build("schedule", "vp-linear", {"beta_max": 15}, fake_registry())
+    assert made == Built(options=LinearOptions(beta_max=15.0))
+
+
+def test_sequences_of_python_are_lists() -> None:
+    made: object = build("expert", "net", {"channels": (8, 16)}, fake_registry())
+    assert isinstance(made, Built)
+    assert made.options.channels == (8, 16)  # type: ignore[attr-defined]  # the fake keeps whatever it is given
+
+
+def test_every_wrong_option_is_named() -> None:
+    with pytest.raises(RecipeError) as caught:
+        build("schedule", "vp-linear", {"beta_mx": 1, "beta_min": -1.0}, fake_registry())
+    assert [line.split("  ")[1] for line in caught.value.problems] == ["beta_mx", "beta_min"]

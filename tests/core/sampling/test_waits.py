@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from attrs import frozen
-from exact import exact
+from exact import Altered, exact
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
@@ -81,27 +81,10 @@ def test_a_field_evaluation_waits_for_the_device_once(selector: Any, experts: Se
         assert Remote.waits == ["cpu"]
 
 
-@frozen(kw_only=True, eq=False)
-class NotANumber:
-    """An expert that fails below t = 1/2."""
-
-    expert: Expert
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        return self.expert.schedule
-
-    @property
-    def moments(self) -> Moments | None:
-        return self.expert.moments
-
-    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.expert.denoise(x, t) if float(t[0]) > 0.5 else torch.full_like(x, torch.nan)
-
-
 def test_what_is_not_a_number_is_found_by_the_next_evaluation_or_the_check() -> None:
     problem = exact(Cosine(), experts=4, dimension=3)
-    experts = [NotANumber(expert=one) if k == 2 else one for k, one in enumerate(problem.experts)]
+    spoilt = Altered(expert=problem.experts[2], change=lambda m, t: m if t > 0.5 else m * torch.nan)
+    experts: list[Expert] = [*problem.experts[:2], spoilt, problem.experts[3]]
     field, x = field_of(Mixture(), experts)
     field.denoise(x, 0.9)
     field.check()

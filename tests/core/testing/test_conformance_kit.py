@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
-from command import Command
+from command import Command, imported
 from fake_plugins import definition, module, source
 
 from mixvel_core import testing
 from mixvel_core.plugin.definition import PluginDef
-from mixvel_core.plugin.discovery import Registry, make_registry
-from mixvel_core.plugin.kinds import kind_names
+from mixvel_core.plugin.discovery import Entry, Registry, load_registry, make_registry
 from mixvel_core.protocols import SchedulePoint
 from mixvel_core.testing import checks_of, run_checks
 from mixvel_core.testing.problems import Circle
@@ -47,11 +46,6 @@ def _registry(*components: object) -> Registry:
     return make_registry([source(lambda: made, "acme", "2.0")])
 
 
-@pytest.fixture
-def mixvel(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return Command(monkeypatch=monkeypatch, capsys=capsys)
-
-
 def _install(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
     monkeypatch.setattr("mixvel_core.plugin.discovery.load_registry", lambda: registry)
 
@@ -70,12 +64,9 @@ def test_a_plugin_that_does_not(mixvel: Command, monkeypatch: pytest.MonkeyPatch
     _install(monkeypatch, _registry(Circle(), Steep()))
     done = mixvel("plugins", "check", "--kind", "schedule")
     assert done.code == 4
-    failed = [i for i, line in enumerate(done.out.splitlines()) if line.startswith("  FAIL  ")]
-    assert len(failed) == 1
-    assert "d_alpha(0.05) is " in done.out.splitlines()[failed[0]]
-    assert done.out.splitlines()[failed[0] + 1].startswith("        fix: differentiate alpha once more")
-    [problem] = done.problems
-    assert problem.startswith("error: 1 check failed; ")
+    [failed] = [line for line in done.out.splitlines() if line.startswith("  FAIL  ")]
+    assert "d_alpha(0.05) is " in failed
+    assert len(done.problems) == 1
 
 
 def test_an_error_of_the_component_is_a_finding_with_its_place(
@@ -84,7 +75,7 @@ def test_an_error_of_the_component_is_a_finding_with_its_place(
     _install(monkeypatch, _registry(Careless()))
     done = mixvel("plugins", "check", "careless")
     assert done.code == 4
-    assert "FAIL  shapes           raised KeyError: 'alphas_cumprod'\n        fix: test_conformance_kit.py:" in done.out
+    assert "KeyError: 'alphas_cumprod'\n        fix: test_conformance_kit.py:" in done.out
     assert "Traceback" not in done.err
 
 
@@ -94,14 +85,6 @@ def test_an_example_that_cannot_be_made_is_a_finding() -> None:
 
     results = list(run_checks("metric", broken))
     assert {result.what for result in results} == {"raised FileNotFoundError: weights.pt"}
-
-
-def test_unknown_names_and_kinds(mixvel: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    _install(monkeypatch, _registry(Circle()))
-    assert "did you mean circle?" in mixvel("plugins", "check", "circel").err
-    assert mixvel("plugins", "check", "circel").code == 3
-    assert mixvel("plugins", "check", "circle", "--kind", "metric").code == 3
-    assert mixvel("plugins", "check", "--kind", "metrik").code == 2
 
 
 def test_plugins_that_cannot_be_used_are_named_where_all_are_checked(
@@ -115,10 +98,7 @@ def test_plugins_that_cannot_be_used_are_named_where_all_are_checked(
     _install(monkeypatch, make_registry(sources))
     done = mixvel("plugins", "check")
     assert done.code == 3
-    assert done.problems == [
-        "error: three.hooks of three 1.0: ImportError: No module named 'gone'",
-        "error: schedule circle is claimed by one 1.0 and two 1.0; uninstall all but one",
-    ]
+    assert [name in line for name, line in zip(("three 1.0", "circle"), done.problems, strict=True)] == [True, True]
 
 
 SUITE = """
@@ -167,22 +147,21 @@ def test_pytest_shows_what_is_wrong_and_none_of_the_kits_code(tmp_path: Path) ->
 
 
 def test_starting_pytest_imports_nothing_heavy() -> None:
-    code = (
-        "import sys, mixvel_core.testing.pytest_plugin\n"
-        "print(sorted({'torch', 'numpy', 'ray', 'mixvel_core.testing.check'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    heavy = ("torch", "numpy", "ray", "mixvel_core.testing.check")
+    assert imported(heavy, "import mixvel_core.testing.pytest_plugin") == []
 
 
-def test_every_kind_has_checks_a_suite_and_words() -> None:
-    for kind in kind_names():
-        checks = checks_of(kind)
-        suite = type("TestOfKind", (testing.Suite,), {"kind": kind})
-        assert [check.name for check in checks] == [
-            name.removeprefix("test_") for name in vars(suite) if name.startswith("test_")
-        ]
-        assert all(check.requirement and check.requirement != "None" for check in checks)
-        assert len({check.name for check in checks}) == len(checks) >= 4
+def test_other_names_are_refused() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = testing.Nothing
+
+
+# The checks of the launcher ray start workers, two minutes in all: `mixvel plugins check ray` runs them.
+ENTRIES = [entry for entry in load_registry().entries() if (entry.kind, entry.name) != ("launcher", "ray")]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_what_is_installed_passes_every_check(entry: Entry) -> None:
+    results = list(run_checks(entry.kind, entry.definition.example))
+    assert len({result.check.name for result in results}) == len(results) >= 4
+    assert {result.check.name: f"{result.what}; {result.fix}" for result in results if result.error} == {}

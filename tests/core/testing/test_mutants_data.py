@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from attrs import evolve, frozen
-from conformance import Mutant, each_mutant, failures, require_complaint
+from conformance import Mutant, each_mutant, require_complaint
 
-from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
+from mixvel_core.data.items import Chosen
 from mixvel_core.errors import SamplingError, TrainingError
 from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import Data, GaussianLaw, Job, Progress, Score
@@ -43,25 +42,11 @@ LAW = GaussianLaw(weights=np.full(3, 0.5), means=np.zeros((3, 2)), covariances=n
 COUNT = itertools.count()
 
 
-@frozen(kw_only=True, eq=False)
-class Unsorted:
+class Unsorted(Chosen):
     """Items that come back sorted, whatever order is asked for."""
 
-    array: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.array.dtype
-
-    def __len__(self) -> int:
-        return len(self.array)
-
     def __getitem__(self, rows: Any) -> np.ndarray:
-        return self.array[rows if isinstance(rows, slice) else np.sort(rows)]
+        return self.source[rows if isinstance(rows, slice) else np.sort(rows)]
 
 
 def _shift(data: Data) -> Data:
@@ -69,10 +54,11 @@ def _shift(data: Data) -> Data:
 
 
 SOURCES: list[Mutant] = [
+    ("nothing", Source(), ""),
     ("bytes as floats", Source(change=lambda d: evolve(d, items=d.items[:] * 127 + 127)), "items"),
     ("float64", Source(change=lambda d: evolve(d, items=d.items[:].astype(float))), "items"),
     ("NaN", Source(change=lambda d: evolve(d, items=np.where(d.items[:] > 0, np.float32("nan"), d.items[:]))), "items"),
-    ("rows sorted", Source(change=lambda d: evolve(d, items=Unsorted(array=d.items[:]))), "reading"),
+    ("rows sorted", Source(change=lambda d: evolve(d, items=Unsorted(source=d.items, rows=np.arange(9)))), "reading"),
     ("a label short", Source(change=lambda d: evolve(d, labels=d.labels[:-1])), "labels"),  # type: ignore[index]  # there are labels
     ("labels as text", Source(change=lambda d: evolve(d, labels=np.array(list("abcabcabc")))), "labels"),
     ("attribute short", Source(change=lambda d: evolve(d, attributes={"old": np.arange(4)})), "labels"),
@@ -101,8 +87,8 @@ def _relabel(shards: np.ndarray, data: Data) -> np.ndarray:
 
 
 PARTITIONERS: list[Mutant] = [
+    ("nothing", Split(), ""),
     ("an empty shard", Split(change=lambda s, d: 2 * s), "shards"),
-    ("counted from 1", Split(change=lambda s, d: s + 1), "shards"),
     ("items in no shard", Split(change=lambda s, d: s - 1), "shards"),
     ("int32", Split(change=lambda s, d: s.astype(np.int32)), "shape"),
     ("one item forgotten", Split(change=lambda s, d: s[:-1]), "shape"),
@@ -136,20 +122,13 @@ def _edit(score: Score, samples: np.ndarray, reference: np.ndarray) -> Score:
 
 
 METRICS: list[Mutant] = [
+    ("nothing", MeanDistance(), ""),
     ("a similarity", MeanDistance(change=lambda s, a, b: evolve(s, value=-s.value)), "best"),
     ("always the same", MeanDistance(change=lambda s, a, b: evolve(s, value=1.0)), "best"),
     ("NaN scored", MeanDistance(refuses=False), "not_finite"),
     ("no conditions", MeanDistance(change=lambda s, a, b: evolve(s, conditions={})), "conditions"),
-    (
-        "no numbers of items",
-        MeanDistance(change=lambda s, a, b: evolve(s, conditions={"space": "pixels"})),
-        "conditions",
-    ),
-    (
-        "random projections",
-        MeanDistance(change=lambda s, a, b: evolve(s, value=s.value + float(np.random.rand()))),
-        "repeatable",
-    ),
+    ("no numbers of items", MeanDistance(change=lambda s, a, b: evolve(s, conditions={"a": "b"})), "conditions"),
+    ("drawn anew", MeanDistance(change=lambda s, a, b: evolve(s, value=s.value + np.random.rand())), "repeatable"),
     ("infinite", MeanDistance(change=lambda s, a, b: evolve(s, value=float("inf"))), "scores"),
     ("no name", MeanDistance(change=lambda s, a, b: evolve(s, name="")), "scores"),
     ("edits samples", MeanDistance(change=_edit), "arguments"),
@@ -205,21 +184,14 @@ def _other_error(job: Job, train_it: Callable[[Job], None]) -> None:
         raise RuntimeError("worker died") from None
 
 
-def _rounded(job: Job, train_it: Callable[[Job], None]) -> None:
-    train_it(job)
-    path = job.folder / "trained.safetensors"
-    tensors, metadata = read_checksummed(path)
-    write_checksummed(path, {name: value.half().float() for name, value in tensors.items()}, metadata)
-
-
 def _other_seed(job: Job, train_it: Callable[[Job], None]) -> None:
     train_it(evolve(job, seed=0))
 
 
 LAUNCHERS: list[Mutant] = [
+    ("nothing", InTurn(), ""),
     ("leaves the last", InTurn(most=2), "training"),
     ("a seed of its own", InTurn(around=_other_seed), "training"),
-    ("rounds the result", InTurn(around=_rounded), "training"),
     ("starts over", InTurn(around=_afresh), "resuming"),
     ("trains again", InTurn(around=_again), "completed"),
     ("says nothing of failure", InTurn(around=_silently), "failure"),
@@ -229,13 +201,5 @@ LAUNCHERS: list[Mutant] = [
 
 
 @each_mutant({"data": SOURCES, "partitioner": PARTITIONERS, "metric": METRICS, "launcher": LAUNCHERS})
-def test_broken_components_are_named(kind: Kind, component: object, check: str) -> None:
+def test_broken_components_are_named_and_sound_ones_pass(kind: Kind, component: object, check: str) -> None:
     require_complaint(kind, check, component)
-
-
-SOUND = [("data", Source()), ("partitioner", Split()), ("metric", MeanDistance()), ("launcher", InTurn())]
-
-
-@pytest.mark.parametrize(("kind", "component"), SOUND)
-def test_the_sound_components_that_they_spoil_pass(kind: Kind, component: object) -> None:
-    assert failures(kind, component) == {}

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
 import torch
 from attrs import evolve, field, frozen
-from conformance import Mutant, each_mutant, failures, require_complaint
+from conformance import Mutant, each_mutant, require_complaint, spoilt
 from torch import Tensor, nn
 
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.field.scale import to_float
 from mixvel_core.plugin.kinds import Kind
-from mixvel_core.protocols import Batch, ExpertConfig, Items, Moments, NoiseSchedule, SchedulePoint, Shard, TrainTask
+from mixvel_core.protocols import Batch, ExpertConfig, Items, Moments, NoiseSchedule, Shard, TrainTask
 from mixvel_core.randomness import seeded
 from mixvel_core.testing.problems import Circle
 from mixvel_core.training.options import TrainOptions
@@ -79,15 +78,6 @@ class Gauss:
         )
 
 
-@frozen(kw_only=True)
-class Backwards:
-    """t = 0 is noise."""
-
-    def at(self, t: Tensor) -> SchedulePoint:
-        p = Circle().at(1.0 - t)
-        return evolve(p, d_alpha=-p.d_alpha, d_sigma=-p.d_sigma)
-
-
 def _of_noise(e: GaussExpert, x: Tensor, t: Tensor) -> Tensor:
     p = point_for(e.schedule, t, x)
     return (x - p.sigma * (x - p.alpha * _sound(e, x, t)) / p.sigma) / p.alpha
@@ -98,19 +88,18 @@ def _without_mean(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 EXPERTS: list[Mutant] = [
+    ("nothing", Gauss(), ""),
     ("time off by a step", Gauss(answer=lambda e, x, t: _sound(e, x, (t - 0.05).clamp_min(0.0))), "density"),
     ("time runs backwards", Gauss(answer=lambda e, x, t: _sound(e, x, 1 - t)), "known_limits"),
     ("density of another law", Gauss(tilt=0.3), "density"),
     ("depends on the batch", Gauss(answer=lambda e, x, t: _sound(e, x, t) + 0.01 * (x - x.mean(0))), "rows"),
-    ("one time for all", Gauss(answer=lambda e, x, t: _sound(e, x, t[:1].expand(len(t)))), "rows"),
     ("edits x", Gauss(answer=lambda e, x, t: x.copy_(_sound(e, x, t))), "arguments"),
     ("divides by zero", Gauss(answer=_of_noise), "ends"),
     ("random answers", Gauss(answer=lambda e, x, t: _sound(e, x, t) + 0.1 * torch.rand_like(x)), "repeatable"),
     ("always float32", Gauss(answer=lambda e, x, t: _sound(e, x, t).float()), "answers"),
-    ("flattened images", Gauss(answer=lambda e, x, t: _sound(e, x, t).flatten(1)), "answers"),
     ("forgets a tensor", Gauss(kept=_without_mean), "round_trip"),
     ("numbers as tensors", Gauss(kept=lambda t: {**t, "n": 3}), "answers"),  # type: ignore[dict-item]  # the mistake
-    ("a schedule of its own", Gauss(schedule=Backwards()), "schedule"),
+    ("a schedule of its own", Gauss(schedule=spoilt(Circle(), at=lambda self, t: Circle().at(1 - t))), "schedule"),
     ("negative variance", Gauss(shared=lambda m: evolve(m, variance=-m.variance)), "moments"),
     ("moments of bytes", Gauss(shared=lambda m: evolve(m, mean=127.5 * (m.mean + 1))), "moments"),
     ("moments of everything at once", Gauss(shared=lambda m: evolve(m, mean=m.mean.mean())), "moments"),
@@ -162,6 +151,7 @@ class Trained(Gauss):
 
 
 TASKS: list[Mutant] = [
+    ("nothing", Trained(), ""),
     ("a lambda inside", Trained(spoil={"extra": lambda: 0}), "training"),
     ("weights of no seed", Trained(spoil={"seeded": False}), "training"),
     ("half of the shard", Trained(spoil={"half": True}), "training"),
@@ -169,10 +159,5 @@ TASKS: list[Mutant] = [
 
 
 @each_mutant({"expert": [*EXPERTS, *TASKS]})
-def test_broken_components_are_named(kind: Kind, component: object, check: str) -> None:
+def test_broken_components_are_named_and_sound_ones_pass(kind: Kind, component: object, check: str) -> None:
     require_complaint(kind, check, component)
-
-
-@pytest.mark.parametrize("family", [Gauss(), Trained()])
-def test_the_sound_families_that_they_spoil_pass(family: object) -> None:
-    assert failures("expert", family) == {}

@@ -8,32 +8,14 @@ from typing import get_args
 import pytest
 import torch
 from attrs import frozen
-from exact import all_schedules, exact
+from exact import Altered, all_schedules, exact
 from torch import Tensor
 
 from mixvel_core.field.posterior import PosteriorEngine
-from mixvel_core.protocols import Expert, Moments, NoiseSchedule
 from mixvel_core.sampling.routed_field import AS_THEY_ARE, WeightTransform
 from mixvel_core.theory.exact import EmpiricalLaw, ExactField
 from mixvel_core.theory.measured import Products, epsilon, local_lipschitz
 from mixvel_schedules.schedules import Cosine
-
-
-@frozen(kw_only=True, eq=False)
-class Spoilt:
-    """An expert whose answers are a vector of norm ``by`` too large."""
-
-    expert: Expert
-    by: float
-    moments: Moments | None = None
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        return self.expert.schedule
-
-    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        m: Tensor = self.expert.denoise(x, t)
-        return m + float(self.by / x.shape[1] ** 0.5)
 
 
 @frozen(kw_only=True)
@@ -58,7 +40,11 @@ def test_of_what_is_exact_is_zero_and_of_what_is_spoilt_is_known() -> None:
     t = torch.linspace(0.05, 1, 50, dtype=torch.float64)
     none = epsilon(law, problem.experts, problem.router, AS_THEY_ARE, x, t)
     assert (none.er_sup, none.er_rms, none.ec_sup, none.ec_rms) == (0, 0, 0, 0)
-    spoilt = [Spoilt(expert=e, by=by) for e, by in zip(problem.experts, (0.1, 0.2, 0.3), strict=True)]
+    # Vectors of norms 0.1, 0.2 and 0.3 in four dimensions.
+    spoilt = [
+        Altered(expert=e, change=lambda m, t, by=by: m + by / 2)  # type: ignore[misc]  # mypy infers no default
+        for e, by in zip(problem.experts, (0.1, 0.2, 0.3), strict=True)
+    ]
     found = epsilon(law, spoilt, problem.router, AS_THEY_ARE, x, t)
     assert found.er_sup == pytest.approx(0.3)
     a = problem.router.weights(x, t, None)[0]

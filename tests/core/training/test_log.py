@@ -35,6 +35,7 @@ def test_the_file_is_a_view_of_what_was_recorded(tmp_path: Path, left: str) -> N
 
 def test_nothing_recorded(tmp_path: Path) -> None:
     path = tmp_path / "losses.csv"
+    assert read_losses(path) == {}
     LossLog(path, Losses.of({}))
     assert path.read_text() == ""
     assert read_losses(path) == Losses().columns() == {}
@@ -43,10 +44,6 @@ def test_nothing_recorded(tmp_path: Path) -> None:
 def test_a_line_without_an_end_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "losses.csv").write_text("step,loss\n5,0.5\n10,0.12")
     assert read_losses(tmp_path / "losses.csv") == {"step": [5], "loss": [0.5]}
-
-
-def test_an_absent_file_has_no_columns(tmp_path: Path) -> None:
-    assert read_losses(tmp_path / "losses.csv") == {}
 
 
 @pytest.mark.parametrize("content", [b"step,loss\nfive,0.5\n", b"step,loss\n5\n", b"\xff\xfe\n", b"a\0b\n1\0,2\n"])

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from attrs import evolve, frozen
+from attrs import evolve
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
-from trainable import LevelObjective, LevelTask, StoppedError, Watching, level_job, run, short, stop_at, vectors
+from trainable import LevelObjective, StoppedError, Watching, level_job, run, short, stop_at, vectors
 
 from mixvel_core.errors import ArtifactError, TrainingError
 from mixvel_core.protocols import Batch
@@ -95,57 +95,36 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert started[0] == (stops[-1] if error is not StoppedError else stops[-1] // 8 * 8 if stops[-1] < 30 else 30)
 
 
-@frozen(kw_only=True)
-class Interrupting:
-    """The objective of a level, with a Ctrl-C in the middle of the step after ``done``."""
+def test_a_real_interrupt_is_answered_after_the_step(
+    straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, losses = level_job(tmp_path / "resumed"), LevelObjective.losses
 
-    inner: LevelObjective
-    done: int
-
-    @property
-    def network(self) -> nn.Module:
-        return self.inner.network
-
-    def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        if round(batch.progress * 30) == self.done:
+    def interrupted(self: LevelObjective, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        if round(batch.progress * 30) == 12:
             signal.raise_signal(signal.SIGINT)
-        return self.inner.losses(network, batch)
+        return losses(self, network, batch)
 
-
-@frozen(kw_only=True, eq=False)
-class InterruptingTask(LevelTask):
-    def objective(self, seed: int) -> Interrupting:  # type: ignore[override]  # an objective all the same
-        return Interrupting(inner=LevelTask.objective(self, seed), done=12)
-
-
-def test_a_real_interrupt_is_answered_after_the_step(straight: Path, tmp_path: Path) -> None:
-    job = level_job(tmp_path / "resumed")
-    disturbed = evolve(job, task=InterruptingTask(items=job.task.items[:], options=job.task.options))
+    monkeypatch.setattr(LevelObjective, "losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(disturbed)
+        run(job)
+    monkeypatch.undo()
     assert _checkpoints(job.folder) == [8, 13]
     run(job)
     assert trained_path(job.folder).read_bytes() == trained_path(straight).read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "renamed"])
+@pytest.mark.parametrize("damage", ["cut", "renamed"])
 def test_a_damaged_checkpoint_is_named_and_passed_over(straight: Path, tmp_path: Path, damage: str) -> None:
     job = level_job(tmp_path / "resumed", options=short(keep=3))
     with pytest.raises(StoppedError):
         run(job, stop_at(20))
     state = job.folder / "state"
     newest = state / "step-000000016.safetensors"
-    content = newest.read_bytes()
-    match damage:
-        case "cut":
-            newest.write_bytes(content[:-5])
-        case "flipped":
-            newest.write_bytes(content[:-5] + bytes([content[-5] ^ 4]) + content[-4:])
-        case "empty":
-            newest.write_bytes(b"")
-        case _:
-            newest.rename(state / "step-000000024.safetensors")
-            newest = state / "step-000000024.safetensors"
+    if damage == "cut":
+        newest.write_bytes(newest.read_bytes()[:-5])
+    else:
+        newest = newest.rename(state / "step-000000024.safetensors")
     (state / ".step-000000024.safetensors.abc").write_bytes(b"what a killed process was writing")
     progress = Watching()
     steps: list[int] = []

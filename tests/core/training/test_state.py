@@ -1,16 +1,14 @@
-"""The average, the optimizer, and their way into a file and back."""
+"""Rates, the average, the optimizer, and their way into a file and back."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 from trainable import Level, short
 
-from mixvel_core.artifacts.tensors import load_weights
 from mixvel_core.errors import ArtifactError
+from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.state import Average, TrainState, ema_decay, learning_rate
 
 
@@ -36,15 +34,6 @@ def _down(state: TrainState, loss: Tensor) -> None:
     state.begin()
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
     state.update()
-
-
-def test_average_of_constant_weights_is_the_weights() -> None:
-    network = nn.Linear(3, 2)
-    average = Average(network)
-    for decay in (0.0, 0.1, 0.9, 0.999):
-        average.update(decay)
-    for name, value in network.state_dict().items():
-        assert torch.equal(average.tensors[name], value)
 
 
 def test_average_is_the_weighted_sum_of_the_past_and_counters_are_copied() -> None:
@@ -112,49 +101,38 @@ def test_parameters_without_a_gradient_are_kept_too() -> None:
     assert again.tensors().keys() == state.tensors().keys()
 
 
-def _drop(tensors: dict[str, Tensor]) -> None:
-    del tensors["weights.0.bias"]
-
-
-def _reshape(tensors: dict[str, Tensor]) -> None:
-    tensors["average.2.weight"] = torch.zeros(2, 5)
-
-
-def _retype(tensors: dict[str, Tensor]) -> None:
-    tensors["adam.exp_avg.0.bias"] = tensors["adam.exp_avg.0.bias"].double()
-
-
-def _add(tensors: dict[str, Tensor]) -> None:
-    tensors["weights.9.weight"] = torch.zeros(1)
-
-
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("name", "change", "message"),
     [
-        (_drop, "0.bias is missing"),
-        (_reshape, r"2.weight is float32 \(2, 5\) where float32 \(2, 4\) is expected"),
-        (_retype, r"exp_avg.0.bias is float64 \(4,\) where float32 \(4,\) is expected"),
-        (_add, "9.weight is unknown"),
+        ("weights.0.bias", None, "0.bias is missing"),
+        ("average.2.weight", torch.zeros(2, 5), r"2.weight is float32 \(2, 5\) where float32 \(2, 4\)"),
+        ("adam.exp_avg.0.bias", torch.zeros(4).double(), r"exp_avg.0.bias is float64"),
+        ("weights.9.weight", torch.zeros(1), "9.weight is unknown"),
     ],
 )
-def test_a_foreign_state_is_refused_and_nothing_is_touched(
-    change: Callable[[dict[str, Tensor]], None], message: str
-) -> None:
-    state = _state()
+def test_a_foreign_state_is_refused_and_nothing_is_touched(name: str, change: Tensor | None, message: str) -> None:
+    state, fresh = _state(), _state(seed=1)
     _step(state)
-    tensors = {name: value.clone() for name, value in state.tensors().items()}
-    change(tensors)
-    fresh = _state(seed=1)
-    before = {name: value.clone() for name, value in fresh.tensors().items()}
-    with pytest.raises(ArtifactError, match=f"file: made for another network: {message}"):
+    tensors = {key: value for key, value in (state.tensors() | {name: change}).items() if value is not None}
+    before = {key: value.clone() for key, value in fresh.tensors().items()}
+    with pytest.raises(ArtifactError, match=message):
         fresh.restore(tensors, 1, "file")
     after = fresh.tensors()
     assert fresh.step == 0
     assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_load_weights_is_exact() -> None:
-    source, target = _state(0).network, _state(1).network
-    load_weights(target, source.state_dict(), "file")
-    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters(), strict=True))
+def test_average_forgets_its_beginning_first() -> None:
+    options = TrainOptions(ema=0.5)
+    assert [ema_decay(step, options) for step in (0, 2, 8, 1000)] == pytest.approx([1 / 10, 3 / 12, 0.5, 0.5])
+
+
+def test_rates_rise_to_the_peak_and_fall_to_zero_with_decay_alone() -> None:
+    def rates(steps: int, warmup: int, decay: bool = True) -> list[float]:
+        options = TrainOptions(steps=steps, warmup=warmup, learning_rate=1.0, decay=decay)
+        return [learning_rate(step, options) for step in range(steps)]
+
+    assert rates(10, 4) == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert rates(5, 0, decay=False) == [1.0] * 5
+    assert rates(3, 10) == pytest.approx([0.1, 0.2, 0.3])
