@@ -14,19 +14,9 @@ import attrs
 import pluggy
 from attrs import field, frozen
 
+from mixvel_core import protocols
 from mixvel_core.plugin import kinds
 from mixvel_core.plugin.kinds import Kind
-from mixvel_core.protocols import (
-    DataSource,
-    ExpertFamily,
-    Integrator,
-    Launcher,
-    Metric,
-    NoiseSchedule,
-    Partitioner,
-    RouterFamily,
-    Selector,
-)
 
 if TYPE_CHECKING:
     from mixvel_core.training.options import RouterDataOptions
@@ -166,11 +156,11 @@ class Use(Generic[ComponentT_co]):
         return self.definition.build(self.options)
 
 
-class ScheduleUse(Use[NoiseSchedule]):
+class ScheduleUse(Use[protocols.NoiseSchedule]):
     """A slot for a noise schedule."""
 
 
-class ExpertUse(Use[ExpertFamily]):
+class ExpertUse(Use[protocols.ExpertFamily]):
     """A slot for a family of experts."""
 
     @property
@@ -179,7 +169,7 @@ class ExpertUse(Use[ExpertFamily]):
         return self.definition.shares(self.options)
 
 
-class RouterUse(Use[RouterFamily]):
+class RouterUse(Use[protocols.RouterFamily]):
     """A slot for a family of routers."""
 
     def router_data(self) -> RouterDataOptions | None:
@@ -192,27 +182,27 @@ class RouterUse(Use[RouterFamily]):
         return self.definition.router_data is not None
 
 
-class SelectorUse(Use[Selector]):
+class SelectorUse(Use[protocols.Selector]):
     """A slot for a selector."""
 
 
-class IntegratorUse(Use[Integrator]):
+class IntegratorUse(Use[protocols.Integrator]):
     """A slot for an integrator."""
 
 
-class DataUse(Use[DataSource]):
+class DataUse(Use[protocols.DataSource]):
     """A slot for a data source."""
 
 
-class PartitionerUse(Use[Partitioner]):
+class PartitionerUse(Use[protocols.Partitioner]):
     """A slot for a partitioner."""
 
 
-class MetricUse(Use[Metric]):
+class MetricUse(Use[protocols.Metric]):
     """A slot for a metric."""
 
 
-class LauncherUse(Use[Launcher]):
+class LauncherUse(Use[protocols.Launcher]):
     """A slot for a launcher."""
 
     def workers(self) -> Workers:

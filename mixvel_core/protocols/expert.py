@@ -124,16 +124,7 @@ class ExpertGroup(Protocol):
         """Mean and variance of shard k (see ``Expert.moments``)."""
 
     def denoise(self, x: Points, t: Times, k: Indices) -> Points:
-        """The denoiser of each row's own expert.
-
-        Args:
-            x: noisy points, shape (B, *data).
-            t: a time for each point, shape (B,), in [0, 1].
-            k: the expert that each point is put to, shape (B,), int64 in 0..K-1.
-
-        Returns:
-            m_k(x, t), shape (B, *data), dtype of x. Rows are independent of each other; x is not changed.
-        """
+        """m_k(x, t) as in ``Expert.denoise``, for each row's own expert ``k``, shape (B,), int64 in 0..K-1."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
 import torch
-from attrs import frozen
+from attrs import Factory, field, frozen
 from torch import Tensor
 
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, Job, Router, RouterConfig, RouterFamily, TrainTask
@@ -31,7 +31,7 @@ class Made(Generic[ComponentT]):
 
     problem: SmallProblem
     load: Callable[[], ComponentT]
-    component: ComponentT
+    component: ComponentT = field(default=Factory(lambda made: made.load(), takes_self=True))
 
 
 def made_experts(family: ExpertFamily) -> list[Made[Expert]]:
@@ -42,7 +42,7 @@ def made_experts(family: ExpertFamily) -> list[Made[Expert]]:
         task = family.task(shard, problem.schedule)
         tensors = _plain(family.tensors(shard, None if task is None else _trained("expert-0", task)))
         config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
-        return _made(problem, lambda: family.load(config, _copy(tensors), problem.schedule))
+        return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
 
     return _of_every_problem(make)
 
@@ -53,16 +53,12 @@ def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
     trained = {name: _trained(f"router-{name}", task) for name, task in tasks.items()}
     tensors = _plain(family.tensors(problem.shards, trained))
     config = RouterConfig(fractions=tuple(shard.fraction for shard in problem.shards), shape=problem.shape)
-    return _made(problem, lambda: family.load(config, _copy(tensors), problem.schedule))
+    return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
 
 
 def made_routers(family: RouterFamily) -> list[Made[Router]]:
     """The router of every problem that the family can work with."""
     return _of_every_problem(lambda problem: make_router(family, problem))
-
-
-def _made(problem: SmallProblem, load: Callable[[], ComponentT]) -> Made[ComponentT]:
-    return Made(problem=problem, load=load, component=load())
 
 
 def _of_every_problem(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:

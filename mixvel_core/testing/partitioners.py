@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from attrs import frozen
 
 from mixvel_core.errors import ConformanceError, MixvelError
 from mixvel_core.protocols import Data, Partitioner
@@ -11,32 +10,24 @@ from mixvel_core.testing.check import require
 from mixvel_core.testing.problems import SmallProblem, images, usable, vectors
 
 
-@frozen(kw_only=True, eq=False)
-class Assigned:
-    """A data set and the shards of its items."""
-
-    data: Data
-    shards: np.ndarray
-
-
 def shape(partitioner: Partitioner) -> None:
     """assign gives every item one shard: (n,) int64."""
-    for made in _assigned(partitioner):
-        n = len(made.data.items)
+    for data, found in _assigned(partitioner):
+        n = len(data.items)
         require(
-            isinstance(made.shards, np.ndarray) and made.shards.shape == (n,),
-            f"{n} items are given shards of shape {getattr(made.shards, 'shape', type(made.shards).__name__)}",
+            isinstance(found, np.ndarray) and found.shape == (n,),
+            f"{n} items are given shards of shape {getattr(found, 'shape', type(found).__name__)}",
             "return one shard for each item, in the order of the items",
         )
-        require(made.shards.dtype == np.int64, f"shards are {made.shards.dtype}", "shards.astype(np.int64)")
+        require(found.dtype == np.int64, f"shards are {found.dtype}", "shards.astype(np.int64)")
 
 
 def shards(partitioner: Partitioner) -> None:
     """Shards are numbered 0..K-1, and none is empty."""
-    for made in _assigned(partitioner):
-        least = int(made.shards.min())
+    for _, found in _assigned(partitioner):
+        least = int(found.min())
         require(least >= 0, f"an item is in shard {least}", "number shards from 0; every item belongs to one")
-        counts = np.bincount(made.shards.astype(np.int64))
+        counts = np.bincount(found.astype(np.int64))
         empty = np.flatnonzero(counts == 0)
         fix = "number the shards without gaps, and raise DataError where fewer items than shards are left"
         require(len(empty) == 0, f"shard {int(empty[0]) if len(empty) else 0} of {len(counts)} is empty", fix)
@@ -52,10 +43,10 @@ def repeatable(partitioner: Partitioner) -> None:
         second = _assigned(partitioner)
     finally:
         np.random.set_state(before)
-    for one, other in zip(first, second, strict=True):
-        moved = int((one.shards != other.shards).sum()) if one.shards.shape == other.shards.shape else len(one.shards)
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        moved = int((one != other).sum()) if one.shape == other.shape else len(one)
         fix = "draw from np.random.default_rng(seed) or mixvel_core.randomness alone"
-        require(moved == 0, f"the same seed puts {moved} of {len(one.shards)} items elsewhere the second time", fix)
+        require(moved == 0, f"the same seed puts {moved} of {len(one)} items elsewhere the second time", fix)
 
 
 def arguments(partitioner: Partitioner) -> None:
@@ -77,10 +68,10 @@ def arguments(partitioner: Partitioner) -> None:
         require(same, f"{name}: items or labels were edited in place", "copy what you want to change")
 
 
-def _assigned(partitioner: Partitioner) -> list[Assigned]:
+def _assigned(partitioner: Partitioner) -> list[tuple[Data, np.ndarray]]:
     return usable(
         (vectors(), images()),
-        lambda problem: Assigned(data=_data(problem), shards=partitioner.assign(_data(problem), 7)),
+        lambda problem: (_data(problem), partitioner.assign(_data(problem), 7)),
         "can split none of the kit's data",
         "let example() split images or vectors with labels 0 to 3 and an attribute `group` of two values",
     )

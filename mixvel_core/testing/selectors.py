@@ -102,11 +102,7 @@ class DrivenMixture:
         return normal(100 * self.seed + key, torch.arange(count), self.shape, self.dtype)
 
 
-_MIXTURES = (
-    DrivenMixture(),
-    DrivenMixture(shared=False),
-    DrivenMixture(shape=(2, 3, 3), dtype=torch.float32),
-)
+_MIXTURES = (DrivenMixture(), DrivenMixture(shared=False), DrivenMixture(shape=(2, 3, 3), dtype=torch.float32))
 
 
 def mask(selector: Selector) -> None:
