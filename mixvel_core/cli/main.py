@@ -1,4 +1,4 @@
-"""The command ``mixvel``. One file a verb; here is what they have in common: errors, interruption, exit codes."""
+"""The command ``mixvel``. Here is what they have in common: errors, interruption, exit codes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from mixvel_core.cli.analysis import study, theory
 from mixvel_core.cli.federated import assemble, train
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
-from mixvel_core.cli.run import check, run
-from mixvel_core.cli.sample import sample
+from mixvel_core.cli.run import check, run, sample
 from mixvel_core.errors import MixvelError, RecipeError
 
 _STAGE_FAILED = 4

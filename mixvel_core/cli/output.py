@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 from attrs import Factory, define, field, frozen
 
-from mixvel_core.cost.text import aligned
 from mixvel_core.protocols.progress import Progress, ProgressTask
+from mixvel_core.recipe.problems import aligned
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,6 @@ from attrs import frozen
 
 from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.jobs import PlannedJob, planned_jobs
-from mixvel_core.cost.text import aligned
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight
@@ -19,6 +18,7 @@ from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.problems import aligned
 
 
 @frozen(kw_only=True)

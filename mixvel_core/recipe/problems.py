@@ -6,7 +6,7 @@ together with those of the typed check.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
@@ -113,6 +113,13 @@ def one_line(text: str) -> str:
 def shortened(text: str, longest: int = 60) -> str:
     """``text``, cut to ``longest`` characters."""
     return text if len(text) <= longest else text[: longest - 3] + "..."
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of equally many cells as lines, each column as wide as its widest cell."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 _LONGEST_NAME = 80

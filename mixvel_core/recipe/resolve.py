@@ -8,10 +8,9 @@ from pathlib import Path
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.recipe.networks import with_training
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
-from mixvel_core.recipe.smoke import at_full_size, at_toy_size, is_smoke
+from mixvel_core.recipe.sections import at_full_size, at_toy_size, is_smoke, with_training
 from mixvel_core.recipe.structure import structure
 from mixvel_core.recipe.text import parse
 

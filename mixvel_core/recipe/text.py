@@ -64,15 +64,10 @@ add_core_schema(_Loader)
 
 
 def parse(text: str, source: str, *, in_file: bool = True, order: int = 0) -> Tree:
-    """The data in ``text``, which is one YAML document; nothing at all reads as null.
+    """The data in ``text``, one YAML document, with all problems found; nothing at all reads as null.
 
-    Args:
-        source: what the document is called in messages.
-        in_file: whether the lines of the document mean anything to the reader.
-        order: where its problems stand among those of other documents.
-
-    Returns:
-        A tree with all problems found; where the document is no YAML at all it is not readable.
+    ``source``: its name in messages. ``in_file``: whether its lines mean anything to the reader. ``order``: where its
+    problems stand among those of other documents. What is no YAML at all is a tree that is not readable.
     """
     reader = _Reader(source=source, in_file=in_file, order=order)
     if len(text) > _LONGEST:

@@ -17,9 +17,8 @@ from trainable import MemoryShard, short, vectors
 from whole_runs import EXACT, TRAINED, files, recipe_of, run
 
 from mixvel_core.artifacts.files import write_json
-from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
-from mixvel_core.cost.networks import Counts, Network
-from mixvel_core.cost.text import amount, duration
+from mixvel_core.cost.estimate import amount, duration
+from mixvel_core.cost.jobs import Counts, MeasuredSpeed, Network, PlannedJob, makespan, planned_jobs, rate_of, speed_at
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions

@@ -1,8 +1,8 @@
-"""Toy size: what `--smoke` makes of a recipe, to prove within a minute or so that all of it works.
+"""Sections of a recipe that set options of its other sections: `train`, and with `--smoke` toy size.
 
-Plugins declare their options at toy size (``PluginDef.smoke``; with ``use`` another plugin of the kind stands in,
-as for data that would have to be downloaded); trainings, samples and report shrink alike in all recipes. What overrides
-and a recipe's own section `smoke` of ``key.path: value`` lines set stays. Without the flag the section has no effect.
+Section `train` says how all networks train, where their own `train` does not. Plugins declare their options at toy size
+(``PluginDef.smoke``; with ``use`` another plugin of the kind stands in, as for data that would have to be downloaded).
+What overrides and a recipe's own section `smoke` of ``key.path: value`` lines set stays; else it has no effect.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
 from mixvel_core.recipe.describe import field_types
 from mixvel_core.recipe.model import ReportOptions, SampleOptions
-from mixvel_core.recipe.networks import TRAIN, inherited, networks, plugin_name, with_training
-from mixvel_core.recipe.overrides import put, with_overrides, with_problem, with_values, without
-from mixvel_core.recipe.problems import RecipeProblem, SourcePlace, Tree
+from mixvel_core.recipe.overrides import below, put, with_overrides, with_problem, with_values, without
+from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, SourcePlace, Tree
+from mixvel_core.recipe.structure import structure
 from mixvel_core.training.options import RouterDataOptions, TrainOptions
 
+TRAIN = "train"
 SMOKE = "smoke"
 SUFFIX = "-smoke"
 
@@ -37,6 +38,60 @@ _TOY: Mapping[type, Mapping[str, object]] = {
 """Options that recipes and plugins have in common, at toy size."""
 
 _Path: TypeAlias = tuple[str, ...]
+
+
+def with_training(tree: Tree, registry: Registry) -> Tree:
+    """The tree with its section `train` written into every network that trains, and without that section."""
+    if not isinstance(tree.value, dict) or TRAIN not in tree.value:
+        return tree
+    section, made = tree.value[TRAIN], without(tree, TRAIN)
+    if section is None:
+        return made
+    try:
+        structure(section, TrainOptions, registry, owner=TRAIN)
+    except ProblemsFound as found:
+        problems = [one.below(TRAIN) for one in found.problems]
+        return with_problem(made, *(evolve(one, place=tree.place(one.path)) for one in problems))
+    unused = dict.fromkeys(section)
+    for path, key in inherited(tree.value, registry):
+        made = put(made, (*path, key), Tree(value=section[key], places=below(tree, (TRAIN, key))))
+        unused.pop(key, None)
+    known = all(one is None or plugin_name(one) in registry.names(kind) for _, kind, one in networks(tree.value))
+    # In a file such a line may be overridden, or wait for a network that is left out; an override would be for nothing.
+    idle = [key for key in unused if tree.place((TRAIN, key)).order and known]
+    message = "has no effect: no network takes it; none trains, or each sets it in its own `train`"
+    idle_problems = [RecipeProblem(path=(TRAIN, key), message=message, place=tree.place((TRAIN, key))) for key in idle]
+    return with_problem(made, *idle_problems)
+
+
+def networks(recipe: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], Kind, Any]]:
+    """The slots of a recipe that networks may stand in: path, kind and what is written there."""
+    for name in ("expert", "monolith"):
+        yield (name,), "expert", recipe.get(name)
+    routers = recipe.get("routers")
+    for name, router in routers.items() if isinstance(routers, dict) else ():
+        yield ("routers", name), "router", router
+
+
+def inherited(recipe: dict[str, Any], registry: Registry) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What networks take from the section `train`: the path of an option of type TrainOptions, and a key below it."""
+    section = recipe.get(TRAIN)
+    for path, kind, value in networks(recipe):
+        try:
+            types = field_types(registry.get(kind, plugin_name(value)).options)
+        except PluginError:
+            continue
+        for name in [name for name, type_ in types.items() if type_ is TrainOptions]:
+            own = value.get(name) if isinstance(value, dict) else None
+            # What is not a section is a problem that its own check finds.
+            if isinstance(section, dict) and (own is None or isinstance(own, dict)):
+                yield from (((*path, name), key) for key in section if key not in (own or {}))
+
+
+def plugin_name(value: Any) -> str:
+    """The name of the plugin in a slot, empty where there is none."""
+    name = value.get("use") if isinstance(value, dict) else value
+    return name if isinstance(name, str) else ""
 
 
 def at_full_size(tree: Tree) -> Tree:
@@ -68,22 +123,18 @@ def at_toy_size(tree: Tree, overrides: Sequence[str], registry: Registry) -> Tre
     fixed = [tuple(name.strip().split(".")) for name in names]
     taken = inherited(small.value, registry)
     fixed += [(*path, key) for path, key in taken if (TRAIN, key) in fixed or (TRAIN,) in fixed]
-    small = _with_toy_values(with_training(small, registry), fixed, registry)
+    small = with_training(small, registry)
+    place = SourcePlace(source="--smoke", order=len(fixed) + 1)
+    for path, value in _toy_values(small.value, registry):
+        if not any(_decides(small.value, one, path) for one in fixed):
+            # Where nothing can be set, what stands there is a problem that its own check finds.
+            with suppress(ValueError):
+                small = put(small, path, Tree(value=value, places={(): place}))
     name = small.value.get("name")
     marked = {**small.value, SMOKE: True}
     if isinstance(name, str) and not name.endswith(SUFFIX):
         marked["name"] = name + SUFFIX
     return evolve(small, value=marked)
-
-
-def _with_toy_values(tree: Tree, fixed: Sequence[_Path], registry: Registry) -> Tree:
-    place = SourcePlace(source="--smoke", order=len(fixed) + 1)
-    for path, value in _toy_values(tree.value, registry):
-        if not any(_decides(tree.value, one, path) for one in fixed):
-            # Where nothing can be set, what stands there is a problem that its own check finds.
-            with suppress(ValueError):
-                tree = put(tree, path, Tree(value=value, places={(): place}))
-    return tree
 
 
 def _decides(recipe: Any, fixed: _Path, path: _Path) -> bool:
