@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError, did_you_mean
 from mixvel_core.protocols import Data
-from mixvel_data.options import AttributesOptions
+from mixvel_data.hooks import AttributesOptions
 
 _MOST = 1024
 """Combinations; more of them come of attributes that are measurements, and no attributes of classes."""

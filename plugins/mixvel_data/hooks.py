@@ -1,21 +1,134 @@
-"""Definitions of the data sources and partitioners; nothing here imports NumPy, scikit-learn or torch."""
+"""Definitions and options of the data sources and partitioners; nothing here imports NumPy, scikit-learn or torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
 
 from mixvel_core.plugin.definition import PluginDef, hookimpl
+from mixvel_core.plugin.options import OptionCheck, at_least, between, each, option
 from mixvel_core.protocols import DataSource, Partitioner
-from mixvel_data.options import (
-    AttributesOptions,
-    DigitsOptions,
-    KMeansOptions,
-    LabelsOptions,
-    NumpyOptions,
-    ParquetOptions,
+
+Layout: TypeAlias = Literal["channels-first", "channels-last"]
+
+
+GROUPS = OptionCheck(
+    text="a list of lists of labels, none of them empty and no label twice",
+    holds=lambda v: len(v) > 0 and all(v) and len(set(chain(*v))) == sum(map(len, v)),
 )
+
+
+@frozen(kw_only=True)
+class DigitsOptions:
+    """Options of the data source ``digits``."""
+
+    labels: tuple[int, ...] | None = option(
+        default=None, check=each(between(0, 9)), doc="only these digits, as one owner of data may hold; absent: all"
+    )
+
+
+@frozen(kw_only=True)
+class NumpyOptions:
+    """Options of the data source ``numpy``."""
+
+    path: str = option(doc="an .npy file, an .npz file, or a folder with one .npy file for each class")
+    items: str = option(default="items", doc="the array of an .npz file that holds the items")
+    labels: str | None = option(
+        default=None, doc="the array of an .npz file that holds the labels; absent: the items have none"
+    )
+    layout: Layout = option(
+        default="channels-first", doc="order of image axes: (n, C, H, W) or (n, H, W, C); no matter for vectors"
+    )
+
+
+@frozen(kw_only=True)
+class ParquetOptions:
+    """Options of the data source ``parquet``."""
+
+    path: str = option(doc="a Parquet file, a folder of them, or a glob: a path or a URI such as s3://bucket/folder")
+    column: str = option(
+        default="image",
+        doc="the column of items: PNG or JPEG files (bytes, or Hugging Face's struct of them), raw bytes, or lists",
+    )
+    label: str | None = option(default=None, doc="the column of labels, whole numbers or text; absent: none")
+    attributes: tuple[str, ...] = option(default=(), doc="further columns that partitioners may ask for")
+    shape: tuple[int, ...] | None = option(
+        default=None, check=each(at_least(1)), doc="shape of an item in a column of raw bytes or flat lists"
+    )
+    type: Literal["uint8", "float32"] = option(default="uint8", doc="type of the numbers in a column of raw bytes")
+    layout: Layout = option(
+        default="channels-first", doc="order of axes in raw bytes and lists: (C, H, W) or (H, W, C)"
+    )
+    streaming: bool = option(
+        default=False, doc="keep shards as Parquet and train on them as a stream; for data larger than a disk"
+    )
+    store: str | None = option(
+        default=None, doc="with streaming, the folder or URI below which shards are kept; absent: the run folder"
+    )
+    window: int = option(
+        default=8, check=at_least(1), doc="with streaming, row groups that are shuffled together; they fit in memory"
+    )
+    row_group: int | None = option(
+        default=None, check=at_least(1), doc="with streaming, items in a row group of a shard; absent: about 4 MiB"
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError for a store that nothing would be kept in."""
+        if self.store is not None and not self.streaming:
+            raise ValueError("store: is for streaming; add `streaming: true` or leave it out")
+
+
+@frozen(kw_only=True)
+class LabelsOptions:
+    """Options of the partitioner ``labels``."""
+
+    groups: tuple[tuple[int, ...], ...] | None = option(
+        default=None,
+        check=GROUPS,
+        doc="labels that share a shard, a list for each shard; absent: a shard for each label",
+    )
+
+
+NAMES = OptionCheck(
+    text="a list of names, not empty and none of them twice",
+    holds=lambda v: len(v) > 0 and all(v) and len(set(v)) == len(v),
+)
+
+
+@frozen(kw_only=True)
+class AttributesOptions:
+    """Options of the partitioner ``attributes``."""
+
+    attributes: tuple[str, ...] = option(
+        check=NAMES, doc="the attributes whose combinations are the shards, as in [Male, Smiling, Young]"
+    )
+    smallest: float = option(
+        default=0.01,
+        check=at_least(0),
+        doc="fewer items, or below 1 a smaller part of all, are rare: merged into the nearest combination",
+    )
+
+
+@frozen(kw_only=True)
+class KMeansOptions:
+    """Options of the partitioner ``kmeans``."""
+
+    shards: int = option(check=at_least(1), doc="K, the number of clusters")
+    pca: int | None = option(
+        default=None, check=at_least(1), doc="principal components of `features` to cluster by; absent: all values"
+    )
+    features: str = option(
+        default="pixels", doc="what is clustered: pixels, dinov2, or what another network of timm, by name, sees"
+    )
+    weights: Path | None = option(
+        default=None, doc="a file of the network's weights; absent: those it was published with"
+    )
+    restarts: int = option(default=4, check=at_least(1), doc="starts of the search; the tightest clusters are kept")
+
 
 EXAMPLE = Path(__file__).with_name("example.npz")
 """Eight 4x4 pictures of two classes: what ``numpy`` shows itself with."""

@@ -14,7 +14,7 @@ from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Data, Items
 from mixvel_core.randomness import key
-from mixvel_data.options import KMeansOptions
+from mixvel_data.hooks import KMeansOptions
 
 
 class Points(Protocol):
@@ -23,11 +23,9 @@ class Points(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """The number n of points and their dimension D."""
-        ...
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         """Some points."""
-        ...
 
 
 @frozen(kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
-from mixvel_data.options import LabelsOptions
+from mixvel_data.hooks import LabelsOptions
 
 
 @frozen(kw_only=True)

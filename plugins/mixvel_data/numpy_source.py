@@ -12,7 +12,7 @@ from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.data.items import joined
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Items
-from mixvel_data.options import DigitsOptions, Layout
+from mixvel_data.hooks import DigitsOptions, Layout
 
 BLOCK = 1 << 22
 """Values that are compared together: a memory-mapped file is never read as a whole."""

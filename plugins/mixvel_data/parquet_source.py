@@ -14,7 +14,7 @@ from mixvel_core.data.places import opened, parquet_files
 from mixvel_core.data.row_groups import RowGroup, groups_of, read_values
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Streaming
-from mixvel_data.options import Layout, ParquetOptions
+from mixvel_data.hooks import Layout, ParquetOptions
 
 
 def item_column(group: RowGroup, name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout) -> Column:

@@ -24,12 +24,11 @@ ATTRIBUTES = (
 
 @frozen(kw_only=True, eq=False)
 class AttributeTable:
-    """``values``: (rows, A) bool. ``rows``: of each image, by its file's name without suffix."""
+    """``rows``: the A values of each image, (A,) bool, by its file's name without suffix."""
 
     where: str
     names: tuple[str, ...]
-    rows: Mapping[str, int]
-    values: np.ndarray
+    rows: Mapping[str, np.ndarray]
 
     def of(self, stems: Sequence[str]) -> dict[str, np.ndarray]:
         """The attributes of images by their stems.
@@ -46,7 +45,7 @@ class AttributeTable:
                 f"{self.where}: has no line for {len(missing)} of {len(stems)} images, the first is {missing[0]}; "
                 "give the table of these images, or a `mapping` of their numbers to the table's"
             )
-        chosen = self.values[[self.rows[key] for key in keys]]
+        chosen = np.array([self.rows[key] for key in keys])
         return {name: chosen[:, a] for a, name in enumerate(self.names)}
 
 
@@ -56,24 +55,20 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
     if len(lines) < 3 or not lines[0].strip().isdecimal():
         raise DataError(f"{where}: no attribute file of CelebA; expected a count, a line of names, then -1 and 1")
     names = tuple(lines[1].split())
-    rows: dict[str, int] = {}
-    flat: list[bool] = []
+    rows: dict[str, np.ndarray] = {}
     for number, line in enumerate(lines[2:], 3):
-        image, *values = line.split() or [""]
-        if not image:
+        if not line.strip():
             continue
+        image, *values = line.split()
         if len(values) != len(names) or not set(values) <= {"-1", "1"}:
             raise DataError(f"{where}:{number}  expected an image and {len(names)} values -1 or 1")
         stem = PurePosixPath(image).stem
         if stem in rows:
             raise DataError(f"{where}:{number}  {image} stands there twice")
-        rows[stem] = len(rows)
-        flat += [value == "1" for value in values]
+        rows[stem] = np.array([value == "1" for value in values])
     if len(rows) != int(lines[0]):
         raise DataError(f"{where}: says {int(lines[0])} images and lists {len(rows)}; is it cut short?")
-    return AttributeTable(
-        where=where, names=names, rows=rows, values=np.array(flat, dtype=bool).reshape(len(rows), len(names))
-    )
+    return AttributeTable(where=where, names=names, rows=rows)
 
 
 def parse_mapping(text: str, where: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 from attrs import field, frozen
 from PIL import Image, ImageOps
 
-from mixvel_images.options import Filter
+from mixvel_images.hooks import Filter
 
 _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
@@ -82,11 +82,9 @@ class Pictures(Protocol):
     @property
     def names(self) -> Sequence[str]:
         """The name of each image, for messages."""
-        ...
 
     def open(self, i: int) -> Image.Image:
         """Image i. Raises any exception where it cannot be read."""
-        ...
 
 
 @frozen(kw_only=True, eq=False)
@@ -106,15 +104,12 @@ class Collector(Protocol):
     @property
     def name(self) -> str:
         """The name of the source; the stores of its data are called by it."""
-        ...
 
     def identity(self) -> Mapping[str, object]:
         """What the inputs are, as plain data, without reading all of them: another identity, another store.
 
         Raises DataError, naming the way to get them, where they are absent.
         """
-        ...
 
     def collect(self) -> Collection:
         """The images, labels and attributes. Raises DataError where they are absent or unusable."""
-        ...

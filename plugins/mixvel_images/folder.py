@@ -15,7 +15,7 @@ from PIL import Image
 from mixvel_core.artifacts.files import digest_of
 from mixvel_core.errors import DataError
 from mixvel_images.collection import Collection
-from mixvel_images.options import Labels
+from mixvel_images.hooks import Labels
 
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm"]

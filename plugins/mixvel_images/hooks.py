@@ -1,15 +1,112 @@
-"""Definitions of the image sources; nothing here imports NumPy, Pillow, torch or datasets."""
+"""Definitions and options of the image sources; nothing here imports NumPy, Pillow, torch or datasets."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
 
 from mixvel_core.plugin.definition import PluginDef, hookimpl
+from mixvel_core.plugin.options import OptionCheck, at_least, option
 from mixvel_core.protocols import DataSource
-from mixvel_images.options import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ProceduralOptions
+
+Filter: TypeAlias = Literal["lanczos", "bicubic", "box"]
+Unreadable: TypeAlias = Literal["refuse", "skip"]
+Labels: TypeAlias = Literal["auto", "folders", "none"]
+
+NO_DUPLICATES = OptionCheck(text="a list of names, none of them twice", holds=lambda v: len(set(v)) == len(v))
+
+
+@frozen(kw_only=True)
+class StoredOptions:
+    """Options of every source that is prepared into a store."""
+
+    store: str | None = option(
+        default=None,
+        doc="folder of prepared data; absent: what MIXVEL_DATA says, else mixvel in the user's cache folder",
+    )
+    unreadable: Unreadable = option(
+        default="refuse", doc="images that cannot be read: name them and stop, or leave them out and say so"
+    )
+
+
+@frozen(kw_only=True)
+class ResizedOptions(StoredOptions):
+    """Options of every source whose images may have any size."""
+
+    resolution: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="side of the images: the middle square is scaled to it; absent: as they are, all of one size",
+    )
+    filter: Filter = option(default="lanczos", doc="how images are scaled; all three average over what a pixel covers")
+
+
+@frozen(kw_only=True)
+class CifarOptions(StoredOptions):
+    """Options of the data source ``cifar10``."""
+
+    path: str = option(
+        default="data", doc="cifar-10-batches-py, cifar-10-batches-bin or their .tar.gz, or a folder that holds one"
+    )
+    hub: str | None = option(
+        default=None, doc="a Hugging Face data set instead of files, by name, as in uoft-cs/cifar10"
+    )
+    split: Literal["train", "test", "all"] = option(default="train", doc="50000 images, 10000, or both")
+
+
+@frozen(kw_only=True)
+class CelebaOptions(ResizedOptions):
+    """Options of the data source ``celebahq``."""
+
+    path: str = option(default="data/CelebAMask-HQ.zip", doc="a folder or zip file of images")
+    attributes: str | None = option(
+        default=None,
+        doc="list_attr_celeba.txt or CelebAMask-HQ-attribute-anno.txt; absent: looked for beside and within `path`",
+    )
+    mapping: str | None = option(
+        default=None, doc="CelebA-HQ-to-CelebA-mapping.txt, where the attributes are of CelebA's own numbers"
+    )
+    hub: str | None = option(default=None, doc="a Hugging Face data set instead of files, by name")
+    split: str = option(default="train", doc="the split of `hub`; files have none")
+
+
+@frozen(kw_only=True)
+class FolderOptions(ResizedOptions):
+    """Options of the data source ``image-folder``."""
+
+    path: str = option(doc="a folder or zip file of images, or of one folder of images for each class")
+    labels: Labels = option(
+        default="auto", doc="labels by folder, no labels, or auto: by folder where every image lies in one"
+    )
+
+
+@frozen(kw_only=True)
+class HubOptions(ResizedOptions):
+    """Options of the data source ``hf``."""
+
+    name: str = option(doc="a Hugging Face data set by name, a folder that save_to_disk wrote, or one of parquet files")
+    config: str | None = option(default=None, doc="the configuration, where a data set has several")
+    split: str = option(default="train", doc="the split")
+    revision: str | None = option(default=None, doc="branch, tag or commit; absent: the newest")
+    image: str = option(default="image", doc="the column of images")
+    label: str | None = option(default=None, doc="the column of labels, whole numbers; absent: no labels")
+    attributes: tuple[str, ...] = option(
+        default=(), check=NO_DUPLICATES, doc="columns of attributes: true or false, 0 or 1, or -1 or 1"
+    )
+
+
+@frozen(kw_only=True)
+class ProceduralOptions:
+    """Options of the data source ``procedural``."""
+
+    count: int = option(default=2000, check=at_least(1), doc="images")
+    resolution: int = option(default=32, check=at_least(4), doc="side of the images")
+    seed: int = option(default=0, check=at_least(0), doc="seed of what is drawn; image i depends on it and on i alone")
+
 
 FACES = Path(__file__).with_name("example-faces.zip")
 """Eight images of eight pixels a side, laid out as CelebAMask-HQ."""

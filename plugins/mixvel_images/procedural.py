@@ -14,7 +14,7 @@ from attrs import frozen
 from mixvel_core.protocols import Data
 from mixvel_images.celebahq import ATTRIBUTES
 from mixvel_images.cifar10 import CLASSES
-from mixvel_images.options import ProceduralOptions
+from mixvel_images.hooks import ProceduralOptions
 
 FRACTIONS = {"Male": 0.4, "Young": 0.7}
 """How many images have an attribute; half of them where nothing is said."""

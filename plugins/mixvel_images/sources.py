@@ -14,8 +14,8 @@ from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
 from mixvel_images.cifar10 import CifarCollector
 from mixvel_images.collection import Collector, Form
 from mixvel_images.folder import FolderCollector
+from mixvel_images.hooks import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ResizedOptions, StoredOptions
 from mixvel_images.hub import HubCollector
-from mixvel_images.options import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ResizedOptions, StoredOptions
 from mixvel_images.prepare import prepare
 from mixvel_images.store import home_of
 

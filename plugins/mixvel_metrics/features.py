@@ -72,16 +72,13 @@ class FeatureSpace(Protocol):
     @property
     def dimension(self) -> int:
         """D, the length of a feature vector."""
-        ...
 
     @property
     def description(self) -> str:
         """The name of the space, with all it takes to rebuild it."""
-        ...
 
     def of(self, items: np.ndarray) -> np.ndarray:
         """The features of items (n, *data), (n, D) float64. Rows are independent of each other."""
-        ...
 
 
 @frozen(kw_only=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
+from mixvel_data.hooks import LabelsOptions
 from mixvel_data.labels import LabelPartitioner
-from mixvel_data.options import LabelsOptions
 
 
 def data_with(labels: list[int] | None) -> Data:
