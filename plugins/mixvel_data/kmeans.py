@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Protocol
+from typing import TypeAlias
 
 import numpy as np
 from attrs import frozen
@@ -15,17 +15,6 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Data, Items
 from mixvel_core.randomness import key
 from mixvel_data.hooks import KMeansOptions
-
-
-class Points(Protocol):
-    """(n, D) float32, read where indexed. Arrays are points."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number n of points and their dimension D."""
-
-    def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
-        """Some points."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -42,6 +31,10 @@ class PixelPoints:
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         found = self.items[rows]
         return to_float(found).reshape(len(found), -1)
+
+
+Points: TypeAlias = np.ndarray | PixelPoints
+"""(n, D) float32, read where indexed."""
 
 
 def size_of(points: Points) -> int:

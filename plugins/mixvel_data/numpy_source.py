@@ -21,13 +21,9 @@ BLOCK = 1 << 22
 def as_items(array: np.ndarray, layout: Layout, where: str) -> np.ndarray:
     """Items (n, *data) in uint8 or float32, of an array of uint8, or of floats in [-1, 1].
 
-    Args:
-        array: vectors (n, D), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) as ``layout`` says.
-        layout: the order of the axes of images with channels.
-        where: the file, for messages.
-
-    Raises:
-        DataError: another type, another number of axes, no values, or values outside of [-1, 1].
+    ``array``: vectors (n, D), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) as ``layout`` says.
+    ``where``: the file, for messages. Raises DataError for another type, another number of axes, no values, or values
+    outside of [-1, 1].
     """
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise DataError(f"{where}: holds {array.dtype} values; expected uint8, or floats in [-1, 1]")
@@ -127,14 +123,16 @@ class NumpySource:
         Raises:
             DataError: the path does not exist, or what is there cannot be used; names the file and the remedy.
         """
+        if self.labels is not None and (self.path.is_dir() or self.path.suffix == ".npy"):
+            raise DataError(
+                f"{self.path}: arrays have names in .npz files only, so there is no {self.labels!r}; leave out `labels`"
+            )
         if self.path.is_dir():
-            self._refuse_label_name()
             return self._folder()
         match self.path.suffix:
             case ".npz":
                 return self._archive()
             case ".npy":
-                self._refuse_label_name()
                 items = as_items(map_array(self.path, _refused), self.layout, str(self.path))
                 return Data(items=items, provenance=self._provenance(items))
             case _ if self.path.exists():
@@ -172,12 +170,6 @@ class NumpySource:
 
     def _provenance(self, items: Items) -> dict[str, str]:
         return {"source": f"NumPy data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
-
-    def _refuse_label_name(self) -> None:
-        if self.labels is not None:
-            raise DataError(
-                f"{self.path}: arrays have names in .npz files only, so there is no {self.labels!r}; leave out `labels`"
-            )
 
 
 def labels_of(files: Sequence[Path]) -> list[int]:

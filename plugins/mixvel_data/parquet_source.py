@@ -18,17 +18,11 @@ from mixvel_data.hooks import Layout, ParquetOptions
 
 
 def item_column(group: RowGroup, name: str, shape: tuple[int, ...] | None, kind: str, layout: Layout) -> Column:
-    """The column ``name`` as the row group shows it.
+    """The column ``name`` as its first value in the row group shows it.
 
-    Args:
-        group: whose first value is looked at.
-        name: of the column.
-        shape: of an item in the file; that of the first value if None, where it shows one.
-        kind: of raw bytes, uint8 or float32.
-        layout: the order of the axes of images.
-
-    Raises:
-        DataError: there is no such column, or its values are no items.
+    ``shape``: of an item in the file; that of the first value if None, where it shows one. ``kind``: of raw bytes,
+    uint8 or float32. ``layout``: the order of the axes of images. Raises DataError where there is no such column, or
+    its values are no items.
     """
     import pyarrow as pa
 
@@ -89,8 +83,7 @@ class ParquetSource(ParquetOptions):
     def load(self) -> Data:
         """Everything but the items, which are read where indexed: the ends of files, and the columns of labels.
 
-        Raises:
-            DataError: nothing is there, or cannot be used; names the file and the remedy.
+        Raises DataError, with the file and the remedy, where nothing is there or it cannot be used.
         """
         groups = tuple(group for uri in parquet_files(self.path) for group in groups_of(uri) if group.rows)
         if not groups:

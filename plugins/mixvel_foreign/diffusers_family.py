@@ -16,7 +16,7 @@ from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
-from mixvel_foreign.options import DiffusersOptions, place_of
+from mixvel_foreign.hooks import DiffusersOptions, place_of
 from mixvel_foreign.scheduler import EDMDenoiser, EDMSchedule, NetworkTraining, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork

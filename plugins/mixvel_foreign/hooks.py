@@ -1,22 +1,137 @@
-"""Definitions of foreign experts; nothing here imports torch."""
+"""Definitions and options of foreign experts; nothing here imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from mixvel_core.plugin.definition import ExpertUse, PluginDef, hookimpl
+from attrs import frozen
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.plugin.definition import ExpertUse, PluginDef, ScheduleUse, hookimpl
+from mixvel_core.plugin.options import OptionCheck, at_least, option
 from mixvel_core.protocols import ExpertFamily, NoiseSchedule, RouterFamily
-from mixvel_foreign.options import (
-    AzulaOptions,
-    DiffusersOptions,
-    ForeignFolderOptions,
-    ParisOptions,
-    ParisRouterOptions,
-    PerShardOptions,
-    TorchModuleOptions,
+
+IMPORT_PATH = OptionCheck(
+    text="an import path `package.module:name`",
+    holds=lambda v: v.count(":") == 1 and all(p.isidentifier() for p in v.replace(":", ".").split(".")),
 )
+Argument: TypeAlias = bool | int | float | str
+"""What a recipe can pass to a factory."""
+
+CLIP = "keep the denoiser within [-1, 1], the range of images"
+WEIGHTS = "a safetensors file, or a folder of some; {k} is the shard's number; absent: as the factory made it"
+PARIS = "the folder that holds expert_0/, expert_1/, ... and router/"
+
+
+@frozen(kw_only=True)
+class ForeignFolderOptions:
+    """Options of the schedule ``diffusers``."""
+
+    path: Path = option(doc="a pipeline folder, a model folder beside its scheduler_config.json, or a scheduler folder")
+
+
+@frozen(kw_only=True)
+class DiffusersOptions:
+    """Options of the expert ``diffusers``."""
+
+    path: Path = option(doc="a folder with a UNet2DModel, alone or in a pipeline; {k} in it is the shard's number")
+    scheduler: Path | None = option(
+        default=None, doc="where scheduler_config.json is; absent: in the pipeline, or beside the model"
+    )
+    timesteps: Literal["continuous", "rounded"] = option(
+        default="continuous", doc="whether the network sees times between the entries of its table"
+    )
+    clip: bool | None = option(
+        default=None, doc="keep the denoiser within [-1, 1]; absent: as the scheduler's clip_sample says"
+    )
+    label: int | None = option(
+        default=None, check=at_least(0), doc="class given to a class-conditional network; absent: the shard's number"
+    )
+
+
+@frozen(kw_only=True)
+class FactoryOptions:
+    """A network that a user's own code makes."""
+
+    module: str = option(check=IMPORT_PATH, doc="the factory of the network, `package.module:name`")
+    arguments: Mapping[str, Argument] = option(factory=dict, doc="arguments of the factory by name")
+
+
+@frozen(kw_only=True)
+class TimedOptions(FactoryOptions):
+    """A network with a time convention of its own."""
+
+    schedule: ScheduleUse | None = option(default=None, doc="the schedule it was trained under; absent: the recipe's")
+    time: Literal["unit", "scaled", "entries"] = option(
+        default="unit",
+        doc="its time at t: t itself, T t, or T t - 1, the entry of a table counted from 0",
+    )
+    length: int = option(default=1000, check=at_least(1), doc="T of `scaled` and `entries`")
+    timesteps: Literal["continuous", "rounded"] = option(
+        default="continuous", doc="whether `scaled` and `entries` may lie between integers"
+    )
+
+
+@frozen(kw_only=True)
+class PredictionOptions(TimedOptions):
+    """A network that predicts the clean point, the noise or a velocity."""
+
+    prediction: Literal["x0", "eps", "v", "flow"] = option(doc="what the network predicts")
+    clip: bool = option(default=False, doc=CLIP)
+
+
+@frozen(kw_only=True)
+class TorchModuleOptions(PredictionOptions):
+    """Options of the expert ``torch-module``."""
+
+    weights: Path | None = option(default=None, doc=WEIGHTS)
+
+
+@frozen(kw_only=True)
+class ParisOptions(PredictionOptions):
+    """Options of the expert ``paris``."""
+
+    path: Path = option(doc=PARIS)
+
+
+@frozen(kw_only=True)
+class ParisRouterOptions(TimedOptions):
+    """Options of the router ``paris``; the network answers with logits, (B, K)."""
+
+    path: Path = option(doc=PARIS)
+
+
+@frozen(kw_only=True)
+class AzulaOptions(FactoryOptions):
+    """Options of the expert ``azula``; schedule and prediction are the denoiser's own."""
+
+    weights: Path | None = option(default=None, doc=WEIGHTS)
+    clip: bool = option(default=False, doc=CLIP)
+
+
+@frozen(kw_only=True)
+class PerShardOptions:
+    """Options of the expert ``per-shard``."""
+
+    experts: tuple[ExpertUse, ...] = option(
+        check=OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0),
+        doc="the expert of each shard, in their order",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        for index, use in enumerate(self.experts):
+            if use.is_shared:
+                raise ValueError(f"experts[{index}].shared: one network is for all shards or for none; leave it out")
+
+
+def place_of(path: Path, index: int, what: str) -> Path:
+    """``path`` with the shard's number for {k}. Raises RecipeError where there is none, for the whole data set."""
+    if "{k}" in str(path) and index < 0:
+        raise RecipeError(f"{what}: {path} is a path for each shard; name one folder for the monolith")
+    return Path(str(path).replace("{k}", str(index)))
+
 
 _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("Shrink", "Denoiser", "Logits"))
 

@@ -25,7 +25,7 @@ from mixvel_core.protocols import (
     Shard,
     TrainTask,
 )
-from mixvel_foreign.options import (
+from mixvel_foreign.hooks import (
     AzulaOptions,
     FactoryOptions,
     ParisOptions,

@@ -13,7 +13,7 @@ from mixvel_core.errors import RecipeError, SamplingError
 from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
-from mixvel_foreign.options import ParisRouterOptions
+from mixvel_foreign.hooks import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
 from mixvel_networks.stored import for_use

@@ -68,18 +68,11 @@ def files_in(place: Path) -> list[Path]:
 def read_checked(
     files: Sequence[Path], expected: Mapping[str, Tensor], rename: Callable[[str], str] = lambda name: name
 ) -> dict[str, Tensor]:
-    """The tensors of a model, in the types of ``expected``.
+    """The tensors of a model, each in one of ``files``, in the types of ``expected``, the state of its network.
 
-    Names and shapes are compared with those of ``expected`` (which may lie on torch's meta device) in the files'
-    headers; only then is anything read.
-
-    Args:
-        files: of the model, each with some of its tensors.
-        expected: the state of the network they are for.
-        rename: from a name in the files to the network's.
-
-    Raises:
-        DataError: a file is missing or damaged, or holds another network.
+    Names (after ``rename``, from those in the files to the network's) and shapes are compared with those of
+    ``expected``, which may lie on torch's meta device, in the files' headers; only then is anything read. Raises
+    DataError where a file is missing or damaged, or holds another network.
     """
     where = files[0] if len(files) == 1 else files[0].parent
     try:

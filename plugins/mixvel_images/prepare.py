@@ -37,8 +37,7 @@ def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
 def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> ImageStore:
     """The store in the folder ``home``, made where it is not there yet; its record names images that cannot be read.
 
-    Raises:
-        DataError: no inputs, images of several sizes and no resolution, not one readable image, or a full disk.
+    Raises DataError for no inputs, images of several sizes and no resolution, no readable image, or a full disk.
     """
     store = store_of(collector, form, home)
     if not store.is_there:

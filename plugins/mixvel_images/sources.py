@@ -46,8 +46,7 @@ class ImageSource(StoredOptions, ABC):
     def load(self) -> Data:
         """The data set, its items memory-mapped, uint8 (n, 3, H, W).
 
-        Raises:
-            DataError: the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
+        Raises DataError where the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
         """
         store = prepare(self.collector, self.form, home_of(self.store), Silent())
         left_out = store.record().left_out

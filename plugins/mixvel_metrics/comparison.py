@@ -55,11 +55,7 @@ class Comparison:
     numbered: bool = False
 
     def scores(self, samples: Items) -> Sequence[Score]:
-        """The Frechet distance of ``samples`` (n, *data), then the others in ``further``.
-
-        Raises:
-            SamplingError, DataError: see ``check_sets``.
-        """
+        """The Frechet distance of ``samples`` (n, *data), then the others in ``further``. Raises as ``check_sets``."""
         least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
         check_sets(self.names["frechet"], samples, self.reference, least=least)
         features = features_of(self.space, samples) if self.further else None
@@ -117,10 +113,8 @@ class Frechet(FrechetOptions):
     def score(self, samples: Items, reference: Items) -> Score:
         """||mu_1 - mu_2||^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^(1/2)), ``samples`` (n, *data), ``reference`` (m, *data).
 
-        With few items it is biased upwards, so it is comparable at equal n and m only.
-
-        Raises:
-            SamplingError, DataError: see ``check_sets`` and ``feature_space``; two items a set are the least.
+        With few items it is biased upwards, so it is comparable at equal n and m only. Raises as ``check_sets``, with
+        at least two items a set, and ``feature_space``.
         """
         return self.against(reference).scores(samples)[0]
 

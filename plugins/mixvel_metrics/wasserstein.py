@@ -23,10 +23,7 @@ class Wasserstein2(Wasserstein2Options):
     def score(self, samples: Items, reference: Items) -> Score:
         """sqrt(min over couplings of E ||x - y||^2), from ``samples`` (n, *data) to ``reference`` (m, *data).
 
-        It depends on n and m: two independent sets of one law are not at distance zero.
-
-        Raises:
-            SamplingError, DataError: see ``check_sets``.
+        It depends on n and m: two independent sets of one law are not at distance zero. Raises as ``check_sets``.
         """
         check_sets(W2, samples, reference)
         x, y = samples[: self.max_count], reference[: self.max_count]
@@ -48,9 +45,7 @@ class SlicedWasserstein2(SlicedWasserstein2Options):
         """sqrt(mean over directions of W_2^2 of the shadows), ``samples`` (n, *data), ``reference`` (m, *data).
 
         Over all directions it is at most the exact W_2 divided by sqrt(D); in one dimension it is the exact W_2.
-
-        Raises:
-            SamplingError, DataError: see ``check_sets``.
+        Raises as ``check_sets``.
         """
         check_sets(SLICED_W2, samples, reference)
         dimension = math.prod(samples.shape[1:])
