@@ -23,39 +23,24 @@ class DDIMOptions:
     )
 
 
-INTEGRATORS: Sequence[PluginDef[Any, Integrator]] = (
-    PluginDef(
-        kind="integrator",
-        name="euler",
-        options=NoOptions,
-        target="mixvel_integrators.integrators:Euler",
-        summary="Euler on the velocity; order 1, one evaluation a step",
-    ),
-    PluginDef(
-        kind="integrator",
-        name="heun",
-        options=NoOptions,
-        target="mixvel_integrators.integrators:Heun",
-        summary="Heun on the velocity; order 2, two evaluations a step, each its own selection",
-    ),
-    PluginDef(
-        kind="integrator",
-        name="ddim",
-        options=DDIMOptions,
-        target="mixvel_integrators.integrators:DDIM",
-        summary="DDIM, exponential Euler; order 1, one evaluation a step",
-    ),
-    PluginDef(
-        kind="integrator",
-        name="2m",
-        options=NoOptions,
-        target="mixvel_integrators.integrators:Multistep",
-        summary="second-order multistep on the denoiser; order 2, one evaluation a step",
-    ),
+_INTEGRATORS = (
+    ("euler", NoOptions, "Euler", "Euler on the velocity; order 1, one evaluation a step"),
+    ("heun", NoOptions, "Heun", "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
+    ("ddim", DDIMOptions, "DDIM", "DDIM, exponential Euler; order 1, one evaluation a step"),
+    ("2m", NoOptions, "Multistep", "second-order multistep on the denoiser; order 2, one evaluation a step"),
 )
 
 
 @hookimpl
 def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
     """The integrators of this package."""
-    return INTEGRATORS
+    return [
+        PluginDef(
+            kind="integrator",
+            name=name,
+            options=options,
+            target=f"mixvel_integrators.integrators:{target}",
+            summary=summary,
+        )
+        for name, options, target, summary in _INTEGRATORS
+    ]

@@ -27,20 +27,17 @@ class LocalOptions:
     )
 
 
-LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
-    PluginDef(
-        kind="launcher",
-        name="local",
-        options=LocalOptions,
-        target="mixvel_local.launcher:LocalLauncher",
-        example_options=LocalOptions(device="cpu", threads=1),
-        workers=lambda options: Workers(parallel=options.parallel),
-        summary="trains in this process, one job after another or side by side",
-    ),
-)
-
-
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
     """The launchers of this package."""
-    return LAUNCHERS
+    return (
+        PluginDef(
+            kind="launcher",
+            name="local",
+            options=LocalOptions,
+            target="mixvel_local.launcher:LocalLauncher",
+            example_options=LocalOptions(device="cpu", threads=1),
+            workers=lambda options: Workers(parallel=options.parallel),
+            summary="trains in this process, one job after another or side by side",
+        ),
+    )

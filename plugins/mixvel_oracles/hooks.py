@@ -34,63 +34,54 @@ class MixtureOptions:
     anisotropic: bool = option(default=True, doc="random axes and widths for each component")
 
 
-EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
-    PluginDef(
-        kind="expert",
-        name="gaussian-mixture",
-        options=NoOptions,
-        target="mixvel_oracles.families:GaussianFamily",
-        exact_for_laws=True,
-        summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",
-    ),
-    PluginDef(
-        kind="expert",
-        name="empirical",
-        options=EmpiricalOptions,
-        target="mixvel_oracles.families:EmpiricalFamily",
-        example_options=EmpiricalOptions(bandwidth=0.1),
-        summary="exact denoiser of the shard's items, with a kernel width (D2)",
-    ),
-)
-
-
 @hookimpl
 def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
     """The families of experts of this package."""
-    return EXPERTS
-
-
-ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
-    PluginDef(
-        kind="router",
-        name="oracle",
-        options=EmpiricalOptions,
-        target="mixvel_oracles.families:OracleRouterFamily",
-        example_options=EmpiricalOptions(bandwidth=0.1),
-        summary="exact posterior over shards, from their law (D3) or their items (D2)",
-    ),
-)
+    return (
+        PluginDef(
+            kind="expert",
+            name="gaussian-mixture",
+            options=NoOptions,
+            target="mixvel_oracles.families:GaussianFamily",
+            exact_for_laws=True,
+            summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",
+        ),
+        PluginDef(
+            kind="expert",
+            name="empirical",
+            options=EmpiricalOptions,
+            target="mixvel_oracles.families:EmpiricalFamily",
+            example_options=EmpiricalOptions(bandwidth=0.1),
+            summary="exact denoiser of the shard's items, with a kernel width (D2)",
+        ),
+    )
 
 
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
     """The families of routers of this package."""
-    return ROUTERS
-
-
-SOURCES: Sequence[PluginDef[Any, DataSource]] = (
-    PluginDef(
-        kind="data",
-        name="gaussian-mixture",
-        options=MixtureOptions,
-        target="mixvel_oracles.law:GaussianMixtureSource",
-        example_options=MixtureOptions(components=3, dimension=2, count=60),
-        summary="items drawn from a random Gaussian mixture, whose law goes with them",
-    ),
-)
+    return (
+        PluginDef(
+            kind="router",
+            name="oracle",
+            options=EmpiricalOptions,
+            target="mixvel_oracles.families:OracleRouterFamily",
+            example_options=EmpiricalOptions(bandwidth=0.1),
+            summary="exact posterior over shards, from their law (D3) or their items (D2)",
+        ),
+    )
 
 
 @hookimpl
 def mixvel_data() -> Sequence[PluginDef[Any, DataSource]]:
     """The data sources of this package."""
-    return SOURCES
+    return (
+        PluginDef(
+            kind="data",
+            name="gaussian-mixture",
+            options=MixtureOptions,
+            target="mixvel_oracles.law:GaussianMixtureSource",
+            example_options=MixtureOptions(components=3, dimension=2, count=60),
+            summary="items drawn from a random Gaussian mixture, whose law goes with them",
+        ),
+    )

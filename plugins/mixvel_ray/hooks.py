@@ -15,20 +15,17 @@ def _workers(options: RayOptions) -> Workers:
     return Workers(count=options.workers, parallel=options.parallel, reserved=reserved)
 
 
-LAUNCHERS: Sequence[PluginDef[Any, Launcher]] = (
-    PluginDef(
-        kind="launcher",
-        name="ray",
-        options=RayOptions,
-        target="mixvel_ray.launcher:RayLauncher",
-        example_options=RayOptions(device="cpu", local_cpus=1),
-        workers=_workers,
-        summary="trains each job with its own workers on a Ray cluster, started for the run if there is none",
-    ),
-)
-
-
 @hookimpl
 def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
     """The launchers of this package."""
-    return LAUNCHERS
+    return (
+        PluginDef(
+            kind="launcher",
+            name="ray",
+            options=RayOptions,
+            target="mixvel_ray.launcher:RayLauncher",
+            example_options=RayOptions(device="cpu", local_cpus=1),
+            workers=_workers,
+            summary="trains each job with its own workers on a Ray cluster, started for the run if there is none",
+        ),
+    )

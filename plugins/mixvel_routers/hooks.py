@@ -10,46 +10,26 @@ from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
 
-_TOY = {"channels": [8, 16], "layers_per_block": 1}
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
 
-ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
-    PluginDef(
-        kind="router",
-        name="a-network",
-        options=ANetworkOptions,
-        target="mixvel_routers.a_network:ANetworkFamily",
-        example_options=ANetworkOptions(channels=(4, 8), width=8, depth=1, train=_TINY),
-        smoke=_TOY,
-        router_data=ClassifierOptions.router_data,
-        summary="the posterior over experts, learned from noisy items and their exact posterior",
+_LEARNED = (
+    (
+        "a-network",
+        ANetworkOptions,
+        "a_network:ANetworkFamily",
+        "the posterior over experts, learned from noisy items and their exact posterior",
     ),
-    PluginDef(
-        kind="router",
-        name="da-network",
-        options=DaNetworkOptions,
-        target="mixvel_routers.da_network:DaNetworkFamily",
-        example_options=DaNetworkOptions(channels=(4, 8), width=8, depth=1, train=_TINY),
-        smoke=_TOY,
-        router_data=ClassifierOptions.router_data,
-        summary="the posterior's rate, learned on intervals of times and integrated from the shards' fractions",
+    (
+        "da-network",
+        DaNetworkOptions,
+        "da_network:DaNetworkFamily",
+        "the posterior's rate, learned on intervals of times and integrated from the shards' fractions",
     ),
-    PluginDef(
-        kind="router",
-        name="naive",
-        options=ClassifierOptions,
-        target="mixvel_routers.a_network:NaiveFamily",
-        example_options=ClassifierOptions(channels=(4, 8), width=8, depth=1, train=_TINY),
-        smoke=_TOY,
-        router_data=ClassifierOptions.router_data,
-        summary="all weight on the shard that a classifier of noisy items names",
-    ),
-    PluginDef(
-        kind="router",
-        name="fixed",
-        options=NoOptions,
-        target="mixvel_routers.fixed:FixedFamily",
-        summary="the shards' fractions, whatever x and t",
+    (
+        "naive",
+        ClassifierOptions,
+        "a_network:NaiveFamily",
+        "all weight on the shard that a classifier of noisy items names",
     ),
 )
 
@@ -57,4 +37,24 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
     """The families of routers of this package."""
-    return ROUTERS
+    fixed = PluginDef[Any, RouterFamily](
+        kind="router",
+        name="fixed",
+        options=NoOptions,
+        target="mixvel_routers.fixed:FixedFamily",
+        summary="the shards' fractions, whatever x and t",
+    )
+    learned = [
+        PluginDef[Any, RouterFamily](
+            kind="router",
+            name=name,
+            options=options,
+            target=f"mixvel_routers.{target}",
+            example_options=options(channels=(4, 8), width=8, depth=1, train=_TINY),
+            smoke={"channels": [8, 16], "layers_per_block": 1},
+            router_data=ClassifierOptions.router_data,
+            summary=summary,
+        )
+        for name, options, target, summary in _LEARNED
+    ]
+    return [*learned, fixed]

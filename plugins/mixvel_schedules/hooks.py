@@ -30,40 +30,26 @@ class TableOptions:
     last: float = option(default=0.02, check=inside(0, 1), doc="last beta (not of squared-cosine)")
 
 
-SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
-    PluginDef(
-        kind="schedule",
-        name="vp-linear",
-        options=LinearOptions,
-        target="mixvel_schedules.schedules:Linear",
-        summary="variance preserving, linear beta; alpha(1) = 0.0066",
-    ),
-    PluginDef(
-        kind="schedule",
-        name="vp-cosine",
-        options=NoOptions,
-        target="mixvel_schedules.schedules:Cosine",
-        summary="variance preserving, alpha = cos(pi t/2); alpha(1) = 0",
-    ),
-    PluginDef(
-        kind="schedule",
-        name="ddpm-table",
-        options=TableOptions,
-        target="mixvel_schedules.schedules:ddpm_table",
-        example_options=TableOptions(steps=250),
-        summary="a discrete DDPM beta table, made continuous by a spline",
-    ),
-    PluginDef(
-        kind="schedule",
-        name="rectified",
-        options=NoOptions,
-        target="mixvel_schedules.schedules:Rectified",
-        summary="the rectified path alpha = 1 - t, sigma = t",
-    ),
+_SCHEDULES = (
+    ("vp-linear", LinearOptions(), "Linear", "variance preserving, linear beta; alpha(1) = 0.0066"),
+    ("vp-cosine", NoOptions(), "Cosine", "variance preserving, alpha = cos(pi t/2); alpha(1) = 0"),
+    ("ddpm-table", TableOptions(steps=250), "ddpm_table", "a discrete DDPM beta table, made continuous by a spline"),
+    ("rectified", NoOptions(), "Rectified", "the rectified path alpha = 1 - t, sigma = t"),
 )
+"""Name, options of an example, what makes it, and a summary."""
 
 
 @hookimpl
 def mixvel_schedules() -> Sequence[PluginDef[Any, NoiseSchedule]]:
     """The noise schedules of this package."""
-    return SCHEDULES
+    return [
+        PluginDef(
+            kind="schedule",
+            name=name,
+            options=type(example),
+            target=f"mixvel_schedules.schedules:{target}",
+            example_options=example,
+            summary=summary,
+        )
+        for name, example, target, summary in _SCHEDULES
+    ]

@@ -40,62 +40,24 @@ class CachedOptions:
     )
 
 
-SELECTORS: Sequence[PluginDef[Any, Selector]] = (
-    PluginDef(
-        kind="selector",
-        name="mixture",
-        options=NoOptions,
-        target="mixvel_selectors.selectors:Mixture",
-        summary="all K experts, weighted: exact, K evaluations a step",
+_SELECTORS = (
+    ("mixture", NoOptions, "selectors:Mixture", "all K experts, weighted: exact, K evaluations a step"),
+    ("iid", NoOptions, "selectors:Iid", "one expert drawn from the posterior at every step: the paper's"),
+    ("fixed", NoOptions, "selectors:Fixed", "one expert drawn from pi at the start and kept"),
+    ("top1", NoOptions, "selectors:TopK", "the likeliest expert at every step (biased)"),
+    ("topk", TopOptions, "selectors:TopK", "the k likeliest experts, weights scaled to sum 1 (biased)"),
+    (
+        "nucleus",
+        NucleusOptions,
+        "selectors:Nucleus",
+        "the fewest likeliest experts that hold a share of the weight (biased)",
     ),
-    PluginDef(
-        kind="selector",
-        name="iid",
-        options=NoOptions,
-        target="mixvel_selectors.selectors:Iid",
-        summary="one expert drawn from the posterior at every step: the paper's",
-    ),
-    PluginDef(
-        kind="selector",
-        name="fixed",
-        options=NoOptions,
-        target="mixvel_selectors.selectors:Fixed",
-        summary="one expert drawn from pi at the start and kept",
-    ),
-    PluginDef(
-        kind="selector",
-        name="top1",
-        options=NoOptions,
-        target="mixvel_selectors.selectors:TopK",
-        summary="the likeliest expert at every step (biased)",
-    ),
-    PluginDef(
-        kind="selector",
-        name="topk",
-        options=TopOptions,
-        target="mixvel_selectors.selectors:TopK",
-        summary="the k likeliest experts, weights scaled to sum 1 (biased)",
-    ),
-    PluginDef(
-        kind="selector",
-        name="nucleus",
-        options=NucleusOptions,
-        target="mixvel_selectors.selectors:Nucleus",
-        summary="the fewest likeliest experts that hold a share of the weight (biased)",
-    ),
-    PluginDef(
-        kind="selector",
-        name="sum-up",
-        options=NoOptions,
-        target="mixvel_selectors.selectors:SumUp",
-        summary="one expert a step, turns in proportion to the weights; error of order h",
-    ),
-    PluginDef(
-        kind="selector",
-        name="cached",
-        options=CachedOptions,
-        target="mixvel_selectors.cached:Cached",
-        summary="one expert a step, the others remembered: near the mixture at 1/K of its cost",
+    ("sum-up", NoOptions, "selectors:SumUp", "one expert a step, turns in proportion to the weights; error of order h"),
+    (
+        "cached",
+        CachedOptions,
+        "cached:Cached",
+        "one expert a step, the others remembered: near the mixture at 1/K of its cost",
     ),
 )
 
@@ -103,4 +65,7 @@ SELECTORS: Sequence[PluginDef[Any, Selector]] = (
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
     """The selectors of this package."""
-    return SELECTORS
+    return [
+        PluginDef(kind="selector", name=name, options=options, target=f"mixvel_selectors.{target}", summary=summary)
+        for name, options, target, summary in _SELECTORS
+    ]
