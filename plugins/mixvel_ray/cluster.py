@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 import ray
-from attrs import frozen
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -35,27 +34,24 @@ _SETTINGS = {
 """Of Ray, unless the user has set them otherwise. They are read when a run begins."""
 
 
-@frozen(kw_only=True)
-class Cluster:
-    """A cluster that this process is connected to."""
+def nodes() -> tuple[Node, ...]:
+    """The machines of the cluster that this process is connected to."""
+    return tuple(Node(resources=node["Resources"]) for node in ray.nodes() if node["Alive"])
 
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """Its machines."""
-        return tuple(Node(resources=node["Resources"]) for node in ray.nodes() if node["Alive"])
 
-    def mailbox(self) -> Any:
-        """A mailbox that lives as long as the driver's node: its handle."""
-        here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
-        return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
+def new_mailbox() -> Any:
+    """A mailbox that lives as long as the driver's node: its handle."""
+    here = NodeAffinitySchedulingStrategy(node_id=ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
 
-    def call(self, method: Any, *arguments: object) -> Any:
-        """Calls a method of an actor and waits for its answer."""
-        return ray.get(method.remote(*arguments))
+
+def call(method: Any) -> Any:
+    """Calls a method of an actor, without arguments, and waits for its answer."""
+    return ray.get(method.remote())
 
 
 @contextmanager
-def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Iterator[Cluster]:
+def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Iterator[None]:
     """The cluster at ``address``, at RAY_ADDRESS, or on this machine; left, or shut down, at the end of the block.
 
     A process that is connected already stays so: then ``address`` and ``local_cpus`` say nothing.
@@ -65,30 +61,22 @@ def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Itera
     own = wanted is None or wanted == "local"
     with _settings(_SETTINGS | (_password() if own and not ray.is_initialized() else {})):
         if ray.is_initialized():
-            yield Cluster()
+            yield
             return
         try:
             with _handlers_kept():
                 _connect(None if own else wanted, local_cpus, verbose)
-            yield Cluster()
+            yield
         finally:
             ray.shutdown()
 
 
 def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None:
     level = logging.INFO if verbose else logging.ERROR
+    ours = {"num_cpus": local_cpus, "include_dashboard": False} if address is None else {}
     try:
-        if address is None:
-            # Named: without an address Ray would join whatever cluster it finds on this machine.
-            ray.init(
-                address="local",
-                num_cpus=local_cpus,
-                include_dashboard=False,
-                logging_level=level,
-                log_to_driver=verbose,
-            )
-        else:
-            ray.init(address=address, logging_level=level, log_to_driver=verbose)
+        # Named: without an address Ray would join whatever cluster it finds on this machine.
+        ray.init(address=address or "local", logging_level=level, log_to_driver=verbose, **ours)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         where = "on this machine" if address is None else f"at {address}"
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]

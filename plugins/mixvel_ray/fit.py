@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,13 @@ import torch
 import torch.distributed as dist
 from attrs import define, field, frozen
 from ray.exceptions import RayError
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from mixvel_core.errors import MixvelError, TrainingError
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.world import World
-from mixvel_ray.progress import Event, NoReport, WorkerReport
+from mixvel_ray.progress import Event, WorkerReport
 from mixvel_ray.streaming import ClusterReader
 from mixvel_ray.work import Room, Work
 
@@ -67,12 +67,16 @@ class Fit:
         ours = [cause for cause in causes if isinstance(cause, MixvelError)]
         if ours:
             return ours[0]
-        lines = str(causes[0]).strip().splitlines() or [""]
-        what = f"{type(causes[0]).__name__}: {lines[0]}".rstrip(": ")
         return TrainingError(
-            f"{work.job.name}: its workers failed {self.max_failures + 1} times, at last by {what}; what was saved is "
-            "kept: run the same line again to go on, or raise launcher.max_failures"
+            f"{work.job.name}: its workers failed {self.max_failures + 1} times, at last by {first_line(causes[0])}; "
+            "what was saved is kept: run the same line again to go on, or raise launcher.max_failures"
         )
+
+
+def first_line(error: BaseException) -> str:
+    """The class of an error and the first line of its message."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
 
 
 _WRAPPED_IN = ("_base_exc", "controller_failure", "cause")
@@ -120,7 +124,7 @@ def _work(config: dict[str, Any]) -> None:
         return
     device = ray.train.torch.get_device()
     world = world_of(context.get_world_rank(), context.get_world_size(), device)
-    report = WorkerReport(job=work.job.name, wire=wire) if world.leads else NoReport()
+    report = WorkerReport(job=work.job.name, wire=wire) if world.leads else Silent()
     try:
         work.do(device, world, report, wire)
     finally:
@@ -131,35 +135,23 @@ def world_of(rank: int, size: int, device: torch.device) -> World:
     """The workers of the process group that Ray has set up; a single one needs none."""
     if size == 1:
         return World(reader=ClusterReader())
-    wrap: Callable[[nn.Module], nn.Module] = partial(_averaging, device)
+
+    def reduced(value: Tensor, op: Any) -> Tensor:
+        found = value.clone()
+        dist.all_reduce(found, op=op)
+        return found
+
+    def agree(value: int) -> int:
+        there = torch.tensor(value, dtype=torch.int64, device=device)
+        dist.broadcast(there, src=0)
+        return int(there)
+
     return World(
         rank=rank,
         size=size,
-        wrap=wrap,
-        mean=partial(_mean, size),
-        least=_least,
-        agree=partial(_agree, device),
+        wrap=lambda network: DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None),
+        mean=lambda value: reduced(value, dist.ReduceOp.SUM) / size,
+        least=lambda value: reduced(value, dist.ReduceOp.MIN),
+        agree=agree,
         reader=ClusterReader(),
     )
-
-
-def _averaging(device: torch.device, network: nn.Module) -> nn.Module:
-    return DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
-
-
-def _mean(size: int, value: Tensor) -> Tensor:
-    total = value.clone()
-    dist.all_reduce(total)
-    return total / size
-
-
-def _least(value: Tensor) -> Tensor:
-    found = value.clone()
-    dist.all_reduce(found, op=dist.ReduceOp.MIN)
-    return found
-
-
-def _agree(device: torch.device, value: int) -> int:
-    value_there = torch.tensor(value, dtype=torch.int64, device=device)
-    dist.broadcast(value_there, src=0)
-    return int(value_there)

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job, Progress, Task
 from mixvel_core.training.checkpoint import is_trained
-from mixvel_ray.cluster import Cluster, cluster
+from mixvel_ray.cluster import call, cluster, new_mailbox, nodes
 from mixvel_ray.fit import Fit
-from mixvel_ray.mapping import RayMapping, WorkerPlace
-from mixvel_ray.options import RayOptions
+from mixvel_ray.hooks import RayOptions
+from mixvel_ray.mapping import RayMapping
 from mixvel_ray.progress import Board, Ended, Failed
-from mixvel_ray.work import Room, Work, room_of
+from mixvel_ray.work import Work, WorkerPlace, room_of
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
@@ -53,14 +53,20 @@ class RayLauncher(RayOptions):
         # The longest first, so that none is left over at the end while there is room for more.
         todo.sort(key=lambda job: -job.task.options.steps * job.task.options.batch)
         with (
-            cluster(self.address, self.local_cpus, self.verbose) as connected,
+            cluster(self.address, self.local_cpus, self.verbose),
             tempfile.TemporaryDirectory(prefix="mixvel-ray-", ignore_cleanup_errors=True) as scratch,
         ):
-            room = room_of(self, connected.nodes)
-            at_once = self._at_once(room, connected, len(todo))
-            mailbox = connected.mailbox()
+            room = room_of(self, nodes())
+            held = len(todo) if self.autoscaling else room.jobs(nodes())
+            mailbox = new_mailbox()
             fit = Fit(room=room, max_failures=self.max_failures, mailbox=mailbox, scratch=Path(scratch))
-            _Launch(connected=connected, mailbox=mailbox, train=self._trainer(fit), at_once=at_once).run(todo, progress)
+
+            def train(job: Job) -> None:
+                with self._place(job.folder) as place:
+                    fit.run(Work(job=job, **asdict(place)))
+
+            at_once = min(held, len(todo), self.parallel or len(todo))
+            _Launch(mailbox=mailbox, train=train, at_once=at_once).run(todo, progress)
 
     def map(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
@@ -72,22 +78,12 @@ class RayLauncher(RayOptions):
         """
         if not parts:
             return
-        with (
-            cluster(self.address, self.local_cpus, self.verbose) as connected,
-            _token(task.folder) as token,
-        ):
-            room = evolve(room_of(self, connected.nodes), workers=1)
+        with cluster(self.address, self.local_cpus, self.verbose), self._place(task.folder) as place:
+            room = evolve(room_of(self, nodes()), workers=1)
             # How much an autoscaler may add is not known here, unless `parallel` gives it.
             grown = self.parallel if self.autoscaling else None
-            held = grown or room.jobs(connected.nodes)
-            place = WorkerPlace(
-                home=Path.cwd(),
-                token=token,
-                threads=self.threads or max(1, int(self.cpus)),
-                device="cuda" if room.gpus else "cpu",
-            )
+            held = grown or room.jobs(nodes())
             yield from RayMapping[PartT, ResultT](
-                connected=connected,
                 room=room,
                 at_once=min(held, len(parts), self.parallel or len(parts)),
                 max_failures=self.max_failures,
@@ -104,25 +100,23 @@ class RayLauncher(RayOptions):
                 f"choose a multiple of {workers}"
             )
 
-    def _at_once(self, room: Room, connected: Cluster, jobs: int) -> int:
-        held = jobs if self.autoscaling else room.jobs(connected.nodes)
-        return min(held, jobs, self.parallel or jobs)
-
-    def _trainer(self, fit: Fit) -> Callable[[Job], None]:
-        threads = self.threads or max(1, int(self.cpus))
-
-        def train(job: Job) -> None:
-            with _token(job.folder) as token:
-                fit.run(Work(job=job, home=Path.cwd(), token=token, threads=threads))
-
-        return train
+    @contextmanager
+    def _place(self, folder: Path) -> Iterator[WorkerPlace]:
+        """Where workers compute: a file in ``folder`` shows them that they see it; it is gone after the block."""
+        folder.mkdir(parents=True, exist_ok=True)
+        # Named like what a killed process leaves: if this one is killed, the next run removes it.
+        token = folder / f".seen-{uuid4().hex}.unfinished"
+        token.touch()
+        try:
+            yield WorkerPlace(home=Path.cwd(), token=token, threads=self.threads or max(1, int(self.cpus)))
+        finally:
+            token.unlink(missing_ok=True)
 
 
 @frozen(kw_only=True)
 class _Launch:
     """Runs ``train`` on jobs, ``at_once`` at a time, in threads, and shows what the ``mailbox`` brings."""
 
-    connected: Cluster
     mailbox: Any
     train: Callable[[Job], None]
     at_once: int
@@ -138,7 +132,7 @@ class _Launch:
                         running[_in_thread(self.train, job)] = job.name
                     done, _ = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                     # The events of a job come before its end, and hold more of a failure.
-                    board.show(self.connected.call(self.mailbox.take))
+                    board.show(call(self.mailbox.take))
                     for future in done:
                         board.end(running.pop(future))
                         future.result()
@@ -148,11 +142,11 @@ class _Launch:
 
     def _stop(self, board: Board) -> None:
         """Lets the jobs that are under way save where they are."""
-        self.connected.call(self.mailbox.stop)
+        call(self.mailbox.stop)
         until = time.monotonic() + _SECONDS_TO_SAVE
         while board.under_way and time.monotonic() < until:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            events = self.connected.call(self.mailbox.take)
+            events = call(self.mailbox.take)
             # The first failure is the one that is raised.
             board.show(Ended(event.job) if isinstance(event, Failed) else event for event in events)
 
@@ -178,16 +172,3 @@ def _in_thread(call: Callable[[Job], None], job: Job) -> Future[None]:
 
     threading.Thread(target=work, name=f"fit-{job.name}", daemon=True).start()
     return future
-
-
-@contextmanager
-def _token(folder: Path) -> Iterator[Path]:
-    """A file in ``folder`` that shows a worker that it sees the folder; gone after the block."""
-    folder.mkdir(parents=True, exist_ok=True)
-    # Named like what a killed process leaves: if this one is killed, the next run removes it.
-    token = folder / f".seen-{uuid4().hex}.unfinished"
-    token.touch()
-    try:
-        yield token
-    finally:
-        token.unlink(missing_ok=True)

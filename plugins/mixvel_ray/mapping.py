@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import ray
@@ -16,53 +13,32 @@ import torch
 from attrs import define, field, frozen
 from ray.exceptions import RayError, RayTaskError
 
-from mixvel_core.errors import DataError, MixvelError
+from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Task
-from mixvel_ray.cluster import Cluster
-from mixvel_ray.fit import ActorChannel, cause_of
+from mixvel_ray.cluster import call, new_mailbox, nodes
+from mixvel_ray.fit import ActorChannel, cause_of, first_line
 from mixvel_ray.progress import Moved, WorkerReport
-from mixvel_ray.work import Room
+from mixvel_ray.work import Room, WorkerPlace
 
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
-@frozen(kw_only=True)
-class WorkerPlace:
-    """Where a worker of parts computes.
-
-    ``home``: the driver's working folder, from where relative paths are read. ``token``: a file that the driver has put
-    where the task reads. ``threads``: of torch. ``device``: where it computes.
-    """
-
-    home: Path
-    token: Path
-    threads: int
-    device: str
-
-
 class PartWorker:
     """A worker. Lives in an actor."""
 
-    def __init__(self, task: Task[Any, Any], place: WorkerPlace, mailbox: Any) -> None:
+    def __init__(self, task: Task[Any, Any], place: WorkerPlace, device: str, mailbox: Any) -> None:
         self._task = task
         self._place = place
+        self._device = device
         self._wire = ActorChannel(mailbox)
         self._do: Callable[[Any, Callable[[int], None]], Any]
 
     def begin(self) -> None:
         """Loads. Raises DataError where this machine does not see what the task reads."""
-        place = self._place
-        if place.home.is_dir():
-            os.chdir(place.home)
-        if not place.token.exists():
-            raise DataError(
-                f"{self._task.name}: {self._task.folder} is not seen by a worker on {socket.gethostname()}; "
-                "put the run on storage that all nodes share (--out)"
-            )
-        torch.set_num_threads(place.threads)
-        self._do = self._task.begin(torch.device(place.device))
+        self._place.enter(self._task.name, self._task.folder)
+        self._do = self._task.begin(torch.device(self._device))
 
     def do(self, index: int, part: Any) -> Any:
         """One part; its progress goes to the mailbox under the part's index."""
@@ -89,7 +65,6 @@ class RayMapping(Generic[PartT, ResultT]):
     A worker that is lost is replaced if there is room for another, and its part done again, ``max_failures`` times.
     """
 
-    connected: Cluster
     room: Room
     at_once: int
     max_failures: int
@@ -102,7 +77,7 @@ class RayMapping(Generic[PartT, ResultT]):
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
         """See ``Mapper.map``."""
-        mailbox = self.connected.mailbox()
+        mailbox = new_mailbox()
         begin = partial(self._begin, ray.put(task), mailbox)
         todo, left = deque(range(len(parts))), len(parts)
         try:
@@ -147,7 +122,7 @@ class RayMapping(Generic[PartT, ResultT]):
                 max_restarts=0,
                 scheduling_strategy="SPREAD",
             )
-            .remote(task, self.place, mailbox)
+            .remote(task, self.place, "cuda" if self.room.gpus else "cpu", mailbox)
         )
         self._busy[actor.begin.remote()] = _Busy(actor=actor, index=None)
 
@@ -161,7 +136,7 @@ class RayMapping(Generic[PartT, ResultT]):
 
     def _report(self, mailbox: Any, report: Callable[[int, int], None]) -> None:
         under_way = {str(busy.index) for busy in self._busy.values()}
-        for event in self.connected.call(mailbox.take):
+        for event in call(mailbox.take):
             if isinstance(event, Moved) and event.job in under_way:
                 report(int(event.job), event.done)
 
@@ -172,29 +147,24 @@ class RayMapping(Generic[PartT, ResultT]):
             what = "while it began" if busy.index is None else f"with part {busy.index}"
             raise MixvelError(
                 f"{task.name}: a worker was lost {what} {self._losses[busy.index]} times, at last by "
-                f"{_first_line(error)}; finished parts are kept: run the same line again to go on, or raise "
+                f"{first_line(error)}; finished parts are kept: run the same line again to go on, or raise "
                 "launcher.max_failures"
             )
 
     def _replace(self, begin: Callable[[], None]) -> None:
         """One more worker, if a node has room. Raises RecipeError where none has and none is left."""
-        held = sum(node.holds(self.room.need) for node in self.connected.nodes)
+        held = sum(node.holds(self.room.need) for node in nodes())
         if held > len(self._busy):
             begin()
         elif not self._busy:
-            self.room.jobs(self.connected.nodes)
+            self.room.jobs(nodes())
             begin()
 
     def _error_of(self, task: Task[PartT, ResultT], error: RayTaskError) -> MixvelError:
         cause = cause_of(error)
         if isinstance(cause, MixvelError):
             return cause
-        return MixvelError(f"{task.name}: a worker failed by {_first_line(cause)}; finished parts are kept")
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}".rstrip(": ")
+        return MixvelError(f"{task.name}: a worker failed by {first_line(cause)}; finished parts are kept")
 
 
 def _kill(actor: Any) -> None:

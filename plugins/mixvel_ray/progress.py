@@ -142,29 +142,11 @@ class WorkerReport:
         self.wire.send([TextLine(text)])
 
 
-@frozen(kw_only=True)
-class _NoBar:
-    def update(self, done: int, note: str = "") -> None:
-        """Nothing."""
-
-
-@frozen(kw_only=True)
-class NoReport:
-    """The progress of a worker that does not lead: one report a job is enough."""
-
-    @contextmanager
-    def task(self, name: str, total: int, unit: str) -> Iterator[_NoBar]:
-        """A bar that is not shown."""
-        yield _NoBar()
-
-    def line(self, text: str) -> None:
-        """Nothing."""
-
-
-@frozen(kw_only=True)
+@define(kw_only=True)
 class _Open:
     bar: ProgressTask
     own: ExitStack
+    done: int = 0
 
 
 @define(kw_only=True)
@@ -174,7 +156,6 @@ class Board:
     progress: Progress
     bars: ExitStack
     _open: dict[str, _Open] = field(factory=dict, init=False)
-    _steps: dict[str, int] = field(factory=dict, init=False)
 
     @property
     def under_way(self) -> bool:
@@ -188,7 +169,7 @@ class Board:
                 case BarOpened():
                     self._begin(event)
                 case Moved(job, done, note) if job in self._open:
-                    self._steps[job] = done
+                    self._open[job].done = done
                     self._open[job].bar.update(done, note)
                 case Ended(job):
                     self.end(job)
@@ -198,8 +179,7 @@ class Board:
                     self.end(job)
                     raise error
                 case _:
-                    # A report that was on its way when its job ended.
-                    pass
+                    pass  # a report that was on its way when its job ended
 
     def end(self, job: str) -> None:
         """Takes the job's bar away, if it has one."""
@@ -208,7 +188,7 @@ class Board:
 
     def _begin(self, event: BarOpened) -> None:
         if event.job in self._open:
-            reached = self._steps.get(event.job, 0)
+            reached = self._open[event.job].done
             self.progress.line(f"{event.job}: a worker was lost about step {reached}; goes on from its checkpoint")
             return
         own = ExitStack()

@@ -1,4 +1,4 @@
-"""The reader of streamed data on a cluster: Ray Data is imported where data are streamed, and nowhere else."""
+"""The reader of streamed data on a cluster."""
 
 from __future__ import annotations
 
@@ -21,17 +21,7 @@ from mixvel_core.errors import DataError, MixvelError
 
 @frozen(kw_only=True)
 class ClusterReader:
-    """Reads with Ray Data; see ``GroupReader``."""
-
-    def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
-        """See ``GroupReader``."""
-
-        yield from RayDataReader().read(groups, column, ahead)
-
-
-@frozen(kw_only=True)
-class RayDataReader:
-    """Reads with at most ``tasks`` tasks at a time for each training worker; see ``GroupReader`` for what it reads.
+    """Reads with Ray Data, with at most ``tasks`` tasks at a time for each training worker; see ``GroupReader``.
 
     The tasks claim no CPU: a training holds all that it asked for, and they would wait for it to end.
     """

@@ -17,7 +17,7 @@ from mixvel_core.errors import DataError, MixvelError, RecipeError
 from mixvel_core.protocols import Job, Progress
 from mixvel_core.training.loop import train
 from mixvel_core.training.world import World
-from mixvel_ray.options import RayOptions
+from mixvel_ray.hooks import RayOptions
 from mixvel_ray.progress import Channel, Ended, Failed
 
 
@@ -74,17 +74,34 @@ def room_of(options: RayOptions, nodes: Sequence[Node]) -> Room:
 
 
 @frozen(kw_only=True)
-class Work:
-    """What is sent to each worker. All of it is pickled.
+class WorkerPlace:
+    """Where a worker computes.
 
-    ``home``: the driver's working folder, from where relative paths are read. ``token``: a file in the job's folder
-    that the driver has put there.
+    ``home``: the driver's working folder, from where relative paths are read. ``token``: a file that the driver has put
+    where the worker reads. ``threads``: of torch.
     """
 
-    job: Job
     home: Path
     token: Path
     threads: int
+
+    def enter(self, name: str, folder: Path) -> None:
+        """Goes there. Raises DataError, naming ``name``, where this machine does not see ``folder``."""
+        if self.home.is_dir():
+            os.chdir(self.home)
+        if not self.token.exists():
+            raise DataError(
+                f"{name}: {folder} is not seen by a worker on {socket.gethostname()}; "
+                "put the run on storage that all nodes share (--out)"
+            )
+        torch.set_num_threads(self.threads)
+
+
+@frozen(kw_only=True)
+class Work(WorkerPlace):
+    """The job that is sent to each worker. All of it is pickled."""
+
+    job: Job
 
     def do(self, device: torch.device, world: World, progress: Progress, wire: Channel) -> None:
         """Trains. What no other worker would do better is sent to the driver before it is raised.
@@ -92,14 +109,7 @@ class Work:
         Raises DataError where this machine does not see the run folder, and whatever ``train`` raises.
         """
         try:
-            if self.home.is_dir():
-                os.chdir(self.home)
-            if not self.token.exists():
-                raise DataError(
-                    f"{self.job.name}: {self.job.folder} is not seen by a worker on {socket.gethostname()}; "
-                    "put the run on storage that all nodes share (--out)"
-                )
-            torch.set_num_threads(self.threads)
+            self.enter(self.job.name, self.job.folder)
             train(self.job, device=device, progress=progress, world=world)
         except KeyboardInterrupt:
             # The driver's wish; it waits for this answer and then ends us.

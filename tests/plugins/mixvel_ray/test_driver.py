@@ -26,7 +26,7 @@ from pathlib import Path
 from ray_drills import drill
 from mixvel_core.cli.output import ProgressLines
 from mixvel_ray.launcher import RayLauncher
-from mixvel_ray.options import RayOptions
+from mixvel_ray.hooks import RayOptions
 
 def write(text):
     # Ray sets a handler of its own, which would end the process with nothing saved.

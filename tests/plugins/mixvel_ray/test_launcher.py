@@ -13,12 +13,13 @@ from trainable import Watching, level_job, run
 from whole_runs import recipe_of
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError, TrainingError
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.world import World
 from mixvel_ray import launcher as module
 from mixvel_ray.fit import cause_of, world_of
+from mixvel_ray.hooks import RayOptions
 from mixvel_ray.launcher import RayLauncher
-from mixvel_ray.options import RayOptions
-from mixvel_ray.progress import Ended, Failed, Mailbox, NoReport
+from mixvel_ray.progress import Ended, Failed, Mailbox
 from mixvel_ray.work import Work
 
 ROOT = Path(__file__).parents[3]
@@ -64,7 +65,7 @@ def work(folder: Path, token: Path, spoiled: int = 1 << 30) -> Work:
 def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> None:
     wire = DirectWire()
     with pytest.raises(DataError, match=r"is not seen by a worker on .*storage that all nodes share"):
-        work(tmp_path, tmp_path / "absent").do(torch.device("cpu"), World(), NoReport(), wire)
+        work(tmp_path, tmp_path / "absent").do(torch.device("cpu"), World(), Silent(), wire)
     [failed] = wire.mailbox.take()
     assert isinstance(failed, Failed)
 
@@ -72,10 +73,10 @@ def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> No
 def test_work_tells_how_it_ended(tmp_path: Path) -> None:
     (tmp_path / "token").touch()
     wire = DirectWire()
-    work(tmp_path / "a", tmp_path / "token").do(torch.device("cpu"), World(), NoReport(), wire)
+    work(tmp_path / "a", tmp_path / "token").do(torch.device("cpu"), World(), Silent(), wire)
     assert wire.mailbox.take() == [Ended("level")]
     with pytest.raises(TrainingError):
-        work(tmp_path / "b", tmp_path / "token", spoiled=3).do(torch.device("cpu"), World(), NoReport(), wire)
+        work(tmp_path / "b", tmp_path / "token", spoiled=3).do(torch.device("cpu"), World(), Silent(), wire)
     [failed] = wire.mailbox.take()
     assert isinstance(failed, Failed)
     assert "level: step 3: " in str(failed.error)
@@ -86,7 +87,7 @@ def test_relative_folders_are_read_from_where_the_driver_is(tmp_path: Path, monk
     (tmp_path / "home" / "token").touch()
     monkeypatch.chdir(tmp_path)
     there = evolve(work(Path("run"), Path("token")), home=tmp_path / "home")
-    there.do(torch.device("cpu"), World(), NoReport(), DirectWire(mailbox=Mailbox()))
+    there.do(torch.device("cpu"), World(), Silent(), DirectWire(mailbox=Mailbox()))
     assert (tmp_path / "home" / "run" / "trained.safetensors").exists()
     assert Path(os.getcwd()) == tmp_path / "home"
 

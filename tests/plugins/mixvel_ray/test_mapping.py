@@ -15,7 +15,8 @@ from whole_runs import EXACT, files, results, run
 from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingError
 from mixvel_core.protocols import Mapper
 from mixvel_ray.launcher import RayLauncher
-from mixvel_ray.mapping import PartWorker, WorkerPlace
+from mixvel_ray.mapping import PartWorker
+from mixvel_ray.work import WorkerPlace
 
 HELPERS = Path(__file__).parents[2] / "helpers"
 
@@ -80,10 +81,10 @@ def test_samples_and_scores_are_those_of_one_process(two_cpus: None, tmp_path: P
 
 
 def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> None:
-    bench = WorkerPlace(home=tmp_path, token=tmp_path / "absent", threads=1, device="cpu")
+    bench = WorkerPlace(home=tmp_path, token=tmp_path / "absent", threads=1)
     mailbox: Any = None
     with pytest.raises(DataError, match=r"squares: .* is not seen by a worker on .*storage that all nodes share"):
-        PartWorker(Squares(folder=tmp_path), bench, mailbox).begin()
+        PartWorker(Squares(folder=tmp_path), bench, "cpu", mailbox).begin()
 
 
 def test_nothing_to_do_starts_no_cluster(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from direct_wire import DirectWire
 from trainable import Watching, level_job, run
 
 from mixvel_core.errors import TrainingError
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.checkpoint import is_trained
-from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Mailbox, Moved, NoReport, TextLine, WorkerReport
+from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Mailbox, Moved, TextLine, WorkerReport
 
 
 @define
@@ -52,7 +53,7 @@ def test_the_drivers_wish_ends_a_training_at_a_checkpoint(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         run(job, WorkerReport(job=job.name, wire=wire))
     assert list((job.folder / "state").iterdir())
-    run(job, NoReport())
+    run(job, Silent())
     run(level_job(tmp_path / "alone"))
     assert is_trained(job.folder)
     names = [tmp_path / name / "trained.safetensors" for name in ("job", "alone")]

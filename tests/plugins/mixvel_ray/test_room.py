@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import RecipeError
-from mixvel_ray.options import RayOptions
+from mixvel_ray.hooks import RayOptions
 from mixvel_ray.work import Node, Room, room_of
 
 LAPTOP = (Node(resources={"CPU": 2.0, "memory": 1e9}),)
