@@ -196,7 +196,7 @@ def _groups(
 def speed_at(folder: Path) -> MeasuredSpeed | None:
     """What a training has left in its folder; None where there is nothing, or nothing of use.
 
-    The file's name is that of ``mixvel_core.training.speed``, which imports torch.
+    The file's name is that of ``mixvel_core.training.log``, which imports torch.
     """
     try:
         found = read_json(folder / "speed.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import torch
+from attrs import asdict
 from torch import Tensor
 
 from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
@@ -22,18 +24,12 @@ def point_for(schedule: NoiseSchedule, t: Tensor, x: Tensor) -> SchedulePoint:
 
     Closed forms are evaluated in float64 and cast last: 1 - alpha^2 near t = 0 is what float32 would lose.
     """
-    p = schedule.at(t.double())
+    return changed_point(schedule.at(t.double()), lambda value: expand(value.to(x.dtype), x))
 
-    def shaped(value: Tensor) -> Tensor:
-        return expand(value.to(x.dtype), x)
 
-    return SchedulePoint(
-        alpha=shaped(p.alpha),
-        sigma=shaped(p.sigma),
-        d_alpha=shaped(p.d_alpha),
-        d_sigma=shaped(p.d_sigma),
-        dd_alpha=shaped(p.dd_alpha),
-    )
+def changed_point(p: SchedulePoint, change: Callable[[Tensor], Tensor]) -> SchedulePoint:
+    """The point with ``change`` made to each of its values."""
+    return SchedulePoint(**{name: change(value) for name, value in asdict(p, recurse=False).items()})
 
 
 def at_time(schedule: NoiseSchedule, t: float) -> SchedulePoint:

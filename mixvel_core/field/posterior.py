@@ -17,12 +17,13 @@ from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import torch
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 from torch import Tensor
 
 from mixvel_core.errors import DataError
+from mixvel_core.field.conversions import changed_point
 from mixvel_core.field.item_blocks import ItemBlocks, Items, item_blocks
-from mixvel_core.field.shard_sums import Queries, ShardSums, margin_of, shard_sums
+from mixvel_core.field.shard_sums import Queries, margin_of, shard_sums
 from mixvel_core.protocols import SchedulePoint
 
 Path: TypeAlias = Literal["material", "path", "partial"]
@@ -166,10 +167,9 @@ class PosteriorEngine:
         pi = counts / counts.sum() if self.fractions is None else counts.new_tensor(self.fractions)
         log_mean = log_weight - counts.log()
         weights = (log_mean + pi.log()).softmax(1)
-        vector = _stacked(sums)
-        m_k = None
-        if vector is not None:
-            m_k = (vector + centre).reshape(len(x), len(sums), *x.shape[1:]).to(x.dtype)
+        found = [s.vector / s.weight for s in sums if s.vector is not None]
+        vector = torch.stack(found, dim=1) if found else None
+        m_k = None if vector is None else (vector + centre).reshape(len(x), len(sums), *x.shape[1:]).to(x.dtype)
         return PosteriorAnswer(
             a=weights.to(x.dtype),
             log_density=log_mean - (y**2).sum(1, keepdim=True) / (2 * variance),
@@ -204,22 +204,7 @@ class PosteriorEngine:
 
 def _rows(p: SchedulePoint, x: Tensor, rows: slice) -> SchedulePoint:
     """Some rows of a point of shape (B,), as (B, 1)."""
-
-    def cut(value: Tensor) -> Tensor:
-        return value.to(x.device, torch.float64)[rows, None]
-
-    return SchedulePoint(
-        alpha=cut(p.alpha),
-        sigma=cut(p.sigma),
-        d_alpha=cut(p.d_alpha),
-        d_sigma=cut(p.d_sigma),
-        dd_alpha=cut(p.dd_alpha),
-    )
-
-
-def _stacked(sums: Sequence[ShardSums]) -> Tensor | None:
-    means = [s.vector / s.weight for s in sums if s.vector is not None]
-    return torch.stack(means, dim=1) if means else None
+    return changed_point(p, lambda value: value.to(x.device, torch.float64)[rows, None])
 
 
 def _joined(parts: Sequence[PosteriorAnswer]) -> PosteriorAnswer:
@@ -228,14 +213,13 @@ def _joined(parts: Sequence[PosteriorAnswer]) -> PosteriorAnswer:
     def cat(name: str) -> Tensor:
         return torch.cat([getattr(part, name) for part in parts])
 
-    points = [part._point for part in parts]
-    names = ("alpha", "sigma", "d_alpha", "d_sigma", "dd_alpha")
-    return PosteriorAnswer(
+    points = [asdict(part._point, recurse=False) for part in parts]
+    return evolve(
+        parts[0],
         a=cat("a"),
         log_density=cat("log_density"),
         m_k=cat("m_k"),
-        point=SchedulePoint(**{name: torch.cat([getattr(p, name) for p in points]) for name in names}),
-        centre=parts[0]._centre,
+        point=SchedulePoint(**{name: torch.cat([point[name] for point in points]) for name in points[0]}),
         weights=cat("_weights"),
         product=cat("_product"),
         norm=cat("_norm"),

@@ -89,9 +89,7 @@ def flow(
         x: points at the first time, (B, *data).
         schedule: of the ODE.
         times: strictly falling, all positive; the solver stops at each.
-        rtol: relative tolerance.
-        atol: absolute tolerance.
-        on_progress: called with the part of the way that is done, 0 to 1.
+        rtol, atol, on_progress: as of ``reference``.
 
     Returns:
         The points at every time, (len(times), B, *data); the first is x.
@@ -141,12 +139,10 @@ def ddim_reference(
 
     Args:
         x: points at t = 1, (B, *data); each goes its own way.
-        schedule: of the ODE.
-        experts: K of them, of this schedule or their own, all evaluated at every step.
+        schedule, experts, on_progress: as of ``reference``.
         router: any, also one that integrates its weights.
         delta: the end, in [0, 1).
         steps: how many.
-        on_progress: called with the part of the way that is done, 0 to 1.
 
     Returns:
         The points at ``delta``, (B, *data).

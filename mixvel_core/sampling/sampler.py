@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import asdict, frozen
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
@@ -57,9 +57,7 @@ class Samples:
 
     def cpu(self) -> Samples:
         """The same, in the memory of the CPU."""
-        return Samples(
-            x=self.x.cpu(), evaluations=self.evaluations.cpu(), times=self.times.cpu(), usage=self.usage.cpu()
-        )
+        return Samples(**{name: value.cpu() for name, value in asdict(self, recurse=False).items()})
 
 
 def cuts(count: int, batch: int) -> list[tuple[int, int]]:

@@ -52,7 +52,11 @@ class Checkpoints:
             self._take_newest(state, progress)
         step = world.agree(state.step)
         if not world.leads and step:
-            self._take(self._path(step), state)
+            try:
+                found = self._read(self._path(step))
+            except ArtifactError as error:
+                raise ArtifactError(f"{error}; every worker must see the run folder as the leading one does") from None
+            self._restore(*found, state)
         if state.step != step:
             raise ArtifactError(f"{self._path(step)}: worker {world.rank} is at step {state.step}; run again to go on")
 
@@ -61,21 +65,14 @@ class Checkpoints:
             leftover.unlink(missing_ok=True)  # what a killed process was writing
         for path in reversed(self._paths()):
             try:
-                tensors, metadata = self._read(path)
+                found = self._read(path)
             except ArtifactError:
                 progress.line(f"{path}: damaged; removed, its steps are done again")
                 # Kept, it would count among the newest and push a good one out.
                 path.unlink(missing_ok=True)
                 continue
-            self._restore(path, tensors, metadata, state)
+            self._restore(*found, state)
             return
-
-    def _take(self, path: Path, state: TrainState) -> None:
-        try:
-            tensors, metadata = self._read(path)
-        except ArtifactError as error:
-            raise ArtifactError(f"{error}; every worker must see the run folder as the leading one does") from None
-        self._restore(path, tensors, metadata, state)
 
     def _read(self, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, metadata = read_checksummed(path)
@@ -84,13 +81,8 @@ class Checkpoints:
             raise ArtifactError(f"{path}: damaged (it holds step {step})")
         return tensors, metadata
 
-    def _restore(
-        self, path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], state: TrainState
-    ) -> None:
-        self._check_identity(path, metadata)
-        state.restore(tensors, metadata["step"], str(path))
-
-    def _check_identity(self, path: Path, metadata: Mapping[str, Any]) -> None:
+    def _restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any], state: TrainState) -> None:
+        path = self._path(metadata["step"])
         found, wanted = _flat(metadata), _flat(self.identity)
         for name, value in wanted.items():
             if found.get(name) != value:
@@ -98,6 +90,7 @@ class Checkpoints:
                     f"{path}: made with {name} {found.get(name)}, not {value}; "
                     "set it back, choose another folder, or start afresh"
                 )
+        state.restore(tensors, metadata["step"], str(path))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:09d}.safetensors"

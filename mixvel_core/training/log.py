@@ -1,4 +1,4 @@
-"""What a training records: losses.csv with increasing steps, and TensorBoard event files.
+"""What a training records: losses.csv with increasing steps, TensorBoard event files, and images a second.
 
 What was recorded goes into every checkpoint, and a training that goes on writes the file anew from there: a file that
 was damaged, or that lost its last rows with the power, is whole again.
@@ -10,25 +10,38 @@ import csv
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from mixvel_core.artifacts.files import write_text, writing
+from mixvel_core.artifacts.files import write_json, write_text, writing
 from mixvel_core.errors import ArtifactError
 
 if TYPE_CHECKING:
+    import torch
     from tensorboard.compat.proto.event_pb2 import Event
+
+    from mixvel_core.training.world import World
 
 FILE = "losses.csv"
 
 
 def read_losses(path: Path) -> dict[str, list[float]]:
     """The columns of a ``losses.csv``: ``step``, ``loss`` and the other recorded losses; {} where there is none."""
-    header, rows = _read(path)
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
+    if not path.is_file():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        # A process that was killed while writing leaves a last line without its end.
+        header, *rows = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
+        read = [[int(row[0]), *(float(cell) for cell in row[1:])] for row in rows]
+    except (ValueError, IndexError, csv.Error) as error:
+        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+    if any(len(row) != len(header) for row in read):
+        raise ArtifactError(f"{path}: damaged (rows of different lengths); remove it and run the recipe again")
+    return {name: [row[i] for row in read] for i, name in enumerate(header)}
 
 
 @define
@@ -92,21 +105,6 @@ def _line(cells: Sequence[str | float]) -> str:
     return ",".join(str(c) for c in cells) + "\n"
 
 
-def _read(path: Path) -> tuple[list[str], list[list[float]]]:
-    if not path.is_file():
-        return [], []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        # A process that was killed while writing leaves a last line without its end.
-        header, *rows = list(csv.reader(line for line in lines if line.endswith("\n"))) or [[]]
-        read = [[int(row[0]), *(float(cell) for cell in row[1:])] for row in rows]
-    except (ValueError, IndexError, csv.Error) as error:
-        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
-    if any(len(row) != len(header) for row in read):
-        raise ArtifactError(f"{path}: damaged (rows of different lengths); remove it and run the recipe again")
-    return header, read
-
-
 class Scalars:
     """Writes losses as scalars into a new event file in ``folder``, at once and by itself.
 
@@ -158,3 +156,56 @@ def _next_name(folder: Path) -> str:
     numbers = (path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*"))
     newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
     return f"events.out.tfevents.{max(int(time.time()), newest + 1):010d}.{socket.gethostname()}.{os.getpid()}"
+
+
+SPEED_FILE = "speed.json"
+WARM_UP = 2
+"""Steps that are not timed: the first ones allocate, choose kernels and compile."""
+
+
+@define(kw_only=True)
+class SpeedMeter:
+    """Times the steps of one process between the moments at which its results are waited for."""
+
+    batch: int
+    clock: Callable[[], float] = time.perf_counter
+    _steps: int = field(init=False, default=0)
+    _from: tuple[int, float] | None = field(init=False, default=None)
+    _to: tuple[int, float] | None = field(init=False, default=None)
+
+    def stepped(self) -> None:
+        """A step was taken; on a GPU, it may still be computing."""
+        self._steps += 1
+
+    def waited(self) -> None:
+        """All steps so far are computed."""
+        if self._steps < WARM_UP:
+            return
+        if self._from is None:
+            self._from = self._steps, self.clock()
+        else:
+            self._to = self._steps, self.clock()
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over all workers together; None before anything was timed."""
+        if self._from is None or self._to is None or self._to[1] <= self._from[1]:
+            return None
+        return self.batch * (self._to[0] - self._from[0]) / (self._to[1] - self._from[1])
+
+    @property
+    def note(self) -> str:
+        """As in "1530 images/s"; nothing where nothing has been timed."""
+        rate = self.images_per_second
+        return f"{rate:.3g} images/s" if rate and rate < 100 else f"{rate:.0f} images/s" if rate else ""
+
+    def write(self, folder: Path, device: torch.device, world: World) -> None:
+        """Leaves the rate, with what it was measured on, in ``folder``; nothing where nothing was timed."""
+        if self.images_per_second is None:
+            return
+        # Reports read losses.csv with this module, and need no torch.
+        from torch.cuda import get_device_name
+
+        name = get_device_name(device) if device.type == "cuda" else device.type
+        found = {"images_per_second": round(self.images_per_second, 3), "workers": world.size, "device": name}
+        write_json(folder / SPEED_FILE, found)

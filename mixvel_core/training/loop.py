@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -19,8 +18,7 @@ from mixvel_core.protocols.training import Objective
 from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
-from mixvel_core.training.log import FILE, LossLog, Scalars
-from mixvel_core.training.speed import SpeedMeter
+from mixvel_core.training.log import FILE, LossLog, Scalars, SpeedMeter
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, Watch, called, placed
 from mixvel_core.training.world import World, uninterrupted
@@ -35,12 +33,8 @@ class Record:
         self._log = LossLog(job.folder / FILE, state.losses) if world.leads else None
         self._scalars = Scalars(job.tensorboard, state.step) if world.leads and job.tensorboard else None
 
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Ends the event file."""
         if self._scalars:
             self._scalars.close()
 
@@ -113,7 +107,7 @@ def _run(
     speed = SpeedMeter(batch=options.batch)
     watch = Watch(job.name, batches.device)
     note = ""
-    with Record(job, state, world) as record, progress.task(job.name, options.steps, "steps") as bar:
+    with closing(Record(job, state, world)) as record, progress.task(job.name, options.steps, "steps") as bar:
         try:
             bar.update(state.step, note)
             while state.step < options.steps:

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from attrs import field, frozen
 from torch import Tensor, nn
 
 from mixvel_core.data.row_groups import GroupReader, ThreadReader
 from mixvel_core.errors import TrainingError
+
+SameT = TypeVar("SameT")
 
 
 @contextmanager
@@ -44,15 +47,7 @@ def uninterrupted() -> Iterator[None]:
         handlers[waiting[0]](waiting[0], None)
 
 
-def _same_module(network: nn.Module) -> nn.Module:
-    return network
-
-
-def _same_tensor(value: Tensor) -> Tensor:
-    return value
-
-
-def _same_number(value: int) -> int:
+def _same(value: SameT) -> SameT:
     return value
 
 
@@ -67,10 +62,10 @@ class World:
 
     rank: int = 0
     size: int = 1
-    wrap: Callable[[nn.Module], nn.Module] = field(default=_same_module)
-    mean: Callable[[Tensor], Tensor] = field(default=_same_tensor)
-    least: Callable[[Tensor], Tensor] = field(default=_same_tensor)
-    agree: Callable[[int], int] = field(default=_same_number)
+    wrap: Callable[[nn.Module], nn.Module] = field(default=_same)
+    mean: Callable[[Tensor], Tensor] = field(default=_same)
+    least: Callable[[Tensor], Tensor] = field(default=_same)
+    agree: Callable[[int], int] = field(default=_same)
     reader: GroupReader = field(factory=ThreadReader)
 
     @property

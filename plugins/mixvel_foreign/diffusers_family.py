@@ -20,8 +20,14 @@ from mixvel_foreign.hooks import DiffusersOptions, place_of
 from mixvel_foreign.scheduler import EDMDenoiser, EDMSchedule, NetworkTraining, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
-from mixvel_networks.denoiser import NetworkDenoiser
-from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
+from mixvel_networks.denoiser import (
+    NetworkDenoiser,
+    for_use,
+    network_weights,
+    stored_moments,
+    stored_tensors,
+    without_moments,
+)
 
 STEM = "diffusion_pytorch_model"
 SCHEDULER = "scheduler_config.json"

@@ -36,8 +36,14 @@ from mixvel_foreign.hooks import (
 )
 from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
-from mixvel_networks.denoiser import NetworkDenoiser
-from mixvel_networks.stored import for_use, network_weights, stored_moments, stored_tensors, without_moments
+from mixvel_networks.denoiser import (
+    NetworkDenoiser,
+    for_use,
+    network_weights,
+    stored_moments,
+    stored_tensors,
+    without_moments,
+)
 
 
 @frozen(kw_only=True)

@@ -16,7 +16,7 @@ from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_foreign.hooks import ParisRouterOptions
 from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
-from mixvel_networks.stored import for_use
+from mixvel_networks.denoiser import for_use
 
 WHAT = "router paris"
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Literal, TypeVar
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from attrs import frozen
 
+from mixvel_core.device import threads as restored_threads
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job, Progress, Task
+from mixvel_core.protocols.launcher import PartT, ResultT
 from mixvel_core.training.loop import train
+from mixvel_local.hooks import LocalOptions
 from mixvel_local.mapping import LocalMapping
 from mixvel_local.side_by_side import SideBySide
 
-PartT = TypeVar("PartT")
-ResultT = TypeVar("ResultT")
-
 
 @frozen(kw_only=True)
-class LocalLauncher:
+class LocalLauncher(LocalOptions):
     """``parallel`` jobs at a time, with ``threads`` of torch for each; None shares out all that torch has."""
-
-    device: Literal["auto", "cpu", "cuda"]
-    threads: int | None
-    parallel: int
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> None:
         """Trains every job that is not trained yet; all stop where one fails.
@@ -41,7 +35,7 @@ class LocalLauncher:
             torch.set_num_threads(threads)
             train(job, device=device, progress=progress)
 
-        with _threads_restored():
+        with restored_threads(None):
             if workers > 1:
                 # The longest first, so that none is left over at the end while the other workers have nothing to do.
                 ordered = sorted(jobs, key=lambda job: -job.task.options.steps * job.task.options.batch)
@@ -56,7 +50,7 @@ class LocalLauncher:
         """Does every part, ``parallel`` at a time, each in a thread that loads for itself; see ``Mapper``."""
         device = self._device()
         workers = min(self.parallel, len(parts))
-        with _threads_restored():
+        with restored_threads(None):
             threads = self.threads or max(1, torch.get_num_threads() // max(1, workers))
             yield from LocalMapping[PartT, ResultT](workers=workers, threads=threads, device=device).run(
                 task, parts, report
@@ -67,12 +61,3 @@ class LocalLauncher:
         if self.device == "cuda" and not available:
             raise RecipeError("launcher local: device cuda is not available here; use auto or cpu")
         return torch.device("cuda" if available and self.device != "cpu" else "cpu")
-
-
-@contextmanager
-def _threads_restored() -> Iterator[None]:
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

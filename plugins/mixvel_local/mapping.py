@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias
 
 import torch
 from attrs import frozen
 
 from mixvel_core.protocols import Task
-
-PartT = TypeVar("PartT")
-ResultT = TypeVar("ResultT")
+from mixvel_core.protocols.launcher import PartT, ResultT
 
 
 @frozen
@@ -62,17 +61,30 @@ class LocalMapping(Generic[PartT, ResultT]):
     def _side_by_side(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
-        todo: queue.SimpleQueue[tuple[int, PartT]] = queue.SimpleQueue()
-        for index, part in enumerate(parts):
-            todo.put((index, part))
         events: queue.SimpleQueue[_Event[ResultT]] = queue.SimpleQueue()
         stop = threading.Event()
-        work = partial(self._work, task, todo, events, stop)
-        threads = [threading.Thread(target=work, name=f"{task.name}-{i}") for i in range(self.workers)]
-        for thread in threads:
-            thread.start()
-        try:
-            working = len(threads)
+
+        def on_progress(index: int, done: int) -> None:
+            if stop.is_set():
+                # Threads get no signals; the result of this part is not wanted any more.
+                raise KeyboardInterrupt
+            events.put(_Reported(index, done))
+
+        def begin() -> Callable[[tuple[int, PartT]], None]:
+            # Set where it works: the number belongs to the thread.
+            torch.set_num_threads(self.threads)
+            do = task.begin(self.device)
+            return lambda part: events.put(_Result(part[0], do(part[1], partial(on_progress, part[0]))))
+
+        with in_threads(
+            begin,
+            list(enumerate(parts)),
+            count=self.workers,
+            name=task.name,
+            stop=stop,
+            ended=lambda error: events.put(_Left(error)),
+        ):
+            working = self.workers
             while working:
                 match events.get():
                     case _Reported(index, done):
@@ -83,34 +95,50 @@ class LocalMapping(Generic[PartT, ResultT]):
                         working -= 1
                         if error is not None:
                             raise error
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
 
-    def _work(
-        self,
-        task: Task[PartT, ResultT],
-        todo: queue.SimpleQueue[tuple[int, PartT]],
-        events: queue.SimpleQueue[_Event[ResultT]],
-        stop: threading.Event,
-    ) -> None:
-        def on_progress(index: int, done: int) -> None:
-            if stop.is_set():
-                # Threads get no signals; the result of this part is not wanted any more.
-                raise KeyboardInterrupt
-            events.put(_Reported(index, done))
 
+@contextmanager
+def in_threads(
+    begin: Callable[[], Callable[[PartT], None]],
+    parts: Sequence[PartT],
+    *,
+    count: int,
+    name: str,
+    stop: threading.Event,
+    ended: Callable[[BaseException | None], None],
+) -> Iterator[None]:
+    """Works on ``parts`` in ``count`` threads during the block; at its end no part is begun, and all are waited for.
+
+    Args:
+        begin: called once by each thread; gives what is called with one part after the other.
+        parts: the work, taken in their order.
+        count: threads.
+        name: of the threads.
+        stop: once set, no part is begun.
+        ended: called by each thread at its end, with the error that ended it or None; its error is the caller's.
+    """
+    todo: queue.SimpleQueue[PartT] = queue.SimpleQueue()
+    for part in parts:
+        todo.put(part)
+
+    def work() -> None:
+        caught: BaseException | None = None
         try:
-            # Set where it works: the number belongs to the thread.
-            torch.set_num_threads(self.threads)
-            do = task.begin(self.device)
+            do = begin()
             while not stop.is_set():
-                index, part = todo.get_nowait()
-                events.put(_Result(index, do(part, partial(on_progress, index))))
+                do(todo.get_nowait())
         except queue.Empty:
-            events.put(_Left(None))
-        except BaseException as error:  # a thread's error is the caller's, an interruption too
-            events.put(_Left(error))
-        else:
-            events.put(_Left(None))
+            pass
+        except BaseException as error:  # an interruption too
+            caught = error
+        ended(caught)
+
+    threads = [threading.Thread(target=work, name=f"{name}-{i}") for i in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -16,6 +16,7 @@ from functools import partial
 from attrs import define, field, frozen
 
 from mixvel_core.protocols import Job, Progress, ProgressTask
+from mixvel_local.mapping import in_threads
 
 
 @define(kw_only=True)
@@ -66,46 +67,32 @@ class SideBySide:
 
     def run(self, jobs: Sequence[Job], progress: Progress) -> None:
         """Returns when all jobs are done. At the first error, or Ctrl-C, all stop at their step and it is raised."""
-        todo: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        for job in jobs:
-            todo.put(job)
         calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         stop = threading.Event()
         errors: list[BaseException] = []
+
+        def ended(error: BaseException | None) -> None:
+            if error is not None:
+                errors.append(error)
+                stop.set()
+            calls.put(None)
+
         with ExitStack() as bars:
             relay = _Relay(progress=progress, bars=bars, calls=calls, stop=stop)
-            work = partial(self._work, todo, relay, errors)
-            threads = [threading.Thread(target=work, name=f"training-{i}") for i in range(self.workers)]
-            for thread in threads:
-                thread.start()
-            try:
-                _show(calls, len(threads))
-            finally:
-                # Nothing is left to stop unless showing was interrupted.
-                stop.set()
-                for thread in threads:
-                    thread.join()
+            with in_threads(
+                lambda: lambda job: self.train(job, relay),
+                jobs,
+                count=self.workers,
+                name="training",
+                stop=stop,
+                ended=ended,
+            ):
+                working = self.workers
+                while working:
+                    call = calls.get()
+                    if call is None:
+                        working -= 1
+                    else:
+                        call()
         if errors:
             raise errors[0]
-
-    def _work(self, todo: queue.SimpleQueue[Job], relay: _Relay, errors: list[BaseException]) -> None:
-        try:
-            while not relay.stop.is_set():
-                self.train(todo.get_nowait(), relay)
-        except queue.Empty:
-            pass
-        except BaseException as error:  # a thread's error is the caller's, an interruption too
-            errors.append(error)
-            relay.stop.set()
-        finally:
-            relay.calls.put(None)
-
-
-def _show(calls: queue.SimpleQueue[Callable[[], None] | None], working: int) -> None:
-    """Makes the calls of the workers until each has sent None, its end."""
-    while working:
-        call = calls.get()
-        if call is None:
-            working -= 1
-        else:
-            call()

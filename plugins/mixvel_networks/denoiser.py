@@ -8,8 +8,8 @@ shard up to order alpha. There the mean takes the network's place, where it is s
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Self
 
 import torch
 from attrs import evolve, frozen
@@ -24,50 +24,60 @@ if TYPE_CHECKING:
 LEAST_ALPHA = 1e-3
 
 
+@frozen(kw_only=True, eq=False)
+class _OfNetwork:
+    schedule: NoiseSchedule
+    network: Callable[..., Tensor]
+    prediction: Prediction
+    clip: bool
+    channels_last: bool = False
+
+    def tuned(self, *, channels_last: bool, compiled: bool) -> Self:
+        """The same with its weights laid out channels last, compiled, or both; this one is not changed."""
+        if not isinstance(self.network, nn.Module):
+            return self
+        network = self.network
+        if channels_last:
+            network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no memory_format alone
+        made = torch.compile(network) if compiled else network
+        return evolve(self, network=made, channels_last=channels_last)
+
+    def _denoised(self, x: Tensor, t: Tensor, mean: Tensor | None, *labels: Tensor) -> Tensor:
+        """m at x; ``mean``: (*data) or (B, *data), read for eps-prediction alone."""
+        # Laid out as the weights are: a network given the other layout would convert at every layer.
+        laid_out = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+        p = point_for(self.schedule, t, x)
+        m = denoiser(self.prediction, self.network(laid_out, t, *labels), x, p)
+        if self.prediction == "eps" and mean is not None:
+            m = torch.where(p.alpha < LEAST_ALPHA, mean.to(x.dtype), m)
+        return m.clamp(-1.0, 1.0) if self.clip else m
+
+
 @frozen(kw_only=True)
-class NetworkDenoiser:
+class NetworkDenoiser(_OfNetwork):
     """The expert m(x, t) of one shard.
 
     ``network``: (x, t) -> prediction, (B, *data). ``moments``: of the shard, None if they are not shared. ``clip``:
     whether m is kept within [-1, 1]. ``channels_last``: how the weights are laid out. Gradients with respect to x pass.
     """
 
-    schedule: NoiseSchedule
     moments: Moments | None
-    network: Callable[[Tensor, Tensor], Tensor]
-    prediction: Prediction
-    clip: bool
-    channels_last: bool = False
 
     def denoise(self, x: Points, t: Times) -> Points:
         """m(x, t), (B, *data), for x (B, *data) and times t (B,)."""
-        output = self.network(_laid_out(x, channels_last=self.channels_last), t)
-        mean = self.moments.mean if self.moments is not None else None
-        return _denoised(self.prediction, output, x, t, self.schedule, mean, clip=self.clip)
-
-    def tuned(self, *, channels_last: bool, compiled: bool) -> NetworkDenoiser:
-        """The same expert with its weights laid out channels last, compiled, or both; this one is not changed."""
-        if not isinstance(self.network, nn.Module):
-            return self
-        made = _tuned_network(self.network, channels_last=channels_last, compiled=compiled)
-        return evolve(self, network=made, channels_last=channels_last)
+        return self._denoised(x, t, self.moments.mean if self.moments is not None else None)
 
 
 @frozen(kw_only=True, eq=False)
-class LabelledDenoiser:
+class LabelledDenoiser(_OfNetwork):
     """The experts m_k(x, t) of all K shards from one network, which is given the label k of each point.
 
     ``network``: (x, t, k) -> prediction, (B, *data). ``mean``, ``variance``: of the shards, (K, *data). ``clip``,
     ``channels_last``: as of ``NetworkDenoiser``.
     """
 
-    schedule: NoiseSchedule
-    network: Callable[[Tensor, Tensor, Tensor], Tensor]
     mean: Tensor
     variance: Tensor
-    prediction: Prediction
-    clip: bool
-    channels_last: bool = False
 
     def moments(self, k: int) -> Moments:
         """Mean and variance of shard k, (*data) each."""
@@ -75,43 +85,42 @@ class LabelledDenoiser:
 
     def denoise(self, x: Points, t: Times, k: Indices) -> Points:
         """Each row's own m_k(x, t), (B, *data), for labels k (B,)."""
-        output = self.network(_laid_out(x, channels_last=self.channels_last), t, k)
         # Gathered for eps-prediction alone, which reads it: it is as large as x.
-        mean = self.mean[k] if self.prediction == "eps" else None
-        return _denoised(self.prediction, output, x, t, self.schedule, mean, clip=self.clip)
-
-    def tuned(self, *, channels_last: bool, compiled: bool) -> LabelledDenoiser:
-        """The same experts with their weights laid out channels last, compiled, or both; these are not changed."""
-        if not isinstance(self.network, nn.Module):
-            return self
-        made = _tuned_network(self.network, channels_last=channels_last, compiled=compiled)
-        return evolve(self, network=made, channels_last=channels_last)
+        return self._denoised(x, t, self.mean[k] if self.prediction == "eps" else None, k)
 
 
-def _denoised(
-    prediction: Prediction,
-    output: Tensor,
-    x: Tensor,
-    t: Tensor,
-    schedule: NoiseSchedule,
-    mean: Tensor | None,
-    *,
-    clip: bool,
-) -> Tensor:
-    """m from the network's ``output`` at x; ``mean``: (*data) or (B, *data), read for eps-prediction alone."""
-    p = point_for(schedule, t, x)
-    m = denoiser(prediction, output, x, p)
-    if prediction == "eps" and mean is not None:
-        m = torch.where(p.alpha < LEAST_ALPHA, mean.to(x.dtype), m)
-    return m.clamp(-1.0, 1.0) if clip else m
+_NETWORK = "network."
+"""The file of an expert that is a network holds its weights below this, and ``mean`` and ``variance``."""
 
 
-def _laid_out(x: Tensor, *, channels_last: bool) -> Tensor:
-    # As the weights are: a network given the other layout would convert at every layer.
-    return x.contiguous(memory_format=torch.channels_last) if channels_last else x
+def stored_tensors(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
+    """The tensors of the file, for ``weights`` by their names in the network and the moments of the expert's shard."""
+    named = {_NETWORK + name: value for name, value in weights.items()}
+    return named | {"mean": moments.mean, "variance": moments.variance}
 
 
-def _tuned_network(network: nn.Module, *, channels_last: bool, compiled: bool) -> Callable[..., Tensor]:
-    if channels_last:
-        network = copy.deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs know no memory_format alone
-    return torch.compile(network) if compiled else network
+def network_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights in a file's tensors, by their names in the network."""
+    return {name.removeprefix(_NETWORK): value for name, value in tensors.items() if name.startswith(_NETWORK)}
+
+
+def other_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file that are no weights."""
+    return {name: value for name, value in tensors.items() if not name.startswith(_NETWORK)}
+
+
+def stored_moments(tensors: Mapping[str, Tensor]) -> Moments | None:
+    """The moments in a file's tensors; None where they are not shared."""
+    if "mean" not in tensors or "variance" not in tensors:
+        return None
+    return Moments(mean=tensors["mean"], variance=tensors["variance"])
+
+
+def without_moments(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors without mean and variance, for an expert whose shard's moments are not to be shared."""
+    return {name: value for name, value in tensors.items() if name not in ("mean", "variance")}
+
+
+def for_use(network: nn.Module, device: torch.device | None) -> nn.Module:
+    """The network on ``device`` (where it is, if None), in evaluation mode and without gradients of its weights."""
+    return network.to(device).eval().requires_grad_(False)

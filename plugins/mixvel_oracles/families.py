@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import asdict, fields, frozen
 from torch import Tensor
 
 from mixvel_core.errors import ArtifactError, DataError
@@ -23,20 +23,17 @@ from mixvel_core.protocols import (
     TrainTask,
 )
 from mixvel_oracles.denoisers import EmpiricalExpert, ItemsRouter, OracleRouter, gaussian_expert
+from mixvel_oracles.hooks import EmpiricalOptions
 
 
 def _law_tensors(law: GaussianLaw) -> dict[str, Tensor]:
-    return {
-        "weights": torch.from_numpy(np.ascontiguousarray(law.weights)),
-        "means": torch.from_numpy(np.ascontiguousarray(law.means)),
-        "covariances": torch.from_numpy(np.ascontiguousarray(law.covariances)),
-    }
+    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in asdict(law).items()}
 
 
 def _density_expert(tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
     """The oracle that the tensors of a law, or of a set of items, describe."""
     if "covariances" in tensors:
-        law = GaussianLaw(**{name: tensors[name].numpy() for name in ("weights", "means", "covariances")})
+        law = GaussianLaw(**{part.name: tensors[part.name].numpy() for part in fields(GaussianLaw)})
         return gaussian_expert(law, schedule)
     if "items" in tensors:
         return EmpiricalExpert(schedule=schedule, items=tensors["items"], bandwidth=float(tensors["bandwidth"]))
@@ -51,13 +48,19 @@ def _items(shard: Shard, bandwidth: float) -> dict[str, Tensor]:
     }
 
 
-@frozen(kw_only=True)
-class GaussianFamily:
-    """D3: the expert of a shard whose law is known."""
-
+class _Exact:
     def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
         """None: there is nothing to train."""
         return None
+
+    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
+        """The exact expert of the law or items in ``tensors``."""
+        return _density_expert(tensors, schedule)
+
+
+@frozen(kw_only=True)
+class GaussianFamily(_Exact):
+    """D3: the expert of a shard whose law is known."""
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``weights``, ``means`` and ``covariances`` of the shard's law. Raises DataError where it has none."""
@@ -68,35 +71,19 @@ class GaussianFamily:
             )
         return _law_tensors(shard.law)
 
-    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
-        """The exact expert of the law or items in ``tensors``."""
-        return _density_expert(tensors, schedule)
-
 
 @frozen(kw_only=True)
-class EmpiricalFamily:
+class EmpiricalFamily(EmpiricalOptions, _Exact):
     """D2: the expert of the shard's own items, each blurred by ``bandwidth``."""
-
-    bandwidth: float = 0.0
-
-    def task(self, shard: Shard, schedule: NoiseSchedule) -> TrainTask | None:
-        """None: there is nothing to train."""
-        return None
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``items`` of the shard, float32, and ``bandwidth``."""
         return _items(shard, self.bandwidth)
 
-    def load(self, config: ExpertConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:
-        """The exact expert of the law or items in ``tensors``."""
-        return _density_expert(tensors, schedule)
-
 
 @frozen(kw_only=True)
-class OracleRouterFamily:
+class OracleRouterFamily(EmpiricalOptions):
     """The exact posterior: D3 where every shard's law is known, D2 on the shards' items otherwise."""
-
-    bandwidth: float = 0.0
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
         """Empty: there is nothing to train."""
@@ -104,13 +91,11 @@ class OracleRouterFamily:
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The law or the items of every shard, named ``K.part``."""
-        laws = [shard.law for shard in shards]
-        found: dict[str, Tensor] = {}
-        for shard, law in zip(shards, laws, strict=True):
-            exact = None not in laws and law is not None
-            parts = _law_tensors(law) if exact and law is not None else _items(shard, self.bandwidth)
-            found.update({f"{shard.index}.{name}": value for name, value in parts.items()})
-        return found
+        laws = [shard.law for shard in shards if shard.law is not None]
+        exact = len(laws) == len(shards)
+        parts = map(_law_tensors, laws) if exact else (_items(shard, self.bandwidth) for shard in shards)
+        named = zip(shards, parts, strict=True)
+        return {f"{shard.index}.{name}": value for shard, part in named for name, value in part.items()}
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Router:
         """The exact router. Raises ArtifactError where the tensors are those of other shards."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
 from mixvel_core.protocols import Data, GaussianLaw
+from mixvel_oracles.hooks import MixtureOptions
 
 
 def random_law(
@@ -52,42 +53,20 @@ def draw(law: GaussianLaw, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
 def split(law: GaussianLaw, groups: Sequence[Sequence[int]]) -> list[tuple[float, GaussianLaw]]:
     """The law cut into shards: for each group of components, its weight pi_k and its own law."""
     parts = []
-    for group in groups:
-        index = np.asarray(group)
+    for index in map(np.asarray, groups):
         total = float(law.weights[index].sum())
-        parts.append(
-            (
-                total,
-                GaussianLaw(
-                    weights=law.weights[index] / total, means=law.means[index], covariances=law.covariances[index]
-                ),
-            )
-        )
+        weights = law.weights[index] / total
+        parts.append((total, GaussianLaw(weights=weights, means=law.means[index], covariances=law.covariances[index])))
     return parts
 
 
 @frozen(kw_only=True)
-class GaussianMixtureSource:
+class GaussianMixtureSource(MixtureOptions):
     """``count`` items in ``dimension`` D from ``components`` J; labels are the components."""
-
-    components: int
-    dimension: int
-    count: int
-    seed: int
-    spread: float
-    width: float
-    anisotropic: bool
 
     def load(self) -> Data:
         """Draws the law and the items, the same ones every time."""
-        law = random_law(
-            components=self.components,
-            dimension=self.dimension,
-            seed=self.seed,
-            spread=self.spread,
-            width=self.width,
-            anisotropic=self.anisotropic,
-        )
+        law = random_law(**asdict(self, filter=lambda option, _: option.name != "count"))
         items, labels = draw(law, self.count, self.seed + 1)
         return Data(
             items=items,

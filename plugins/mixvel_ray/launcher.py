@@ -10,13 +10,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from attrs import asdict, evolve, frozen
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job, Progress, Task
+from mixvel_core.protocols.launcher import PartT, ResultT
 from mixvel_core.training.checkpoint import is_trained
 from mixvel_ray.cluster import call, cluster, new_mailbox, nodes
 from mixvel_ray.fit import Fit
@@ -25,8 +26,6 @@ from mixvel_ray.mapping import RayMapping
 from mixvel_ray.progress import Board, Ended, Failed
 from mixvel_ray.work import Work, WorkerPlace, room_of
 
-PartT = TypeVar("PartT")
-ResultT = TypeVar("ResultT")
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_SAVE = 30.0
 

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import ray
 import torch
@@ -15,13 +15,12 @@ from ray.exceptions import RayError, RayTaskError
 
 from mixvel_core.errors import MixvelError
 from mixvel_core.protocols import Task
+from mixvel_core.protocols.launcher import PartT, ResultT
 from mixvel_ray.cluster import call, new_mailbox, nodes
 from mixvel_ray.fit import ActorChannel, cause_of, first_line
 from mixvel_ray.progress import Moved, WorkerReport
 from mixvel_ray.work import Room, WorkerPlace
 
-PartT = TypeVar("PartT")
-ResultT = TypeVar("ResultT")
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 

@@ -14,7 +14,7 @@ from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import RouterConfig
 from mixvel_core.randomness import seeded
-from mixvel_networks.stored import for_use
+from mixvel_networks.denoiser import for_use
 from mixvel_routers.options import ClassifierOptions
 
 _FREQUENCIES = 8

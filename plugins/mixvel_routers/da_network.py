@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from mixvel_core.artifacts.tensors import loaded
 from mixvel_core.field.posterior import Path
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_networks.stored import for_use
+from mixvel_networks.denoiser import for_use
 from mixvel_routers.a_network import squared_error
 from mixvel_routers.classifier import check_items, make_classifier
 from mixvel_routers.integrated import IntegratedRouter

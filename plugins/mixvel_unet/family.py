@@ -13,11 +13,18 @@ from mixvel_core.artifacts.tensors import check_same, loaded
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
-from mixvel_networks.denoiser import LabelledDenoiser, NetworkDenoiser
-from mixvel_networks.stored import for_use, network_weights, other_tensors, stored_tensors, without_moments
+from mixvel_networks.denoiser import (
+    LabelledDenoiser,
+    NetworkDenoiser,
+    for_use,
+    network_weights,
+    other_tensors,
+    stored_tensors,
+    without_moments,
+)
 from mixvel_networks.unet import make_unet
-from mixvel_unet.objective import SharedUNetTask, UNetTask
-from mixvel_unet.options import UNetOptions
+from mixvel_unet.hooks import UNetOptions
+from mixvel_unet.objective import UNetTask
 
 
 @frozen(kw_only=True)
@@ -27,7 +34,7 @@ class UNetFamily(UNetOptions):
     def task(self, shard: Shard, schedule: NoiseSchedule) -> UNetTask:
         """The regression on this shard. Raises RecipeError where its images do not fit the network."""
         self.check(shard.shape, "expert unet")
-        return UNetTask(shard=shard, schedule=schedule, design=self)
+        return UNetTask(members=(shard,), schedule=schedule, design=self)
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, the averaged weights, and ``mean`` and ``variance`` of the shard's items, in float32."""
@@ -63,10 +70,10 @@ class UNetFamily(UNetOptions):
             clip=self.clip,
         )
 
-    def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> SharedUNetTask:
+    def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> UNetTask:
         """The regression on all shards. Raises RecipeError where their images do not fit the network."""
         self.check(shards[0].shape, "expert unet")
-        return SharedUNetTask(members=tuple(shards), schedule=schedule, design=self)
+        return UNetTask(members=tuple(shards), schedule=schedule, design=self, labelled=True)
 
     def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of all shards, (K, *data), in float32."""
@@ -80,9 +87,8 @@ class UNetFamily(UNetOptions):
         """The experts, on the device of ``tensors``. Raises ArtifactError where they do not fit options or shards."""
         where, shape = "the experts' one network", configs[0].shape
         weights, rest = network_weights(tensors), other_tensors(tensors)
-        check_same(
-            rest, {name: torch.empty(len(configs), *shape, device="meta") for name in ("mean", "variance")}, where
-        )
+        expected = torch.empty(len(configs), *shape, device="meta")
+        check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
         # Any seed: every weight is replaced.
         make = partial(make_unet, self, shape, shape[0], 0, where, len(configs))
         network = loaded(make, weights, where)

@@ -14,7 +14,7 @@ from mixvel_core.field.conversions import Prediction, add_noise, point_for, targ
 from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_networks.unet import make_unet
-from mixvel_unet.options import UNetOptions
+from mixvel_unet.hooks import UNetOptions
 
 
 @frozen(kw_only=True)
@@ -39,43 +39,15 @@ class DenoiserRegression:
 
 @frozen(kw_only=True)
 class UNetTask:
-    """A U-Net to train on one shard, the only data that the task holds."""
+    """A U-Net to train on shards, the only data that the task holds: on one, or ``labelled`` with their labels on all.
 
-    shard: Shard
-    schedule: NoiseSchedule
-    design: UNetOptions
-
-    @property
-    def items(self) -> Items:
-        """The items of the shard, where they are stored."""
-        return self.shard.items
-
-    @property
-    def shards(self) -> None:
-        """Returns None: the items are of one shard."""
-
-    @property
-    def options(self) -> TrainOptions:
-        """Steps, batch and the other settings of the training."""
-        return self.design.train
-
-    def objective(self, seed: int) -> DenoiserRegression:
-        """A fresh network and its loss."""
-        shape = self.shard.shape
-        network = make_unet(self.design, shape, shape[0], seed, "expert unet")
-        return DenoiserRegression(network=network, schedule=self.schedule, prediction=self.design.prediction)
-
-
-@frozen(kw_only=True)
-class SharedUNetTask:
-    """A U-Net with labels to train on all shards.
-
-    Its minimum at label k is the denoiser of shard k, however many items the others have.
+    The minimum at label k is the denoiser of shard k, however many items the others have.
     """
 
     members: tuple[Shard, ...]
     schedule: NoiseSchedule
     design: UNetOptions
+    labelled: bool = False
 
     @property
     def items(self) -> Items:
@@ -83,9 +55,10 @@ class SharedUNetTask:
         return joined(*(shard.items for shard in self.members))
 
     @property
-    def shards(self) -> np.ndarray:
-        """The label of each item: the place of its shard among the members."""
-        return np.repeat(np.arange(len(self.members)), [shard.count for shard in self.members])
+    def shards(self) -> np.ndarray | None:
+        """The label of each item, the place of its shard among the members; None without labels."""
+        counts = [shard.count for shard in self.members]
+        return np.repeat(np.arange(len(self.members)), counts) if self.labelled else None
 
     @property
     def options(self) -> TrainOptions:
@@ -94,8 +67,10 @@ class SharedUNetTask:
 
     def objective(self, seed: int) -> DenoiserRegression:
         """A fresh network and its loss."""
-        shape = self.members[0].shape
-        network = make_unet(self.design, shape, shape[0], seed, "expert unet", len(self.members))
+        shape, labels = self.members[0].shape, len(self.members) if self.labelled else None
         return DenoiserRegression(
-            network=network, schedule=self.schedule, prediction=self.design.prediction, labelled=True
+            network=make_unet(self.design, shape, shape[0], seed, "expert unet", labels),
+            schedule=self.schedule,
+            prediction=self.design.prediction,
+            labelled=self.labelled,
         )

@@ -13,15 +13,14 @@ from trainable import CPU, MemoryShard, level_job, run, short
 
 from mixvel_core.protocols import Batch, Job, Objective
 from mixvel_core.training.checkpoint import read_trained
-from mixvel_core.training.log import read_losses
+from mixvel_core.training.log import SpeedMeter, read_losses
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.speed import SpeedMeter
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, called, placed
 from mixvel_core.training.world import World
 from mixvel_schedules.schedules import Cosine
+from mixvel_unet.hooks import UNetOptions
 from mixvel_unet.objective import UNetTask
-from mixvel_unet.options import UNetOptions
 
 
 def images(rows: int) -> torch.Tensor:
@@ -31,7 +30,7 @@ def images(rows: int) -> torch.Tensor:
 def objective(options: TrainOptions) -> Objective:
     design = UNetOptions(channels=(8, 16), train=options)
     shard = MemoryShard(items=images(4).numpy())
-    return UNetTask(shard=shard, schedule=Cosine(), design=design).objective(0)
+    return UNetTask(members=(shard,), schedule=Cosine(), design=design).objective(0)
 
 
 def batch(rows: int) -> Batch:

@@ -19,9 +19,8 @@ from mixvel_core.data.parquet_writing import shard_writer
 from mixvel_core.data.row_groups import RowGroup, ThreadReader
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Items, Job
-from mixvel_core.training.batches import Batches
+from mixvel_core.training.batches import Batches, StreamOrder
 from mixvel_core.training.checkpoint import read_trained
-from mixvel_core.training.stream import StreamOrder
 from mixvel_core.training.world import World
 
 
