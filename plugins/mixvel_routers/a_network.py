@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from attrs import frozen
 from torch import Tensor, nn
@@ -81,20 +81,33 @@ class ANetworkRouter:
 
 
 @frozen(kw_only=True)
-class ANetworkFamily(ANetworkOptions):
-    """One classifier of all shards, the network ``a``."""
+class _OneNetwork(ClassifierOptions):
+    """One classifier of all shards, the network ``part`` of the plugin ``what``."""
+
+    part: ClassVar[str]
+    what: ClassVar[str]
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
-        """The training of ``a``. Raises RecipeError where no network here reads items of this shape."""
-        return {"a": _task(self, shards, schedule, "router a-network")}
+        """The training of ``part``. Raises RecipeError where no network here reads items of this shape."""
+        check_items(self, shards[0].shape, self.what)
+        make = partial(make_objective, self, self.what)
+        return {self.part: RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The averaged weights of ``a``."""
-        return dict(trained["a"])
+        """The averaged weights of ``part``."""
+        return dict(trained[self.part])
+
+
+@frozen(kw_only=True)
+class ANetworkFamily(ANetworkOptions, _OneNetwork):
+    """One classifier of all shards, the network ``a``."""
+
+    part: ClassVar[str] = "a"
+    what: ClassVar[str] = "router a-network"
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return ANetworkRouter(network=load_classifier(self, config, tensors, "router a-network"))
+        return ANetworkRouter(network=load_classifier(self, config, tensors, self.what))
 
 
 @frozen(kw_only=True)
@@ -114,20 +127,15 @@ class NaiveRouter:
 
 
 @frozen(kw_only=True)
-class NaiveFamily(ClassifierOptions):
+class NaiveFamily(_OneNetwork):
     """One classifier of all shards, ``classifier``, trained by labels only, never by the exact posterior."""
 
-    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
-        """The training of ``classifier``. Raises RecipeError where no network here reads items of this shape."""
-        return {"classifier": _task(self, shards, schedule, "router naive")}
-
-    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The averaged weights of ``classifier``."""
-        return dict(trained["classifier"])
+    part: ClassVar[str] = "classifier"
+    what: ClassVar[str] = "router naive"
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return NaiveRouter(network=load_classifier(self, config, tensors, "router naive"))
+        return NaiveRouter(network=load_classifier(self, config, tensors, self.what))
 
 
 def make_objective(
@@ -139,9 +147,3 @@ def make_objective(
         targets = targets_of(members, schedule)
         return PosteriorRegression(network=network, targets=targets, first_stage=design.first_stage)
     return Classification(network=network, schedule=schedule)
-
-
-def _task(design: ClassifierOptions, shards: Sequence[Shard], schedule: NoiseSchedule, what: str) -> RouterTask:
-    check_items(design, shards[0].shape, what)
-    make = partial(make_objective, design, what)
-    return RouterTask(members=tuple(shards), schedule=schedule, options=design.train, make=make)

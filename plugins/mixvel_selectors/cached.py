@@ -67,40 +67,30 @@ class Cached:
         worth = torch.where((age > 0).any(1, keepdim=True), weights * age**2, weights)
         mask = one_hot(worth.argmax(1), a)
         if self.tolerance is not None and (self.max_experts is None or self.max_experts > 1):
-            mask |= self._within_tolerance(weights, age, mask, state)
+            mask |= self._within_tolerance(self.tolerance, weights, age, mask, state, state.memory)
         return mask, state
 
-    def _within_tolerance(self, weights: Tensor, age: Tensor, mask: Tensor, state: _State) -> Tensor:
+    def _within_tolerance(
+        self, tolerance: float, weights: Tensor, age: Tensor, mask: Tensor, state: _State, memory: Memory
+    ) -> Tensor:
         """The experts without which the error of the extrapolated ones would exceed the tolerance, (B, K) bool."""
-        if state.memory is None or self.tolerance is None:
-            return mask
-        if self.tolerance == 0.0:
+        predicted = _predicted(weights, age, state, memory)
+        if tolerance == 0.0:
             wanted = torch.ones_like(mask)
         else:
             allowed = state.local.size()
             if allowed is None:
                 return mask
-            ordered, index = self._predicted(weights, age, state).masked_fill(mask, 0.0).sort(dim=1, descending=True)
+            ordered, index = predicted.masked_fill(mask, 0.0).sort(dim=1, descending=True)
             # Errors of different experts point in unrelated directions: they add up as squares. An expert is evaluated
             # if without it and all smaller ones too much would be left.
             left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
-            wanted = torch.zeros_like(mask).scatter_(1, index, left > self.tolerance * allowed[:, None])
+            wanted = torch.zeros_like(mask).scatter_(1, index, left > tolerance * allowed[:, None])
         if self.max_experts is not None and self.max_experts < mask.shape[1]:
-            ranked = self._predicted(weights, age, state).masked_fill(~wanted, -1.0)
+            ranked = predicted.masked_fill(~wanted, -1.0)
             best = ranked.topk(self.max_experts - 1, dim=1)
             wanted = torch.zeros_like(mask).scatter_(1, best.indices, best.values >= 0.0)
         return wanted
-
-    def _predicted(self, weights: Tensor, age: Tensor, state: _State) -> Tensor:
-        """The errors p_k = a_k r_k age_k^2, r_k measured before; a_k r age_k for experts that were never evaluated.
-
-        Those have no slope yet, so their prior guess errs like the age; r is the error of that guess per unit of time,
-        measured at the experts that were evaluated.
-        """
-        if state.memory is None:
-            return weights
-        guess = (state.first_error / state.first_age.clamp_min(1e-12))[:, None] * age
-        return weights * torch.where(state.memory.count == 0, guess, state.rate * age**2)
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
         """M of fresh denoisers where there are some and extrapolated ones elsewhere, under fresh weights."""
@@ -129,3 +119,13 @@ class Cached:
         first = old & (count == 0)
         state.first_error.index_add_(0, i, torch.where(first, error, 0.0))
         state.first_age.index_add_(0, i, torch.where(first, age, 0.0))
+
+
+def _predicted(weights: Tensor, age: Tensor, state: _State, memory: Memory) -> Tensor:
+    """The errors p_k = a_k r_k age_k^2, r_k measured before; a_k r age_k for experts that were never evaluated.
+
+    Those have no slope yet, so their prior guess errs like the age; r is the error of that guess per unit of time,
+    measured at the experts that were evaluated.
+    """
+    guess = (state.first_error / state.first_age.clamp_min(1e-12))[:, None] * age
+    return weights * torch.where(memory.count == 0, guess, state.rate * age**2)

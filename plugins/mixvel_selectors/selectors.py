@@ -13,6 +13,8 @@ bounded, so the error of the trajectory is O(h) (docs/theory), where drawing exp
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from attrs import define, frozen
 from torch import Tensor
@@ -20,13 +22,25 @@ from torch import Tensor
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 
+StateT = TypeVar("StateT")
 
-@frozen(kw_only=True)
-class Mixture:
-    """M = sum_k a_k m_k. Costs K evaluations."""
+
+class _WeightedMean:
+    """Keeps no state. M = sum of a_k m_k over the evaluated experts, divided by the sum of their a_k."""
 
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
         """Returns None: the selector keeps no state."""
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
+        """The weighted mean over the selected experts, (B, *data)."""
+        selected = torch.zeros_like(a)
+        selected[answers.sample, answers.expert] = a[answers.sample, answers.expert]
+        return weighted_sum(selected / selected.sum(1, keepdim=True), answers), None
+
+
+@frozen(kw_only=True)
+class Mixture(_WeightedMean):
+    """M = sum_k a_k m_k. Costs K evaluations."""
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         """All experts, (B, K) bool."""
@@ -38,32 +52,22 @@ class Mixture:
 
 
 @frozen(kw_only=True)
-class TopK:
+class TopK(_WeightedMean):
     """M = sum of a_k m_k over the ``k`` largest weights, divided by their sum. Costs min(k, K) evaluations."""
 
     k: int = 1
-
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
-        """Returns None: the selector keeps no state."""
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         """The k largest weights of each sample, (B, K) bool."""
         best = a.topk(min(self.k, a.shape[1]), dim=1).indices
         return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best, True), None
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
-        """The weighted mean over the selected experts, (B, *data)."""
-        return _weighted_mean(a, answers), None
-
 
 @frozen(kw_only=True)
-class Nucleus:
+class Nucleus(_WeightedMean):
     """The smallest set of experts whose weights sum to ``mass`` or more. Costs between 1 and K evaluations."""
 
     mass: float = 0.99
-
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
-        """Returns None: the selector keeps no state."""
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         """The likeliest experts of each sample, until they hold ``mass`` of its weight, (B, K) bool."""
@@ -73,16 +77,13 @@ class Nucleus:
         selected[:, 0] = True
         return torch.zeros_like(selected).scatter_(1, index, selected), None
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
-        """The weighted mean over the selected experts, (B, *data)."""
-        return _weighted_mean(a, answers), None
 
+class _OneExpert:
+    """M is the denoiser of the one expert that is evaluated: weight 1, not a_k."""
 
-def _weighted_mean(a: Tensor, answers: Evaluations) -> Tensor:
-    """The sum of a_k m_k over the evaluated experts, divided by the sum of their a_k, (B, *data)."""
-    selected = torch.zeros_like(a)
-    selected[answers.sample, answers.expert] = a[answers.sample, answers.expert]
-    return weighted_sum(selected / selected.sum(1, keepdim=True), answers)
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: StateT) -> tuple[Tensor, StateT]:
+        """m_k of the selected expert, (B, *data)."""
+        return weighted_sum(torch.ones_like(a), answers), state
 
 
 @define(kw_only=True)
@@ -93,7 +94,7 @@ class _Drawing:
 
 
 @frozen(kw_only=True)
-class Iid:
+class Iid(_OneExpert):
     """k ~ Categorical(a), M = m_k: unbiased for the mixture at every step. Costs 1 evaluation."""
 
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Drawing:
@@ -106,13 +107,9 @@ class Iid:
         state.call += 1
         return one_hot(choice, a), state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Drawing) -> tuple[Tensor, _Drawing]:
-        """m_k of the selected expert, (B, *data)."""
-        return _unweighted(a, answers), state
-
 
 @frozen(kw_only=True)
-class Fixed:
+class Fixed(_OneExpert):
     """k is drawn from the first weights, which at t = 1 are pi, and kept. Costs 1 evaluation.
 
     With good experts its samples follow the data: it draws a shard, then a sample of that shard. It is not the
@@ -129,10 +126,6 @@ class Fixed:
             state.choice = categorical(a, state.draws.uniform(0))
         return one_hot(state.choice, a), state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Drawing) -> tuple[Tensor, _Drawing]:
-        """m_k of the selected expert, (B, *data)."""
-        return _unweighted(a, answers), state
-
 
 @define(kw_only=True)
 class _Debt:
@@ -140,7 +133,7 @@ class _Debt:
 
 
 @frozen(kw_only=True)
-class SumUp:
+class SumUp(_OneExpert):
     """d += a; k = argmax d; d_k -= 1; M = m_k. Deterministic; costs 1 evaluation."""
 
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Debt:
@@ -154,10 +147,6 @@ class SumUp:
         state.d = d - mask.to(a)
         return mask, state
 
-    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _Debt) -> tuple[Tensor, _Debt]:
-        """m_k of the selected expert, (B, *data)."""
-        return _unweighted(a, answers), state
-
 
 def categorical(a: Tensor, u: Tensor) -> Tensor:
     """k ~ Categorical(a) by inversion of the cumulative sum, (B,); u uniform in (0, 1), (B,)."""
@@ -170,8 +159,3 @@ def categorical(a: Tensor, u: Tensor) -> Tensor:
 def one_hot(choice: Tensor, a: Tensor) -> Tensor:
     """The mask, (B, K), of one chosen expert per sample, ``choice`` (B,)."""
     return torch.zeros_like(a, dtype=torch.bool).scatter_(1, choice[:, None], True)
-
-
-def _unweighted(a: Tensor, answers: Evaluations) -> Tensor:
-    """M is the denoiser of the one expert that was evaluated: weight 1, not a_k."""
-    return weighted_sum(torch.ones_like(a), answers)
