@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -59,10 +59,9 @@ class Rows:
         return self.array.shape
 
     @property
-    def dtype(self) -> np.dtype[np.generic]:
+    def dtype(self) -> np.dtype[Any]:
         """The type of the numbers."""
-        found: np.dtype[np.generic] = self.array.dtype
-        return found
+        return self.array.dtype
 
     def __len__(self) -> int:
         return len(self.array)
