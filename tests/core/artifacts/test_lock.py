@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -67,8 +68,6 @@ def test_a_second_process_is_told_who_is_there_and_a_dead_one_holds_nothing(tmp_
 
 def test_one_that_waited_at_a_removed_file_takes_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder leaves between the moment another one opens the file and the moment it locks it."""
-    import fcntl
-
     take, holder = fcntl.flock, locked(tmp_path)
     holder.__enter__()
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from attrs import define, field, frozen
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, results, run, snapshot
 
@@ -48,8 +49,6 @@ class Backwards:
         self, task: Task[Any, Any], parts: Sequence[Any], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, Any]]:
         """See ``Mapper``."""
-        import torch
-
         self.parts = parts
         for index in reversed(range(len(parts))):
             if len(self.done) == self.most:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import fields
+from attrs import evolve, fields
 from fake_plugins import RECIPE, NetOptions, fake_registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,8 +54,6 @@ _values: dict[str, st.SearchStrategy[Any]] = {
 @settings(deadline=None, max_examples=150)
 @given(st.fixed_dictionaries({}, optional=_values))
 def test_any_options_survive_the_round_trip(values: dict[str, Any]) -> None:
-    from attrs import evolve
-
     base = check(RECIPE)
     recipe = evolve(base, expert=evolve(base.expert, options=NetOptions(**values)))
     assert check(dump(recipe)) == recipe

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from fake_plugins import RECIPE, CountOptions, NetOptions, definition, fake_registry, module, source
 from whole_runs import EXACT, registry, run
 
@@ -68,8 +69,6 @@ def test_what_the_section_or_an_override_sets_stays(override: str, steps: list[i
 
 def _with_toys() -> Registry:
     def toy(one: PluginDef[object, object], **smoke: object) -> PluginDef[object, object]:
-        from attrs import evolve
-
         return evolve(one, smoke={key.replace("__", "."): value for key, value in smoke.items()})
 
     own = [
