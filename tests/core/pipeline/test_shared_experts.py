@@ -11,7 +11,7 @@ import pytest
 import torch
 from attrs import define, evolve, field, frozen
 from torch import Tensor
-from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run
+from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snapshot
 
 from mixvel_core.errors import ArtifactError, RecipeError, SamplingError, UsageError
 from mixvel_core.federated.train import train_expert
@@ -50,6 +50,12 @@ def test_one_job_one_folder_and_the_files_of_an_expert(whole: Path) -> None:
     assert {"model.safetensors", "moments.safetensors", "config.json"} <= set(
         json.loads((whole / "experts/shared/done.json").read_text())["files"]
     )
+
+
+def test_running_again_changes_nothing(whole: Path) -> None:
+    before = snapshot(whole / "experts")
+    run(SHARED, whole)
+    assert snapshot(whole / "experts") == before
 
 
 def test_each_expert_is_the_shards_own_and_knows_its_moments(whole: Path) -> None:
