@@ -101,14 +101,11 @@ def calibrate(
     folder: Path,
     points: int | None = None,
 ) -> tuple[BucketCalibration, ...]:
-    """Measures every router that is not measured yet.
+    """Measures every router that is not measured yet, and keeps what it finds in ``calibration/`` of the run.
 
     Args:
-        routers: by name.
-        schedule: of the run.
         shards: whose items define the exact posterior.
         seed: of the points, which are the same for all routers.
-        folder: of the run; ``calibration/`` is written.
         points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
     """
     if points is None:
@@ -163,9 +160,8 @@ def measure(
         for name, router in stateless.items():
             one = asdict(calibration(router.weights(x, t, None)[0], exact))
             rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **one))
-    start = normal(
-        key(seed, "calibration", "start"), torch.arange(count, device=device), tuple(x_0.shape[1:]), x_0.dtype
-    )
+    every = torch.arange(count, device=device)
+    start = normal(key(seed, "calibration", "start"), every, tuple(x_0.shape[1:]), x_0.dtype)
     for row in _along_flow(routers, schedule, engine, start, ends):
         rows[row.router].append(row)
     return rows
@@ -192,8 +188,7 @@ def _along_flow(
             seen[name].append(a)
         if n < STEPS:
             x = ddim_step(answer.m, x, at_time(schedule, t), at_time(schedule, times[n + 1]))
-    found = []
-    each = STEPS // BUCKETS
+    found, each = [], STEPS // BUCKETS
     for b in range(BUCKETS):
         # The first time, t = 1, where every router starts right, is of no bucket.
         part = slice(STEPS + 1 - (b + 1) * each, STEPS + 1 - b * each)

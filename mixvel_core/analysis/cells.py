@@ -61,15 +61,7 @@ def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> 
 def cells_of(
     settings: StudySettings, loaded: Loaded, models_key: str, folder: Path, progress: Progress
 ) -> tuple[StudyCell, ...]:
-    """All cells, those that are not in ``folder`` made now; curve by curve, steps rising.
-
-    Args:
-        settings: curves and step counts.
-        loaded: the models, and how the recipe has them run.
-        models_key: a digest of the models.
-        folder: ``study/`` of the run.
-        progress: a bar in sample-steps over the whole study.
-    """
+    """All cells, those that are not in ``folder``, ``study/`` of the run, made now; curve by curve, steps rising."""
     wanted = [(curve, steps) for curve in settings.curves for steps in settings.steps]
     artifacts = [_artifact(curve, steps, settings, loaded.options, models_key, folder) for curve, steps in wanted]
     # First what is there, so that the bar's speed is that of the work.

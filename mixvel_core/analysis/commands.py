@@ -25,14 +25,11 @@ Measure: TypeAlias = Callable[[Run, Registry, Path, Progress], Found]
 def measure_run(
     measure: Measure[Found], folder: Path, overrides: Sequence[str], *, out: Path | None = None, progress: Progress
 ) -> Found:
-    """Measures a run folder. Nothing is trained.
+    """Measures a run folder, and keeps what is made on the way in it. Nothing is trained.
 
     Args:
-        measure: what is measured.
-        folder: the run; what is made on the way is kept in it.
         overrides: of the parts of its recipe that say how to sample and what to measure.
         out: where the result goes; the run itself if None, and then its report shows it.
-        progress: bars.
 
     Raises:
         UsageError: there is no run, its models are not all made, or there is nothing in it to measure.
@@ -50,10 +47,8 @@ def measure_recipe(measure: Measure[Found], recipe: Recipe, folder: Path, *, pro
     """Measures a recipe, whose data, experts and routers are made first where they are not there.
 
     Args:
-        measure: what is measured.
         recipe: of the models, and of what to measure.
         folder: its run folder, made if absent. A run of a recipe that differs in ``study`` or ``theory`` will do.
-        progress: bars.
 
     Raises:
         UsageError: the folder belongs to another recipe or holds something that is no run, and nothing is changed; or

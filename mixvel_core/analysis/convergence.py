@@ -167,17 +167,12 @@ class Takeover:
 
 
 def takeover(steps: Sequence[int], method: np.ndarray, network: np.ndarray, seed: int = 0) -> Takeover:
-    """Where the networks' part of the error takes over from the method's.
+    """Where the networks' part of the error takes over from the method's, both norms of what is added over all steps,
+    (len(steps), n), of n trajectories, at rising step counts.
 
     Besides drift, which acts on every error alike, a step adds a part of the method (truncation and selection), which
     falls with N, and one of the networks, whose sum over all steps does not. A power law is fitted to the former and
     followed to where it meets the latter.
-
-    Args:
-        steps: step counts, rising.
-        method: norms of what truncation and selection add over all steps, (len(steps), n), of n trajectories.
-        network: the same of the networks.
-        seed: of the bootstrap.
     """
     law = power_law(steps, method, "rms", seed=seed)
     n, reading = _crossing(steps, quantity_of("rms", method), quantity_of("rms", network), law)

@@ -72,15 +72,7 @@ class TransformedRouter:
 def reference_of(
     settings: StudySettings, loaded: Loaded, models_key: str, folder: Path, progress: Progress
 ) -> Reference:
-    """The reference, from ``folder`` or made now.
-
-    Args:
-        settings: kind, tolerance, count, seed.
-        loaded: the models.
-        models_key: a digest of those.
-        folder: ``references/`` of the run.
-        progress: a bar in percent.
-    """
+    """The reference, from ``folder``, ``references/`` of the run, or made now."""
     about = _about(settings)
     start = {"count": settings.count, "seed": settings.seed, "delta": settings.delta, "precision": settings.precision}
     # Neither grids nor selectors nor integrators: all curves are measured against one reference.

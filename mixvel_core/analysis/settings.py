@@ -106,11 +106,8 @@ class TheorySettings(Settings):
 
 
 def study_settings(run: Run, registry: Registry) -> StudySettings:
-    """The recipe's ``study`` section with every default filled in.
-
-    Raises:
-        UsageError: no such router, or nothing to study.
-    """
+    """The recipe's ``study`` section with every default filled in. Raises UsageError where there is no such router
+    or nothing to study."""
     options = run.recipe.study or StudyOptions()
     router = _router(options.router, list(run.models.routers))
     tasks = run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build())
@@ -137,11 +134,8 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
 
 
 def theory_settings(run: Run, registry: Registry) -> TheorySettings:
-    """The recipe's ``theory`` section with every default filled in.
-
-    Raises:
-        UsageError: no such router, delta is 0, or the data have no radius.
-    """
+    """The recipe's ``theory`` section with every default filled in. Raises UsageError where there is no such router,
+    delta is 0, or the data have no radius."""
     options = run.recipe.theory or TheoryOptions()
     delta = run.recipe.sample.delta
     if not 0.0 < delta < 1.0:

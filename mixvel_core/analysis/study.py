@@ -23,16 +23,10 @@ from mixvel_core.recipe.dump import plain
 
 
 def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyResult:
-    """Measures every curve that the recipe of a run names, and writes ``study.json``.
+    """Measures every curve that the recipe of a run names, and writes ``study.json`` to ``out``.
 
     What was measured before is not measured again: references are kept in ``references/`` of the run, samples in
-    ``study/``.
-
-    Args:
-        run: opened, with all its models.
-        registry: for selectors and integrators that the recipe does not name.
-        out: where ``study.json`` goes.
-        progress: a bar for the reference and one for the rest.
+    ``study/``. ``registry``: for selectors and integrators that the recipe does not name.
 
     Raises:
         UsageError: the run has nothing to study.
@@ -45,7 +39,16 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     cells = cells_of(settings, loaded, key, run.folder / "study", progress)
     floor = distances(reference.looser, reference.x)
     found = StudyResult(
-        rows=tuple(_row(cell, reference) for cell in cells),
+        rows=tuple(
+            StudyRow(
+                **cell.curve.names,
+                grid=cell.curve.grid,
+                steps=cell.steps,
+                evaluations=float(cell.evaluations.mean()),
+                **asdict(statistics(distances(cell.x, reference.x))),
+            )
+            for cell in cells
+        ),
         slopes=tuple(_slopes(cells, reference, floor, settings)),
         floor=statistics(floor),
         reference=reference.about,
@@ -53,16 +56,6 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     )
     write_record(found, out)
     return found
-
-
-def _row(cell: StudyCell, reference: Reference) -> StudyRow:
-    return StudyRow(
-        **cell.curve.names,
-        grid=cell.curve.grid,
-        steps=cell.steps,
-        evaluations=float(cell.evaluations.mean()),
-        **asdict(statistics(distances(cell.x, reference.x))),
-    )
 
 
 def _slopes(

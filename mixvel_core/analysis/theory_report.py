@@ -14,8 +14,15 @@ from torch import Tensor
 
 from mixvel_core.analysis.cells import sampler_of
 from mixvel_core.analysis.convergence import quantity_of, takeover
-from mixvel_core.analysis.error_budget import ErrorBudget, ExactTrajectories, error_budget, is_exact
-from mixvel_core.analysis.local_errors import AlongFlow, along_flow, epsilons
+from mixvel_core.analysis.error_budget import (
+    AlongFlow,
+    ErrorBudget,
+    ExactTrajectories,
+    along_flow,
+    epsilons,
+    error_budget,
+    is_exact,
+)
 from mixvel_core.analysis.records import (
     AccumulatedRow,
     ConstantRow,
@@ -47,13 +54,8 @@ SMOOTH_TOLERANCE, EMPIRICAL_TOLERANCE = 1e-7, 1e-6
 
 
 def theory_report(run: Run, registry: Registry, out: Path, progress: Progress) -> TheoryReport:
-    """Measures a run beside its bounds, and writes ``theory.json``.
-
-    Args:
-        run: opened, with all its models.
-        registry: for selectors and integrators that the recipe does not name.
-        out: where ``theory.json`` goes.
-        progress: a bar for the exact trajectories and one for the sampled ones.
+    """Measures a run beside its bounds, and writes ``theory.json`` to ``out``. ``registry``: for selectors and
+    integrators that the recipe does not name.
 
     Raises:
         UsageError: the theory has no bounds for this run.

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import field, fields_dict, frozen
 from matplotlib.figure import Figure
 
 from mixvel_core.artifacts.files import read_json
@@ -23,37 +23,25 @@ class ShardFacts:
     """What the partition stage wrote of a shard: the name that the partitioner gave it, empty where it gave none, and
     how many items have each label and each attribute."""
 
-    name: str
-    labels: Mapping[str, int]
-    attributes: Mapping[str, int]
+    name: str = ""
+    labels: Mapping[str, int] = field(factory=dict)
+    attributes: Mapping[str, int] = field(factory=dict)
 
 
 def facts_of(part: StoredShard) -> ShardFacts:
     """The facts in the shard's folder."""
     found = read_json(part.folder / "shard.json")
-    return ShardFacts(
-        name=found.get("name", ""), labels=found.get("labels", {}), attributes=found.get("attributes", {})
-    )
+    return ShardFacts(**{name: found[name] for name in fields_dict(ShardFacts) if name in found})
 
 
 def most_different(found: Sequence[Mapping[str, int]], sizes: Sequence[int], most: int) -> tuple[str, ...]:
-    """The ``most`` attributes whose part of a shard differs most between shards, in their own order.
-
-    Args:
-        found: the counts of each shard.
-        sizes: the items of each shard.
-        most: names wanted.
-    """
+    """The ``most`` attributes whose part of a shard differs most between shards, in their own order, from the counts
+    and the size of each shard."""
     names = list(dict.fromkeys(name for counts in found for name in counts))
     ranges = {name: float(np.ptp([c.get(name, 0) / n for c, n in zip(found, sizes, strict=True)])) for name in names}
     # The sort keeps the order of equals.
     chosen = set(sorted(names, key=lambda name: -ranges[name])[:most])
     return tuple(name for name in names if name in chosen)
-
-
-def label_name(label: str, names: Sequence[str]) -> str:
-    """The name of a label, where it has one."""
-    return names[int(label)] if label.isdecimal() and int(label) < len(names) else label
 
 
 SHOWN = 12
@@ -97,10 +85,10 @@ def shards(inputs: Inputs) -> ShardsContent:
     flags = [one.attributes for one in facts]
     shown = most_different(flags, [part.count for part in inputs.shards.parts], MOST_LABELS)
     rows = tuple(_row(inputs, part, one, columns, shown) for part, one in zip(inputs.shards.parts, facts, strict=True))
-    label_names = inputs.shards.about.get("label_names", [])
+    names = dict(enumerate(inputs.shards.about.get("label_names", [])))
     return ShardsContent(
         provenance=inputs.shards.about.get("provenance", {}),
-        labels=tuple(label_name(label, label_names) for label in columns),
+        labels=tuple(names.get(int(label), label) if label.isdecimal() else label for label in columns),
         attributes=shown,
         left_out=max(map(len, flags)) - len(shown),
         rows=rows,

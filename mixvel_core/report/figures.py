@@ -111,13 +111,8 @@ Colour: TypeAlias = str | tuple[float, float, float, float]
 
 
 def svg(draw: Callable[[Figure], None], width: float, height: float) -> str:
-    """What ``draw`` draws into an empty figure, as a data URI.
-
-    Args:
-        draw: adds axes and artists; the style holds while it runs.
-        width: in CSS pixels.
-        height: in CSS pixels.
-    """
+    """What ``draw`` draws into an empty figure of this size in CSS pixels, as a data URI. The style holds while it
+    runs."""
     buffer = io.StringIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # Names may be in any script; the browser has glyphs that the font of the layout lacks.
@@ -168,11 +163,9 @@ def panels(
     columns: int = 3,
     legend_columns: int | None = None,
 ) -> str:
-    """A chart with a panel for each item, as a data URI.
+    """A chart with a panel for each of at least one item, as a data URI.
 
     Args:
-        items: at least one.
-        draw: draws an item into its panel.
         height: of a row of panels, in CSS pixels.
         width: of a panel, in CSS pixels.
         columns: the most panels in a row.

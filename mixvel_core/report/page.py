@@ -2,25 +2,87 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 from attrs import asdict, frozen
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mixvel_core.plugin.discovery import installed
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import dump, to_plain
 from mixvel_core.report.data import facts_of, shards
-from mixvel_core.report.figures import amount, learned_from, number, plus_minus
+from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.routing import calibration, measured, usage
 from mixvel_core.report.samples import samples
 from mixvel_core.report.scores import score_tables, scores, seconds, timings
 from mixvel_core.report.study import study
-from mixvel_core.report.summary import facts, headline, seeds, versions
 from mixvel_core.report.theory import theory
 from mixvel_core.report.training import curves
 from mixvel_core.theory.bound import power_of_ten
+
+REMOTE = "with their owners; what they share of them is here"
+
+
+def headline(inputs: Inputs) -> str:
+    """The run in a sentence."""
+    count = sum(part.count for part in inputs.shards.parts)
+    experts, methods = len(inputs.shards.parts), len(inputs.methods)
+    saw = "each saw only their own shard of"
+    if inputs.recipe.expert.is_shared:
+        saw = "are one network with as many labels, which saw all of"
+    return (
+        f"{methods} {'method' if methods == 1 else 'methods'} at {_listed(inputs.steps)} steps, from "
+        f"{experts} {'expert' if experts == 1 else 'experts'} that {saw} "
+        f"{amount(count)} items ({shape_text(inputs.shards.shape)})."
+    )
+
+
+def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    """What was used for what, in the order of the work."""
+    recipe, sample = inputs.recipe, inputs.recipe.sample
+    source = inputs.shards.about.get("provenance", {}).get("source")
+    routers = "; ".join(
+        ", trained on ".join(filter(None, (f"{name}: {brief(use)}", learned_from(use))))
+        for name, use in recipe.routers.items()
+    )
+    return (
+        ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else REMOTE, source)))),
+        (
+            "partition",
+            f"{brief(recipe.partition) if recipe.partition else 'as owned'}, {len(inputs.shards.parts)} shards",
+        ),
+        ("schedule", brief(recipe.schedule)),
+        ("experts", brief(recipe.expert)),
+        ("monolith", brief(recipe.monolith) if recipe.monolith else "none"),
+        ("routers", routers or "none"),
+        (
+            "sample",
+            f"{amount(sample.count)} of each method, step count and seed; {sample.grid} steps to t = {sample.delta:g}",
+        ),
+        ("evaluate", ", ".join(brief(use) for use in recipe.evaluate.metrics)),
+    )
+
+
+def _listed(values: tuple[int, ...]) -> str:
+    *most, last = map(str, values)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def versions() -> dict[str, str]:
+    """What the report was written with, and every other distribution that brings plugins."""
+    plugins = {source.distribution: source.version for source in installed() if source.distribution != "mixvel"}
+    return {
+        "mixvel": version("mixvel"),
+        **plugins,
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
 
 
 @frozen(kw_only=True)
@@ -75,20 +137,21 @@ def page(inputs: Inputs, progress: Progress) -> str:
 
 def numbers(inputs: Inputs) -> dict[str, Any]:
     """Everything but ``timings`` is the same for the same inputs. ``study`` is there if it was measured."""
+    recipe = inputs.recipe
     return {
-        "smoke": inputs.recipe.smoke,
+        "smoke": recipe.smoke,
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
         "calibration": [asdict(row) for row in measured(inputs)],
-        "routers": {name: {"learned_from": learned_from(use)} for name, use in inputs.recipe.routers.items()},
+        "routers": {name: {"learned_from": learned_from(use)} for name, use in recipe.routers.items()},
         "shards": [
             {"index": part.index, "count": part.count, "fraction": part.fraction, **asdict(facts_of(part))}
             for part in inputs.shards.parts
         ],
-        "seeds": seeds(inputs.recipe),
+        "seeds": {"recipe": recipe.seed, "sample": list(recipe.sample.seeds), "evaluate": recipe.evaluate.seed},
         "versions": versions(),
-        "recipe": to_plain(inputs.recipe),
+        "recipe": to_plain(recipe),
         "timings": seconds(inputs),
         **({"study": asdict(inputs.study)} if inputs.study else {}),
     }

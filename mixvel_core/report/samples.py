@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 
 import numpy as np
 from attrs import frozen
@@ -65,11 +66,6 @@ def picture(images: np.ndarray, columns: int) -> Picture:
     return Picture(source="data:image/png;base64," + base64.b64encode(png(made)).decode(), width=made.width)
 
 
-def square(count: int) -> int:
-    """The columns of a grid of ``count`` images that is about as wide as high."""
-    return int(np.ceil(np.sqrt(count)))
-
-
 MOST_POINTS = 1000
 """Real items, and samples, in one scatter plot."""
 
@@ -100,7 +96,7 @@ def samples(inputs: Inputs) -> ImagesContent | VectorsContent:
 
 def _images(inputs: Inputs) -> ImagesContent:
     count = min(inputs.recipe.report.images, inputs.recipe.sample.count)
-    columns = square(count)
+    columns = math.ceil(math.sqrt(count))
     rows = []
     for method in inputs.methods:
         shown = [inputs.shown(method, steps) for steps in inputs.steps]

@@ -60,13 +60,7 @@ Measured = tuple[str, tuple[tuple[str, str], ...]]
 
 
 def score_tables(scores: Scores, methods: Sequence[str], steps: Sequence[int]) -> tuple[ScoreTable, ...]:
-    """A table for every metric and every set of conditions it was measured in.
-
-    Args:
-        scores: of the evaluate stage.
-        methods: the rows, in this order.
-        steps: the columns, in this order.
-    """
+    """A table for every metric and every set of conditions it was measured in: methods by steps, in this order."""
     kinds = dict.fromkeys(_measured(row) for row in scores.rows)
     return tuple(_table(kind, scores, methods, steps) for kind in kinds)
 

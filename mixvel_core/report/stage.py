@@ -43,12 +43,8 @@ def report(
     last section and under ``timings``.
 
     Args:
-        recipe: of the run.
-        shards: of the partition stage.
-        samples: of the sample stage, in the order of the table.
-        scores: of the evaluate stage.
+        samples: in the order of the table.
         folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written.
-        progress: a bar over the sections.
 
     Raises:
         ArtifactError: a file of the run is damaged.

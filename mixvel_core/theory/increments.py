@@ -51,14 +51,8 @@ class Increment:
 
 @torch.no_grad()
 def exact_steps(*, integrator: Integrator, times: Sequence[float], path: Tensor, exact: Field) -> list[Tensor]:
-    """Where one step takes each point of the exact flow; all selectors are compared with it, so it is made once.
-
-    Args:
-        integrator: of the step.
-        times: N + 1 of them, falling.
-        path: the flow of ``exact`` at these times, (N + 1, B, *data).
-        exact: the field.
-    """
+    """Where one step takes each point of ``path``, (N + 1, B, *data), the flow of ``exact`` at N + 1 falling times; all
+    selectors are compared with it, so it is made once."""
     found, memory = [], None
     for n, (t, s) in enumerate(pairwise(times)):
         x, memory = integrator.step(exact, path[n], t, s, memory)

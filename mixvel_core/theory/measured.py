@@ -41,16 +41,8 @@ class Epsilon:
 def epsilon(
     exact: Exact, experts: Sequence[Expert], router: Router, weights: WeightTransform, x: Tensor, t: Tensor
 ) -> Epsilon:
-    """Experts and router beside the exact ones.
-
-    Args:
-        exact: the exact mixture.
-        experts: K of them.
-        router: theirs.
-        weights: what is done to its weights before they are used.
-        x: noised points, (B, *data), B >= 1.
-        t: their times, (B,).
-    """
+    """K experts and a router, its weights transformed by ``weights``, beside the exact ones at noised points x,
+    (B, *data), B >= 1, and times t, (B,)."""
     a, m_k = exact.parts(x, t)
     # One after the other: experts may not fit into memory together.
     er = torch.stack([(e.denoise(x, t) - m_k[:, k]).flatten(1).norm(dim=1) for k, e in enumerate(experts)], dim=1)
@@ -80,7 +72,6 @@ def local_lipschitz(
     written down. What it finds is never too large, and too small by what the iteration has not resolved yet.
 
     Args:
-        field: differentiable in the directions that ``products`` names.
         x: points, (B, *data), float64 for small tolerances.
         products: ``both`` for any field. Where J is its own transpose, as that of every exact velocity or score is, one
             kind is enough: ``forward`` (J u) or ``backward`` (J^T u, which costs the field itself only once).

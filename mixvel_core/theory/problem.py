@@ -114,12 +114,8 @@ def is_preserving(schedule: NoiseSchedule) -> bool:
 
 
 def check_schedule(schedule: NoiseSchedule, C1: float, C2: float) -> tuple[Finding, ...]:
-    """The conditions of Assumption 3 that the schedule breaks.
-
-    Args:
-        schedule: compared on a grid of times and at both ends.
-        C1, C2: from ``schedule_constants``; infinite where a derivative has no bound.
-    """
+    """The conditions of Assumption 3 that the schedule breaks, compared on a grid of times. ``C1``, ``C2``: from
+    ``schedule_constants``; infinite where a derivative has no bound."""
     p = schedule.at(torch.linspace(0.0, 1.0, _POINTS, dtype=torch.float64))
     first, last = float(p.alpha[0]), float(p.alpha[-1])
     is_monotone = bool((p.alpha.diff() <= _CLOSE).all() and (p.sigma.diff() >= -_CLOSE).all())

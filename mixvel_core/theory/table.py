@@ -65,7 +65,8 @@ def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
     m_paper, m_sharp = dm_paper(over, R), dm_sharp(over, R)
     s_paper, s_sharp = ds(over, R, m_paper), ds(over, R, m_sharp)
     L_s_sharp = L_s_uniform_sharp(schedule, delta, R)
-    rows = [
+    start = "over x_1 ~ N(0, I)" if problem.norm_x1 is None else f"norm(x_1) = {problem.norm_x1:g}"
+    return [
         _row("C1", "sup of abs(alpha'), Assumption 3", "sup on [0, 1]", constants.C1, constants.C1),
         _row("C2", "sup of abs(alpha''), Assumption 3", "sup on [0, 1]", constants.C2, constants.C2),
         _row("L_s", "Lipschitz constant of the score", on, _top(L_s_paper(over, R)), L_s_sharp),
@@ -90,18 +91,14 @@ def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
         _logs(
             "exp(lambda T)", "growth of a mean square over all steps", once, paper and paper.lam * T, sharp.log_growth
         ),
-    ]
-    start = "over x_1 ~ N(0, I)" if problem.norm_x1 is None else f"norm(x_1) = {problem.norm_x1:g}"
-    rows.append(
         _logs(
             "E norm(e_N)^2",
             "mean square at the last step, Theorem 2 without network errors, Theorem 6 with",
             f"{once}, {start}",
             paper and paper.log_mean_square,
             2.0 * sharp.log_roots[-1],
-        )
-    )
-    return rows
+        ),
+    ]
 
 
 def log_stopping(problem: BoundProblem) -> float:
@@ -139,7 +136,15 @@ def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
         _logs("W_2 sampling, sum-up", "the same for `sum-up` (Euler): O(1/N)", once, None, sharp.log_errors_sum_up[-1]),
         _logs("W_2 sampling, mixture", "the same for `mixture` (Euler)", once, None, sharp.log_roots_mixture[-1]),
     ]
-    return [_compared(row, ln(diameter) / LN10) for row in rows]
+    limit = ln(diameter) / LN10
+    return [
+        evolve(
+            row,
+            paper_above_diameter=None if row.paper_log10 is None else row.paper_log10 >= limit,
+            sharp_above_diameter=None if row.sharp_log10 is None else row.sharp_log10 >= limit,
+        )
+        for row in rows
+    ]
 
 
 def _row(name: str, title: str, where: str, paper: float | None, sharp: float) -> Bound:
@@ -169,8 +174,3 @@ def _affine(what: str, title: str, where: str, paper: Affine, sharp: Affine) -> 
 
 def _top(values: Tensor) -> float:
     return float(values.amax())
-
-
-def _compared(row: Bound, diameter_log10: float) -> Bound:
-    paper, sharp = (None if b is None else b >= diameter_log10 for b in (row.paper_log10, row.sharp_log10))
-    return evolve(row, paper_above_diameter=paper, sharp_above_diameter=sharp)

@@ -104,10 +104,9 @@ class SharpConstants:
 def sharp_constants(problem: BoundProblem) -> SharpConstants:
     """Our constants of a problem, on any path with falling alpha and rising sigma."""
     R, times = problem.R, cells(problem.delta)
-    low, high = times[:-1], times[1:]
-    over = rates_over(problem.schedule, low, high)
+    over = rates_over(problem.schedule, times[:-1], times[1:])
     size, change = v_sharp(over, R), dv(over, R, dm_sharp(over, R))
-    norm = trajectory_over(problem, low, high)
+    norm = trajectory_over(problem, times[:-1], times[1:])
     steps = steps_of(problem)
     return SharpConstants(
         L=L_v_uniform_sharp(problem.schedule, problem.delta, R),
