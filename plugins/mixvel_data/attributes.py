@@ -37,8 +37,7 @@ class AttributePartitioner(AttributesOptions):
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64. Nothing is drawn: ``seed`` does not matter.
 
-        Raises:
-            DataError: the data lack an attribute, or it is no flag and no whole number.
+        Raises DataError where the data lack an attribute, or it is no flag and no whole number.
         """
         found, place, groups = self._grouped(data)
         home = {own: k for k, group in enumerate(groups) for own in (group.own, *(c for c, _ in group.merged))}
@@ -80,11 +79,8 @@ class AttributePartitioner(AttributesOptions):
         return values
 
     def _name(self, group: _Group, flags: Sequence[bool]) -> str:
-        text = self._words(group.own, flags)
-        if not group.merged:
-            return text
         others = "; ".join(f"{self._words(own, flags)} ({count} items)" for own, count in group.merged)
-        return f"{text}; merged into it: {others}"
+        return self._words(group.own, flags) + (f"; merged into it: {others}" if others else "")
 
     def _words(self, combination: tuple[int, ...], flags: Sequence[bool]) -> str:
         parts = zip(self.attributes, combination, flags, strict=True)

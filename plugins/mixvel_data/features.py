@@ -20,7 +20,6 @@ from mixvel_core.protocols import Items
 SHORT = {"dinov2": ("vit_small_patch14_dinov2.lvd142m", {"img_size": 224})}
 """Names of ours: timm's name, and what it is made with. DINOv2 takes 224 pixels here: at its own 518 it is five times
 slower, and what pictures show is the same."""
-INSTALL = "pip install 'mixvel[features]'"
 _ROWS = 64
 
 
@@ -64,10 +63,8 @@ def extractor(name: str, weights: Path | None) -> Extractor:
     try:
         import timm
     except ImportError as error:
-        raise DataError(
-            f"partition kmeans: features of {name} need the package `timm`, which cannot be imported ({error}); "
-            + INSTALL
-        ) from None
+        text = f"features of {name} need the package `timm`, which cannot be imported ({error}); pip install 'mixvel[features]'"
+        raise DataError(f"partition kmeans: {text}") from None
     full, options = SHORT.get(name, (name, {}))
     if weights is not None and not weights.is_file():
         raise DataError(f"{weights}: does not exist; put the weights of {full} there or leave out `weights`")

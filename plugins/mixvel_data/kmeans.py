@@ -80,9 +80,8 @@ def clusters(points: Points, number: int, restarts: int, state: int, memory: int
     from sklearn.cluster import KMeans
 
     if size_of(points) <= memory:
-        found = KMeans(n_clusters=number, n_init=restarts, random_state=state).fit_predict(points[:])
-        assignment: np.ndarray = found.astype(np.int64)
-        return assignment
+        found: np.ndarray = KMeans(n_clusters=number, n_init=restarts, random_state=state).fit_predict(points[:])
+        return found.astype(np.int64)
     tries = [_by_batches(points, number, (state + r) % 2**32, memory) for r in range(restarts)]
     return min(tries, key=lambda one: one[1])[0]
 
@@ -113,8 +112,7 @@ class KMeansPartitioner(KMeansOptions):
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The cluster of each item, (n,) int64: the same for the same items and seed, however many cores there are.
 
-        Raises:
-            DataError: more shards or components than the items can give, or a network that cannot be had.
+        Raises DataError for more shards or components than the items can give, or a network that cannot be had.
         """
         count = len(data.items)
         if self.shards > count:

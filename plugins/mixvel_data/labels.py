@@ -19,8 +19,7 @@ class LabelPartitioner(LabelsOptions):
     def assign(self, data: Data, seed: int) -> np.ndarray:
         """The shard of each item, (n,) int64. Nothing is drawn: ``seed`` does not matter.
 
-        Raises:
-            DataError: there are no labels, a label is in no group, or no item is in a group.
+        Raises DataError where there are no labels, a label is in no group, or no item is in a group.
         """
         return self._assigned(data)[0]
 

@@ -120,8 +120,7 @@ class NumpySource:
     def load(self) -> Data:
         """Everything. An .npy file of uint8 or float32 stays on disk until its items are read.
 
-        Raises:
-            DataError: the path does not exist, or what is there cannot be used; names the file and the remedy.
+        Raises DataError, with the file and the remedy, where the path does not exist or what is there cannot be used.
         """
         if self.labels is not None and (self.path.is_dir() or self.path.suffix == ".npy"):
             raise DataError(

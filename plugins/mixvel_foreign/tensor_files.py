@@ -102,8 +102,5 @@ def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor],
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             raise DataError(f"{where}: {what} {', '.join(names[:_SHOWN])}{more}; is it of another network?")
     for name, shape in found.items():
-        if shape != tuple(expected[name].shape):
-            raise DataError(
-                f"{where}: {name} has shape {shape} where the network has {tuple(expected[name].shape)}; "
-                "is it of another network?"
-            )
+        if shape != (own := tuple(expected[name].shape)):
+            raise DataError(f"{where}: {name} has shape {shape} where the network has {own}; is it of another network?")

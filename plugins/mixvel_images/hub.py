@@ -17,8 +17,6 @@ from mixvel_images.collection import Collection
 if TYPE_CHECKING:
     from datasets import Dataset
 
-INSTALL = "pip install 'mixvel[datasets]'"
-
 
 @frozen(kw_only=True, eq=False)
 class _Rows:
@@ -86,7 +84,7 @@ class HubCollector:
         kind = rows.features.get(self.label) if self.label is not None else None
         return Collection(
             pictures=_Rows(rows=rows.select_columns([self.image]), column=self.image, names=names),
-            labels=self._labels(rows, self.label) if self.label is not None else None,
+            labels=None if self.label is None else self._labels(rows, self.label),
             label_names=tuple(kind.names) if isinstance(kind, ClassLabel) else (),
             attributes={name: self._flags(rows, name) for name in self._attribute_columns(rows)},
             provenance={
@@ -100,9 +98,8 @@ class HubCollector:
         try:
             import datasets
         except ImportError as error:
-            raise DataError(
-                f"{self.place}: needs the package `datasets`, which cannot be imported ({error}); {INSTALL}"
-            ) from None
+            text = f"needs the package `datasets`, which cannot be imported ({error}); pip install 'mixvel[datasets]'"
+            raise DataError(f"{self.place}: {text}") from None
         folder = Path(self.place).expanduser()
         saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
         try:

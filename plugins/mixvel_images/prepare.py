@@ -61,7 +61,12 @@ def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, 
         # Such an image would unpack to far too many pixels; what else Pillow remarks is of no use here.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         shape = _shape(collection.pictures, form)
-        _need_space(store.folder.parent, count * int(np.prod(shape)))
+        size, free = count * int(np.prod(shape)), shutil.disk_usage(store.folder.parent).free
+        if free < size:
+            raise DataError(
+                f"{store.folder.parent}: the prepared images take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+                "free; free some space, or set MIXVEL_DATA or `store` to another folder"
+            )
         bench = Workbench(workbench, count, shape)
         with progress.task(f"prepare {collector.name}", count, "images") as bar:
             bar.update(done := sum(block.stop - block.start for block in bench.done.values()))
@@ -124,15 +129,6 @@ def _form_block(
     made_of = checksum_of(items)
     block = Block(start=start, stop=stop, failed=tuple(failed), cropped=cropped, enlarged=enlarged, checksum=made_of)
     return block, items
-
-
-def _need_space(home: Path, size: int) -> None:
-    free = shutil.disk_usage(home).free
-    if free < size:
-        raise DataError(
-            f"{home}: the prepared images take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "free some space, or set MIXVEL_DATA or `store` to another folder"
-        )
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -29,19 +29,17 @@ from mixvel_metrics.statistics import (
     squared_frechet,
 )
 
-NAMES = ("frechet", "kernel", "precision", "recall")
-
 
 def names_in(space: str) -> dict[str, str]:
     """What the scores of a feature space other than Inception's are called, by what they are."""
-    return {name: f"{name}-{space}" for name in NAMES}
+    return {name: f"{name}-{space}" for name in ("frechet", "kernel", "precision", "recall")}
 
 
 @frozen(kw_only=True, eq=False, slots=False)
 class Comparison:
     """Scores of sets of samples against one reference, whose features are computed once.
 
-    ``names``: of the scores, by NAMES. ``reference``: (m, *data). ``further``: what is scored besides the Frechet
+    ``names``: of the scores, by kind. ``reference``: (m, *data). ``further``: what is scored besides the Frechet
     distance; it holds the features of both sets in memory, 4 bytes a value, where the Frechet distance itself holds a
     block at a time. ``fitted``: the Gaussian of the reference's features, where it is known already. ``numbered``:
     whether names end in the number of samples, as FID-5000 and FID-50000 are different quantities.

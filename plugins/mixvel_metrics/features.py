@@ -20,9 +20,8 @@ ITEMS_BLOCK = 1 << 22
 def check_sets(metric: str, samples: Items, reference: Items, least: int = 1) -> None:
     """Refuses two sets, (n, *data) and (m, *data), between which ``metric`` has no value; n, m >= ``least``.
 
-    Raises:
-        SamplingError: samples that are not finite.
-        DataError: too few items, shapes that differ, or reference items that are not finite.
+    Raises SamplingError for samples that are not finite; DataError for too few items, shapes that differ, or reference
+    items that are not finite.
     """
     if samples.shape[1:] != reference.shape[1:]:
         raise DataError(

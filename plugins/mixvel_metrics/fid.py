@@ -40,8 +40,7 @@ def write_statistics(path: Path, fitted: Gaussian, stated: Mapping[str, str]) ->
 def read_statistics(path: Path, wanted: Mapping[str, str]) -> Gaussian:
     """The Gaussian in ``path``, if it was measured in the conditions ``wanted``.
 
-    Raises:
-        DataError: a damaged file, one without conditions, or other conditions; names each that differs.
+    Raises DataError for a damaged file, one without conditions, or other conditions; names each that differs.
     """
     text, mean, covariance = read_arrays(path, "conditions", "mean", "covariance", refuse=_not_statistics)
     try:
@@ -82,11 +81,8 @@ class FID:
     def score(self, samples: Items, reference: Items) -> Score:
         """The FID of ``samples`` (n, 3, H, W) against ``reference`` (m, 3, H, W), in [-1, 1].
 
-        It falls as n and m grow, so it is comparable at equal n and m only.
-
-        Raises:
-            DataError: items that are no RGB images, too few of them, or stored statistics of something else.
-            SamplingError: samples that are not finite.
+        It falls as n and m grow, so it is comparable at equal n and m only. Raises DataError for items that are no RGB
+        images, too few of them, or stored statistics of something else; SamplingError for samples that are not finite.
         """
         return self.against(reference).scores(samples)[0]
 

@@ -74,8 +74,7 @@ def stand_in() -> Inception:
 def load_inception(weights: str | None) -> Inception:
     """The network with the weights in the file ``weights``, or those that torch-fidelity keeps in torch's cache.
 
-    Raises:
-        DataError: torch-fidelity or the weights are absent, or the file holds something else.
+    Raises DataError where torch-fidelity or the weights are absent, or the file holds something else.
     """
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
