@@ -60,14 +60,10 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
     return [float(t) for t in times]
 
 
-def _log_snr(schedule: NoiseSchedule, t: Tensor) -> Tensor:
-    p = schedule.at(t)
-    return (p.alpha / p.sigma).log()
-
-
 def _bounds(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:
-    ends = _log_snr(schedule, torch.tensor([1.0, delta], dtype=torch.float64)).clamp(LOWEST, HIGHEST)
-    return ends[0], ends[1]
+    p = schedule.at(torch.tensor([1.0, delta], dtype=torch.float64))
+    first, last = (p.alpha / p.sigma).log().clamp(LOWEST, HIGHEST)
+    return first, last
 
 
 def _time_of(schedule: NoiseSchedule, log_snr: Tensor) -> Tensor:
