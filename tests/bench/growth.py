@@ -34,12 +34,10 @@ class Shape:
 
     @property
     def items(self) -> np.ndarray:
-        """Two."""
         return np.zeros((2, *self.shape), np.float32)
 
 
 def unet(shape: tuple[int, ...], channels: list[int]) -> Network:
-    """The network of an expert."""
     family = build("expert", "unet", {"channels": channels, "layers_per_block": 2, "attention": "at-16"})
     task = family.task(Shape(shape=shape), build("schedule", "vp-cosine"))
     found = Counts(shape=shape).of(task) if task is not None else None
@@ -49,7 +47,6 @@ def unet(shape: tuple[int, ...], channels: list[int]) -> Network:
 
 
 def main() -> None:
-    """Prints the tables in Markdown."""
     print("| images | channels | parameters | forward | training | images/s | 1e9 images | weights | checkpoint |")
     print("|---|---|---|---|---|---|---|---|---|")
     networks = [unet(*one) for one in NETWORKS]

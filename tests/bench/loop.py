@@ -40,29 +40,15 @@ def _rows(label: str, *, channels: tuple[int, ...], size: int, steps: int, repea
         "threads": str(torch.get_num_threads()),
     }
     plain = _diffusers_loop(networks[0], size, steps, device)
-    one = _routed_loop(networks[:1], Iid(), size, steps, device)
-    four = _routed_loop(networks, Iid(), size, steps, device)
-    cached = _routed_loop(networks, Cached(), size, steps, device)
+    loops = {
+        "K=1": _routed_loop(networks[:1], Iid(), size, steps, device),
+        "K=4, iid": _routed_loop(networks, Iid(), size, steps, device),
+        "K=4, cached": _routed_loop(networks, Cached(), size, steps, device),
+    }
     target = "<= 1.05" if label == "realistic" else ""
-    yield ratio(
-        f"{label} expert: routed loop, K=1, over diffusers", one, plain, repeats=repeats, target=target, **conditions
-    )
-    yield ratio(
-        f"{label} expert: routed loop, K=4, iid, over diffusers",
-        four,
-        plain,
-        repeats=repeats,
-        target=target,
-        **conditions,
-    )
-    yield ratio(
-        f"{label} expert: routed loop, K=4, cached, over diffusers",
-        cached,
-        plain,
-        repeats=repeats,
-        target=target,
-        **conditions,
-    )
+    for which, loop in loops.items():
+        name = f"{label} expert: routed loop, {which}, over diffusers"
+        yield ratio(name, loop, plain, repeats=repeats, target=target, **conditions)
 
 
 def _network(channels: tuple[int, ...], size: int) -> UNet2DModel:

@@ -1,8 +1,9 @@
 """What the pages show can be done: recipes are checked, commands parsed, Python run.
 
-Python is marked in a comment before its block: ``runs``, or ``file: PATH`` where it is a part of a project, whose test
-puts it together. YAML with a key of recipes is a recipe, or a part that goes into one. Each line of ``mixvel`` in a
-shell block is taken as it stands, and each in running text by its verb and its options.
+Python is marked in a comment before its block: ``runs``; ``compiles`` where it needs a run that is not there; or
+``file: PATH`` where it is a part of a project, whose test puts it together. YAML with a key of recipes is a recipe, or
+a part that goes into one. Each line of ``mixvel`` in a shell block is taken as it stands, and each in running text by
+its verb and its options.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import yaml
 from pages import ROOT, Block, blocks, pages
 from whole_runs import registry
 
-from mixvel_core.errors import RecipeError
+import mixvel_core as mx
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe, resolve
 from mixvel_core.recipe.text import parse
@@ -28,6 +29,7 @@ from reference_pages.commands import verbs
 KEYS = {field.alias for field in attrs.fields(Recipe)} - {"name"}
 BASE = yaml.safe_load((ROOT / "recipes/digits.yaml").read_text())
 
+SHIPPED = sorted((ROOT / "recipes").rglob("*.y*ml"))
 PYTHON = [block for block in blocks("python") if not block.where.startswith("README")]
 RECIPES = [block for block in blocks("yaml") if KEYS & set(yaml.safe_load(block.text))]
 LINES = [
@@ -48,6 +50,7 @@ def where(case: Any) -> str:
 
 
 def test_there_is_something_to_check() -> None:
+    assert len(SHIPPED) >= 8
     assert len(PYTHON) >= 3
     assert len(RECIPES) >= 5
     assert len(LINES) >= 15
@@ -57,9 +60,23 @@ def test_there_is_something_to_check() -> None:
 @pytest.mark.parametrize("block", PYTHON, ids=where)
 def test_python_runs_or_is_a_file_of_a_project_that_does(block: Block) -> None:
     code = compile(block.text, block.where, "exec")
-    if not block.mark.startswith("file: "):
-        assert block.mark == "runs", f"{block.where}: say <!-- runs --> or <!-- file: PATH --> before it"
+    if not block.mark.startswith(("file: ", "compiles")):
+        assert block.mark == "runs", f"{block.where}: what is this block?"
         exec(code, {"__name__": "page"})
+
+
+def test_the_example_of_the_readme_runs_on_public_names_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [example] = [block for block in blocks("python") if block.where.startswith("README")]
+    assert re.findall(r"^(?:import|from) .*$", example.text, re.MULTILINE) == ["import mixvel_core as mx"]
+    assert set(re.findall(r"\bmx\.(\w+)", (ROOT / "README.md").read_text())) <= set(mx.__all__)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(example.text, example.where, "exec"), names)
+    assert (names["samples"].evaluations == 50).all(), "one expert a step"
+    assert capsys.readouterr().out == "torch.Size([64, 16]) tensor(50.)\n"
 
 
 def merged(base: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +97,12 @@ def test_a_recipe_is_right_and_a_part_goes_into_one(block: Block) -> None:
         resolve(parse(text, block.where), [], registry(), smoke=smoke)
 
 
-def test_a_part_that_is_wrong_is_found() -> None:
-    with pytest.raises(RecipeError):
-        resolve(parse(yaml.safe_dump(merged(BASE, {"sample": {"cuont": 3}})), "page"), [], registry())
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_recipe_that_comes_with_mixvel_is_right_at_both_sizes(path: Path) -> None:
+    assert load_recipe(path, [], registry()).name
+    small = load_recipe(path, [], registry(), smoke=True)
+    assert small.smoke
+    assert small.name.endswith("-smoke")
 
 
 VERBS = {tuple(verb.command_path.split()[1:]): verb.command for verb in verbs()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from pages import DOCS, ROOT, pages, whole
@@ -52,25 +51,3 @@ def test_no_page_is_an_orphan_and_none_is_listed_twice() -> None:
         assert maker in reached, f"{maker} makes contents that nobody sees"
         reached += [] if maker == index else listed(maker)
     assert sorted(reached) == sorted(DOCS.rglob("*.md"))
-
-
-def test_contents_keep_the_order_and_the_headings_of_the_page() -> None:
-    text = "### One\n\n- [b](b.md): x [z](z.md)\n- [a](sub/a.md)\n\n### Two\n\n| [c](c.md) | y |\n- [b](b.md)\n- [u](http://u.md)\n"
-    assert contents(text) == (
-        "```{toctree}\n:hidden:\n:caption: One\n\nb\nsub/a\n```\n\n```{toctree}\n:hidden:\n:caption: Two\n\nc\n```\n"
-    )
-
-
-def test_the_readme_leads_to_the_docs() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert "(docs/index.md)" in text
-
-
-def test_the_picture_stands_alone_and_knows_light_and_dark() -> None:
-    picture = DOCS / "pipeline.svg"
-    root = ElementTree.parse(picture).getroot()
-    assert root.get("role") == "img"
-    assert "prefers-color-scheme: dark" in picture.read_text()
-    assert not re.findall(r"(?:href|src|url)\s*[=(]\s*[\"']?(?!#)(\w+:)", picture.read_text())
-    said = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"data", "partitioner", "router", "schedule", "selector", "experts", "integrator"} <= said

@@ -16,22 +16,17 @@ from mixvel_core.cli.main import main
 
 @frozen
 class Done:
-    """How a command ended."""
-
     code: int
     out: str
     err: str
 
     @property
     def problems(self) -> list[str]:
-        """The lines of standard error."""
         return self.err.splitlines()
 
 
 @frozen(kw_only=True)
 class Command:
-    """Calls ``mixvel`` with arguments."""
-
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
 

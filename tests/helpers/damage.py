@@ -83,7 +83,6 @@ def _run(name: str, folder: Path, progress: Silent) -> None:
 
 
 def draw(folder: Path, out: Path) -> dict[str, bytes]:
-    """What `mixvel sample` leaves."""
     overrides = ["sample.count=3", "sample.steps=[2]", "sample.seeds=[5]"]
     made = sample_run(folder, overrides, router=None, monolith=False, out=out, progress=Silent())
     return {path.name: path.read_bytes() for path in made}
@@ -91,8 +90,6 @@ def draw(folder: Path, out: Path) -> dict[str, bytes]:
 
 @define
 class _Lines(Silent):
-    """Keeps what is said."""
-
     said: list[str] = field(factory=list)
 
     def line(self, text: str) -> None:
@@ -109,23 +106,36 @@ class Outcome:
     wrong: tuple[str, ...]
 
 
-def run_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
-    """The run copied to ``place``, one file of it damaged, and run again."""
-    folder, wrong = _copy(run, place), []
+def again(run: Finished, verb: str, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
+    """The run copied to ``place``, one file of it damaged, and then ``verb``: run, sample or study.
+
+    What must follow: the results of the whole run, or one line and nothing changed.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    folder, out = Path(shutil.copytree(run.folder, place / "run")), place / "drawn"
     spoil(folder / victim, kind, rng)
-    before, lines, refused = snapshot(folder), _Lines(), ""
+    before, lines, refused, wrong = snapshot(folder), _Lines(), "", list[str]()
     try:
-        _run(run.name, folder, lines)
+        if verb == "run":
+            _run(run.name, folder, lines)
+            wrong += _compared(folder, run.folder)
+        elif verb == "sample":
+            wrong += ["other samples"] if draw(folder, out) != run.drawn else []
+        else:
+            measure_run(study, folder, [], progress=lines)
+            wrong += ["another study"] if read_study(folder) != read_study(run.folder) else []
     except MixvelError as error:
         refused = str(error)
-        if "\n" in refused or victim not in refused:
+        # To sample and study, a record that is damaged may take a file that it knows for damaged.
+        if "\n" in refused or (victim if verb == "run" else victim.split("/")[0]) not in refused:
             wrong.append(f"says {refused!r}")
-        if snapshot(folder) != before:
-            wrong.append("refused, and yet something changed")
-    else:
-        wrong += _compared(folder, run.folder)
+        if out.exists():
+            wrong.append("refused, and yet something was written")
+    if (verb == "sample" or (verb == "run" and refused)) and snapshot(folder) != before:
+        wrong.append("the run changed")
     named = victim in refused or any(victim in line for line in lines.said)
-    if not named and _matters(victim) and not _says_the_same(folder / victim, run.folder / victim, before.get(victim)):
+    same = _says_the_same(folder / victim, run.folder / victim, before.get(victim))
+    if verb == "run" and _matters(victim) and not named and not same:
         wrong.append("not named")
     return Outcome(refused=refused, named=named, wrong=tuple(wrong))
 
@@ -150,49 +160,6 @@ def _compared(folder: Path, like: Path) -> list[str]:
         for name in [name for name in kept if name.startswith(("study/", "references/"))]:
             del kept[name]
     return [f"{name} is otherwise" for name in sorted(mine.keys() | other.keys()) if mine.get(name) != other.get(name)]
-
-
-def sample_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
-    """The same, and sampled from: the samples of the whole run, or one line and nothing written."""
-    folder, wrong = _copy(run, place), []
-    spoil(folder / victim, kind, rng)
-    before, refused = snapshot(folder), ""
-    out = place / "drawn"
-    try:
-        if draw(folder, out) != run.drawn:
-            wrong.append("other samples")
-    except MixvelError as error:
-        refused = str(error)
-        # A record that is damaged may take a file that it knows for damaged.
-        if "\n" in refused or victim.split("/")[0] not in refused:
-            wrong.append(f"says {refused!r}")
-        if out.exists():
-            wrong.append("refused, and yet something was written")
-    if snapshot(folder) != before:
-        wrong.append("the run changed")
-    return Outcome(refused=refused, named=victim in refused, wrong=tuple(wrong))
-
-
-def study_again(run: Finished, victim: str, kind: str, place: Path, rng: np.random.Generator) -> Outcome:
-    """The same, and studied again: the same study, or one line."""
-    folder, wrong, refused = _copy(run, place), [], ""
-    spoil(folder / victim, kind, rng)
-    lines = _Lines()
-    try:
-        measure_run(study, folder, [], progress=lines)
-    except MixvelError as error:
-        refused = str(error)
-        if "\n" in refused or victim.split("/")[0] not in refused:
-            wrong.append(f"says {refused!r}")
-    else:
-        if read_study(folder) != read_study(run.folder):
-            wrong.append("another study")
-    return Outcome(refused=refused, named=any(victim in line for line in lines.said), wrong=tuple(wrong))
-
-
-def _copy(run: Finished, place: Path) -> Path:
-    shutil.rmtree(place, ignore_errors=True)
-    return Path(shutil.copytree(run.folder, place / "run"))
 
 
 def cases(run: Finished) -> Sequence[tuple[str, str]]:

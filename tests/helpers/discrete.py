@@ -40,12 +40,10 @@ class Discrete:
         return torch.softmax(self.weights.log() - square / (2 * s.sigma**2), dim=1)
 
     def a(self, x: Tensor, t: Tensor) -> Tensor:
-        """(B, K)."""
         member = torch.nn.functional.one_hot(self.shard, self.K).double()
         return self.p(x, t) @ member
 
     def m(self, x: Tensor, t: Tensor) -> Tensor:
-        """(B, D)."""
         return self.p(x, t) @ self.points
 
     def m_k(self, x: Tensor, t: Tensor) -> Tensor:
@@ -57,12 +55,10 @@ class Discrete:
         return torch.stack([torch.softmax(one, dim=1) @ self.points for one in masked], dim=1)
 
     def s(self, x: Tensor, t: Tensor) -> Tensor:
-        """The score, V3."""
         p = self.schedule.at(t)
         return (p.alpha * self.m(x, t) - x) / p.sigma**2
 
     def v(self, x: Tensor, t: Tensor) -> Tensor:
-        """V1."""
         return velocity_of(self.schedule.at(t), x, self.m(x, t))
 
     def v_k(self, x: Tensor, t: Tensor) -> Tensor:

@@ -26,7 +26,6 @@ def ddpm_table() -> BetaTable:
 
 
 def all_schedules() -> dict[str, NoiseSchedule]:
-    """Every built-in schedule."""
     return {
         "vp-linear": Linear(),
         "vp-cosine": Cosine(),
@@ -59,7 +58,6 @@ class Exact:
     def sampler(
         self, selector: Selector, integrator: Integrator, steps: int, delta: float, grid: Grid = "uniform"
     ) -> Sampler:
-        """A sampler of this mixture."""
         return Sampler(
             schedule=self.schedule,
             experts=self.experts,
@@ -74,7 +72,6 @@ class Exact:
     def run(
         self, selector: Selector, integrator: Integrator, steps: int, *, delta: float = 0.05, count: int = 100
     ) -> tuple[Tensor, RoutedField]:
-        """The ends of ``count`` trajectories."""
         return self.sampler(selector, integrator, steps, delta).trajectory(*self.start(count))
 
     def exact(self, *, delta: float = 0.05, count: int = 100) -> Tensor:
@@ -94,7 +91,6 @@ class Exact:
 
 
 def exact(schedule: NoiseSchedule, *, experts: int = 4, dimension: int = 2, seed: int = 0) -> Exact:
-    """A random anisotropic mixture."""
     law = random_law(components=experts, dimension=dimension, seed=seed)
     parts = split(law, [[k] for k in range(experts)])
     made = tuple(gaussian_expert(part, schedule) for _, part in parts)

@@ -33,8 +33,6 @@ class LinearOptions:
 
 @frozen(kw_only=True)
 class NetOptions:
-    """One option of every type."""
-
     channels: tuple[int, ...] = option(default=(16, 32), check=each(at_least(1)), doc="channels")
     groups: tuple[tuple[int, ...], ...] | None = option(default=None, doc="groups")
     size: tuple[int, int] = option(default=(8, 8), doc="height and width")
@@ -48,13 +46,10 @@ class NetOptions:
 
 @frozen(kw_only=True)
 class CountOptions:
-    """A required option."""
-
     count: int = option(check=at_least(1), doc="how many")
 
 
 def definition(kind: Kind, name: str, options: type[Any] = NoOptions) -> PluginDef[Any, Any]:
-    """A definition that builds Built."""
     return PluginDef(
         kind=kind,
         name=name,

@@ -1,4 +1,4 @@
-"""What strangers may send: expert folders and run folders that mean harm, each harmful in one way."""
+"""Expert folders that an attacker may send, each harmful in one way."""
 
 from __future__ import annotations
 

@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 from attrs import frozen
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -55,76 +53,23 @@ BEGUN: Mapping[str, Callable[[Path], bool]] = {
 }
 """How a stage is known to be under way, in the order of time: the longest trainings come first."""
 
-
 EARLY = ("start", "partition")
 WRITING = ("monolith", "routers", "experts", "sample")
 """Stages that write as they go."""
 
 
-class Process(Protocol):
-    """A run, the leader of its own process group."""
-
-    @property
-    def pid(self) -> int: ...
-
-    def poll(self) -> int | None:
-        """The exit code, negative for a signal; None while it runs."""
-        ...
-
-
-Start = Callable[[Path], Process]
-"""Starts the run in a folder; its standard error is appended to ``FOLDER.err``."""
-
-
-def command(folder: Path) -> subprocess.Popen[bytes]:
-    """The real one."""
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Starts the run in a folder, in a process group of its own; its standard error is appended to ``FOLDER.err``."""
     program = Path(sys.executable).with_name("mixvel")
     line = [str(program), "run", str(RECIPE), *SMALL, "--out", str(folder)]
     with folder.with_suffix(".err").open("ab") as err:
         return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=err, start_new_session=True)
 
 
-@frozen(kw_only=True)
-class _Forked:
-    pid: int
-    codes: dict[int, int]
-    read: Callable[[], None]
-
-    def poll(self) -> int | None:
-        self.read()
-        return self.codes.get(self.pid)
-
-
-@contextmanager
-def forking() -> Iterator[Start]:
-    """The same command line by a process that has imported everything once and forks for each run."""
-    driver = [sys.executable, str(Path(__file__).with_name("kill_driver.py"))]
-    with subprocess.Popen(driver, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        tell, listen = process.stdin, process.stdout
-        codes: dict[int, int] = {}
-
-        def ask(**what: object) -> int:
-            tell.write(json.dumps(what) + "\n")
-            tell.flush()
-            return int(listen.readline())
-
-        def start(folder: Path) -> _Forked:
-            line = ["run", str(RECIPE), *SMALL, "--out", str(folder)]
-            pid = ask(run=line, err=str(folder.with_suffix(".err")))
-
-            def read() -> None:
-                if pid not in codes and (code := ask(poll=pid)) != _RUNNING:
-                    codes[pid] = code
-
-            return _Forked(pid=pid, codes=codes, read=read)
-
-        yield start
-        tell.close()
-
-
-_RUNNING = 1000
+def ended(folder: Path) -> None:
+    """Runs the folder to its end, which must be a good one."""
+    with start(folder) as process:
+        assert process.wait() == 0, folder.with_suffix(".err").read_text()
 
 
 @frozen(kw_only=True)
@@ -142,15 +87,16 @@ class Straight:
         return rng.uniform(0.6 * start, start + self.seconds[stage])
 
 
-def straight(start: Start, folder: Path) -> Straight:
+def straight(folder: Path) -> Straight:
     """Runs it to its end and watches when its stages begin."""
-    process, began = start(folder), {"start": time.monotonic()}
-    while (code := process.poll()) is None:
-        for stage, begun in BEGUN.items():
-            if stage not in began and begun(folder):
-                began[stage] = time.monotonic()
-        time.sleep(0.005)
-    assert code == 0, folder.with_suffix(".err").read_text()
+    began = {"start": time.monotonic()}
+    with start(folder) as process:
+        while process.poll() is None:
+            for stage, begun in BEGUN.items():
+                if stage not in began and begun(folder):
+                    began[stage] = time.monotonic()
+            time.sleep(0.005)
+    assert process.returncode == 0, folder.with_suffix(".err").read_text()
     ends = [*began.values(), time.monotonic()]
     return Straight(folder=folder, seconds={s: b - a for s, (a, b) in zip(began, pairwise(ends), strict=True)})
 
@@ -172,28 +118,24 @@ class Stop:
         return (self.code, self.said) == (130, "interrupted; run the same line again to go on\n")
 
 
-def stop(start: Start, folder: Path, target: str, wait: float, by: signal.Signals) -> Stop | None:
+def stop(folder: Path, target: str, wait: float, by: signal.Signals) -> Stop | None:
     """Starts the run, sends a signal to its process group ``wait`` seconds after stage ``target`` began; None where it
     came to its end before."""
     said = folder.with_suffix(".err")
     before = said.stat().st_size if said.exists() else 0
     since = time.time()
-    process = start(folder)
-    while not (BEGUN[target](folder) and (target not in WRITING or _has_written(folder, since))):
-        if process.poll() is not None:
-            break
-        time.sleep(0.005)
-    time.sleep(wait)
-    if process.poll() is not None:
-        return None
-    stage = [name for name, begun in BEGUN.items() if begun(folder)][-1]
-    os.killpg(process.pid, by)
-    while (code := process.poll()) is None:
-        time.sleep(0.01)
-    if code == 0:
-        # All was done, and only Python had not ended yet.
-        return None
-    return Stop(by=by, stage=stage, code=code, said=said.read_bytes()[before:].decode())
+    with start(folder) as process:
+        while not (BEGUN[target](folder) and (target not in WRITING or _has_written(folder, since))):
+            if process.poll() is not None:
+                break
+            time.sleep(0.005)
+        time.sleep(wait)
+        stage = [name for name, begun in BEGUN.items() if begun(folder)][-1]
+        if process.poll() is None:
+            os.killpg(process.pid, by)
+    # At 0 all was done, and at most Python had not ended yet.
+    code = process.returncode
+    return Stop(by=by, stage=stage, code=code, said=said.read_bytes()[before:].decode()) if code else None
 
 
 def _has_written(folder: Path, since: float) -> bool:
@@ -207,23 +149,15 @@ def _has_written(folder: Path, since: float) -> bool:
 
 
 def stopped_often(
-    start: Start,
-    like: Straight,
-    folder: Path,
-    targets: Sequence[tuple[str, signal.Signals]],
-    rng: random.Random,
-    within: float = 1.0,
+    like: Straight, folder: Path, targets: Sequence[tuple[str, signal.Signals]], rng: random.Random, within: float = 1.0
 ) -> list[Stop]:
     """A run stopped by each of the signals, at a random moment of the stage named with it, then let go to its end.
 
     ``within``: the part of a stage, from its beginning, that the moment is in. On a machine whose speed varies a
     moment near the end may come too late, and a run that has ended cannot be stopped again.
     """
-    stops = [stop(start, folder, target, within * like.moment(target, rng), by) for target, by in targets]
-    process = start(folder)
-    while (code := process.poll()) is None:
-        time.sleep(0.01)
-    assert code == 0, folder.with_suffix(".err").read_text()
+    stops = [stop(folder, target, within * like.moment(target, rng), by) for target, by in targets]
+    ended(folder)
     return [one for one in stops if one is not None]
 
 

@@ -52,7 +52,6 @@ def cifar_arrays(count: int = 4, seed: int = 0) -> dict[str, tuple[np.ndarray, n
 
 
 def pickled_batch(name: str, pixels: np.ndarray, labels: np.ndarray) -> bytes:
-    """A file of cifar-10-batches-py."""
     batch = {
         b"batch_label": name.replace("_", " ").encode(),
         b"labels": [int(label) for label in labels],
@@ -63,7 +62,6 @@ def pickled_batch(name: str, pixels: np.ndarray, labels: np.ndarray) -> bytes:
 
 
 def write_cifar_python(folder: Path, batches: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Path:
-    """The folder cifar-10-batches-py."""
     place = folder / "cifar-10-batches-py"
     place.mkdir(parents=True)
     for name, (pixels, labels) in batches.items():
@@ -74,7 +72,6 @@ def write_cifar_python(folder: Path, batches: Mapping[str, tuple[np.ndarray, np.
 
 
 def write_cifar_binary(folder: Path, batches: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Path:
-    """The folder cifar-10-batches-bin."""
     place = folder / "cifar-10-batches-bin"
     place.mkdir(parents=True)
     for name, (pixels, labels) in batches.items():
@@ -112,7 +109,6 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def write_zip(path: Path, files: Mapping[str, bytes]) -> Path:
-    """A zip file."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(name, content)

@@ -29,7 +29,6 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Every page, and the README."""
     return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 
 

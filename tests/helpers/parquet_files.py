@@ -42,5 +42,4 @@ def _png(array: np.ndarray) -> bytes:
 
 
 def images(count: int = 10, shape: tuple[int, ...] = (3, 4, 5), seed: int = 0) -> np.ndarray:
-    """Random images."""
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), np.uint8)

@@ -1,14 +1,17 @@
-"""Trainings to lose workers, nodes and drivers with: slow enough to be hit, and telling where they run."""
+"""Trainings to lose workers, nodes and drivers with: slow enough to be hit, and leaving notes of where they run."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 import torch.distributed as dist
 from attrs import evolve, frozen
 from torch import Tensor, nn
@@ -17,6 +20,17 @@ from trainable import LevelObjective, LevelTask, short, vectors
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.protocols import Batch, Items, Job, NoiseSchedule, Objective
 from mixvel_core.training.options import TrainOptions
+
+
+@contextmanager
+def ray_environment() -> Iterator[None]:
+    """What workers of a cluster of a test need: one thread, and the helpers of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+        yield
 
 
 def rank() -> int:
@@ -33,11 +47,9 @@ class DrillObjective:
 
     @property
     def network(self) -> nn.Module:
-        """The level."""
         return self.inner.network
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Those of the level, later."""
         time.sleep(self.task.pause)
         step = round(batch.progress * self.task.options.steps)
         flag = self.task.killed_once
@@ -63,7 +75,6 @@ class DrillTask(LevelTask):
     notes: Path | None = None
 
     def objective(self, seed: int) -> Objective:  # type: ignore[override]  # an objective all the same
-        """The level's, disturbed."""
         if self.notes is not None:
             import ray
 
@@ -81,21 +92,17 @@ class ShardTask:
 
     @property
     def items(self) -> Items:
-        """The shard's."""
         return self.shard.items
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The drill's."""
         return self.drill.schedule
 
     @property
     def options(self) -> TrainOptions:
-        """The drill's."""
         return self.drill.options
 
     def objective(self, seed: int) -> Objective:
-        """The drill's."""
         return self.drill.objective(seed)
 
 
@@ -110,23 +117,8 @@ def on_a_shard(job: Job, run: Path, index: int) -> Job:
     return evolve(job, task=ShardTask(drill=evolve(job.task, items=items[:0]), shard=shard))
 
 
-def drill(
-    name: str,
-    folder: Path,
-    *,
-    steps: int = 40,
-    pause: float = 0.0,
-    killed_once: Path | None = None,
-    spoiled_rank: int = -1,
-    notes: Path | None = None,
-) -> Job:
-    """A job of a batch of four; all drills learn the same."""
-    task = DrillTask(
-        items=vectors(),
-        options=short(steps=steps),
-        pause=pause,
-        killed_once=killed_once,
-        spoiled_rank=spoiled_rank,
-        notes=notes,
+def drill(name: str, folder: Path, *, steps: int = 40, **disturbed: Any) -> Job:
+    """A job of a batch of four, its task ``disturbed``; all drills learn the same."""
+    return Job(
+        name=name, task=DrillTask(items=vectors(), options=short(steps=steps), **disturbed), seed=7, folder=folder
     )
-    return Job(name=name, task=task, seed=7, folder=folder)

@@ -59,7 +59,6 @@ def owner_data(data: Path, k: int) -> str:
 
 
 def pooled_data(data: Path) -> str:
-    """The override that names everything."""
     return f"data.path={data}/pooled.npz"
 
 

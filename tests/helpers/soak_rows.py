@@ -22,8 +22,6 @@ class Row:
 
 
 class Drill(Protocol):
-    """A module of tests/soak."""
-
     def run(self, count: int, progress: Say) -> Iterable[Row]:
         """Does it about ``count`` times; one row for each kind, as soon as it is known."""
         ...

@@ -33,12 +33,10 @@ class MemoryShard:
 
     @property
     def count(self) -> int:
-        """The number of items."""
         return len(self.items)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``*data``."""
         return tuple(self.items.shape[1:])
 
 
@@ -64,7 +62,6 @@ class Level(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The level, once a row."""
         if self.training:
             self.seen += len(x)
         return self.level.expand(len(x), -1)
@@ -97,7 +94,6 @@ class LevelTask:
     spoiled: int = 1 << 30
 
     def objective(self, seed: int) -> LevelObjective:
-        """A level drawn from ``seed``."""
         with seeded(seed):
             network = Level(self.items.shape[1])
         return LevelObjective(network=network, spoiled=self.spoiled, steps=self.options.steps)
@@ -120,7 +116,6 @@ def short(
 
 
 def vectors(count: int = 10, size: int = 3) -> np.ndarray:
-    """Some items."""
     return np.random.default_rng(0).normal(0.5, 1.0, (count, size)).astype(np.float32)
 
 
@@ -155,11 +150,9 @@ class Watching:
 
     @contextmanager
     def task(self, name: str, total: int, unit: str) -> Iterator[_Bar]:
-        """A bar that calls back."""
         yield _Bar(on_update=self.on_update)
 
     def line(self, text: str) -> None:
-        """Kept."""
         self.lines.append(text)
 
 
@@ -178,5 +171,4 @@ def stop_at(step: int, error: type[BaseException] = StoppedError) -> Watching:
 
 
 def run(job: Job, progress: Progress | None = None, world: World | None = None) -> None:
-    """Trains on the CPU."""
     train(job, device=CPU, progress=progress or Silent(), world=world or World())

@@ -69,12 +69,10 @@ launcher: {{use: local, device: cpu, threads: 1}}
 
 @cache
 def registry() -> Registry:
-    """What is installed."""
     return load_registry()
 
 
 def recipe_of(text: str, *overrides: str) -> Recipe:
-    """The checked recipe."""
     return resolve(parse(text, "recipe"), list(overrides), registry())
 
 
@@ -136,7 +134,6 @@ class Bomb:
     events: int = 0
 
     def tick(self) -> None:
-        """One event."""
         if self.events == self.fuse:
             raise self.error
         self.events += 1
@@ -149,7 +146,6 @@ class Bomb:
         self.tick()
 
     def line(self, text: str) -> None:
-        """An event."""
         self.tick()
 
 
@@ -158,5 +154,4 @@ class _Ticking:
     tick: Callable[[], None]
 
     def update(self, done: int, note: str = "") -> None:
-        """An event."""
         self.tick()

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from damage import cases, finished, run_again, sample_again, study_again
+from damage import again, cases, finished
 from soak_rows import Row, Say
 
 SEED = 20261122
-MADE = "named and made again with the same bits, or refused in one line with nothing changed"
-DRAWN = "the same samples, or one line that names it and nothing written"
-STUDIED = "the same study, or one line"
+PROMISES = {
+    "run": "named and made again with the same bits, or refused in one line with nothing changed",
+    "sample": "the same samples, or one line that names it and nothing written",
+    "study": "the same study, or one line",
+}
 
 
 def run(count: int, progress: Say) -> Iterator[Row]:
@@ -29,17 +31,14 @@ def run(count: int, progress: Say) -> Iterator[Row]:
         random.Random(SEED).shuffle(damages)
         rng = np.random.default_rng(SEED)
         for one, victim, kind in damages[:count]:
-            verbs = {"run": run_again, "sample": sample_again}
-            if victim.startswith(("study", "references")):
-                verbs["study"] = study_again
-            for verb, again in verbs.items():
-                outcome = again(one, victim, kind, Path(place) / "work", rng)
+            studied = victim.startswith(("study", "references"))
+            for verb in ("run", "sample", "study") if studied else ("run", "sample"):
+                outcome = again(one, verb, victim, kind, Path(place) / "work", rng)
                 tried[verb, kind] += 1
                 good[verb, kind] += not outcome.wrong
                 if outcome.wrong:
                     progress(f"{verb}: {victim}, {kind}: {'; '.join(outcome.wrong)}")
-    promises = {"run": MADE, "sample": DRAWN, "study": STUDIED}
-    for verb, promise in promises.items():
+    for verb, promise in PROMISES.items():
         for kind in sorted(kind for one, kind in tried if one == verb):
             what = f"a file made {kind!r}, then `mixvel {verb}`"
             yield Row(what=what, promise=promise, tried=tried[verb, kind], fine=good[verb, kind])

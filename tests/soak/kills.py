@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
-from kills_of_runs import BEGUN, Stop, command, differences, stopped_often, straight
+from kills_of_runs import BEGUN, Stop, differences, stopped_often, straight
 from soak_rows import Row, Say
 
 SEED = 20261122
@@ -23,12 +23,12 @@ def run(count: int, progress: Say) -> Iterator[Row]:
     rng, kills = random.Random(SEED), Counter[str]()
     good: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
-        like = straight(command, Path(place) / "straight")
+        like = straight(Path(place) / "straight")
         progress("uninterrupted: " + ", ".join(f"{name} {took:.1f} s" for name, took in like.seconds.items()))
 
         def round_of(name: str, by: Signals, targets: tuple[str, ...]) -> tuple[list[Stop], bool]:
             folder = Path(place) / name
-            stops = stopped_often(command, like, folder, [(target, by) for target in targets], rng)
+            stops = stopped_often(like, folder, [(target, by) for target in targets], rng)
             apart = differences(folder, like.folder)
             for line in [*apart, *(f"{one}" for one in stops if not one.is_clean)]:
                 progress(f"{name}: {line}")

@@ -22,7 +22,7 @@ HELPERS = ROOT / "tests" / "helpers"
 sys.path.insert(0, str(HELPERS))
 from soak_rows import Drill, Row  # noqa: E402, the tests' helpers lie beside this folder
 
-DRILLS: Mapping[str, int] = {"kills": 24, "damage_drill": 400, "bad_recipes": 4000, "strangers": 400}
+DRILLS: Mapping[str, int] = {"kills": 24, "damage_drill": 400, "bad_recipes": 4000, "untrusted": 400}
 """Modules of this folder, and how often each does what it does."""
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from recipe_answers import answer
-from recipe_mutants import Mutant, mutants
+from recipe_mutants import Mutant, answer, mutants
 from whole_runs import recipe_of, registry
 
 from mixvel_core.recipe.dump import dump

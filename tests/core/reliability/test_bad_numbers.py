@@ -15,7 +15,7 @@ from whole_runs import EXACT, TRAINED, recipe_of, run
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.artifacts.tensors import read_checksummed
-from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingError, TrainingError
+from mixvel_core.errors import RecipeError, SamplingError
 from mixvel_core.pipeline import run as pipeline
 from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_integrators.integrators import DDIM
@@ -99,24 +99,7 @@ def test_one_item_is_a_shard_of_a_network(data: Path, tmp_path: Path) -> None:
     assert np.isfinite(samples(tmp_path)).all()
 
 
-def test_clusters_of_equal_items_are_as_many_as_there_are_items_that_differ(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there are fewer different items than shards; ask for 1 shards at most"):
-        run(EMPIRICAL, tmp_path, of(data, "same"), "partition={use: kmeans, shards: 3}")
-
-
-def test_a_metric_says_how_many_it_needs(data: Path, tmp_path: Path) -> None:
-    metrics = "evaluate.metrics=[{use: frechet, features: random-conv}]"
-    with pytest.raises(MixvelError, match="1 samples; at least 2 are needed"):
-        run(EMPIRICAL, tmp_path, of(data, "two"), metrics, "sample.count=1", stage="evaluate")
-
-
-def test_a_rate_that_explodes_is_told_with_its_step(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"expert-0: step \d: the loss or its gradient is not finite"):
-        run(TRAINED, tmp_path, "expert.train.learning_rate=1.0e+30", expert=0)
-    assert not (tmp_path / "experts/0/done.json").exists()
-
-
-def test_too_little_memory_is_told_in_a_line(
+def test_too_little_memory_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*args: object, **options: object) -> None:
@@ -159,7 +142,7 @@ def problem() -> Exact:
     ],
 )
 @pytest.mark.parametrize("selector", [Mixture(), TopK(k=1)], ids=["mixture", "top1"])
-def test_weights_that_are_none_are_told(problem: Exact, row: tuple[float, ...], said: str, selector: object) -> None:
+def test_weights_that_are_none_are_refused(problem: Exact, row: tuple[float, ...], said: str, selector: object) -> None:
     sampler = evolve(problem.sampler(selector, DDIM(), 3, 0.05), router=Says(row=row))  # type: ignore[arg-type]  # parametrized
     with pytest.raises(SamplingError, match=f"the router returned {said}.* at t=1, evaluation 1 of the field"):
         sampler.sample(count=4, shape=(3,), dtype=torch.float64)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from damage import Finished, finished, run_again, sample_again, some_cases
+from damage import Finished, again, finished, some_cases
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A finished run."""
     return finished("exact", tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -19,18 +18,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_it_is_named_and_made_again_as_it_was(whole: Finished, tmp_path: Path) -> None:
     rng, named, refused = np.random.default_rng(1), 0, 0
     for victim, kind in some_cases(whole, 0):
-        outcome = run_again(whole, victim, kind, tmp_path, rng)
+        outcome = again(whole, "run", victim, kind, tmp_path, rng)
         assert outcome.wrong == (), f"{victim}, {kind}"
         named += outcome.named
         refused += bool(outcome.refused)
     assert named > 25
-    assert refused == 1  # the recipe, which nothing else can tell
+    assert refused == 1  # the recipe, of which there is no second copy
 
 
 def test_no_sample_comes_from_a_damaged_run(whole: Finished, tmp_path: Path) -> None:
     rng, refused = np.random.default_rng(2), 0
     for victim, kind in some_cases(whole, 4):
-        outcome = sample_again(whole, victim, kind, tmp_path, rng)
+        outcome = again(whole, "sample", victim, kind, tmp_path, rng)
         assert outcome.wrong == (), f"{victim}, {kind}"
         refused += bool(outcome.refused)
     assert refused > 15

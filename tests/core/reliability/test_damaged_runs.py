@@ -40,14 +40,8 @@ def test_bytes_that_changed_behind_the_file_system_are_found_when_all_are_read(
 
     monkeypatch.setattr("mixvel_core.artifacts.artifact.checksum", counted)
     run(EXACT, folder, stage="evaluate")
-    sample_run(
-        folder,
-        ["sample.count=4", "sample.steps=[2]"],
-        router=None,
-        monolith=False,
-        out=folder / "more",
-        progress=Silent(),
-    )
+    few = ["sample.count=4", "sample.steps=[2]"]
+    sample_run(folder, few, router=None, monolith=False, out=folder / "more", progress=Silent())
     assert read == []
     path = folder / "shards/1/items.npy"
     before = path.stat()
@@ -89,34 +83,22 @@ def test_a_damaged_network_is_made_again_from_the_best_that_is_left(tmp_path: Pa
     run(TRAINED, tmp_path, expert=0)
     expected = results(tmp_path)
     expert = tmp_path / "experts/0"
-    victims = [
-        expert / "model.safetensors",
-        expert / "trained.safetensors",
-        expert / "state/step-000000006.safetensors",
-    ]
+    names = ("model.safetensors", "trained.safetensors", "state/step-000000006.safetensors")
+    victims = [expert / name for name in names]
     for path in victims[: 1 + lost.count(",") + lost.count("and")]:
         path.write_bytes(_flipped(path.read_bytes()))
     run(TRAINED, tmp_path, expert=0)
     assert results(tmp_path) == expected
 
 
-def test_shards_of_another_partition_are_not_used(exact: Path, tmp_path: Path) -> None:
-    run(EXACT, tmp_path / "other", "data.seed=5", stage="partition")
+@pytest.mark.parametrize("part", ["shards", "experts/1", "monolith", "routers/exact", "samples/drawn"])
+def test_parts_of_another_run_are_not_used(exact: Path, tmp_path: Path, part: str) -> None:
+    run(EXACT, tmp_path / "other", "data.seed=5", stage="evaluate")
     folder = Path(shutil.copytree(exact, tmp_path / "run"))
-    shutil.rmtree(folder / "shards")
-    shutil.copytree(tmp_path / "other/shards", folder / "shards")
+    shutil.rmtree(folder / part)
+    shutil.copytree(tmp_path / "other" / part, folder / part)
     run(EXACT, folder, stage="evaluate")
     assert results(folder) == results(exact)
-
-
-def test_experts_and_samples_of_another_run_are_not_used(exact: Path, tmp_path: Path) -> None:
-    run(EXACT, tmp_path / "other", "data.seed=5", stage="evaluate")
-    for part in ("experts/1", "monolith", "routers/exact", "samples/drawn"):
-        folder = Path(shutil.copytree(exact, tmp_path / part.replace("/", "-")))
-        shutil.rmtree(folder / part)
-        shutil.copytree(tmp_path / "other" / part, folder / part)
-        run(EXACT, folder, stage="evaluate")
-        assert results(folder) == results(exact), part
 
 
 def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path) -> None:
@@ -143,20 +125,12 @@ def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path)
     assert not any("\n" in line for line in refused)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
+@pytest.mark.parametrize("own", [{}, {"recipe.yaml": EXACT}], ids=["files", "recipe"])
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, own: dict[str, str]) -> None:
+    for name, text in {"thesis.txt": "years of work", **own}.items():
+        (tmp_path / name).write_text(text)
     before = snapshot(tmp_path)
     for fresh in (False, True):
-        with pytest.raises(UsageError, match=r"holds files that are no run \(thesis.txt, ...\)"):
-            run(EXACT, tmp_path, fresh=fresh)
-    assert snapshot(tmp_path) == before
-
-
-def test_a_folder_with_a_recipe_of_its_owner_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
-    (tmp_path / "recipe.yaml").write_text(EXACT)
-    before = snapshot(tmp_path)
-    for fresh in (False, True):
-        with pytest.raises(UsageError, match=r"recipe.yaml: not written by `mixvel run`"):
+        with pytest.raises(UsageError, match="recipe.yaml: not written by" if own else "no run .thesis.txt, "):
             run(EXACT, tmp_path, fresh=fresh)
     assert snapshot(tmp_path) == before

@@ -14,7 +14,6 @@ from whole_runs import EXACT, TRAINED, Bomb, KilledError, results, run
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that nothing stopped."""
     folder = tmp_path_factory.mktemp("straight")
     run(TRAINED, folder, stage="evaluate")
     return folder

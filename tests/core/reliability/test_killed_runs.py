@@ -7,7 +7,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
-from kills_of_runs import differences, forking, stopped_often, straight
+from kills_of_runs import differences, stopped_often, straight
 
 PLAN = [
     ("partition", SIGKILL),
@@ -20,12 +20,12 @@ PLAN = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 # The reader of events tells of the steps that a later process has done again.
 @pytest.mark.filterwarnings("ignore:Detected out of order")
 def test_killed_again_and_again(tmp_path: Path) -> None:
-    with forking() as start:
-        like = straight(start, tmp_path / "straight")
-        stops = stopped_often(start, like, tmp_path / "run", PLAN, random.Random(8), within=0.2)
+    like = straight(tmp_path / "straight")
+    stops = stopped_often(like, tmp_path / "run", PLAN, random.Random(8), within=0.2)
     assert [one for one in stops if not one.is_clean] == []
     assert sum(one.by is SIGKILL for one in stops) >= 3
     assert len(stops) >= 5

@@ -28,7 +28,7 @@ CONFIG = ExpertConfig(index=0, count=9, fraction=1.0, shape=(4,))
 
 
 class Flow(nn.Module):
-    """The flow prediction of standard normal data on the rectified path, told T t: exact."""
+    """The flow prediction of standard normal data on the rectified path, from T t: exact."""
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         t = (time / 1000)[:, None]
@@ -68,16 +68,16 @@ def test_a_module_with_its_own_schedule_time_and_prediction_is_an_exact_expert_o
     torch.testing.assert_close(snr_matched(expert, Cosine()).denoise(x, t), p.alpha[:, None] * x, rtol=1e-4, atol=1e-5)
 
 
-def test_networks_are_told_of_time_as_they_were_trained() -> None:
+def test_networks_get_the_time_they_were_trained_with() -> None:
     t = torch.tensor([0.0, 0.001, 0.5004, 1.0])
-    for time, rounded, told in (
+    for time, rounded, wanted in (
         ("unit", False, t.tolist()),
         ("scaled", False, [0.0, 1.0, 500.4, 1000.0]),
         ("entries", False, [0.0, 0.0, 499.4, 999.0]),
         ("entries", True, [0.0, 0.0, 499.0, 999.0]),
     ):
         found = TimeConvention(time=time, length=1000, rounded=rounded)(t)  # type: ignore[arg-type]  # the values above
-        assert found.tolist() == pytest.approx(told, rel=1e-6, abs=1e-6)
+        assert found.tolist() == pytest.approx(wanted, rel=1e-6, abs=1e-6)
 
 
 def test_weights_beside_a_module_are_checked_and_found_by_shard(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_families_schedules_and_predictions_mix_in_one_recipe(tmp_path: Path) ->
     assert (tmp_path / "run" / "report" / "index.html").exists()
 
 
-def test_a_shard_without_an_expert_is_told() -> None:
+def test_a_shard_without_an_expert_is_refused() -> None:
     recipe = recipe_of(MIXED)
     family = recipe.expert.build()
     for index, which in ((3, "shard 3"), (-1, "the monolith")):

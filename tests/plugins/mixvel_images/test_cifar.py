@@ -81,8 +81,6 @@ def test_a_modern_pickle_is_read_too() -> None:
 
 
 class Harmful:
-    """Unpickled, it would call os.system."""
-
     def __reduce__(self) -> tuple[object, tuple[str, ...]]:
         return os.system, ("touch harmed",)
 

@@ -14,13 +14,7 @@ from report_runs import scored
 from trainable import CPU, LevelTask, short, vectors
 
 from mixvel_core.errors import DataError
-from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.run import RunResult
-from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Job
-from mixvel_core.protocols.progress import Silent
-from mixvel_core.recipe.resolve import resolve
-from mixvel_core.recipe.text import parse
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.world import World
 
@@ -69,14 +63,6 @@ def test_labels_have_their_names_in_the_report(tmp_path: Path) -> None:
     page = run.report(tmp_path / "run").path.read_text()
     assert '<th scope="col">ant</th>' in page
     assert '<td style="text-align: left">cat</td>' in page
-
-
-def test_without_the_data_nothing_is_written(tmp_path: Path) -> None:
-    made = resolve(parse(recipe(tmp_path, tmp_path / "no.zip"), "recipe"), [], load_registry())
-    with pytest.raises(DataError, match=r"no\.zip: does not exist; get CelebAMask-HQ"):
-        RunResult(recipe=made, folder=tmp_path / "run", progress=Silent()).partition()
-    assert not (tmp_path / "run").exists()
-    assert stored_shards(partition_artifact(made, tmp_path / "run")) is None
 
 
 def _flipping(items: np.ndarray, flips: bool = True, size: int = 1) -> list[Batches]:

@@ -9,7 +9,7 @@ import torch
 from attrs import evolve
 from trainable import StoppedError, Watching, level_job, run, stop_at
 
-from mixvel_core.errors import RecipeError, TrainingError
+from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job
 from mixvel_core.training.checkpoint import is_trained, trained_path
 from mixvel_local.launcher import LocalLauncher
@@ -32,10 +32,6 @@ def test_jobs_are_trained_as_train_would(tmp_path: Path, parallel: int) -> None:
         assert trained_path(job.folder).read_bytes() == trained_path(tmp_path / "alone" / f"{k}").read_bytes()
 
 
-def test_no_jobs_are_no_work() -> None:
-    launcher(2).run([], Watching())
-
-
 def test_what_is_done_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     jobs = jobs_in(tmp_path)
     launcher().run(jobs[:1], Watching())
@@ -46,13 +42,6 @@ def test_what_is_done_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
     launcher().run(jobs, progress)
     assert progress.lines == ["expert-0: already trained"]
     assert all(is_trained(job.folder) for job in jobs)
-
-
-def test_a_failure_names_its_job_and_leaves_what_is_done(tmp_path: Path) -> None:
-    jobs = [level_job(tmp_path / "0"), evolve(level_job(tmp_path / "1", spoiled=3), name="expert-1")]
-    with pytest.raises(TrainingError, match="expert-1: step 3: "):
-        launcher().run(jobs, Watching())
-    assert is_trained(tmp_path / "0")
 
 
 @pytest.mark.parametrize("stop", [0, 99])

@@ -10,7 +10,7 @@ import torch
 from attrs import evolve
 
 from mixvel_core.errors import DataError
-from mixvel_metrics.comparison import Frechet, fit_features
+from mixvel_metrics.comparison import fit_features
 from mixvel_metrics.fid import FID
 from mixvel_metrics.inception import FILE, OFFICIAL, Inception, load_inception, stand_in
 from mixvel_metrics.options import Further
@@ -113,12 +113,6 @@ def test_only_the_official_weights_make_a_fid() -> None:
     other = FID(inception=stand_in()).score(rgb(5, 1), rgb(9, 0))
     assert other.name == "frechet-inception-00000000-5"
     assert not any("fid" in text for text in (other.name, *other.conditions.values()))
-
-
-def test_further_scores_leave_the_distance_as_it_is() -> None:
-    alone = Frechet(features="random-conv").score(rgb(300, 0), rgb(300, 1))
-    beside = Frechet(features="random-conv", further=("recall",)).score(rgb(300, 0), rgb(300, 1))
-    assert beside.value == pytest.approx(alone.value, rel=1e-4)
 
 
 class Counting:

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from mixvel_metrics.comparison import Frechet, fit
-from mixvel_metrics.features import BLOCK, PixelFeatures
+from mixvel_metrics.comparison import Frechet
 from mixvel_metrics.statistics import Gaussian, fit_blocks, squared_frechet
 
 
@@ -58,14 +57,6 @@ def test_moments_far_from_zero_do_not_cancel() -> None:
     x = np.random.default_rng(0).standard_normal((1000, 2))
     found = fit_blocks(np.split(x + 1e7, 10), 2)
     np.testing.assert_allclose(found.covariance, np.cov(x.T), rtol=1e-6, atol=1e-6)
-
-
-def test_fit_goes_over_every_block() -> None:
-    items = np.random.default_rng(0).standard_normal((2 * BLOCK + 7, 1, 2, 2)).astype(np.float32)
-    found = fit(PixelFeatures(dimension=4), items)
-    flat = items.reshape(-1, 4).astype(np.float64)
-    np.testing.assert_allclose(found.mean, flat.mean(axis=0), atol=1e-14)
-    np.testing.assert_allclose(found.covariance, np.cov(flat.T), rtol=1e-12)
 
 
 def test_a_shift_counts_squared() -> None:

@@ -21,7 +21,6 @@ PREDICTIONS: tuple[Prediction, ...] = get_args(Prediction)
 
 
 def exact(schedule: NoiseSchedule, x: Tensor, t: Tensor) -> Tensor:
-    """D3 for N(MEAN, VARIANCE I)."""
     p = point_for(schedule, t, x)
     gain = p.alpha * VARIANCE / (p.alpha**2 * VARIANCE + p.sigma**2)
     return MEAN + gain * (x - p.alpha * MEAN)

@@ -5,7 +5,6 @@ All of it in three launches, because each run of Ray Train takes seconds to begi
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from ray_drills import drill, on_a_shard
+from ray_drills import drill, on_a_shard, ray_environment
 from trainable import Watching, run
 
 from mixvel_core.errors import RecipeError, TrainingError
@@ -29,17 +28,11 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
 ]
 
-HELPERS = Path(__file__).parents[2] / "helpers"
-
 
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[Any]:
     """Two nodes of two CPUs each, the driver on the first one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")]))
+    with ray_environment():
         import ray
         from ray.cluster_utils import Cluster
 
@@ -82,14 +75,14 @@ def test_two_workers_one_of_them_killed(two_nodes: Any, alone: dict[str, torch.T
     assert not list(tmp_path.rglob(".*"))
 
 
-def test_what_one_worker_cannot_go_on_with_stops_both_and_is_told(two_nodes: Any, tmp_path: Path) -> None:
+def test_what_one_worker_cannot_go_on_with_stops_both_and_is_raised(two_nodes: Any, tmp_path: Path) -> None:
     spoiled = drill("spoiled", tmp_path / "spoiled", spoiled_rank=1)
     with pytest.raises(TrainingError, match=r"^spoiled: step 6: the loss or its gradient is not finite"):
         RayLauncher(workers=2).run([spoiled], Watching())
     assert not trained_path(spoiled.folder).exists()
 
 
-def test_what_the_cluster_cannot_hold_is_said_before_anything_starts(two_nodes: Any, tmp_path: Path) -> None:
+def test_what_the_cluster_cannot_hold_is_refused_before_anything_starts(two_nodes: Any, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no node of the cluster has a GPU"):
         RayLauncher(workers=2, cpus=2, gpus=1).run([drill("d", tmp_path)], Watching())
     with pytest.raises(RecipeError, match="a job needs 4 workers of 2 CPU each, and the cluster holds 2"):

@@ -80,7 +80,6 @@ class Drill:
         return sorted(int(path.stem.split("-")[1]) for path in self.folder.glob("run/state/step-*"))
 
     def left(self) -> list[str]:
-        """Processes that are still there."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             try:
@@ -103,7 +102,7 @@ def test_stopped_then_killed_then_finished(tmp_path: Path) -> None:
 
     driver = drills.start(pause=0.3)
     drills.wait_for_checkpoint(driver, after=0)
-    os.killpg(driver.pid, signal.SIGINT)  # Ctrl-C: the terminal tells the whole group
+    os.killpg(driver.pid, signal.SIGINT)  # Ctrl-C: a terminal signals the whole group
     out, errors = driver.communicate(timeout=120)
     assert driver.returncode == 130, errors
     assert not errors

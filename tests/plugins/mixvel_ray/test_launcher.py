@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from attrs import evolve
-from direct_wire import DirectWire
+from tasks import DirectLink
 from trainable import Watching, level_job, run
 from whole_runs import recipe_of
 
@@ -16,7 +16,7 @@ from mixvel_core.errors import DataError, MixvelError, RecipeError, TrainingErro
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.world import World
 from mixvel_ray import launcher as module
-from mixvel_ray.fit import cause_of, world_of
+from mixvel_ray.fit import cause_of
 from mixvel_ray.hooks import RayOptions
 from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.progress import Ended, Failed, Mailbox
@@ -63,21 +63,21 @@ def work(folder: Path, token: Path, spoiled: int = 1 << 30) -> Work:
 
 
 def test_a_worker_that_does_not_see_the_run_folder_says_so(tmp_path: Path) -> None:
-    wire = DirectWire()
+    link = DirectLink()
     with pytest.raises(DataError, match=r"is not seen by a worker on .*storage that all nodes share"):
-        work(tmp_path, tmp_path / "absent").do(torch.device("cpu"), World(), Silent(), wire)
-    [failed] = wire.mailbox.take()
+        work(tmp_path, tmp_path / "absent").do(torch.device("cpu"), World(), Silent(), link)
+    [failed] = link.mailbox.take()
     assert isinstance(failed, Failed)
 
 
-def test_work_tells_how_it_ended(tmp_path: Path) -> None:
+def test_work_reports_how_it_ended(tmp_path: Path) -> None:
     (tmp_path / "token").touch()
-    wire = DirectWire()
-    work(tmp_path / "a", tmp_path / "token").do(torch.device("cpu"), World(), Silent(), wire)
-    assert wire.mailbox.take() == [Ended("level")]
+    link = DirectLink()
+    work(tmp_path / "a", tmp_path / "token").do(torch.device("cpu"), World(), Silent(), link)
+    assert link.mailbox.take() == [Ended("level")]
     with pytest.raises(TrainingError):
-        work(tmp_path / "b", tmp_path / "token", spoiled=3).do(torch.device("cpu"), World(), Silent(), wire)
-    [failed] = wire.mailbox.take()
+        work(tmp_path / "b", tmp_path / "token", spoiled=3).do(torch.device("cpu"), World(), Silent(), link)
+    [failed] = link.mailbox.take()
     assert isinstance(failed, Failed)
     assert "level: step 3: " in str(failed.error)
 
@@ -87,14 +87,9 @@ def test_relative_folders_are_read_from_where_the_driver_is(tmp_path: Path, monk
     (tmp_path / "home" / "token").touch()
     monkeypatch.chdir(tmp_path)
     there = evolve(work(Path("run"), Path("token")), home=tmp_path / "home")
-    there.do(torch.device("cpu"), World(), Silent(), DirectWire(mailbox=Mailbox()))
+    there.do(torch.device("cpu"), World(), Silent(), DirectLink(mailbox=Mailbox()))
     assert (tmp_path / "home" / "run" / "trained.safetensors").exists()
     assert Path(os.getcwd()) == tmp_path / "home"
-
-
-def test_one_worker_is_alone() -> None:
-    world, network = world_of(0, 1, torch.device("cpu")), torch.nn.Linear(1, 1)
-    assert (world.rank, world.size, world.wrap(network)) == (0, 1, network)
 
 
 def test_the_cause_is_found_below_what_ray_wraps_it_in() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from errands import Squares
+from ray_drills import ray_environment
+from tasks import Squares
 from whole_runs import EXACT, files, results, run
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError, SamplingError
@@ -18,17 +18,10 @@ from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.mapping import PartWorker
 from mixvel_ray.work import WorkerPlace
 
-HELPERS = Path(__file__).parents[2] / "helpers"
-
 
 @pytest.fixture(scope="module")
 def two_cpus() -> Iterator[None]:
-    """A cluster of one node."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")]))
+    with ray_environment():
         import ray
 
         ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
@@ -38,11 +31,11 @@ def two_cpus() -> Iterator[None]:
             ray.shutdown()
 
 
-def mapped(launcher: RayLauncher, errand: Squares, count: int = 6) -> tuple[dict[int, int], list[tuple[int, int]]]:
-    """Results by index, and what was told."""
-    told: list[tuple[int, int]] = []
-    with closing(launcher.map(errand, list(range(count)), lambda index, done: told.append((index, done)))) as results:
-        return {index: int(result) for index, result in results}, told
+def mapped(launcher: RayLauncher, task: Squares, count: int = 6) -> tuple[dict[int, int], list[tuple[int, int]]]:
+    """Results by index, and the progress reports."""
+    reported: list[tuple[int, int]] = []
+    with closing(launcher.map(task, list(range(count)), lambda index, done: reported.append((index, done)))) as results:
+        return {index: int(result) for index, result in results}, reported
 
 
 @pytest.mark.slow
@@ -51,10 +44,10 @@ def test_parts_are_done_once_and_lost_ones_again(two_cpus: None, tmp_path: Path)
     assert isinstance(launcher, Mapper)
     flag, begun = tmp_path / "killed", tmp_path / "begun"
     begun.mkdir()
-    found, told = mapped(launcher, Squares(folder=tmp_path, killed_once=flag, begun=begun))
+    found, reported = mapped(launcher, Squares(folder=tmp_path, killed_once=flag, begun=begun))
     assert found == {number: number**2 for number in range(6)}
     assert flag.exists()
-    assert (3, 0) in told
+    assert (3, 0) in reported
     # Each worker begins once, however many parts it does; the one that was lost may have a successor.
     assert len(list(begun.iterdir())) in (2, 3)
 

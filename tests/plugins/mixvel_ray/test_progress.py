@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from attrs import define
-from direct_wire import DirectWire
+from tasks import DirectLink
 from trainable import Watching, level_job, run
 
 from mixvel_core.errors import TrainingError
@@ -25,12 +25,12 @@ class Clock:
 
 
 def test_reports_are_a_quarter_of_a_second_apart_and_the_last_one_is_sent() -> None:
-    wire, clock = DirectWire(), Clock()
-    with WorkerReport(job="expert-0", wire=wire, clock=clock).task("expert-0", 100, "steps") as bar:
+    link, clock = DirectLink(), Clock()
+    with WorkerReport(job="expert-0", wire=link, clock=clock).task("expert-0", 100, "steps") as bar:
         for step in range(101):
             bar.update(step, "" if step % 10 else f"loss {step}")
             clock.now += 0.01
-    events = wire.mailbox.take()
+    events = link.mailbox.take()
     moved = [event for event in events if isinstance(event, Moved)]
     assert events[0] == BarOpened("expert-0", 100, "steps")
     assert [event.done for event in moved] == [0, 25, 50, 75, 100, 100]
@@ -38,20 +38,20 @@ def test_reports_are_a_quarter_of_a_second_apart_and_the_last_one_is_sent() -> N
 
 
 def test_nothing_is_sent_while_the_driver_has_not_answered() -> None:
-    wire, clock = DirectWire(deaf=True), Clock()
-    with WorkerReport(job="j", wire=wire, clock=clock).task("j", 9, "steps") as bar:
+    link, clock = DirectLink(deaf=True), Clock()
+    with WorkerReport(job="j", wire=link, clock=clock).task("j", 9, "steps") as bar:
         for step in range(10):
             bar.update(step)
             clock.now += 1.0
-    assert [type(event) for event in wire.mailbox.take()] == [BarOpened, Moved]
+    assert [type(event) for event in link.mailbox.take()] == [BarOpened, Moved]
 
 
 def test_the_drivers_wish_ends_a_training_at_a_checkpoint(tmp_path: Path) -> None:
-    wire = DirectWire()
+    link = DirectLink()
     job = level_job(tmp_path / "job")
-    wire.mailbox.stop()
+    link.mailbox.stop()
     with pytest.raises(KeyboardInterrupt):
-        run(job, WorkerReport(job=job.name, wire=wire))
+        run(job, WorkerReport(job=job.name, wire=link))
     assert list((job.folder / "state").iterdir())
     run(job, Silent())
     run(level_job(tmp_path / "alone"))

@@ -51,7 +51,7 @@ def test_workers_are_not_split_over_nodes_and_jobs_are(cpus: list[int], each: in
         assert room.jobs(nodes) == math.floor(places / workers)
 
 
-def test_too_small_a_cluster_is_told_what_is_missing() -> None:
+def test_too_small_a_cluster_is_refused_with_what_is_missing() -> None:
     with pytest.raises(RecipeError) as caught:
         room_of(RayOptions(workers=3, cpus=2), LAPTOP).jobs(LAPTOP)
     assert "a job needs 3 workers of 2 CPU each, and the cluster holds 1 (2 CPU, 0 GPU)" in str(caught.value)

@@ -1,4 +1,4 @@
-"""The learned posterior against the exact one, and its way through files."""
+"""The learned posterior against the exact one, and the routers that take a class or nothing from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.world import World
-from mixvel_routers.a_network import ANetworkFamily, Classification
+from mixvel_routers.a_network import ANetworkFamily, Classification, NaiveFamily, NaiveRouter
+from mixvel_routers.fixed import FixedFamily
 from mixvel_schedules.schedules import Cosine
 
 
@@ -73,28 +74,6 @@ def test_items_of_all_shards_keep_their_label() -> None:
         assert np.array_equal(task.items[np.flatnonzero(task.shards == k)], shard.items)
 
 
-@pytest.mark.parametrize("counts", [(4,), (4, 3, 5)])
-def test_image_routers_come_back_from_their_tensors(tmp_path: Path, counts: tuple[int, ...]) -> None:
-    shards = byte_shards(*counts)
-    task = family().tasks(shards, Cosine())["a"]
-    run(Job(name="router-a", task=task, seed=0, folder=tmp_path))
-    trained = read_trained(tmp_path)
-    router = family().load(router_config(shards), family().tensors(shards, {"a": trained}), Cosine())
-    x, t = torch.randn(6, 1, 4, 4, dtype=torch.float64), torch.linspace(0, 1, 6, dtype=torch.float64)
-    a, _ = router.weights(x, t, None)
-    assert a.shape == (6, len(counts))
-    assert a.dtype == x.dtype
-    torch.testing.assert_close(a.sum(dim=1), torch.ones(6, dtype=torch.float64))
-    network = task.objective(9).network
-    network.load_state_dict(dict(trained))
-    with torch.no_grad():
-        torch.testing.assert_close(a, network(x, t).softmax(dim=1))
-    if len(counts) == 1:
-        assert torch.equal(a, torch.ones_like(a))
-    else:
-        assert a.std(dim=0).min() > 0
-
-
 def test_a_router_of_other_experts_is_refused() -> None:
     shards = byte_shards(2, 2)
     trained = family().tasks(shards, Cosine())["a"].objective(0).network.state_dict()
@@ -129,3 +108,39 @@ def test_two_stages_and_labels_alone() -> None:
     assert list(early) == list(late) == ["loss", "cross_entropy", "a_error"]
     labels = evolve(family(), targets="labels").tasks(shards, Cosine())["a"]
     assert isinstance(labels.objective(0), Classification)
+
+
+def test_all_weight_of_naive_goes_to_the_shard_that_is_named(tmp_path: Path) -> None:
+    shards = [MemoryShard(index=k, items=np.full((2, 1), s, np.float32)) for k, s in enumerate((-1, 1))]
+    train = TrainOptions(steps=150, batch=64, warmup=2, learning_rate=1e-2, ema=0.9, checkpoint_every=150)
+    family = NaiveFamily(width=16, depth=2, train=train)
+    run(Job(name="router-naive", task=family.tasks(shards, Cosine())["classifier"], seed=0, folder=tmp_path))
+    tensors = family.tensors(shards, {"classifier": read_trained(tmp_path)})
+    router: Router = family.load(RouterConfig(fractions=(0.5, 0.5), shape=(1,)), tensors, Cosine())
+    x = torch.tensor([-1.5, -0.5, 0.5, 1.5], dtype=torch.float64)[:, None]
+    a, state = router.weights(x, torch.full((4,), 0.4, dtype=torch.float64), router.start(x, torch.ones(4)))
+    assert state is None
+    assert a.tolist() == [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    with pytest.raises(ArtifactError, match="router naive: made for another network"):
+        family.load(RouterConfig(fractions=(0.2, 0.3, 0.5), shape=(1,)), tensors, Cosine())
+
+
+def test_a_broken_network_of_naive_is_not_hidden() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, x: Tensor, t: Tensor) -> Tensor:
+            return torch.full((len(x), 2), torch.nan)
+
+    a, _ = NaiveRouter(network=Broken()).weights(torch.zeros(3, 1), torch.zeros(3), None)
+    assert a.isnan().all()
+
+
+def test_every_row_of_fixed_is_the_prior() -> None:
+    family = FixedFamily()
+    assert family.tasks([], Cosine()) == {}
+    config = RouterConfig(fractions=(0.5, 0.3, 0.2), shape=(2,))
+    router: Router = family.load(config, family.tensors([], {}), Cosine())
+    x = torch.randn(4, 2, dtype=torch.float64)
+    a, state = router.weights(x, torch.linspace(0, 1, 4), router.start(x, torch.ones(4)))
+    assert state is None
+    assert a.dtype == x.dtype
+    torch.testing.assert_close(a, torch.tensor([[0.5, 0.3, 0.2]] * 4, dtype=torch.float64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -91,15 +90,6 @@ def test_learning_lowers_the_loss(tmp_path: Path) -> None:
     run(Job(name="expert", task=task, seed=0, folder=tmp_path))
     loss = read_losses(tmp_path / "losses.csv")["loss"]
     assert loss[-1] < 0.1 * loss[0]
-
-
-def test_the_task_holds_its_shard_and_survives_pickling() -> None:
-    shard = shards()[2]
-    task = pickle.loads(pickle.dumps(family().task(shard, Cosine())))
-    assert np.array_equal(task.items, shard.items)
-    assert task.shards is None
-    first, second = (t.objective(5).network.state_dict() for t in (task, family().task(shard, Cosine())))
-    assert all(torch.equal(first[name], second[name]) for name in second)
 
 
 def test_weights_of_another_network_are_refused() -> None:

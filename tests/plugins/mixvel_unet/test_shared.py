@@ -173,9 +173,9 @@ def test_labels_leave_the_other_initial_weights_alone() -> None:
     """A network without labels starts where it always did; one with labels has the embedding besides."""
     architecture = Architecture(channels=(4, 8))
     plain = make_unet(architecture, SHAPE, 1, 7, "test").state_dict()
-    told = make_unet(architecture, SHAPE, 1, 7, "test", labels=K).state_dict()
-    assert set(told) - set(plain) == {"unet.class_embedding.weight"}
-    assert told["unet.class_embedding.weight"].shape == (K, 16)
+    labelled = make_unet(architecture, SHAPE, 1, 7, "test", labels=K).state_dict()
+    assert set(labelled) - set(plain) == {"unet.class_embedding.weight"}
+    assert labelled["unet.class_embedding.weight"].shape == (K, 16)
 
 
 def test_tuned_once_for_all_experts() -> None:

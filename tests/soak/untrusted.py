@@ -1,4 +1,4 @@
-"""Strangers' experts: harm of every kind that is known, and what an expert says of itself made up at random."""
+"""Untrusted experts: every known attack, and configurations of experts changed at random."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Work in parts with known answers, whose workers can be lost."""
+"""Work in parts with known answers, whose workers can be lost; a worker's link to the driver without a cluster."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from attrs import frozen
+from attrs import define, field, frozen
 
 from mixvel_core.errors import SamplingError
+from mixvel_ray.progress import Event, Mailbox
 
 
 @frozen(kw_only=True)
@@ -26,12 +27,11 @@ class Squares:
     name: str = "squares"
 
     def begin(self, device: torch.device) -> Callable[[int, Callable[[int], None]], torch.Tensor]:
-        """See ``Errand``."""
         if self.begun is not None:
             (self.begun / str(os.getpid())).touch()
 
-        def square(number: int, tell: Callable[[int], None]) -> torch.Tensor:
-            tell(number)
+        def square(number: int, report: Callable[[int], None]) -> torch.Tensor:
+            report(number)
             if number == 3 and self._is_to_die():
                 os.kill(os.getpid(), signal.SIGKILL)
             if number == self.spoilt:
@@ -45,3 +45,18 @@ class Squares:
             self.killed_once.touch()
             return True
         return self.always_killed
+
+
+@define
+class DirectLink:
+    """A link whose driver answers at once, or never if it is ``deaf``."""
+
+    mailbox: Mailbox = field(factory=Mailbox)
+    deaf: bool = False
+    last: bool = False
+
+    def send(self, events: Sequence[Event]) -> None:
+        self.last = self.mailbox.post(events)
+
+    def answer(self) -> bool | None:
+        return None if self.deaf else self.last
