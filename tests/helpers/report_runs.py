@@ -20,11 +20,10 @@ from mixvel_core.report.stage import WrittenReport, report
 
 VECTORS = (
     EXACT.replace("name: exact", "name: tiny")
-    .replace(", prior: fixed", "")
     .replace("steps: [2, 3]", "steps: [2, 3]\n  seeds: [0, 1]")
+    .replace(", prior: fixed", "")
     .replace("    guessed: {router: prior, selector: top1}\n", "")
 )
-
 IMAGES = """
 name: tiny-images
 data: digits
@@ -32,12 +31,7 @@ partition: labels
 schedule: vp-cosine
 expert: {use: empirical, bandwidth: 0.15}
 routers: {exact: {use: oracle, bandwidth: 0.15}}
-sample:
-  count: 8
-  steps: [1, 2]
-  selector: mixture
-  integrator: ddim
-  methods: {mixed: {}, top: {selector: top1}}
+sample: {count: 8, steps: [1, 2], selector: mixture, integrator: ddim, methods: {mixed: {}, top: {selector: top1}}}
 evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
 report: {images: 4}
 launcher: local
@@ -77,9 +71,9 @@ class Scored:
         )
 
 
-def scored(recipe_text: str, folder: Path) -> Scored:
+def scored(recipe_text: str, folder: Path, *overrides: str) -> Scored:
     """Runs a recipe that trains nothing, up to its scores."""
-    recipe = recipe_of(recipe_text)
+    recipe = recipe_of(recipe_text, *overrides)
     run = RunResult(recipe=recipe, folder=folder, progress=Silent())
     shards = run.partition()
     makers = model_stages(recipe, folder, shards)

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve
-from command import Command
 from diffusers import DDIMPipeline, DDIMScheduler, EDMEulerScheduler, UNet2DModel
+from report_runs import IMAGES
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from trainable import MemoryShard
+from whole_runs import run
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.protocols import ExpertConfig
@@ -320,35 +321,12 @@ def test_more_steps_than_a_table_has_are_refused() -> None:
             schedule.times(101)
 
 
-RECIPE = """\
-name: foreign
-data: digits
-partition: {{use: labels, groups: [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]}}
-schedule: {{use: diffusers, path: {path}}}
-expert: {{use: diffusers, path: {path}}}
-monolith: {{use: diffusers, path: {path}, clip: false}}
-routers: {{prior: fixed}}
-sample:
-  count: 2
-  steps: [3]
-  grid: native
-  delta: 0
-  selector: mixture
-  integrator: {{use: ddim, clip: 1.0}}
-  methods: {{alone: {{model: monolith}}, mixed: {{}}}}
-evaluate: {{metrics: [{{use: sliced-w2, projections: 8}}]}}
-launcher: local
-"""
-
-
-def test_a_recipe_samples_from_a_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    mixvel = Command(monkeypatch=monkeypatch, capsys=capsys)
-    recipe = tmp_path / "foreign.yaml"
-    recipe.write_text(RECIPE.format(path=diffusers_folder()))
-    done = mixvel("run", str(recipe), "--out", str(tmp_path / "run"))
-    assert done.code == 0, done.err
-    with np.load(next((tmp_path / "run" / "samples" / "alone").glob("*.npz"))) as arrays:
+def test_a_recipe_samples_from_a_folder(tmp_path: Path) -> None:
+    use = f"use: diffusers, path: {diffusers_folder()}"
+    parts = [f"schedule={{{use}}}", f"expert={{{use}}}", f"monolith={{{use}, clip: false}}", "routers={prior: fixed}"]
+    sampled = ["count=2", "steps=[3]", "grid=native", "delta=0", "integrator={use: ddim, clip: 1.0}"]
+    methods = "sample.methods={alone: {model: monolith}, mixed: {}}"
+    run(IMAGES, tmp_path, *parts, *(f"sample.{one}" for one in sampled), methods)
+    with np.load(next((tmp_path / "samples" / "alone").glob("*.npz"))) as arrays:
         assert np.isfinite(arrays["x"]).all()
         np.testing.assert_allclose(arrays["times"], [0.667, 0.334, 0.001])

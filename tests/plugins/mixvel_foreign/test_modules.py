@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from trainable import MemoryShard
-from whole_runs import recipe_of, run
+from whole_runs import EXACT, recipe_of, run
 
 from mixvel_core.errors import DataError, RecipeError, SamplingError
 from mixvel_core.protocols import ExpertConfig, ExpertFamily, PretrainedFamily, RouterConfig
@@ -23,6 +23,7 @@ from mixvel_foreign.examples import Denoiser, Shrink
 from mixvel_foreign.user_networks import TimeConvention
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
+AZULA = "mixvel_foreign.examples:Denoiser"
 SHARD = MemoryShard(items=np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32))
 CONFIG = ExpertConfig(index=0, count=9, fraction=1.0, shape=(4,))
 
@@ -138,7 +139,7 @@ def test_an_import_path_has_a_form(path: str) -> None:
 
 def test_an_azula_denoiser_brings_its_own_schedule() -> None:
     """Variance exploding from 1e-3 to 1e3: neither clean at t = 0 nor of any variance preserving scale."""
-    expert = loaded(build("expert", "azula", {"module": "mixvel_foreign.examples:Denoiser"}))
+    expert = loaded(build("expert", "azula", {"module": AZULA}))
     x, t = torch.randn(20, 4), torch.linspace(0.0, 0.99, 20)
     with torch.inference_mode():
         got = snr_matched(expert, Cosine()).denoise(x, t)
@@ -154,7 +155,7 @@ def test_what_is_no_azula_denoiser_is_refused(monkeypatch: pytest.MonkeyPatch) -
         loaded(build("expert", "azula", {"module": "users_own:Shrink"}))
     monkeypatch.setattr(Denoiser, "schedule", lambda self, t: (torch.ones_like(t), 1.0 - t))
     with pytest.raises(RecipeError, match="does not fall with t"):
-        loaded(build("expert", "azula", {"module": "mixvel_foreign.examples:Denoiser"}))
+        loaded(build("expert", "azula", {"module": AZULA}))
 
 
 def test_azula_itself(tmp_path: Path) -> None:
@@ -223,39 +224,24 @@ def test_a_router_of_another_schedule_is_asked_at_its_own_time(tmp_path: Path) -
     torch.testing.assert_close(seen[0][0], x * 0.5**0.5)
 
 
-MIXED = """\
-name: mixed
-data: {use: gaussian-mixture, components: 3, dimension: 4, count: 60}
-partition: labels
-schedule: vp-cosine
-expert:
-  use: per-shard
-  experts:
-    - gaussian-mixture
-    - {use: torch-module, module: "users_own:Flow", prediction: flow, schedule: rectified, time: scaled}
-    - {use: azula, module: "mixvel_foreign.examples:Denoiser"}
-routers: {exact: oracle}
-sample:
-  count: 4
-  steps: [3]
-  selector: mixture
-  integrator: ddim
-  methods: {mixed: {}, cached: {selector: cached}}
-evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
-launcher: local
-"""
+FLOW = 'use: torch-module, module: "users_own:Flow", prediction: flow, schedule: rectified, time: scaled'
+MIXED = [
+    f'expert={{use: per-shard, experts: [gaussian-mixture, {{{FLOW}}}, {{use: azula, module: "{AZULA}"}}]}}',
+    "sample.methods={mixed: {}, cached: {selector: cached}}",
+    "sample.steps=[3]",
+]
 
 
 def test_families_schedules_and_predictions_mix_in_one_recipe(tmp_path: Path) -> None:
-    run(MIXED, tmp_path / "run")
+    run(EXACT, tmp_path / "run", *MIXED)
     with np.load(next((tmp_path / "run" / "samples" / "mixed").glob("*.npz"))) as arrays:
         assert np.isfinite(arrays["x"]).all()
-        assert arrays["evaluations"].tolist() == [9] * 4
+        assert arrays["evaluations"].tolist() == [9] * 8
     assert (tmp_path / "run" / "report" / "index.html").exists()
 
 
 def test_a_shard_without_an_expert_is_refused() -> None:
-    recipe = recipe_of(MIXED)
+    recipe = recipe_of(EXACT, *MIXED)
     family = recipe.expert.build()
     for index, which in ((3, "shard 3"), (-1, "the monolith")):
         with pytest.raises(RecipeError, match=f"3 experts, and none of them is for {which}"):
@@ -264,7 +250,7 @@ def test_a_shard_without_an_expert_is_refused() -> None:
 
 def test_problems_inside_a_nested_plugin_have_their_place() -> None:
     with pytest.raises(RecipeError) as caught:
-        recipe_of(MIXED.replace("time: scaled", "time: scald").replace("schedule: rectified", "schedule: rectifid"))
+        recipe_of(EXACT, MIXED[0].replace("time: scaled", "time: scald").replace("rectified", "rectifid"))
     lines = str(caught.value).splitlines()
     assert len(lines) == 2
     assert any("expert.experts.1.time" in line and "did you mean scaled?" in line for line in lines)
@@ -273,5 +259,5 @@ def test_problems_inside_a_nested_plugin_have_their_place() -> None:
 
 def test_the_native_grid_asks_for_delta_zero() -> None:
     with pytest.raises(RecipeError, match="write `delta: 0`"):
-        recipe_of(MIXED, "sample.grid=native")
-    assert recipe_of(MIXED, "sample.grid=native", "sample.delta=0").sample.grid == "native"
+        recipe_of(EXACT, *MIXED, "sample.grid=native")
+    assert recipe_of(EXACT, *MIXED, "sample.grid=native", "sample.delta=0").sample.grid == "native"

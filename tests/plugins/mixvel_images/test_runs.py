@@ -10,7 +10,7 @@ import original_formats as formats
 import pytest
 import torch
 from attrs import evolve
-from report_runs import scored
+from report_runs import IMAGES, scored
 from trainable import CPU, LevelTask, short, vectors
 
 from mixvel_core.errors import DataError
@@ -18,31 +18,15 @@ from mixvel_core.protocols import Job
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.world import World
 
-RECIPE = """
-name: faces
-data: {{use: celebahq, path: {path}, store: {store}, resolution: 8}}
-partition: {{use: attributes, attributes: [Male, Smiling], smallest: 3}}
-schedule: vp-cosine
-expert: {{use: empirical, bandwidth: 0.15}}
-routers: {{exact: {{use: oracle, bandwidth: 0.15}}}}
-sample:
-  count: 4
-  steps: [1]
-  selector: mixture
-  integrator: ddim
-  methods: {{mixed: {{}}}}
-evaluate: {{metrics: [{{use: sliced-w2, projections: 8}}]}}
-launcher: local
-"""
 
-
-def recipe(tmp_path: Path, path: Path) -> str:
-    return RECIPE.format(path=path, store=tmp_path / "store")
+def data(use: str, path: Path) -> str:
+    return f"data={{use: {use}, path: {path}, store: {path.parent / 'store'}, resolution: 8}}"
 
 
 def test_shards_by_attributes_are_named_in_the_report(tmp_path: Path) -> None:
     path = formats.write_zip(tmp_path / "faces.zip", formats.celebamask_files(count=12))
-    run = scored(recipe(tmp_path, path), tmp_path / "run")
+    rare = "partition={use: attributes, attributes: [Male, Smiling], smallest: 3}"
+    run = scored(IMAGES, tmp_path / "run", data("celebahq", path), rare)
     # Both: 0 and 6. Male: 2, 4, 8, 10. Smiling: 3 and 9. Neither: 1, 5, 7, 11. The two pairs are rare.
     assert [part.count for part in run.shards.parts] == [6, 6]
     report = run.report(tmp_path / "run")
@@ -57,9 +41,7 @@ def test_shards_by_attributes_are_named_in_the_report(tmp_path: Path) -> None:
 def test_labels_have_their_names_in_the_report(tmp_path: Path) -> None:
     files = {f"{'cat' if i % 2 else 'ant'}/{i}.png": formats.encoded(formats.photograph(8, 8, i)) for i in range(12)}
     path = formats.write_zip(tmp_path / "a.zip", files)
-    text = recipe(tmp_path, path).replace("celebahq", "image-folder")
-    text = text.replace("{use: attributes, attributes: [Male, Smiling], smallest: 3}", "labels")
-    run = scored(text, tmp_path / "run")
+    run = scored(IMAGES, tmp_path / "run", data("image-folder", path))
     page = run.report(tmp_path / "run").path.read_text()
     assert '<th scope="col">ant</th>' in page
     assert '<td style="text-align: left">cat</td>' in page
