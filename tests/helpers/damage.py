@@ -134,8 +134,8 @@ def again(run: Finished, verb: str, victim: str, kind: str, place: Path, rng: np
     if (verb == "sample" or (verb == "run" and refused)) and snapshot(folder) != before:
         wrong.append("the run changed")
     named = victim in refused or any(victim in line for line in lines.said)
-    same = _says_the_same(folder / victim, run.folder / victim, before.get(victim))
-    if verb == "run" and _matters(victim) and not named and not same:
+    needed = verb == "run" and _matters(victim) and not named
+    if needed and not _says_the_same(folder / victim, run.folder / victim, before.get(victim)):
         wrong.append("not named")
     return Outcome(refused=refused, named=named, wrong=tuple(wrong))
 
