@@ -14,7 +14,8 @@ from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.bundle import ExpertBundle, read_bundle
-from mixvel_core.pipeline.experts import MODEL, ExpertStage
+from mixvel_core.pipeline.experts import ExpertStage
+from mixvel_core.pipeline.jobs import MODEL
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight_without_data

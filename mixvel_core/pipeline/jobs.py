@@ -5,29 +5,118 @@ Experts, monolith and routers do not wait for each other: all their networks are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
-from mixvel_core.artifacts.artifact import report_damage
-from mixvel_core.plugin.definition import LauncherUse
-from mixvel_core.protocols import Job, Progress
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
+from mixvel_core.artifacts.files import write_json
+from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
+from mixvel_core.protocols import Job, Progress, TrainTask
+from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+MODEL = "model.safetensors"
+MOMENTS = "moments.safetensors"
+LOSSES = "losses.csv"
+"""What a training leaves in its folder for the report to show (see ``training.losses``)."""
+
+Finish: TypeAlias = Callable[[Mapping[str, Mapping[str, "Tensor"]]], None]
+"""Makes a model's folder from the trained state of each part."""
+
 
 @frozen(kw_only=True)
 class TrainingJob:
-    """One model. ``jobs``: its networks, by part, none for a closed form. ``finish``: makes the model's folder from the
-    trained state of each part. ``damaged``: the file for whose sake it is made again, if it was made before."""
+    """One model. ``jobs``: its networks, by part, none for a closed form. ``damaged``: the file for whose sake it is
+    made again, if it was made before."""
 
     name: str
     jobs: Mapping[str, Job]
-    finish: Callable[[Mapping[str, Mapping[str, Tensor]]], None]
+    finish: Finish
     damaged: Path | None = None
+
+
+@frozen(kw_only=True)
+class ModelStage(ABC):
+    """How a model is made. Its networks are jobs called ``NAME``, or ``NAME-PART`` where there are several.
+
+    ``seed``: the recipe's root seed; a job's key is grown from it and the job's name. ``folder``: where the model goes.
+    ``tensorboard``: parent of the event folders.
+    """
+
+    schedule: ScheduleUse
+    seed: int
+    folder: Path
+    tensorboard: Path
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What its job is called."""
+
+    @property
+    @abstractmethod
+    def artifact(self) -> Artifact:
+        """What it is made as."""
+
+    @abstractmethod
+    def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
+        """What is trained, by part, and what makes the model of it."""
+
+    def is_done(self) -> bool:
+        """Whether the model is made."""
+        return self.artifact.is_done()
+
+    def training_jobs(self) -> list[TrainingJob]:
+        """The model, if it is not there yet."""
+        artifact = self.artifact
+        if artifact.is_done():
+            return []
+        from mixvel_core.randomness import key
+
+        damaged = artifact.first_damaged()
+        tasks, finish = self._tasks()
+        artifact.start()
+        names = {part: self.name if len(tasks) == 1 else f"{self.name}-{part}" for part in tasks}
+        jobs = {
+            part: Job(
+                name=names[part],
+                task=task,
+                seed=key(self.seed, names[part]),
+                folder=self.folder / part,
+                tensorboard=self.tensorboard / names[part],
+            )
+            for part, task in tasks.items()
+        }
+        return [TrainingJob(name=self.name, jobs=jobs, finish=finish, damaged=damaged)]
+
+    def _write(
+        self,
+        kind: Literal["expert", "router"],
+        use: ExpertUse | RouterUse,
+        facts: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        *,
+        moments: Mapping[str, Tensor] | None = None,
+        beside: Iterable[str] = (),
+    ) -> None:
+        """The model's folder. ``facts``: of its shards. ``beside``: files that are there."""
+        from mixvel_core.artifacts.tensors import write_checksummed
+
+        # Moments in a file of their own: selectors need those of every expert, also of those that are never loaded.
+        written = {MODEL: tensors} | ({} if moments is None else {MOMENTS: moments})
+        for name, values in written.items():
+            write_checksummed(self.folder / name, values, {kind: use.name})
+        write_json(self.folder / "config.json", {**facts, kind: plain(use), "schedule": plain(self.schedule)})
+        self.artifact.commit([*written, "config.json", *beside])
+
+    def _artifact(self, **inputs: Any) -> Artifact:
+        return Artifact(folder=self.folder, key=key_of(schedule=plain(self.schedule), seed=self.seed, **inputs))
 
 
 def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
@@ -43,16 +132,9 @@ def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progres
         launcher.build().run(jobs, progress)
     closed = [model.name for model in models if not model.jobs]
     if closed:
-        progress.line(f"in closed form, nothing to train: {_listed(closed)}")
-    for model in models:
-        model.finish(_trained(model))
-
-
-def _trained(model: TrainingJob) -> Mapping[str, Mapping[str, Tensor]]:
+        listed = closed if len(closed) <= 4 else [*closed[:2], f"{closed[2]} and {len(closed) - 3} more"]
+        progress.line(f"in closed form, nothing to train: {', '.join(listed)}")
     from mixvel_core.training.checkpoint import read_trained
 
-    return {part: read_trained(job.folder) for part, job in model.jobs.items()}
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    for model in models:
+        model.finish({part: read_trained(job.folder) for part, job in model.jobs.items()})

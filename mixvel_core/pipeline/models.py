@@ -7,13 +7,13 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.pipeline.experts import Experts, ExpertStage, ReadyExpert
-from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.experts import Experts, ExpertStage
+from mixvel_core.pipeline.jobs import ModelStage, TrainingJob
 from mixvel_core.pipeline.router_data import RouterDataStage, router_data_folder
 from mixvel_core.pipeline.routers import RouterStage
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
-from mixvel_core.pipeline.shared_experts import FOLDER, SharedStage
+from mixvel_core.pipeline.shared_experts import FOLDER, ReadyExpert, SharedStage
 from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
@@ -61,24 +61,22 @@ class ModelStages:
 
     def missing(self) -> str | None:
         """The first model that is not made yet, in words; None if all are there."""
-        if self.shared is not None and not self.shared.artifact.is_done():
-            return "the experts' network"
-        for k, expert in enumerate(self.separate):
-            if not expert.artifact.is_done():
-                return f"expert {k}"
-        if self.monolith is not None and not self.monolith.artifact.is_done():
-            return "the monolith"
-        return next((f"router {name}" for name, stage in self.routers.items() if not stage.is_done()), None)
+        routers = {f"router {name}": stage for name, stage in self.routers.items()}
+        return next((name for name, stage in {**self._networks(), **routers}.items() if not stage.is_done()), None)
+
+    def _networks(self) -> dict[str, ModelStage]:
+        """Experts and monolith, in words."""
+        experts: dict[str, ModelStage] = {f"expert {k}": stage for k, stage in enumerate(self.separate)}
+        shared = {} if self.shared is None else {"the experts' network": self.shared}
+        monolith = {} if self.monolith is None else {"the monolith": self.monolith}
+        return {**shared, **experts, **monolith}
 
     def first_damaged(self) -> Path | None:
         """The first file of a model that is not as it was made; None where there is none."""
-        made = [*((self.shared,) if self.shared else self.separate), *((self.monolith,) if self.monolith else ())]
-        artifacts = [stage.artifact for stage in made]
+        artifacts = [stage.artifact for stage in self._networks().values()]
         if all(artifact.is_done() for artifact in artifacts):
             # What a router is made from may be samples of the experts.
-            samples = [
-                stage.router_data.first_damaged() for stage in self.routers.values() if stage.router_data is not None
-            ]
+            samples = (stage.router_data.first_damaged() for stage in self.routers.values() if stage.router_data)
             if found := next(filter(None, samples), None):
                 return found
             artifacts = [stage.artifact for stage in self.routers.values()]
@@ -123,7 +121,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     routers = {
         name: RouterStage(
             shards=shards,
-            name=name,
+            name=f"router-{name}",
             family=family,
             schedule=recipe.schedule,
             seed=recipe.seed,

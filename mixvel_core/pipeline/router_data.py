@@ -19,9 +19,9 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
-from mixvel_core.pipeline.experts import ReadyExpert
 from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.shards import Shards, StoredShard
+from mixvel_core.pipeline.shared_experts import ReadyExpert
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
-from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.artifact import Artifact
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError
-from mixvel_core.pipeline.experts import LOSSES, MODEL
-from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
 from mixvel_core.pipeline.router_data import RouterDataStage
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import RouterUse, ScheduleUse
-from mixvel_core.protocols import Job, Router, RouterConfig
+from mixvel_core.protocols import Router, RouterConfig, TrainTask
 from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
@@ -51,20 +50,13 @@ class StoredRouter:
 
 
 @frozen(kw_only=True)
-class RouterStage:
-    """How a router is made; its networks are jobs called ``router-NAME`` or ``router-NAME-PART``.
-
-    ``router_data``: makes the samples that it learns from in place of the shards' items, if it does. ``seed``: the
-    recipe's root seed. ``folder``: where the router goes. ``tensorboard``: parent of the event folders.
-    """
+class RouterStage(ModelStage):
+    """How a router is made. ``router_data``: makes the samples that it learns from in place of the shards' items, if
+    it does."""
 
     shards: Shards
     name: str
     family: RouterUse
-    schedule: ScheduleUse
-    seed: int
-    folder: Path
-    tensorboard: Path
     router_data: RouterDataStage | None = None
 
     def is_done(self) -> bool:
@@ -79,48 +71,20 @@ class RouterStage:
     @property
     def artifact(self) -> Artifact:
         """The artifact of the router."""
-        key = key_of(
-            shards=self.learned_from.key, router=plain(self.family), schedule=plain(self.schedule), seed=self.seed
-        )
-        return Artifact(folder=self.folder, key=key)
+        return self._artifact(shards=self.learned_from.key, router=plain(self.family))
 
     @property
     def result(self) -> StoredRouter:
         """The router, once it is made."""
         return StoredRouter(key=self.artifact.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
-    def training_jobs(self) -> list[TrainingJob]:
-        """The router, if it is not there yet."""
-        if self.artifact.is_done():
-            return []
-        damaged = self.artifact.first_damaged()
-        self.artifact.start()
-        from mixvel_core.randomness import key
-
-        family = self.family.build()
-        shards = self.learned_from.parts
+    def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
+        family, shards = self.family.build(), self.learned_from.parts
         tasks = family.tasks(shards, self.schedule.build())
-        jobs = {}
-        for part, task in tasks.items():
-            job = f"router-{self.name}" if len(tasks) == 1 else f"router-{self.name}-{part}"
-            jobs[part] = Job(
-                name=job,
-                task=task,
-                seed=key(self.seed, job),
-                folder=self.folder / part,
-                tensorboard=self.tensorboard / job,
-            )
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(family.tensors(shards, trained), [f"{part}/{LOSSES}" for part in jobs])
+            facts = asdict(RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape))
+            beside = [f"{part}/{LOSSES}" for part in tasks]
+            self._write("router", self.family, facts, family.tensors(shards, trained), beside=beside)
 
-        return [TrainingJob(name=f"router-{self.name}", jobs=jobs, finish=finish, damaged=damaged)]
-
-    def _store(self, tensors: Mapping[str, Tensor], beside: Sequence[str]) -> None:
-        from mixvel_core.artifacts.tensors import write_checksummed
-
-        config = RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape)
-        write_checksummed(self.folder / MODEL, tensors, {"router": self.family.name})
-        about = {**asdict(config), "router": plain(self.family), "schedule": plain(self.schedule)}
-        write_json(self.folder / "config.json", about)
-        self.artifact.commit([MODEL, "config.json", *beside])
+        return tasks, finish

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import asdict, frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.pipeline.experts import LOSSES, MODEL, MOMENTS, Experts, StoredExpert, config_of
-from mixvel_core.pipeline.jobs import TrainingJob
+from mixvel_core.pipeline.experts import Experts, ExpertStage, StoredExpert, config_of, config_of_shard
+from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
-from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Job, Moments, Shard, SharedFamily
+from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Moments, Shard, SharedFamily, TrainTask
 from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
@@ -93,83 +93,42 @@ class StoredMember(StoredExpert):
 
 
 @frozen(kw_only=True)
-class SharedStage:
-    """How the experts of all ``shards`` are made at once, as one job. The fields are those of ``ExpertStage``."""
+class SharedStage(ModelStage):
+    """How the experts of all ``shards`` are made at once, as one job. ``shards_key``: of the partition."""
 
     shards: tuple[Shard, ...]
     shards_key: str
     family: ExpertUse
-    schedule: ScheduleUse
-    seed: int
-    folder: Path
-    tensorboard: Path
     name: str = "experts"
 
     @property
     def artifact(self) -> Artifact:
         """The artifact of all experts."""
-        key = key_of(
-            shards=self.shards_key,
-            index=self.name,
-            expert=plain(self.family),
-            schedule=plain(self.schedule),
-            seed=self.seed,
-        )
-        return Artifact(folder=self.folder, key=key)
+        return self._artifact(shards=self.shards_key, index=self.name, expert=plain(self.family))
 
     @property
     def members(self) -> tuple[MemberStage, ...]:
         """The experts one by one."""
         return tuple(MemberStage(stage=self, shard=shard) for shard in self.shards)
 
-    def training_jobs(self) -> list[TrainingJob]:
-        """The experts, if they are not there yet."""
-        if self.artifact.is_done():
-            return []
-        damaged = self.artifact.first_damaged()
-        self.artifact.start()
-        from mixvel_core.randomness import key
-
-        job = Job(
-            name=self.name,
-            task=shared_family(self.family).shared_task(self.shards, self.schedule.build()),
-            seed=key(self.seed, self.name),
-            folder=self.folder,
-            tensorboard=self.tensorboard / self.name,
-        )
+    def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
+        family, schedule = shared_family(self.family), self.schedule.build()
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            self._store(shared_family(self.family).shared_tensors(self.shards, trained[""]))
+            tensors = family.shared_tensors(self.shards, trained[""])
+            configs = [config_of_shard(shard) for shard in self.shards]
+            moments = _stacked(family.load_shared(configs, tensors, schedule), len(configs))
+            facts = {"experts": [asdict(config) for config in configs]}
+            self._write("expert", self.family, facts, tensors, moments=moments, beside=[LOSSES])
 
-        return [TrainingJob(name=self.name, jobs={"": job}, finish=finish, damaged=damaged)]
-
-    def _store(self, tensors: Mapping[str, Tensor]) -> None:
-        from mixvel_core.artifacts.tensors import write_checksummed
-
-        configs = [ExpertConfig(index=s.index, count=s.count, fraction=s.fraction, shape=s.shape) for s in self.shards]
-        source = {"expert": self.family.name}
-        write_checksummed(self.folder / MODEL, tensors, source)
-        files = [MODEL, "config.json", LOSSES]
-        group = shared_family(self.family).load_shared(configs, tensors, self.schedule.build())
-        moments = _stacked(group, len(configs))
-        if moments is not None:
-            write_checksummed(self.folder / MOMENTS, moments, source)
-            files.append(MOMENTS)
-        about = {
-            "experts": [asdict(config) for config in configs],
-            "expert": plain(self.family),
-            "schedule": plain(self.schedule),
-        }
-        write_json(self.folder / "config.json", about)
-        self.artifact.commit(files)
+        return {"": family.shared_task(self.shards, schedule)}, finish
 
 
 def _stacked(group: ExpertGroup, count: int) -> dict[str, Tensor] | None:
     """Moments of all shards, (K, *data); None if some are not known."""
     import torch
 
-    every = [group.moments(k) for k in range(count)]
-    known = [one for one in every if one is not None]
+    known = [one for k in range(count) if (one := group.moments(k)) is not None]
     if len(known) < count:
         return None
     return {
@@ -206,3 +165,7 @@ class MemberStage:
         stage, k = self.stage, self.shard.index
         stored = StoredMember(folder=stage.folder, family=stage.family, schedule=stage.schedule, index=k)
         return Experts(keys=(key_of(network=self.artifact.digest(), index=k),), parts=(stored,))
+
+
+ReadyExpert: TypeAlias = ExpertStage | MemberStage
+"""One expert of a run, made or to be made, whether it has a network of its own or a share in one."""
