@@ -18,7 +18,7 @@ from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
-from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Scorer, Shard
+from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Shard
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import EvaluateOptions
 
@@ -88,8 +88,7 @@ def evaluate(
         stated = {"smoke": "toy size"} if smoke else {}
         write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
         artifact.commit([path.name])
-    found = read_json(path)
-    return Scores(rows=tuple(found["rows"]), floors=tuple(found["floors"]), noise=tuple(found["noise"]))
+    return Scores(**{name: tuple(rows) for name, rows in read_json(path).items()})
 
 
 def _scores(
@@ -160,15 +159,15 @@ class _Scoring:
         held_out = Floats(source=Chosen(source=real, rows=order[:count]))
         reference = Floats(source=Chosen(source=real, rows=order[count:last]))
         noise = rng.standard_normal(held_out.shape, np.float32)
-        scorers: dict[int, Scorer] = {}
+        measures: dict[int, Callable[[Items], Sequence[Score]]] = {}
+        baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
 
         def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Sequence[Score]:
             one, metric = part
-            if metric not in scorers:
-                scorers[metric] = _scorer(self.options.metrics[metric].build(), reference)
-            baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
+            if metric not in measures:
+                measures[metric] = _scores_of(self.options.metrics[metric].build(), reference)
             items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
-            return tuple(scorers[metric].scores(items))
+            return tuple(measures[metric](items))
 
         return score
 
@@ -180,21 +179,11 @@ class _Scoring:
         return real
 
 
-@frozen(kw_only=True)
-class _OneByOne:
-    """A metric that reads the reference anew for each set of samples."""
-
-    metric: Metric
-    reference: Items
-
-    def scores(self, samples: Items) -> Sequence[Score]:
-        return (self.metric.score(samples, self.reference),)
-
-
-def _scorer(metric: Metric, reference: Items) -> Scorer:
+def _scores_of(metric: Metric, reference: Items) -> Callable[[Items], Sequence[Score]]:
+    """The scores of a set of samples; other metrics read the reference anew for each."""
     if isinstance(metric, ReferenceMetric):
-        return metric.against(reference)
-    return _OneByOne(metric=metric, reference=reference)
+        return metric.against(reference).scores
+    return lambda samples: (metric.score(samples, reference),)
 
 
 def _plain(score: Score, stated: Mapping[str, str]) -> dict[str, Any]:

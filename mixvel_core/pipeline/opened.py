@@ -18,8 +18,8 @@ from mixvel_core.pipeline.run_folder import check_recipe
 from mixvel_core.pipeline.sample import (
     Loaded,
     Models,
-    ModelsSource,
     SampleSpec,
+    model_source,
     models_key,
     sample_artifact,
     sample_job,
@@ -199,7 +199,7 @@ def sample_run(
             progress.line("these samples are there already; remove the file to make them again")
             return [path for path in (arrays, picture) if path.exists()]
         job = sample_job("sample", spec, options.count, kept)
-        models = ModelsSource(models=run.models, options=options, folder=folder.absolute())
+        models = model_source(run.models, options, folder)
         [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
         pictures = _write_picture(picture, sampled.samples)
         # The arrays last: where they are, all is.

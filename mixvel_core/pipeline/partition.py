@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mixvel_core.artifacts.arrays import write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.data.items import spans
-from mixvel_core.pipeline.shards import LAW, Shards, ShardStore, Writer, open_shards, store_of
+from mixvel_core.pipeline.shards import LAW, Shards, open_shards, writing_items
 from mixvel_core.pipeline.split import Part, Split
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
@@ -39,9 +38,8 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
         progress: a bar over items that are many blocks; at the end a line with the numbers of items and shards.
     """
     artifact.clear()
-    stores = {part.index: store_of(part, artifact) for part in split.parts}
-    _write_items(split, stores, progress)
-    files = [file for part in split.parts for file in (*stores[part.index].files, *_write_facts(part, artifact.folder))]
+    files = _write_items(split, artifact, progress)
+    files += [file for part in split.parts for file in _write_facts(part, artifact.folder)]
     about = {
         "shards": len(split.parts),
         "count": len(split.data.items),
@@ -55,22 +53,20 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
     return open_shards(artifact.folder, artifact.digest())
 
 
-def _write_items(split: Split, stores: Mapping[int, ShardStore], progress: Progress) -> None:
+def _write_items(split: Split, artifact: Artifact, progress: Progress) -> list[str]:
     """The items of all shards, in one pass over the data: a block of them is all that is ever in memory."""
     items, shard_of = split.data.items, split.shard_of
     blocks = list(spans(items))
     bar = progress.task("partition", len(items), "items") if len(blocks) > 1 else nullcontext()
     with ExitStack() as open_files, bar as shown:
-        writers = {k: open_files.enter_context(store.writer()) for k, store in stores.items()}
+        stores = {part.index: open_files.enter_context(writing_items(part, artifact)) for part in split.parts}
         for first, last in blocks:
-            _distribute(items[first:last], shard_of[first:last], writers)
+            block, homes = items[first:last], shard_of[first:last]
+            for k in np.unique(homes).tolist():
+                stores[k][0](block[homes == k])
             if shown is not None:
                 shown.update(last)
-
-
-def _distribute(block: np.ndarray, shard_of: np.ndarray, writers: Mapping[int, Writer]) -> None:
-    for k in np.unique(shard_of).tolist():
-        writers[k].write(block[shard_of == k])
+    return [file for _, files in stores.values() for file in files]
 
 
 def _write_facts(part: Part, folder: Path) -> list[str]:

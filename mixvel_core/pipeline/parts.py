@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 
@@ -29,31 +29,19 @@ if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler, Samples
 
 SpecT = TypeVar("SpecT")
-SpecT_contra = TypeVar("SpecT_contra", contravariant=True)
 
 
-class SamplerSource(Protocol[SpecT_contra]):
-    """Models in memory."""
+@frozen(kw_only=True)
+class ModelSource(Generic[SpecT]):
+    """Where models are read from; picklable. ``folder``: all that is read is below. ``threads``: of torch, or None.
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
+    ``open``: what a worker calls once, with its device; returns what makes the sampler that a spec describes, with its
+    experts loaded, as many as there is room for.
+    """
 
-    def sampler(self, spec: SpecT_contra, /) -> Sampler:
-        """The sampler that ``spec`` describes; its experts are loaded, as many as there is room for."""
-        ...
-
-
-class ModelSource(Protocol[SpecT_contra]):
-    """Where models are read from; picklable. ``threads``: of torch, or None. ``folder``: all that is read is below."""
-
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def threads(self) -> int | None: ...
-
-    def open(self, device: torch.device) -> SamplerSource[SpecT_contra]:
-        """What a worker loads from, once."""
-        ...
+    folder: Path
+    threads: int | None
+    open: Callable[[torch.device], Callable[[SpecT], Sampler]]
 
 
 @frozen(kw_only=True)
@@ -98,26 +86,21 @@ class SampledPart:
 @frozen(kw_only=True)
 class _SampleTask(Generic[SpecT]):
     source: ModelSource[SpecT]
+    folder: Path
     name: str = "sampling"
-
-    @property
-    def folder(self) -> Path:
-        return self.source.folder
 
     def begin(self, device: torch.device) -> Callable[[SamplePart[SpecT], Callable[[int], None]], SampledPart]:
         import torch
 
-        models = self.source.open(device)
+        sampler_of = self.source.open(device)
         if self.source.threads is not None:
             torch.set_num_threads(self.source.threads)
 
         def sample(part: SamplePart[SpecT], on_step: Callable[[int], None]) -> SampledPart:
             on_step(0)
-            sampler = models.sampler(part.spec)
+            sampler = sampler_of(part.spec)
             started = perf_counter()
-            samples = sampler.part(
-                part.first, part.last, shape=models.shape, seed=part.seed, device=device, on_step=on_step
-            ).cpu()
+            samples = sampler.part(part.first, part.last, seed=part.seed, on_step=on_step).cpu()
             return SampledPart(samples=samples, seconds=perf_counter() - started)
 
         return sample
@@ -174,7 +157,8 @@ def sample_jobs(
         def on_step(index: int, done: int) -> None:
             collected[parts[todo[index]].job].show(todo[index], done)
 
-        with closing(mapper.map(_SampleTask(source=source), [parts[n] for n in todo], on_step)) as results:
+        task = _SampleTask(source=source, folder=source.folder)
+        with closing(mapper.map(task, [parts[n] for n in todo], on_step)) as results:
             for index, result in results:
                 job = parts[todo[index]].job
                 collected[job].keep(todo[index], result)

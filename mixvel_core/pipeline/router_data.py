@@ -7,7 +7,8 @@ whose mixture is sampled in the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.scale import to_uint8
-from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
+from mixvel_core.pipeline.parts import ModelSource, SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.pipeline.shared_experts import ReadyExpert
 from mixvel_core.protocols import Progress
@@ -31,7 +32,6 @@ from mixvel_core.training.options import RouterDataOptions
 if TYPE_CHECKING:
     import torch
 
-    from mixvel_core.sampling.residency import Residency
     from mixvel_core.sampling.sampler import Sampler
 
 
@@ -61,16 +61,17 @@ class RouterDataStage:
 
     def is_done(self) -> bool:
         """Whether every expert's samples are there."""
-        return all(stage.artifact.is_done() and self._artifact(stage, n).is_done() for stage, n in self._shares())
+        return all(stage.artifact.is_done() for stage in self.experts) and all(
+            artifact.is_done() for _, _, artifact in self._each()
+        )
 
     def first_damaged(self) -> Path | None:
         """The first of the files that is not as it was written. The experts must be made."""
-        return next(filter(None, (self._artifact(stage, n).first_damaged() for stage, n in self._shares())), None)
+        return next(filter(None, (artifact.first_damaged() for _, _, artifact in self._each())), None)
 
     @property
     def shards(self) -> Shards:
         """The samples as shards, once they are made: with the fractions of the shards that they stand for."""
-        artifacts = [self._artifact(stage, count) for stage, count in self._shares()]
         parts = tuple(
             StoredShard(
                 folder=artifact.folder,
@@ -79,19 +80,18 @@ class RouterDataStage:
                 fraction=stage.shard.fraction,
                 shape=stage.shard.shape,
             )
-            for artifact, (stage, count) in zip(artifacts, self._shares(), strict=True)
+            for stage, count, artifact in self._each()
         )
-        return Shards(
-            key=key_of(drawn=[artifact.digest() for artifact in artifacts]), parts=parts, about={"provenance": {}}
-        )
+        key = key_of(drawn=[artifact.digest() for _, _, artifact in self._each()])
+        return Shards(key=key, parts=parts, about={"provenance": {}})
 
     def make(self, progress: Progress) -> None:
         """Samples every expert whose samples are not there yet. The experts must be made.
 
         Raises SamplingError where an expert's samples are not finite.
         """
-        todo = [(stage, count) for stage, count in self._shares() if not self._artifact(stage, count).is_done()]
-        report_damage((self._artifact(stage, count).first_damaged() for stage, count in todo), progress)
+        todo = [(stage, count, artifact) for stage, count, artifact in self._each() if not artifact.is_done()]
+        report_damage((artifact.first_damaged() for _, _, artifact in todo), progress)
         jobs = [
             SampleJob(
                 label=f"draw {stage.name}",
@@ -99,20 +99,15 @@ class RouterDataStage:
                 count=count,
                 steps=self.options.steps,
                 seed=self._seed(stage),
-                artifact=self._artifact(stage, count),
+                artifact=artifact,
             )
-            for index, (stage, count) in enumerate(todo)
+            for index, (stage, count, artifact) in enumerate(todo)
         ]
-        source = ExpertsSource(
-            stages=tuple(stage for stage, _ in todo),
-            options=self.options,
-            threads=self.sample.threads,
-            folder=self.folder.parent,
-        )
+        opening = partial(_open, tuple(stage for stage, _, _ in todo), self.options)
+        source = ModelSource(folder=self.folder.parent, threads=self.sample.threads, open=opening)
         mapper = mapper_of(self.sample.launcher)
         for index, sampled in sample_jobs(source, jobs, mapper, self.sample.batch, progress):
-            stage, count = todo[index]
-            artifact = self._artifact(stage, count)
+            stage, _, artifact = todo[index]
             artifact.clear()
             self._store(artifact, stage, sampled.samples.x.float().numpy())
 
@@ -121,9 +116,10 @@ class RouterDataStage:
 
         return key(self.seed, "drawn", stage.shard.index)
 
-    def _shares(self) -> list[tuple[ReadyExpert, int]]:
+    def _each(self) -> list[tuple[ReadyExpert, int, Artifact]]:
+        """Each expert, which must be made, the number of its samples, and what they are stored as."""
         counts = counts_of(self.options.count, [stage.shard.fraction for stage in self.experts])
-        return list(zip(self.experts, counts, strict=True))
+        return [(stage, n, self._artifact(stage, n)) for stage, n in zip(self.experts, counts, strict=True)]
 
     def _artifact(self, stage: ReadyExpert, count: int) -> Artifact:
         key = key_of(
@@ -149,51 +145,29 @@ class RouterDataStage:
         artifact.commit([path.name, "shard.json"])
 
 
-@frozen(kw_only=True)
-class ExpertsSource:
-    """Experts to be sampled one at a time, by their place in ``stages``. ``folder``: where all of them lie below."""
+def _open(stages: Sequence[ReadyExpert], options: RouterDataOptions, device: torch.device) -> Callable[[int], Sampler]:
+    """The samplers of single experts, by their place in ``stages``: the one that is sampled is in memory, no other."""
+    from mixvel_core.sampling.residency import Residency
+    from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
-    stages: tuple[ReadyExpert, ...]
-    options: RouterDataOptions
-    threads: int | None
-    folder: Path
+    residency = Residency(limit=1)
 
-    def open(self, device: torch.device) -> LoadedExperts:
-        """The experts on a device."""
-        from mixvel_core.sampling.residency import Residency
-
-        return LoadedExperts(stages=self.stages, options=self.options, device=device, residency=Residency(limit=1))
-
-
-@frozen(kw_only=True)
-class LoadedExperts:
-    """The expert that is sampled is in memory, no other."""
-
-    stages: tuple[ReadyExpert, ...]
-    options: RouterDataOptions
-    device: torch.device
-    residency: Residency
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """``*data`` of one sample."""
-        return self.stages[0].shard.shape
-
-    def sampler(self, index: int) -> Sampler:
-        """The sampler of the expert in place ``index``, loaded."""
-        from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
-
-        [stored] = self.stages[index].result.parts
+    def sampler(index: int) -> Sampler:
+        [stored] = stages[index].result.parts
         return Sampler(
-            schedule=self.stages[index].schedule.build(),
-            experts=(self.residency.get(index, lambda: stored.load(self.device)),),
+            schedule=stages[index].schedule.build(),
+            experts=(residency.get(index, lambda: stored.load(device)),),
             router=SingleExpertRouter(),
             selector=build("selector", "mixture"),
-            integrator=build("integrator", self.options.integrator),
-            steps=self.options.steps,
-            grid=self.options.grid,
-            delta=self.options.delta,
+            integrator=build("integrator", options.integrator),
+            steps=options.steps,
+            grid=options.grid,
+            delta=options.delta,
+            shape=stages[index].shard.shape,
+            device=device,
         )
+
+    return sampler
 
 
 def router_data_folder(run: Path, options: RouterDataOptions) -> Path:

@@ -25,6 +25,8 @@ _CHECKSUM = "# Checksum of the lines below: "
 
 _CHANGED = "damaged, or changed by hand, since `mixvel run` wrote it"
 _LISTED = 8
+_WHERE = ("launcher", "plan", "report", "study", "theory")
+_WHERE_OF_SAMPLE = ("batch", "launcher", "resident_experts", "threads")
 
 
 def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
@@ -118,13 +120,7 @@ def _changes(recipe: Recipe, path: Path) -> list[str]:
 
 def _results(plain: dict[str, Any]) -> dict[str, Any]:
     """A plain recipe without the parts that decide where and how fast it runs, but not what comes out."""
-    kept = {
-        name: value for name, value in plain.items() if name not in ("launcher", "plan", "report", "study", "theory")
-    }
+    kept = {name: value for name, value in plain.items() if name not in _WHERE}
     if isinstance(kept.get("sample"), dict):
-        kept["sample"] = {
-            name: value
-            for name, value in kept["sample"].items()
-            if name not in ("batch", "launcher", "resident_experts", "threads")
-        }
+        kept["sample"] = {name: value for name, value in kept["sample"].items() if name not in _WHERE_OF_SAMPLE}
     return kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from attrs import frozen
 from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.experts import Experts, StoredExpert
-from mixvel_core.pipeline.parts import SampleJob, forget_parts, mapper_of, sample_jobs, write_samples
+from mixvel_core.pipeline.parts import ModelSource, SampleJob, forget_parts, mapper_of, sample_jobs, write_samples
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
@@ -96,22 +96,9 @@ def _router_of(method: Method, routers: Sequence[str]) -> str | None:
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
     """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once."""
-    key = key_of(
-        models=models_key,
-        method=draw.method,
-        steps=draw.steps,
-        seed=draw.seed,
-        selector=plain(draw.selector),
-        integrator=plain(draw.integrator),
-        router=draw.router,
-        weights=plain(draw.weights),
-        autocast=options.autocast,
-        channels_last=options.channels_last,
-        compile=options.compile,
-        count=options.count,
-        grid=options.grid,
-        delta=options.delta,
-    )
+    matters = ("autocast", "channels_last", "compile", "count", "grid", "delta")
+    of_all = {name: value for name, value in plain(options).items() if name in matters}
+    key = key_of(models=models_key, **plain(draw), **of_all)
     return Artifact(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
 
 
@@ -140,7 +127,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     if todo:
         report_damage((s.artifact.first_damaged() for s in todo), progress)
         jobs = [sample_job(_label(one.draw, options), one.draw, options.count, one.artifact) for one in todo]
-        source = ModelsSource(models=models, options=options, folder=folder.absolute().parent)
+        source = model_source(models, options, folder.parent)
         for index, sampled in sample_jobs(source, jobs, mapper_of(options.launcher), options.batch, progress):
             one = todo[index]
             write_samples(one.path, sampled.samples)
@@ -158,22 +145,13 @@ def _label(draw: SampleSpec, options: SampleOptions) -> str:
     return f"sample {draw.method} {draw.steps} steps" + (f" seed {draw.seed}" if len(options.seeds) > 1 else "")
 
 
-@frozen(kw_only=True)
-class ModelsSource:
-    """A run's models, for workers to load. ``folder``: of the run."""
+def model_source(models: Models, options: SampleOptions, run: Path) -> ModelSource[SampleSpec]:
+    """The models of the run folder ``run``, for workers to load."""
+    return ModelSource(folder=run.absolute(), threads=options.threads, open=partial(_open, models, options))
 
-    models: Models
-    options: SampleOptions
-    folder: Path
 
-    @property
-    def threads(self) -> int | None:
-        """Of torch."""
-        return self.options.threads
-
-    def open(self, device: torch.device) -> Loaded:
-        """The models on a device."""
-        return Loaded(self.models, self.options, device)
+def _open(models: Models, options: SampleOptions, device: torch.device) -> Callable[[SampleSpec], Sampler]:
+    return Loaded(models, options, device).sampler
 
 
 class Loaded:

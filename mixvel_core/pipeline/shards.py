@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import frozen
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact
@@ -18,7 +18,7 @@ from mixvel_core.data.parquet_items import STREAM, read_stream, write_stream
 from mixvel_core.data.parquet_writing import shard_writer
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.split import Part
-from mixvel_core.protocols import GaussianLaw, Items, Shard, Streaming
+from mixvel_core.protocols import GaussianLaw, Items, Shard
 
 LAW = ("weights", "means", "covariances")
 
@@ -154,77 +154,27 @@ def _open_shard(folder: Path, k: int) -> StoredShard:
     )
 
 
-class Writer(Protocol):
-    def write(self, block: np.ndarray, /) -> object:
-        """Takes the next items."""
-        ...
-
-
-class ShardStore(Protocol):
-    """Where the items of one shard go. ``files``: those below the artifact's folder, once they are written."""
-
-    @property
-    def files(self) -> Sequence[str]: ...
-
-    def writer(self) -> AbstractContextManager[Writer]:
-        """What takes the items; they are there when the block ends well."""
-        ...
-
-
-def store_of(part: Part, artifact: Artifact) -> ShardStore:
-    """Memory-mapped in the run folder, or as Parquet where the data ask for that.
+@contextmanager
+def writing_items(part: Part, artifact: Artifact) -> Iterator[tuple[Callable[[np.ndarray], object], list[str]]]:
+    """Where the items of one shard go: a .npy file in the run folder, or Parquet files where the data ask for that.
 
     Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the artifact.
+
+    Yields:
+        What writes the next items, and a list of the files below the artifact's folder, which is filled when the block
+        ends well.
     """
-    streaming = part.data.streaming
+    files: list[str] = []
+    home, streaming = artifact.folder / str(part.index), part.data.streaming
     if streaming is None:
-        return _NumpyStore(part=part, folder=artifact.folder)
+        with replacing(home / "items.npy") as temporary, temporary.open("wb") as file:
+            write_npy_header(file, part.items.dtype, (part.count, *part.shape))
+            yield lambda block: file.write(block.tobytes()), files
+        files.append(f"{part.index}/items.npy")
+        return
     place = None if streaming.store is None else f"{streaming.store.rstrip('/')}/{artifact.key}/{part.index}"
-    return _ParquetStore(part=part, folder=artifact.folder, streaming=streaming, place=place)
-
-
-@define(kw_only=True)
-class _NumpyStore:
-    """A .npy file, in the order of rows."""
-
-    part: Part
-    folder: Path
-
-    @property
-    def files(self) -> Sequence[str]:
-        return (f"{self.part.index}/items.npy",)
-
-    @contextmanager
-    def writer(self) -> Iterator[Writer]:
-        with replacing(self.folder / self.files[0]) as temporary, temporary.open("wb") as file:
-            write_npy_header(file, self.part.items.dtype, (self.part.count, *self.part.shape))
-            yield _NumpyWriter(file=file)
-
-
-@define(kw_only=True)
-class _NumpyWriter:
-    file: IO[bytes]
-
-    def write(self, block: np.ndarray, /) -> None:
-        self.file.write(block.tobytes())
-
-
-@define(kw_only=True)
-class _ParquetStore:
-    """Parquet files in the shard's folder or at ``place``, and in the folder the list of them."""
-
-    part: Part
-    folder: Path
-    streaming: Streaming
-    place: str | None
-    files: list[str] = field(factory=list, init=False)
-
-    @contextmanager
-    def writer(self) -> Iterator[Writer]:
-        home = self.folder / str(self.part.index)
-        place = self.place or str(home)
-        with shard_writer(place, self.part.shape, self.part.items.dtype, self.streaming.row_group) as writer:
-            yield writer
-        write_stream(home, self.place, writer.column, writer.files, self.streaming.window)
-        listed = [] if self.place else [f"{self.part.index}/{file.name}" for file in writer.files]
-        self.files.extend([*listed, f"{self.part.index}/{STREAM}"])
+    with shard_writer(place or str(home), part.shape, part.items.dtype, streaming.row_group) as writer:
+        yield writer.write, files
+    write_stream(home, place, writer.column, writer.files, streaming.window)
+    listed = [] if place else [file.name for file in writer.files]
+    files.extend(f"{part.index}/{name}" for name in [*listed, STREAM])
