@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mixvel_core.errors import PluginError as PluginError
     from mixvel_core.errors import RecipeError as RecipeError
     from mixvel_core.errors import UsageError as UsageError
-    from mixvel_core.pipeline.api import run as run
     from mixvel_core.pipeline.opened import Run as Run
     from mixvel_core.pipeline.opened import open_run as open_run
+    from mixvel_core.pipeline.opened import run as run
     from mixvel_core.plugin.definition import NoOptions as NoOptions
     from mixvel_core.plugin.definition import PluginDef as PluginDef
     from mixvel_core.plugin.definition import hookimpl as hookimpl
@@ -62,8 +62,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "mixvel_core.errors": "ArtifactError DataError MixvelError PluginError RecipeError UsageError",
-    "mixvel_core.pipeline.api": "run",
-    "mixvel_core.pipeline.opened": "Run open_run",
+    "mixvel_core.pipeline.opened": "Run open_run run",
     "mixvel_core.plugin.definition": "NoOptions PluginDef hookimpl",
     "mixvel_core.plugin.discovery": "Registry load_registry",
     "mixvel_core.plugin.options": "option",

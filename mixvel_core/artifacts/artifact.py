@@ -18,12 +18,12 @@ from attrs import frozen
 from mixvel_core.artifacts.files import (
     checksum,
     digest_of,
+    named_in,
     read_checksummed_json,
     read_json,
     write_checksummed_json,
     write_json,
 )
-from mixvel_core.artifacts.untrusted import named_in
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import Progress
 

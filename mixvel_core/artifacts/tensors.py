@@ -15,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mixvel_core.artifacts.files import digest, replacing
-from mixvel_core.artifacts.untrusted import check_fits_memory
+from mixvel_core.artifacts.files import check_fits_memory, digest, replacing
 from mixvel_core.errors import ArtifactError
 
 # One key alone: the order of several is not the same in every process, and equal contents must give equal bytes.

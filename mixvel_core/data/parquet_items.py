@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from attrs import asdict, define, field, frozen
 
-from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.artifacts.untrusted import named_in
+from mixvel_core.artifacts.files import named_in, read_json, write_json
 from mixvel_core.data.columns import Column, RawColumn
 from mixvel_core.data.items import Joined, indices_of
 from mixvel_core.data.parquet_writing import WrittenFile

@@ -16,8 +16,7 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.artifacts.untrusted import check_fits_memory
+from mixvel_core.artifacts.files import check_fits_memory, read_json, write_json
 from mixvel_core.errors import ArtifactError, DataError, UsageError
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS

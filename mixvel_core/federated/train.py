@@ -17,10 +17,9 @@ from mixvel_core.errors import DataError, UsageError
 from mixvel_core.federated.bundle import FILES, Share, check_share, is_bundle, write_bundle
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
-from mixvel_core.pipeline.partition import partition, stored_shards
+from mixvel_core.pipeline.partition import partition, stored_shards, uncut
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.pipeline.shared_experts import check_apart
-from mixvel_core.pipeline.split import uncut
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import diff, plain
 from mixvel_core.recipe.model import Recipe

@@ -9,8 +9,7 @@ from attrs import frozen
 
 from mixvel_core.pipeline.experts import Experts, ExpertStage
 from mixvel_core.pipeline.jobs import ModelStage, TrainingJob
-from mixvel_core.pipeline.router_data import RouterDataStage, router_data_folder
-from mixvel_core.pipeline.routers import RouterStage
+from mixvel_core.pipeline.routers import RouterDataStage, RouterStage, router_data_folder
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import FOLDER, ReadyExpert, SharedStage

@@ -1,4 +1,4 @@
-"""A finished run, opened again: to sample more from it, to study it."""
+"""Recipes run in one call, and finished runs opened again: to sample more from them, to study them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
+from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
 from mixvel_core.pipeline.sample import (
     Loaded,
@@ -27,6 +28,7 @@ from mixvel_core.pipeline.sample import (
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
+from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.build import checked
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe, SampleOptions
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
     from mixvel_core.sampling.sampler import Sampler, Samples
 
+
+_SILENT = Silent()
 
 Slot: TypeAlias = str | Mapping[str, object]
 """A plugin as a recipe writes it: its name, or ``{"use": name, option: value}``."""
@@ -117,6 +121,36 @@ class Run:
             router=None if monolith else router or names[0],
             weights=options.weights,
         )
+
+
+def run(
+    recipe: Recipe | Path | str,
+    *overrides: str,
+    out: Path | str | None = None,
+    smoke: bool = False,
+    progress: Progress = _SILENT,
+) -> Run:
+    """Runs a recipe, or goes on where an earlier call stopped, as ``mixvel run`` does.
+
+    Args:
+        recipe: a YAML file, or what ``load_recipe`` made of one.
+        overrides: ``key.path=value``, of a recipe that is a file.
+        out: the run folder, made if absent; ``runs/NAME`` if None.
+        smoke: at toy size; of a recipe that is a file.
+        progress: shows how far it is; silent by default.
+
+    Returns:
+        The run, to sample from: ``run("recipes/mixture.yaml").sampler(steps=20).sample(64)``.
+
+    Raises:
+        MixvelError: the recipe is wrong, data or plugins are missing, or a stage failed.
+    """
+    if isinstance(recipe, Recipe) and (overrides or smoke):
+        raise UsageError("overrides and smoke are of recipe files; pass them to load_recipe")
+    checked = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, smoke=smoke)
+    folder = Path("runs") / checked.name if out is None else Path(out)
+    run_stages(checked, folder, progress=progress)
+    return open_run(folder)
 
 
 def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:

@@ -13,9 +13,9 @@ from attrs import field, frozen
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
+from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
-from mixvel_core.pipeline.split import Split, split
 from mixvel_core.plugin.definition import MetricUse
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
 from mixvel_core.protocols.progress import Silent

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.arrays import map_array, read_arrays, write_npy_header
-from mixvel_core.artifacts.artifact import Artifact
-from mixvel_core.artifacts.files import read_json, replacing
+from mixvel_core.artifacts.arrays import map_array, read_arrays
+from mixvel_core.artifacts.files import read_json
 from mixvel_core.data.items import joined
-from mixvel_core.data.parquet_items import STREAM, read_stream, write_stream
-from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.pipeline.split import Part
 from mixvel_core.protocols import GaussianLaw, Items, Shard
 
 LAW = ("weights", "means", "covariances")
@@ -152,29 +148,3 @@ def _open_shard(folder: Path, k: int) -> StoredShard:
         fraction=facts["fraction"],
         shape=tuple(facts["shape"]),
     )
-
-
-@contextmanager
-def writing_items(part: Part, artifact: Artifact) -> Iterator[tuple[Callable[[np.ndarray], object], list[str]]]:
-    """Where the items of one shard go: a .npy file in the run folder, or Parquet files where the data ask for that.
-
-    Elsewhere the shards of different recipes lie side by side, each below the key that the recipe gives the artifact.
-
-    Yields:
-        What writes the next items, and a list of the files below the artifact's folder, which is filled when the block
-        ends well.
-    """
-    files: list[str] = []
-    home, streaming = artifact.folder / str(part.index), part.data.streaming
-    if streaming is None:
-        with replacing(home / "items.npy") as temporary, temporary.open("wb") as file:
-            write_npy_header(file, part.items.dtype, (part.count, *part.shape))
-            yield lambda block: file.write(block.tobytes()), files
-        files.append(f"{part.index}/items.npy")
-        return
-    place = None if streaming.store is None else f"{streaming.store.rstrip('/')}/{artifact.key}/{part.index}"
-    with shard_writer(place or str(home), part.shape, part.items.dtype, streaming.row_group) as writer:
-        yield writer.write, files
-    write_stream(home, place, writer.column, writer.files, streaming.window)
-    listed = [] if place else [file.name for file in writer.files]
-    files.extend(f"{part.index}/{name}" for name in [*listed, STREAM])

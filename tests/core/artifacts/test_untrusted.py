@@ -17,9 +17,8 @@ from silos import hand_over, save_data
 from whole_runs import EXACT, run
 
 from mixvel_core.artifacts.artifact import Artifact
-from mixvel_core.artifacts.files import digest, read_json, write_json
+from mixvel_core.artifacts.files import digest, named_in, read_json, write_json
 from mixvel_core.artifacts.tensors import loaded
-from mixvel_core.artifacts.untrusted import named_in
 from mixvel_core.errors import ArtifactError, MixvelError
 from mixvel_core.federated.assemble import assemble
 from mixvel_core.federated.bundle import read_bundle

@@ -13,7 +13,7 @@ from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, results, run,
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.router_data import counts_of
+from mixvel_core.pipeline.routers import counts_of
 
 _NETWORK = "{use: a-network, width: 8, depth: 1, train_on: experts, train: {steps: 4, batch: 8, warmup: 1}"
 LEARNED = f"routers.exact={_NETWORK}, drawn: {{count: 30, steps: 3}}}}"
