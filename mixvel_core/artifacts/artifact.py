@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,16 +91,12 @@ class Artifact:
     def start(self) -> None:
         """Before work that can go on where it stopped: keeps what is left of work on the same inputs, and removes what
         is left of other work."""
-        started = self.folder / _STARTED
-        if not self._is_started(started):
-            self.clear()
-            write_json(started, {"key": self.key})
-
-    def _is_started(self, started: Path) -> bool:
-        try:
-            return bool(read_json(started)["key"] == self.key)
-        except (ArtifactError, KeyError, TypeError):
-            return False
+        started, about = self.folder / _STARTED, {"key": self.key}
+        with suppress(ArtifactError):
+            if read_json(started) == about:
+                return
+        self.clear()
+        write_json(started, about)
 
     def commit(self, files: Sequence[str], **notes: Any) -> None:
         """Writes the manifest: ``files`` are its files, by name; ``notes`` are kept beside them."""

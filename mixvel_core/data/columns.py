@@ -36,11 +36,8 @@ class Column(Protocol):
 
 
 @frozen(kw_only=True)
-class RawColumn:
-    """Each value is the bytes of an item in C order, all of one size; the native type of mixvel's own stores.
-
-    ``stored``: the shape in the file, of which ``axes`` makes ``*data``; the shape itself where they are None.
-    """
+class _StoredColumn:
+    """``stored``: the shape in the file, of which ``axes`` makes ``*data``; the shape itself where they are None."""
 
     name: str
     stored: tuple[int, ...]
@@ -57,6 +54,11 @@ class RawColumn:
         """uint8 or little-endian float32."""
         return np.dtype(self.kind)
 
+
+@frozen(kw_only=True)
+class RawColumn(_StoredColumn):
+    """Each value is the bytes of an item in C order, all of one size; the native type of mixvel's own stores."""
+
     def decode(self, values: Any) -> np.ndarray:
         """Items (n, *data); a view of the values' memory where they have one size."""
         import pyarrow as pa
@@ -64,7 +66,13 @@ class RawColumn:
         refuse_missing(values, self.name)
         size = math.prod(self.stored) * self.dtype.itemsize
         if not pa.types.is_fixed_size_binary(values.type):
-            values = self._fixed(values, size)
+            try:
+                values = values.cast(pa.binary(size))
+            except pa.ArrowInvalid:
+                raise DataError(
+                    f"column {self.name!r}: not every value has the {size} bytes of {self.stored} {self.dtype}; "
+                    "change `shape` or `type`"
+                ) from None
         elif values.type.byte_width != size:
             raise DataError(
                 f"column {self.name!r}: values have {values.type.byte_width} bytes, {self.stored} takes {size}"
@@ -72,36 +80,10 @@ class RawColumn:
         raw = np.frombuffer(values.buffers()[1], np.uint8, len(values) * size, values.offset * size)
         return turned(raw.view(self.dtype).reshape(len(values), *self.stored), self.axes)
 
-    def _fixed(self, values: Any, size: int) -> Any:
-        import pyarrow as pa
-
-        try:
-            return values.cast(pa.binary(size))
-        except pa.ArrowInvalid:
-            raise DataError(
-                f"column {self.name!r}: not every value has the {size} bytes of {self.stored} {self.dtype}; "
-                "change `shape` or `type`"
-            ) from None
-
 
 @frozen(kw_only=True)
-class ListColumn:
-    """Each value is a list of numbers, nested or not, uint8 or floating point in [-1, 1]; else like RawColumn."""
-
-    name: str
-    stored: tuple[int, ...]
-    kind: str
-    axes: tuple[int, ...] | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
-        return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the decoded numbers, uint8 or float32."""
-        return np.dtype(self.kind)
+class ListColumn(_StoredColumn):
+    """Each value is a list of numbers, nested or not, uint8 or floating point in [-1, 1]."""
 
     def decode(self, values: Any) -> np.ndarray:
         """Flattened lists as items, (n, *data)."""

@@ -109,7 +109,15 @@ def place_shards(bundles: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
     stored = stored_shards(artifact)
     if stored is None:
         artifact.clear()
-        files = [_write_shard(part) for part in parts]
+        for part in parts:
+            facts = {
+                "remote": True,
+                "count": part.count,
+                "fraction": part.fraction,
+                "shape": list(part.shape),
+                "labels": {},
+            }
+            write_json(part.folder / "shard.json", facts)
         total = sum(part.count for part in parts)
         about = {
             "shards": len(parts),
@@ -118,23 +126,11 @@ def place_shards(bundles: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
             "provenance": {"source": f"{len(parts)} owners, who keep them", "count": str(total)},
         }
         write_json(artifact.folder / "data.json", about)
-        artifact.commit([*files, "data.json"])
+        artifact.commit([*(f"{part.index}/shard.json" for part in parts), "data.json"])
         stored = open_shards(artifact.folder, artifact.digest())
     if stored.parts != parts:
         raise _other_experts(artifact.folder.parent)
     return stored
-
-
-def _write_shard(part: RemoteShard) -> str:
-    facts = {
-        "remote": True,
-        "count": part.count,
-        "fraction": part.fraction,
-        "shape": list(part.shape),
-        "labels": {},
-    }
-    write_json(part.folder / "shard.json", facts)
-    return f"{part.index}/shard.json"
 
 
 def place_expert(bundle: ExpertBundle, stage: ExpertStage, run: Path) -> None:

@@ -55,11 +55,18 @@ def train_expert(
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)
         check_share(share, recipe.expert.build(), recipe.expert.name)
-        shards = Artifact(
-            folder=work / "shards",
-            key=key_of(data=plain(recipe.data), partition=None, seed=recipe.seed),
+        key = key_of(data=plain(recipe.data), partition=None, seed=recipe.seed)
+        shards = Artifact(folder=work / "shards", key=key)
+        stage = ExpertStage(
+            shard=_own_shard(recipe, index, shards, work, fresh, progress),
+            shards_key=shards.digest(),
+            family=recipe.expert,
+            schedule=recipe.schedule,
+            seed=recipe.seed,
+            # Absolute: a launcher's workers may run in another folder.
+            folder=(work / "expert").absolute(),
+            tensorboard=(work / "tensorboard").absolute(),
         )
-        stage = _stage(recipe, index, _own_shard(recipe, index, shards, work, fresh, progress), shards, work)
         make(stage.training_jobs(), recipe.launcher, progress)
         [stored] = stage.result.parts
         if is_bundle(out, index, share, stored):
@@ -89,19 +96,6 @@ def _own_shard(
         stored = partition(split, artifact, progress)
     [only] = stored.parts
     return evolve(only, index=index)
-
-
-def _stage(recipe: Recipe, index: int, shard: StoredShard, shards: Artifact, work: Path) -> ExpertStage:
-    return ExpertStage(
-        shard=shard,
-        shards_key=shards.digest(),
-        family=recipe.expert,
-        schedule=recipe.schedule,
-        seed=recipe.seed,
-        # Absolute: a launcher's workers may run in another folder.
-        folder=(work / "expert").absolute(),
-        tensorboard=(work / "tensorboard").absolute(),
-    )
 
 
 def _about(recipe: Recipe, index: int) -> dict[str, object]:

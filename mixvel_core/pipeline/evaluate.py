@@ -151,7 +151,10 @@ class _Scoring:
     def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
         """Reads the real items. Metrics choose their own device; each reads the reference once, whose features may take
         longer than those of all samples."""
-        real = self._real()
+        real = real_items(self.options, self.shards.parts)
+        if real is None or len(real) < 2:
+            found = 0 if real is None else len(real)
+            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
         count = min(len(self.samples[0].array("x")), len(real) // 2)
         rng = np.random.default_rng(self.options.seed)
         order = rng.permutation(len(real))
@@ -170,13 +173,6 @@ class _Scoring:
             return tuple(measures[metric](items))
 
         return score
-
-    def _real(self) -> Items:
-        real = real_items(self.options, self.shards.parts)
-        if real is None or len(real) < 2:
-            found = 0 if real is None else len(real)
-            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
-        return real
 
 
 def _scores_of(metric: Metric, reference: Items) -> Callable[[Items], Sequence[Score]]:

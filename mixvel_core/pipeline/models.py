@@ -136,13 +136,7 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
 def _router_data(
     recipe: Recipe, router: RouterUse, experts: tuple[ReadyExpert, ...], folder: Path
 ) -> RouterDataStage | None:
-    options = router.router_data()
-    if options is None:
+    if (options := router.router_data()) is None:
         return None
-    return RouterDataStage(
-        experts=experts,
-        options=options,
-        seed=recipe.seed,
-        folder=router_data_folder(folder, options),
-        sample=recipe.sample,
-    )
+    place = router_data_folder(folder, options)
+    return RouterDataStage(experts=experts, options=options, seed=recipe.seed, folder=place, sample=recipe.sample)

@@ -13,8 +13,7 @@ from mixvel_core.artifacts.arrays import write_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import replacing, write_json
 from mixvel_core.data.items import Chosen, spans
-from mixvel_core.data.parquet_items import STREAM, write_stream
-from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.pipeline.shards import LAW, Shards, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
@@ -224,7 +223,7 @@ def writing_items(part: Part, artifact: Artifact) -> Iterator[tuple[Callable[[np
     with shard_writer(place or str(home), part.shape, part.items.dtype, streaming.row_group) as writer:
         yield writer.write, files
     write_stream(home, place, writer.column, writer.files, streaming.window)
-    listed = [] if place else [file.name for file in writer.files]
+    listed = [] if place else list(writer.files)
     files.extend(f"{part.index}/{name}" for name in [*listed, STREAM])
 
 

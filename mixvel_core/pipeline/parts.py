@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import asdict, define, evolve, field, fields, frozen
 
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of
@@ -173,15 +173,8 @@ def forget_parts(artifact: Artifact) -> None:
 
 def write_samples(path: Path, samples: Samples) -> None:
     """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
-    write_arrays(
-        path,
-        {
-            "x": samples.x.float().cpu().numpy(),
-            "evaluations": samples.evaluations.cpu().numpy(),
-            "times": samples.times.numpy(),
-            "usage": samples.usage.cpu().numpy(),
-        },
-    )
+    written = asdict(evolve(samples, x=samples.x.float()), recurse=False)
+    write_arrays(path, {name: value.cpu().numpy() for name, value in written.items()})
 
 
 def _read_samples(path: Path) -> Samples:
@@ -189,8 +182,8 @@ def _read_samples(path: Path) -> Samples:
 
     from mixvel_core.sampling.sampler import Samples
 
-    x, evaluations, times, usage = map(torch.from_numpy, read_arrays(path, "x", "evaluations", "times", "usage"))
-    return Samples(x=x, evaluations=evaluations, times=times, usage=usage)
+    names = [one.name for one in fields(Samples)]
+    return Samples(**dict(zip(names, map(torch.from_numpy, read_arrays(path, *names)), strict=True)))
 
 
 def _parts_folder(artifact: Artifact) -> Path:

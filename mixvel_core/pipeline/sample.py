@@ -19,7 +19,7 @@ from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import Method, SampleOptions, WeightOptions
+from mixvel_core.recipe.model import SampleOptions, WeightOptions
 
 if TYPE_CHECKING:
     import torch
@@ -84,14 +84,9 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
                     seed=seed,
                     selector=method.selector or options.selector,
                     integrator=method.integrator or options.integrator,
-                    router=_router_of(method, routers),
+                    router=None if method.model == "monolith" else method.router or routers[0],
                     weights=method.weights or options.weights,
                 )
-
-
-def _router_of(method: Method, routers: Sequence[str]) -> str | None:
-    """The router's name; None for the monolith."""
-    return None if method.model == "monolith" else method.router or routers[0]
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
@@ -230,7 +225,7 @@ class Loaded:
         from mixvel_core.sampling.dispatch import members
         from mixvel_core.sampling.snr_matched import all_snr_matched
 
-        group = first.group.load(self.device)
+        group = first.load_group(self.device)
         if isinstance(group, NetworkGroup) and (self.options.channels_last or self.options.compile):
             group = group.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
         return tuple(all_snr_matched(members(group, count), self.schedule))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import asdict, frozen
@@ -40,51 +39,35 @@ def check_apart(use: ExpertUse, why: str) -> None:
 
 
 @frozen(kw_only=True)
-class StoredGroup:
-    """The folder of a shared network: ``config.json``, ``model.safetensors`` and ``moments.safetensors``."""
-
-    folder: Path
-    family: ExpertUse
-    schedule: ScheduleUse
-
-    @property
-    def configs(self) -> tuple[ExpertConfig, ...]:
-        """Index, count, fraction and shape of each expert's shard."""
-        path = self.folder / "config.json"
-        try:
-            return tuple(config_of(facts, path) for facts in read_json(path)["experts"])
-        except (KeyError, TypeError) as error:
-            raise ArtifactError(f"{path}: not of experts that share a network ({error})") from None
-
-    def load(self, device: torch.device | str = "cpu") -> ExpertGroup:
-        """All experts, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_tensors
-
-        tensors = read_tensors(self.folder / MODEL, device)
-        return shared_family(self.family).load_shared(self.configs, tensors, self.schedule.build())
-
-
-@frozen(kw_only=True)
 class StoredMember(StoredExpert):
     """Expert ``index`` in the folder of a shared network. Loaded by itself it brings the whole network with it."""
 
     index: int
 
     @property
-    def group(self) -> StoredGroup:
-        """All that lies in the folder."""
-        return StoredGroup(folder=self.folder, family=self.family, schedule=self.schedule)
-
-    @property
     def config(self) -> ExpertConfig:
         """Index, count, fraction and shape of its shard."""
-        return self.group.configs[self.index]
+        return self._configs()[self.index]
+
+    def load_group(self, device: torch.device | str = "cpu") -> ExpertGroup:
+        """All experts of the folder, on ``device``."""
+        from mixvel_core.artifacts.tensors import read_tensors
+
+        tensors = read_tensors(self.folder / MODEL, device)
+        return shared_family(self.family).load_shared(self._configs(), tensors, self.schedule.build())
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
         from mixvel_core.sampling.dispatch import GroupMember
 
-        return GroupMember(group=self.group.load(device), index=self.index)
+        return GroupMember(group=self.load_group(device), index=self.index)
+
+    def _configs(self) -> tuple[ExpertConfig, ...]:
+        path = self.folder / "config.json"
+        try:
+            return tuple(config_of(facts, path) for facts in read_json(path)["experts"])
+        except (KeyError, TypeError) as error:
+            raise ArtifactError(f"{path}: not of experts that share a network ({error})") from None
 
     def moments(self, device: torch.device | str = "cpu") -> Moments | None:
         """Of this expert's shard, without the weights; None if those of a shard are not known."""
@@ -109,7 +92,16 @@ class SharedStage(ModelStage):
     @property
     def members(self) -> tuple[MemberStage, ...]:
         """The experts one by one."""
-        return tuple(MemberStage(stage=self, shard=shard) for shard in self.shards)
+        return tuple(
+            MemberStage(
+                name=f"expert-{shard.index}",
+                shard=shard,
+                artifact=self.artifact,
+                family=self.family,
+                schedule=self.schedule,
+            )
+            for shard in self.shards
+        )
 
     def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
         family, schedule = shared_family(self.family), self.schedule.build()
@@ -139,31 +131,19 @@ def _stacked(group: ExpertGroup, count: int) -> dict[str, Tensor] | None:
 
 @frozen(kw_only=True)
 class MemberStage:
-    """One of the experts that ``stage`` makes: the one of ``shard``."""
+    """The expert of ``shard``, one of those that are made as ``artifact``. ``name``: as if it were trained alone."""
 
-    stage: SharedStage
+    name: str
     shard: Shard
-
-    @property
-    def name(self) -> str:
-        """expert-K, as if it were trained alone."""
-        return f"expert-{self.shard.index}"
-
-    @property
-    def schedule(self) -> ScheduleUse:
-        """The schedule of all experts."""
-        return self.stage.schedule
-
-    @property
-    def artifact(self) -> Artifact:
-        """The artifact of all experts."""
-        return self.stage.artifact
+    artifact: Artifact
+    family: ExpertUse
+    schedule: ScheduleUse
 
     @property
     def result(self) -> Experts:
         """The expert, once they are made."""
-        stage, k = self.stage, self.shard.index
-        stored = StoredMember(folder=stage.folder, family=stage.family, schedule=stage.schedule, index=k)
+        k = self.shard.index
+        stored = StoredMember(folder=self.artifact.folder, family=self.family, schedule=self.schedule, index=k)
         return Experts(keys=(key_of(network=self.artifact.digest(), index=k),), parts=(stored,))
 
 

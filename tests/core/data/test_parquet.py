@@ -17,8 +17,14 @@ from parquet_files import images
 
 from mixvel_core.data import parquet_items
 from mixvel_core.data.items import joined
-from mixvel_core.data.parquet_items import ParquetItems, read_stream, stream_of, write_stream
-from mixvel_core.data.parquet_writing import GROUPS_IN_FILE, shard_writer
+from mixvel_core.data.parquet_items import (
+    GROUPS_IN_FILE,
+    ParquetItems,
+    read_stream,
+    shard_writer,
+    stream_of,
+    write_stream,
+)
 from mixvel_core.data.places import file_system, parquet_files
 from mixvel_core.data.row_groups import RowGroup, ThreadReader, groups_of, read_items
 from mixvel_core.errors import DataError

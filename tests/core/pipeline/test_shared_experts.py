@@ -64,7 +64,7 @@ def test_each_expert_is_the_shards_own_and_knows_its_moments(whole: Path) -> Non
     assert len(set(finished.models.experts.keys)) == K
     x, t = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.linspace(0.2, 0.9, 4)
     assert isinstance(parts[0], StoredMember)
-    together = parts[0].group.load()
+    together = parts[0].load_group()
     for k, (part, shard) in enumerate(zip(parts, shards, strict=True)):
         assert (part.config.index, part.config.count, part.config.fraction) == (k, shard.count, shard.fraction)
         clean = shard.items[:] if shard.items.dtype != np.uint8 else shard.items[:] / 127.5 - 1

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from trainable import CPU, LevelTask, StoppedError, run, short, stop_at
 
 from mixvel_core.data.columns import Column
-from mixvel_core.data.parquet_items import ParquetItems, read_stream, write_stream
-from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.data.parquet_items import ParquetItems, read_stream, shard_writer, write_stream
 from mixvel_core.data.row_groups import RowGroup, ThreadReader
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Items, Job

@@ -10,8 +10,7 @@ import pytest
 import torch
 from trainable import LevelTask, run, short
 
-from mixvel_core.data.parquet_items import ParquetItems, read_stream, write_stream
-from mixvel_core.data.parquet_writing import shard_writer
+from mixvel_core.data.parquet_items import ParquetItems, read_stream, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Job
 from mixvel_core.training.checkpoint import read_trained
