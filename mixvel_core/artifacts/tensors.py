@@ -92,11 +92,8 @@ def check_same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], wher
 
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copies ``tensors`` into ``network``, exactly; ``where`` names their source in errors (ArtifactError)."""
-    state = network.state_dict()
-    check_same(tensors, state, where)
-    with torch.no_grad():
-        for name, value in state.items():
-            value.copy_(tensors[name])
+    check_same(tensors, network.state_dict(), where)
+    network.load_state_dict(tensors)
 
 
 def loaded(make: Callable[[], nn.Module], tensors: Mapping[str, Tensor], where: str) -> nn.Module:

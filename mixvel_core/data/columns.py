@@ -46,7 +46,6 @@ class _StoredColumn:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
         return self.stored if self.axes is None else tuple(self.stored[a] for a in self.axes)
 
     @property
@@ -112,7 +111,6 @@ class PictureColumn:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of pixels, uint8."""
         return np.dtype(np.uint8)
 
     def decode(self, values: Any) -> np.ndarray:

@@ -21,12 +21,10 @@ class Floats:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of all items, (n, *data)."""
         return self.source.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers, float32."""
         return np.dtype(np.float32)
 
     def __len__(self) -> int:
@@ -56,12 +54,10 @@ class Joined:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of all items, (n, *data)."""
         return (len(self), *self.parts[0].shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers."""
         return self.parts[0].dtype
 
     def __len__(self) -> int:
@@ -86,12 +82,10 @@ class Chosen:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of all items, (n, *data)."""
         return (len(self), *self.source.shape[1:])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers."""
         return self.source.dtype
 
     def __len__(self) -> int:

@@ -198,12 +198,10 @@ class ParquetItems:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of all items, (n, *data)."""
         return (len(self), *self.column.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers, uint8 or float32."""
         return self.column.dtype
 
     def __len__(self) -> int:

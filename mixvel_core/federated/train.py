@@ -17,7 +17,7 @@ from mixvel_core.errors import DataError, UsageError
 from mixvel_core.federated.bundle import FILES, Share, check_share, is_bundle, write_bundle
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
-from mixvel_core.pipeline.partition import partition, stored_shards, uncut
+from mixvel_core.pipeline.partition import partition, split, stored_shards
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.pipeline.shared_experts import check_apart
 from mixvel_core.protocols import Progress
@@ -86,14 +86,14 @@ def _own_shard(
     if stored is None:
         if recipe.data is None:
             raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
-        split = uncut(recipe.data, progress)
+        made = split(recipe.data, None, recipe.seed, progress)
         schedule = recipe.schedule.build()
         family = recipe.expert.build()
-        [part] = split.parts
+        [part] = made.parts
         if family.task(part, schedule) is None:
             family.tensors(part, None)
         _begin(recipe, index, work, fresh)
-        stored = partition(split, artifact, progress)
+        stored = partition(made, artifact, progress)
     [only] = stored.parts
     return evolve(only, index=index)
 

@@ -85,28 +85,19 @@ def evaluate(
     path = folder / "scores.json"
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
-        stated = {"smoke": "toy size"} if smoke else {}
-        write_json(path, asdict(_scores(samples, shards, options, folder, progress, stated, launcher)))
+        task = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
+        write_json(path, asdict(_scores(task, {"smoke": "toy size"} if smoke else {}, launcher, progress)))
         artifact.commit([path.name])
     return Scores(**{name: tuple(rows) for name, rows in read_json(path).items()})
 
 
-def _scores(
-    samples: Sequence[StoredSamples],
-    shards: Shards,
-    options: EvaluateOptions,
-    folder: Path,
-    progress: Progress,
-    stated: Mapping[str, str],
-    launcher: LauncherUse | None,
-) -> Scores:
-    if options.data is None and not shards.are_local:
+def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | None, progress: Progress) -> Scores:
+    if task.options.data is None and not task.shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
-    task = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
-    found = _by_set(task, (FLOOR, NOISE, *range(len(samples))), mapper_of(launcher), progress)
+    found = _by_set(task, (FLOOR, NOISE, *range(len(task.samples))), mapper_of(launcher), progress)
     floors, noise, *others = [[_plain(score, stated) for score in scores] for scores in found]
-    rows = [{**_about(one), **score} for one, scores in zip(samples, others, strict=True) for score in scores]
+    rows = [{**_about(one), **score} for one, scores in zip(task.samples, others, strict=True) for score in scores]
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
 
 

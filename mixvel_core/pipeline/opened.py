@@ -36,8 +36,9 @@ from mixvel_core.recipe.resolve import load_recipe
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
-    from mixvel_core.sampling.sampler import Sampler, Samples
+    from mixvel_core.sampling.sampler import Sampler
 
 
 _SILENT = Silent()
@@ -222,10 +223,12 @@ def sample_run(
     if len(options.steps) != 1 or len(options.seeds) != 1:
         raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
     spec = run.sample_spec(options, router=router, monolith=monolith)
-    kept = _kept_in(out, run, spec, options)
+    # What parts are kept beside until all are there. Its key is that of the same samples in the run's table.
+    key = sample_artifact(spec, options, models_key(run.models, spec.router), out).key
+    kept = Artifact(folder=out, key=key, name=f".{key[:16]}")
     # The digest holds all that the samples depend on, the readable part what is looked for.
     source = "monolith" if spec.router is None else f"{spec.router}-{spec.selector.name}"
-    stem = f"{source}-{spec.integrator.name}-{spec.steps}-seed-{spec.seed}-{kept.key[:8]}"
+    stem = f"{source}-{spec.integrator.name}-{spec.steps}-seed-{spec.seed}-{key[:8]}"
     arrays, picture = out / f"{stem}.npz", out / f"{stem}.png"
     # A run that is at work removes unfinished files wherever they lie in its folder.
     with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
@@ -235,23 +238,18 @@ def sample_run(
         job = sample_job("sample", spec, options.count, kept)
         models = model_source(run.models, options, folder)
         [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
-        pictures = _write_picture(picture, sampled.samples)
+        pictures = _write_picture(picture, sampled.samples.x)
         # The arrays last: where they are, all is.
         write_samples(arrays, sampled.samples)
         forget_parts(kept)
         return [arrays, *pictures]
 
 
-def _kept_in(out: Path, run: Run, spec: SampleSpec, options: SampleOptions) -> Artifact:
-    """What parts are kept beside until all are there. Its key is that of the same samples in the run's table."""
-    stored = sample_artifact(spec, options, models_key(run.models, spec.router), out)
-    return Artifact(folder=out, key=stored.key, name=f".{stored.key[:16]}")
-
-
-def _write_picture(path: Path, samples: Samples) -> list[Path]:
+def _write_picture(path: Path, x: Tensor) -> list[Path]:
+    """Where items are images, the PNG file of all of them."""
     from mixvel_core.data.pictures import grid, is_image, save_png
 
-    if not is_image(tuple(samples.x.shape[1:])):
+    if not is_image(tuple(x.shape[1:])):
         return []
-    save_png(grid(samples.x.float().cpu().numpy(), columns=8, scale=max(1, 64 // samples.x.shape[-1])), path)
+    save_png(grid(x.float().cpu().numpy(), columns=8, scale=max(1, 64 // x.shape[-1])), path)
     return [path]

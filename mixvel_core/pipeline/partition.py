@@ -73,35 +73,27 @@ class Split:
         return home
 
 
-def split(data: DataUse, partitioner: PartitionerUse, seed: int, progress: Progress = _SILENT) -> Split:
+def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress: Progress = _SILENT) -> Split:
     """Loads the data and assigns every item to a shard.
 
     Args:
         data: where the items come from.
-        partitioner: how they are split.
+        partitioner: how they are split; None makes one shard of all: what one owner holds.
         seed: of the partitioner's choices.
         progress: shows the preparation of data that need one.
 
     Raises:
         DataError: no data, or a shard without items.
     """
-    loaded = _loaded(data, progress)
-    built = partitioner.build()
-    assigned = built.assign(loaded, seed)
-    return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
-
-
-def uncut(data: DataUse, progress: Progress = _SILENT) -> Split:
-    """All items as one shard: what one owner holds. Raises DataError where there are none."""
-    loaded = _loaded(data, progress)
-    return _cut(loaded, np.zeros(len(loaded.items), np.int64))
-
-
-def _loaded(data: DataUse, progress: Progress) -> Data:
     source = data.build()
     if isinstance(source, PreparedSource):
         source.prepare(progress)
-    return source.load()
+    loaded = source.load()
+    if partitioner is None:
+        return _cut(loaded, np.zeros(len(loaded.items), np.int64))
+    built = partitioner.build()
+    assigned = built.assign(loaded, seed)
+    return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
 
 
 def _cut(loaded: Data, assigned: np.ndarray, names: Sequence[str] = ()) -> Split:

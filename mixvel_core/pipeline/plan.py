@@ -69,48 +69,39 @@ def _rows(
     yield PlanRow(stage="data", what=source, size=f"{sum(counts)} items", state="")
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
     partitioner = recipe.partition.name if recipe.partition is not None else "assembled"
-    yield PlanRow(stage="partition", what=partitioner, size=size, state=_state(int(stored is not None), 1))
+    yield _row("partition", partitioner, size, stored is not None)
     makers = model_stages(recipe, folder, stored) if stored else None
     experts = makers.experts if makers else ()
     one = recipe.expert.is_shared
     done = sum(stage.artifact.is_done() for stage in (experts[:1] if one else experts))
     yield _models("experts", recipe.expert, jobs, done, 1 if one else len(counts))
     if recipe.monolith is not None:
-        made = makers is not None and makers.monolith is not None and makers.monolith.artifact.is_done()
-        yield _models("monolith", recipe.monolith, jobs, int(made), 1)
+        made = makers is not None and makers.monolith is not None and makers.monolith.is_done()
+        yield _models("monolith", recipe.monolith, jobs, made)
     yield from _router_data(recipe, makers)
     for name, use in recipe.routers.items():
-        made = makers is not None and makers.routers[name].is_done()
-        yield _models(f"router {name}", use, jobs, int(made), 1)
+        yield _models(f"router {name}", use, jobs, makers is not None and makers.routers[name].is_done())
     specs = list(sample_specs(recipe.sample, list(recipe.routers)))
     records = [folder / "samples" / d.method / f"steps-{d.steps}-seed-{d.seed}.json" for d in specs]
     made_already = sum(record.exists() for record in records) if stored else 0
-    size = f"{len(specs)} sets of {recipe.sample.count}"
-    methods = f"{len(recipe.sample.methods)} methods"
-    yield PlanRow(stage="sample", what=methods, size=size, state=_state(made_already, len(specs)))
+    size, methods = f"{len(specs)} sets of {recipe.sample.count}", f"{len(recipe.sample.methods)} methods"
+    yield _row("sample", methods, size, made_already, len(specs))
     metrics = ", ".join(metric.name for metric in recipe.evaluate.metrics)
-    scored = stored is not None and (folder / "scored.json").exists()
-    yield PlanRow(stage="evaluate", what=metrics, size=f"{len(specs)} sets", state=_state(int(scored), 1))
+    yield _row("evaluate", metrics, f"{len(specs)} sets", stored is not None and (folder / "scored.json").exists())
     reported = stored is not None and (folder / "report" / "index.html").exists()
-    yield PlanRow(stage="report", what="html", size="1 page", state=_state(int(reported), 1))
+    yield _row("report", "html", "1 page", reported)
 
 
 def _router_data(recipe: Recipe, makers: ModelStages | None) -> Iterator[PlanRow]:
     """The samples of experts that routers learn from, once for all routers with the same options."""
-    wanted = {name: options for name, use in recipe.routers.items() if (options := use.router_data()) is not None}
-    for options in dict.fromkeys(wanted.values()):
-        router = next(name for name, one in wanted.items() if one == options)
+    wanted = {options: name for name, use in recipe.routers.items() if (options := use.router_data()) is not None}
+    for options, router in wanted.items():
         stage = makers.routers[router].router_data if makers else None
         size = f"{options.count} samples, {options.steps} steps"
-        yield PlanRow(
-            stage="draw",
-            what=options.integrator,
-            size=size,
-            state=_state(int(stage is not None and stage.is_done()), 1),
-        )
+        yield _row("draw", options.integrator, size, stage is not None and stage.is_done())
 
 
-def _models(stage: str, use: ExpertUse | RouterUse, jobs: Sequence[PlannedJob], done: int, models: int) -> PlanRow:
+def _models(stage: str, use: ExpertUse | RouterUse, jobs: Sequence[PlannedJob], done: int, models: int = 1) -> PlanRow:
     """The row of a stage that makes ``models`` models by those of the ``jobs`` that are its own."""
     own = [job for job in jobs if job.group == stage]
     parts = []
@@ -119,7 +110,7 @@ def _models(stage: str, use: ExpertUse | RouterUse, jobs: Sequence[PlannedJob], 
         parts.append(f"{len(own)} {'jobs' if len(own) > 1 else 'job'} of {steps} steps, batch {batches}")
     if len(own) < models:
         parts.append(f"{models - len(own)} with nothing to train")
-    return PlanRow(stage=stage, what=use.name, size=", ".join(parts), state=_state(done, models))
+    return _row(stage, use.name, ", ".join(parts), done, models)
 
 
 def _range(values: Sequence[int]) -> str:
@@ -127,7 +118,6 @@ def _range(values: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _state(done: int, total: int) -> str:
-    if done == total:
-        return "done"
-    return f"{done} of {total} done" if done else "to do"
+def _row(stage: str, what: str, size: str, done: int, total: int = 1) -> PlanRow:
+    partly = f"{done} of {total} done" if done else "to do"
+    return PlanRow(stage=stage, what=what, size=size, state="done" if done == total else partly)

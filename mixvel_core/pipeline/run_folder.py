@@ -91,20 +91,12 @@ def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
     if fresh and path.exists():
         # The recipe last: without it the next run would take the rest for files of something else.
         for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
-            _remove(other)
+            shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
         path.unlink()
     body = dump(recipe)
     text = f"{_HEADER}{_checksum_line(body.encode())}\n{body}"
     if not path.exists() or path.read_bytes() != text.encode():
         write_text(path, text)
-
-
-def _remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _changes(recipe: Recipe, path: Path) -> list[str]:
