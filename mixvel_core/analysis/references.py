@@ -155,7 +155,7 @@ def oracle_of(run: Run, loaded: Loaded, registry: Registry) -> Oracle:
     """The exact mixture of a run: its experts themselves where they are closed forms with a density, the Gaussian law
     of its data (D3) where there is one, and the empirical law of its items (D2) otherwise. Networks are not loaded.
     """
-    shards, stored = run.shards, run.models.experts.parts
+    shards, stored = run.shards, run.models.experts
     # All experts of a family are of one class: the first decides whether the others are loaded.
     if has_closed_experts(run) and isinstance(stored[0].load(loaded.device), DensityExpert):
         own = (part.load(loaded.device) for part in stored)

@@ -77,7 +77,7 @@ def _conditions(run: Run, settings: StudySettings, shape: tuple[int, ...]) -> di
         "run": run.recipe.name,
         "schedule": label(run.recipe.schedule),
         "expert": run.recipe.expert.name,
-        "experts": len(run.models.experts.parts),
+        "experts": len(run.models.experts),
         "router": settings.router,
         "shape": list(shape),
         "count": settings.count,

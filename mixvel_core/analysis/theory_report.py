@@ -106,7 +106,7 @@ def _report(run: Run, settings: TheorySettings, loaded: Loaded, oracle: Oracle, 
     seen = along_flow(field, times, path, settings.radius, oracle.products)
     eps_r = max(row.er_sup for row in errors)
     eps_c = max((row.ec_sup for row in errors if row.ec_sup is not None), default=None)
-    D, K, last = math.prod(loaded.shape), len(run.models.experts.parts), settings.steps[-1]
+    D, K, last = math.prod(loaded.shape), len(run.models.experts), settings.steps[-1]
     problem = BoundProblem(
         schedule=loaded.schedule,
         R=settings.radius,

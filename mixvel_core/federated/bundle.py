@@ -134,6 +134,8 @@ def read_bundle(folder: Path) -> ExpertBundle:
     for name in FILES:
         if (folder / name).is_symlink():
             raise ArtifactError(f"{folder / name}: a link; a bundle has its files in its own folder")
+        if (folder / name).exists():
+            check_fits_memory(folder / name)
     if not (folder / CONFIG).is_file():
         raise DataError(
             f"{folder}: no expert here ({CONFIG} is missing); `mixvel train RECIPE --expert K --out {folder}` makes one"
@@ -146,9 +148,6 @@ def read_bundle(folder: Path) -> ExpertBundle:
         raise ArtifactError(
             f"{folder}: written by {whose} mixvel (format {about['format']}, here {FORMAT}); take that version"
         )
-    for name in FILES:
-        if (folder / name).exists():
-            check_fits_memory(folder / name)
     if not Artifact(folder=folder, key=key_of(**about)).is_done(verify=True):
         raise ArtifactError(f"{folder}: damaged, or changed since its owner wrote it; ask its owner for it again")
     try:

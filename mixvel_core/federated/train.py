@@ -68,7 +68,7 @@ def train_expert(
             tensorboard=(work / "tensorboard").absolute(),
         )
         make(stage.training_jobs(), recipe.launcher, progress)
-        [stored] = stage.result.parts
+        stored = stage.result
         if is_bundle(out, index, share, stored):
             progress.line(f"{stage.name}: already bundled")
             return

@@ -39,8 +39,12 @@ def config_of_shard(shard: Shard) -> ExpertConfig:
 
 @frozen(kw_only=True)
 class StoredExpert:
-    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments."""
+    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments.
 
+    ``key``: its digest.
+    """
+
+    key: str
     folder: Path
     family: ExpertUse
     schedule: ScheduleUse
@@ -66,14 +70,6 @@ class StoredExpert:
 
 
 @frozen(kw_only=True)
-class Experts:
-    """The artifact of the stage: the experts of all shards, or the monolith alone, and their digests."""
-
-    keys: tuple[str, ...]
-    parts: tuple[StoredExpert, ...]
-
-
-@frozen(kw_only=True)
 class ExpertStage(ModelStage):
     """How the expert of ``shard`` is made, from that shard and nothing else.
 
@@ -95,10 +91,9 @@ class ExpertStage(ModelStage):
         return self._artifact(shards=self.shards_key, index=self.shard.index, expert=plain(self.family))
 
     @property
-    def result(self) -> Experts:
+    def result(self) -> StoredExpert:
         """The expert, once it is made."""
-        stored = StoredExpert(folder=self.folder, family=self.family, schedule=self.schedule)
-        return Experts(keys=(self.artifact.digest(),), parts=(stored,))
+        return StoredExpert(key=self.artifact.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
     def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
         if isinstance(self.shard, RemoteShard):

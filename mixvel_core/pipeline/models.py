@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from mixvel_core.pipeline.experts import Experts, ExpertStage
+from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import ModelStage, TrainingJob
 from mixvel_core.pipeline.routers import RouterDataStage, RouterStage, router_data_folder
 from mixvel_core.pipeline.sample import Models
@@ -47,13 +47,9 @@ class ModelStages:
     @property
     def models(self) -> Models:
         """What can be sampled from, once all is made."""
-        parts = [stage.result for stage in self.experts]
         return Models(
             schedule=self.recipe.schedule,
-            experts=Experts(
-                keys=tuple(key for part in parts for key in part.keys),
-                parts=tuple(expert for part in parts for expert in part.parts),
-            ),
+            experts=tuple(stage.result for stage in self.experts),
             monolith=self.monolith.result if self.monolith else None,
             routers={name: stage.result for name, stage in self.routers.items()},
         )

@@ -69,11 +69,6 @@ class SamplePart(Generic[SpecT]):
     first: int
     last: int
 
-    def stored_beside(self, artifact: Artifact) -> Artifact:
-        """What this part of ``artifact`` is kept as until all parts are there."""
-        name = f"{self.first}-{self.last}"
-        return Artifact(folder=_parts_folder(artifact), key=key_of(whole=artifact.key, piece=name), name=name)
-
 
 @frozen(kw_only=True)
 class SampledPart:
@@ -243,4 +238,8 @@ class _Collected:
         return SampledPart(samples=samples, seconds=sum(part.seconds for part in parts))
 
     def _stored(self, number: int) -> Artifact | None:
-        return None if self.job.artifact is None else self.parts[number].stored_beside(self.job.artifact)
+        """What the part is kept as until all are there."""
+        if (whole := self.job.artifact) is None:
+            return None
+        name = f"{self.parts[number].first}-{self.parts[number].last}"
+        return Artifact(folder=_parts_folder(whole), key=key_of(whole=whole.key, piece=name), name=name)

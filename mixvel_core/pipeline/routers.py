@@ -156,7 +156,7 @@ def _open(stages: Sequence[ReadyExpert], options: RouterDataOptions, device: tor
     residency = Residency(limit=1)
 
     def sampler(index: int) -> Sampler:
-        [stored] = stages[index].result.parts
+        stored = stages[index].result
         return Sampler(
             schedule=stages[index].schedule.build(),
             experts=(residency.get(index, lambda: stored.load(device)),),

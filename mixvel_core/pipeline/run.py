@@ -42,16 +42,13 @@ class RunResult:
         ``fresh``, before data and recipe are known to fit together and expert ``only`` to be one of them."""
         artifact = partition_artifact(self.recipe, self.folder)
         stored = None if fresh else stored_shards(artifact)
-        if stored is not None:
-            _check_expert(only, len(stored.parts))
-            begin(self.recipe, self.folder)
-            return stored
-        if not fresh:
+        if stored is None and not fresh:
             report_damage([artifact.first_damaged()], self.progress)
-        split = preflight(self.recipe, self.progress)
-        _check_expert(only, len(split.parts))
+        found = stored or preflight(self.recipe, self.progress)
+        if only is not None and not 0 <= only < len(found.parts):
+            raise UsageError(f"--expert {only}: there are experts 0 to {len(found.parts) - 1}")
         begin(self.recipe, self.folder, fresh)
-        return partition(split, artifact, self.progress)
+        return found if isinstance(found, Shards) else partition(found, artifact, self.progress)
 
     def until(self, shards: Shards, stage: str, only: int | None = None) -> None:
         """Everything after the partition up to and with ``stage``; of the experts, ``only`` one if given."""
@@ -64,16 +61,9 @@ class RunResult:
         samples = sample(stages.models, self.recipe.sample, self.folder / "samples", self.progress)
         if stage == "sample":
             return
-        recipe = self.recipe
-        scores = evaluate(
-            samples,
-            shards,
-            recipe.evaluate,
-            self.folder,
-            self.progress,
-            smoke=recipe.smoke,
-            launcher=recipe.sample.launcher,
-        )
+        smoke, launcher = self.recipe.smoke, self.recipe.sample.launcher
+        options = self.recipe.evaluate
+        scores = evaluate(samples, shards, options, self.folder, self.progress, smoke=smoke, launcher=launcher)
         if stage == "evaluate":
             return
         report(self.recipe, shards, samples, scores, self.folder, self.progress)
@@ -140,8 +130,3 @@ def run(
         this = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = this.partition(fresh, expert)
         this.until(shards, "experts" if expert is not None else stage or STAGES[-1], expert)
-
-
-def _check_expert(k: int | None, experts: int) -> None:
-    if k is not None and not 0 <= k < experts:
-        raise UsageError(f"--expert {k}: there are experts 0 to {experts - 1}")

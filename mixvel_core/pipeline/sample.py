@@ -12,7 +12,7 @@ from attrs import frozen
 
 from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.pipeline.experts import Experts, StoredExpert
+from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.parts import ModelSource, SampleJob, forget_parts, mapper_of, sample_jobs, write_samples
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
@@ -33,8 +33,8 @@ class Models:
     """What can be sampled from: the upstream artifacts."""
 
     schedule: ScheduleUse
-    experts: Experts
-    monolith: Experts | None
+    experts: tuple[StoredExpert, ...]
+    monolith: StoredExpert | None
     routers: Mapping[str, StoredRouter]
 
 
@@ -100,9 +100,10 @@ def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, f
 def models_key(models: Models, router: str | None) -> str:
     """A digest of the networks that are sampled; ``router``: which one routes, None for the monolith."""
     if router is None:
-        keys = models.monolith.keys if models.monolith else ()
+        keys = [models.monolith.key] if models.monolith else []
         return key_of(schedule=plain(models.schedule), monolith=keys)
-    return key_of(schedule=plain(models.schedule), experts=models.experts.keys, router=models.routers[router].key)
+    keys = [expert.key for expert in models.experts]
+    return key_of(schedule=plain(models.schedule), experts=keys, router=models.routers[router].key)
 
 
 def sample(models: Models, options: SampleOptions, folder: Path, progress: Progress) -> tuple[StoredSamples, ...]:
@@ -163,7 +164,7 @@ class Loaded:
         self.options = options
         self.device = device or best_device()
         self.schedule = models.schedule.build()
-        self.shape = models.experts.parts[0].config.shape
+        self.shape = models.experts[0].config.shape
         self._residency = Residency(limit=options.resident_experts)
         self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}
@@ -194,8 +195,8 @@ class Loaded:
     def experts(self, *, monolith: bool = False) -> tuple[Expert, ...]:
         """The experts, or the monolith as the only one; those with a network of their own are loaded on demand."""
         if monolith not in self._experts:
-            stored = self.models.monolith if monolith else self.models.experts
-            self._experts[monolith] = self._resident(stored.parts if stored else ())
+            only = (self.models.monolith,) if self.models.monolith else ()
+            self._experts[monolith] = self._resident(only if monolith else self.models.experts)
         return self._experts[monolith]
 
     def router(self, name: str) -> Router:

@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.pipeline.experts import Experts, ExpertStage, StoredExpert, config_of, config_of_shard
+from mixvel_core.pipeline.experts import ExpertStage, StoredExpert, config_of, config_of_shard
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Moments, Shard, SharedFamily, TrainTask
@@ -140,11 +140,11 @@ class MemberStage:
     schedule: ScheduleUse
 
     @property
-    def result(self) -> Experts:
+    def result(self) -> StoredMember:
         """The expert, once they are made."""
-        k = self.shard.index
-        stored = StoredMember(folder=self.artifact.folder, family=self.family, schedule=self.schedule, index=k)
-        return Experts(keys=(key_of(network=self.artifact.digest(), index=k),), parts=(stored,))
+        artifact, k = self.artifact, self.shard.index
+        key = key_of(network=artifact.digest(), index=k)
+        return StoredMember(key=key, folder=artifact.folder, family=self.family, schedule=self.schedule, index=k)
 
 
 ReadyExpert: TypeAlias = ExpertStage | MemberStage

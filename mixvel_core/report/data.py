@@ -120,7 +120,7 @@ def _row(
 ) -> ShardRow:
     mean = items = None
     if inputs.are_images and not inputs.shards.are_local:
-        shared = model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].result.parts[0].moments()
+        shared = model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].result.moments()
         mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
     elif inputs.are_images:
         mean = picture(to_float(evenly_spaced(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)

@@ -189,8 +189,8 @@ def test_networks_that_were_trained_elsewhere_are_no_closed_forms(closed: tuple[
     family = ExpertUse(
         definition=evolve(definition("expert", "elsewhere"), build=lambda o: Pretrained(options=o)), options=NoOptions()
     )
-    parts = tuple(evolve(part, family=family) for part in run.models.experts.parts)
-    models = evolve(run.models, experts=evolve(run.models.experts, parts=parts))
+    parts = tuple(evolve(part, family=family) for part in run.models.experts)
+    models = evolve(run.models, experts=parts)
     run = evolve(run, recipe=evolve(run.recipe, expert=family), models=models)
     assert theory_settings(run, registry()).count == NETWORK_COUNT
     assert study_settings(run, registry()).precision == "float32"

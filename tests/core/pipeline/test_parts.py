@@ -21,7 +21,7 @@ from mixvel_core.pipeline import opened
 from mixvel_core.pipeline import sample as sampling
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.opened import open_run, sample_run
-from mixvel_core.pipeline.parts import SampleJob, mapper_of, sample_jobs
+from mixvel_core.pipeline.parts import ModelSource, SampleJob, mapper_of, sample_jobs
 from mixvel_core.pipeline.sample import Loaded, sample_specs
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Task
@@ -164,7 +164,7 @@ def test_bars_count_all_that_is_behind(tmp_path: Path) -> None:
 def test_parts_are_cut_where_batches_are() -> None:
     noting = Backwards(most=0)
     jobs = [SampleJob(label=spec, spec=spec, count=count, steps=1, seed=0) for spec, count in (("a", 7), ("b", 3))]
-    source: Any = None
+    source: Any = ModelSource(folder=Path(), threads=None, open=None)  # type: ignore[arg-type]  # it is never opened
     with pytest.raises(KilledError):
         list(sample_jobs(source, jobs, noting, 3, Silent()))
     assert [(p.spec, p.first, p.last) for p in noting.parts] == [("a", 0, 3), ("a", 3, 6), ("a", 6, 7), ("b", 0, 3)]

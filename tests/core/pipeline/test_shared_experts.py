@@ -60,8 +60,8 @@ def test_running_again_changes_nothing(whole: Path) -> None:
 
 def test_each_expert_is_the_shards_own_and_knows_its_moments(whole: Path) -> None:
     finished = open_run(whole)
-    parts, shards = finished.models.experts.parts, finished.shards.parts
-    assert len(set(finished.models.experts.keys)) == K
+    parts, shards = finished.models.experts, finished.shards.parts
+    assert len({part.key for part in parts}) == K
     x, t = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.linspace(0.2, 0.9, 4)
     assert isinstance(parts[0], StoredMember)
     together = parts[0].load_group()
@@ -165,7 +165,7 @@ def test_a_mixture_of_experts_apart_cannot_share(tmp_path: Path) -> None:
 
 
 def test_a_config_of_something_else_is_refused(whole: Path, tmp_path: Path) -> None:
-    stored = open_run(whole).models.experts.parts[0]
+    stored = open_run(whole).models.experts[0]
     (tmp_path / "config.json").write_text('{"index": 0}')
     with pytest.raises(ArtifactError, match=r"config\.json: not of experts that share a network"):
         _ = evolve(stored, folder=tmp_path).config
