@@ -17,6 +17,7 @@ from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import check_fits_memory, read_json, write_json
+from mixvel_core.data.items import spans
 from mixvel_core.errors import ArtifactError, DataError, UsageError
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
@@ -36,7 +37,6 @@ FORMAT = 2
 """Of a bundle; others are refused."""
 CONFIG = "config.json"
 FILES = (CONFIG, MODEL, MOMENTS, "done.json")
-_BLOCK = 4096
 _MOST, _MOST_SIDES = 1 << 40, 8
 """Of items, and of values of one: more than anyone has."""
 
@@ -194,7 +194,7 @@ def values_of(items: Items) -> Values:
     """Whether all items lie in [-1, 1]; bytes do by definition."""
     if items.dtype == np.uint8:
         return "-1..1"
-    blocks = (items[start : start + _BLOCK] for start in range(0, len(items), _BLOCK))
+    blocks = (items[first:last] for first, last in spans(items))
     return "-1..1" if all(bool((np.abs(block) <= 1.0).all()) for block in blocks) else "any"
 
 

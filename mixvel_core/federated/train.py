@@ -92,7 +92,11 @@ def _own_shard(
         [part] = made.parts
         if family.task(part, schedule) is None:
             family.tensors(part, None)
-        _begin(recipe, index, work, fresh)
+        remove_unfinished(work)
+        if fresh:
+            for name in ("expert", "shards", "tensorboard"):
+                Artifact(folder=work / name, key="").clear()
+        write_json(work / _ABOUT, _about(recipe, index))
         stored = partition(made, artifact, progress)
     [only] = stored.parts
     return evolve(only, index=index)
@@ -122,11 +126,3 @@ def _check_folders(recipe: Recipe, index: int, out: Path, work: Path, fresh: boo
     elif not fresh and (changed := diff(read_json(work / _ABOUT), _about(recipe, index))):
         lines = "; ".join(changed[:8])
         raise UsageError(f"{out}: made in another way ({lines}); --fresh starts over, another --out keeps both")
-
-
-def _begin(recipe: Recipe, index: int, work: Path, fresh: bool) -> None:
-    remove_unfinished(work)
-    if fresh:
-        for name in ("expert", "shards", "tensorboard"):
-            Artifact(folder=work / name, key="").clear()
-    write_json(work / _ABOUT, _about(recipe, index))

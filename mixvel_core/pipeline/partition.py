@@ -38,17 +38,14 @@ class Part:
 
     @property
     def count(self) -> int:
-        """The number of items."""
         return len(self.rows)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
         return tuple(int(side) for side in self.data.items.shape[1:])
 
     @property
     def items(self) -> Items:
-        """The items, (count, *data), where the data set has them."""
         return Chosen(source=self.data.items, rows=self.rows)
 
     @property
@@ -96,29 +93,23 @@ def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress
     return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
 
 
-def _cut(loaded: Data, assigned: np.ndarray, names: Sequence[str] = ()) -> Split:
-    shard_of = _checked(assigned, loaded)
-    shards = range(int(shard_of.max()) + 1)
+def _cut(loaded: Data, shard_of: np.ndarray, names: Sequence[str] = ()) -> Split:
+    """Raises DataError where the assignment does not give every item a shard and every shard an item."""
+    if len(loaded.items) == 0:
+        raise DataError("the data set is empty")
+    if shard_of.shape != (len(loaded.items),) or shard_of.min() < 0:
+        raise DataError(f"the partition must give each of the {len(loaded.items)} items a shard 0, 1, ...")
+    empty = np.flatnonzero(np.bincount(shard_of) == 0)
+    if len(empty):
+        raise DataError(f"shard {empty[0]} is empty; ask for fewer shards or another partition")
     laws = _laws(loaded, shard_of)
     parts = []
-    for k in shards:
+    for k in range(int(shard_of.max()) + 1):
         rows = np.flatnonzero(shard_of == k)
         fraction, law = laws[k] if laws is not None else (len(rows) / len(shard_of), None)
         name = names[k] if k < len(names) else ""
         parts.append(Part(data=loaded, rows=rows, index=k, fraction=fraction, law=law, name=name))
     return Split(data=loaded, parts=tuple(parts))
-
-
-def _checked(shard_of: np.ndarray, data: Data) -> np.ndarray:
-    """The assignment, if it gives every item a shard and every shard an item. Raises DataError."""
-    if len(data.items) == 0:
-        raise DataError("the data set is empty")
-    if shard_of.shape != (len(data.items),) or shard_of.min() < 0:
-        raise DataError(f"the partition must give each of the {len(data.items)} items a shard 0, 1, ...")
-    empty = np.flatnonzero(np.bincount(shard_of) == 0)
-    if len(empty):
-        raise DataError(f"shard {empty[0]} is empty; ask for fewer shards or another partition")
-    return shard_of
 
 
 def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] | None:
@@ -222,13 +213,15 @@ def writing_items(part: Part, artifact: Artifact) -> Iterator[tuple[Callable[[np
 def _write_facts(part: Part, folder: Path) -> list[str]:
     """What is known of one shard; the files of it, by name below ``folder``."""
     place = folder / str(part.index)
+    labels, counts = np.unique(np.empty(0) if part.labels is None else part.labels, return_counts=True)
+    columns = [(name, np.asarray(values)) for name, values in part.data.attributes.items()]
     facts = {
         "count": part.count,
         "fraction": part.fraction,
         "shape": list(part.shape),
         "name": part.name,
-        "labels": _histogram(part.labels),
-        "attributes": _flags(part),
+        "labels": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
+        "attributes": {name: int(values[part.rows].sum()) for name, values in columns if values.dtype == bool},
     }
     write_json(place / "shard.json", facts)
     files = [f"{part.index}/shard.json"]
@@ -236,16 +229,3 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
         write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW})
         files.append(f"{part.index}/law.npz")
     return files
-
-
-def _histogram(labels: np.ndarray | None) -> dict[str, int]:
-    if labels is None:
-        return {}
-    values, counts = np.unique(labels, return_counts=True)
-    return {str(value): int(count) for value, count in zip(values, counts, strict=True)}
-
-
-def _flags(part: Part) -> dict[str, int]:
-    """How many items have each attribute that one has or has not."""
-    columns = {name: np.asarray(values) for name, values in part.data.attributes.items()}
-    return {name: int(values[part.rows].sum()) for name, values in columns.items() if values.dtype == bool}

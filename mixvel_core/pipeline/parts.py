@@ -134,11 +134,14 @@ def sample_jobs(
     ]
     with ExitStack() as bars:
         collected = [
-            _Collected(job=job, parts={n: part for n, part in enumerate(parts) if part.job == index}, progress=progress)
+            _Collected(
+                job=job,
+                parts={n: part for n, part in enumerate(parts) if part.job == index},
+                progress=progress,
+                bars=bars.enter_context(ExitStack()),
+            )
             for index, job in enumerate(jobs)
         ]
-        for one in collected:
-            bars.push(one.bars)
         todo = []
         for n, part in enumerate(parts):
             kept = collected[part.job].kept(n)
@@ -192,7 +195,7 @@ class _Collected:
     job: SampleJob[Any]
     parts: Mapping[int, SamplePart[Any]]
     progress: Progress
-    bars: ExitStack = field(factory=ExitStack, init=False)
+    bars: ExitStack
     _bar: ProgressTask | None = field(default=None, init=False)
     _done: dict[int, SampledPart] = field(factory=dict, init=False)
     _steps: dict[int, int] = field(factory=dict, init=False)

@@ -16,7 +16,6 @@ from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
-from mixvel_core.plugin.definition import MetricUse
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
@@ -85,17 +84,13 @@ def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) ->
     if items is not None:
         for metric in recipe.evaluate.metrics:
             with problems.noted():
-                _try_metric(metric, items, recipe.sample.count)
+                count = min(recipe.sample.count, len(items) // 2, _FEW)
+                if count == 0:
+                    raise DataError("one item in all: too few to compare samples with; take more data")
+                few = to_float(items[: 2 * count])
+                metric.build().score(few[:count], few[count:])
     if problems.lines:
         raise RecipeError(*dict.fromkeys(problems.lines))
-
-
-def _try_metric(use: MetricUse, items: Items, samples: int) -> None:
-    count = min(samples, len(items) // 2, _FEW)
-    if count == 0:
-        raise DataError("one item in all: too few to compare samples with; take more data")
-    few = to_float(items[: 2 * count])
-    use.build().score(few[:count], few[count:])
 
 
 def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:

@@ -32,7 +32,6 @@ class StoredShard:
 
     @property
     def items(self) -> Items:
-        """The items, (count, *data)."""
         if (self.folder / STREAM).exists():
             return read_stream(self.folder)
         return map_array(self.folder / "items.npy")
@@ -66,12 +65,10 @@ class JoinedShard:
 
     @property
     def count(self) -> int:
-        """The number of items of all shards."""
         return sum(part.count for part in self.parts)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
         return self.parts[0].shape
 
     @property
@@ -131,20 +128,13 @@ def are_local(parts: Sequence[Shard]) -> bool:
 def open_shards(folder: Path, key: str) -> Shards:
     """The shards in ``folder``, written by the partition stage. Reads no items."""
     about = read_json(folder / "data.json")
+    parts: list[StoredShard] = []
     try:
-        parts = [_open_shard(folder / str(k), k) for k in range(about["shards"])]
+        for k in range(about["shards"]):
+            facts = read_json(folder / str(k) / "shard.json")
+            kind = RemoteShard if facts.get("remote") else StoredShard
+            count, fraction, shape = facts["count"], facts["fraction"], tuple(facts["shape"])
+            parts.append(kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape))
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
     return Shards(key=key, parts=tuple(parts), about=about)
-
-
-def _open_shard(folder: Path, k: int) -> StoredShard:
-    facts = read_json(folder / "shard.json")
-    kind = RemoteShard if facts.get("remote") else StoredShard
-    return kind(
-        folder=folder,
-        index=k,
-        count=facts["count"],
-        fraction=facts["fraction"],
-        shape=tuple(facts["shape"]),
-    )
