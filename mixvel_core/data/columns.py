@@ -13,22 +13,17 @@ from mixvel_core.errors import DataError
 
 
 class Column(Protocol):
-    """A column of items. Picklable: workers decode what they read."""
+    """A column of items. Picklable: workers decode what they read.
+
+    ``name``: in the file. ``shape``: of one item, ``*data``. ``dtype``: of the decoded numbers, uint8 or float32.
+    """
 
     @property
-    def name(self) -> str:
-        """The name of the column in the file."""
-        ...
-
+    def name(self) -> str: ...
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
-        ...
-
+    def shape(self) -> tuple[int, ...]: ...
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the decoded numbers, uint8 or float32."""
-        ...
+    def dtype(self) -> np.dtype[Any]: ...
 
     def decode(self, values: Any) -> np.ndarray:
         """Values of the column, a pyarrow Array of n, as items (n, *data); DataError where they are no such items."""

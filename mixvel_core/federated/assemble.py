@@ -100,12 +100,11 @@ def remote_shards(bundles: Sequence[ExpertBundle], folder: Path) -> tuple[Remote
     )
 
 
-def place_shards(bundles: Sequence[ExpertBundle], artifact: Artifact) -> Shards:
+def place_shards(parts: tuple[RemoteShard, ...], artifact: Artifact) -> Shards:
     """The shards of which little but the count is known; written, or found as they were written before.
 
     Raises UsageError where others are there.
     """
-    parts = remote_shards(bundles, artifact.folder)
     stored = stored_shards(artifact)
     if stored is None:
         artifact.clear()
@@ -190,11 +189,12 @@ def assemble(
     for bundle in bundles:
         check_loads(bundle, made)
     artifact = partition_artifact(made, out)
-    preflight_without_data(made, remote_shards(bundles, artifact.folder))
+    parts = remote_shards(bundles, artifact.folder)
+    preflight_without_data(made, parts)
     with locked(out):
         check_folder(made, out, fresh=False)
         begin(made, out)
-        shards = place_shards(bundles, artifact)
+        shards = place_shards(parts, artifact)
         for bundle, stage in zip(bundles, model_stages(made, out, shards).separate, strict=True):
             place_expert(bundle, stage, out)
     for bundle, part in zip(bundles, shards.parts, strict=True):

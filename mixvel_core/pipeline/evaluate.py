@@ -18,7 +18,7 @@ from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
-from mixvel_core.protocols import Items, Mapper, Metric, Progress, ReferenceMetric, Score, Shard
+from mixvel_core.protocols import Items, Metric, Progress, ReferenceMetric, Score, Shard
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import EvaluateOptions
 
@@ -95,9 +95,19 @@ def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | N
     if task.options.data is None and not task.shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
-    found = _by_set(task, (FLOOR, NOISE, *range(len(task.samples))), mapper_of(launcher), progress)
-    floors, noise, *others = [[_plain(score, stated) for score in scores] for scores in found]
-    rows = [{**_about(one), **score} for one, scores in zip(task.samples, others, strict=True) for score in scores]
+    sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
+    # A metric at a time: a worker that has read the reference for it goes on with it.
+    parts = [(one, metric) for metric in metrics for one in sets]
+    found: dict[tuple[int, int], Sequence[Score]] = {}
+    with (
+        progress.task("evaluate", len(sets), "sets") as bar,
+        closing(mapper_of(launcher).map(task, parts, lambda index, done: None)) as results,
+    ):
+        for index, scores in results:
+            found[parts[index]] = scores
+            bar.update(len(found) // len(metrics))
+    floors, noise, *others = [[_plain(s, stated) for metric in metrics for s in found[one, metric]] for one in sets]
+    rows = [{**_about(one), **row} for one, scored in zip(task.samples, others, strict=True) for row in scored]
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
 
 
@@ -108,21 +118,6 @@ def _about(one: StoredSamples) -> dict[str, Any]:
         "seed": one.draw.seed,
         "evaluations": float(one.array("evaluations").mean()),
     }
-
-
-def _by_set(task: _Scoring, sets: Sequence[int], mapper: Mapper, progress: Progress) -> list[list[Score]]:
-    """The scores of each set. A metric at a time: a worker that has read the reference for it goes on with it."""
-    metrics = len(task.options.metrics)
-    parts = [(one, metric) for metric in range(metrics) for one in sets]
-    found: dict[tuple[int, int], Sequence[Score]] = {}
-    with (
-        progress.task("evaluate", len(sets), "sets") as bar,
-        closing(mapper.map(task, parts, lambda index, done: None)) as results,
-    ):
-        for index, scores in results:
-            found[parts[index]] = scores
-            bar.update(len(found) // metrics)
-    return [[score for metric in range(metrics) for score in found[one, metric]] for one in sets]
 
 
 FLOOR, NOISE = -2, -1

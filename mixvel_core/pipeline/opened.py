@@ -28,7 +28,7 @@ from mixvel_core.pipeline.sample import (
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
-from mixvel_core.protocols.progress import Silent
+from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.build import checked
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe, SampleOptions
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from mixvel_core.sampling.sampler import Sampler
 
-
-_SILENT = Silent()
 
 Slot: TypeAlias = str | Mapping[str, object]
 """A plugin as a recipe writes it: its name, or ``{"use": name, option: value}``."""
@@ -129,7 +127,7 @@ def run(
     *overrides: str,
     out: Path | str | None = None,
     smoke: bool = False,
-    progress: Progress = _SILENT,
+    progress: Progress = SILENT,
 ) -> Run:
     """Runs a recipe, or goes on where an earlier call stopped, as ``mixvel run`` does.
 

@@ -18,11 +18,9 @@ from mixvel_core.errors import DataError
 from mixvel_core.pipeline.shards import LAW, Shards, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
-from mixvel_core.protocols.progress import Silent
+from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
-
-_SILENT = Silent()
 
 
 @frozen(kw_only=True, eq=False)
@@ -70,7 +68,7 @@ class Split:
         return home
 
 
-def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress: Progress = _SILENT) -> Split:
+def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress: Progress = SILENT) -> Split:
     """Loads the data and assigns every item to a shard.
 
     Args:

@@ -17,16 +17,14 @@ from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
 from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
-from mixvel_core.protocols.progress import Silent
+from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe
 
 _FEW = 8
 """Items that a metric is tried on: enough for any to fail that cannot read them, and next to no work."""
 
-_SILENT = Silent()
 
-
-def preflight(recipe: Recipe, progress: Progress = _SILENT) -> Split:
+def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     """The data of a recipe in shards, once every plugin that will read them has been tried.
 
     Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import asdict, evolve, frozen
@@ -138,13 +138,8 @@ class RouterDataStage:
             raise SamplingError(f"{stage.name}: its samples are not finite; train it longer or draw with more steps")
         path = artifact.folder / "items.npy"
         write_array(path, to_uint8(x) if self.options.store == "uint8" else x)
-        about: dict[str, Any] = {
-            "count": len(x),
-            "fraction": stage.shard.fraction,
-            "shape": list(stage.shard.shape),
-            "drawn": plain(self.options),
-        }
-        write_json(artifact.folder / "shard.json", about)
+        facts = {"count": len(x), "fraction": stage.shard.fraction, "shape": list(stage.shard.shape)}
+        write_json(artifact.folder / "shard.json", {**facts, "drawn": plain(self.options)})
         artifact.commit([path.name, "shard.json"])
 
 

@@ -43,3 +43,6 @@ class Silent:
 
     def line(self, text: str) -> None:
         """Does nothing with the report."""
+
+
+SILENT = Silent()
