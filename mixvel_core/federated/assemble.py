@@ -206,7 +206,9 @@ def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overr
     """The recipe of the run, without data. Schedule and expert are the owners'; a recipe that has them must agree."""
     first = bundles[0]
     theirs = {"schedule": first.schedule, "expert": first.expert}
-    tree = Tree(value={"name": _name(out), **USUAL}, places={(): SourcePlace(source="assemble")})
+    # The folder's name, as far as a recipe's may be like that.
+    name = re.sub(r"[^a-zA-Z0-9.+_-]", "-", out.absolute().name).lstrip(".+_-")[:80] or "assembled"
+    tree = Tree(value={"name": name, **USUAL}, places={(): SourcePlace(source="assemble")})
     if path is not None:
         tree = read_recipe(path)
     if isinstance(tree.value, dict):
@@ -222,8 +224,3 @@ def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overr
             "`schedule` and `expert` to take theirs"
         )
     return made
-
-
-def _name(out: Path) -> str:
-    """The folder's, as far as a recipe's name may be like that."""
-    return re.sub(r"[^a-zA-Z0-9.+_-]", "-", out.absolute().name).lstrip(".+_-")[:80] or "assembled"

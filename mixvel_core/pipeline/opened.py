@@ -221,7 +221,7 @@ def sample_run(
     if len(options.steps) != 1 or len(options.seeds) != 1:
         raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
     spec = run.sample_spec(options, router=router, monolith=monolith)
-    # What parts are kept beside until all are there. Its key is that of the same samples in the run's table.
+    # Parts are kept beside this until all are there, by the key of the same samples in the run's table.
     key = sample_artifact(spec, options, models_key(run.models, spec.router), out).key
     kept = Artifact(folder=out, key=key, name=f".{key[:16]}")
     # The digest holds all that the samples depend on, the readable part what is looked for.
