@@ -13,8 +13,7 @@ from attrs import define, field, frozen
 from mixvel_core.artifacts.files import named_in, read_json, replacing, write_json
 from mixvel_core.data.columns import Column, RawColumn
 from mixvel_core.data.items import Joined, indices_of
-from mixvel_core.data.places import file_system, local_path, one_line
-from mixvel_core.data.row_groups import RowGroup, read_items
+from mixvel_core.data.row_groups import RowGroup, file_system, local_path, one_line, read_items
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.protocols import Items
 

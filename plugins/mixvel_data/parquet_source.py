@@ -10,8 +10,7 @@ from attrs import frozen
 
 from mixvel_core.data.columns import Column, ListColumn, PictureColumn, RawColumn, picture_bytes, pixels
 from mixvel_core.data.parquet_items import ParquetItems
-from mixvel_core.data.places import opened, parquet_files
-from mixvel_core.data.row_groups import RowGroup, groups_of, read_values
+from mixvel_core.data.row_groups import RowGroup, groups_of, opened, parquet_files, read_values
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Streaming
 from mixvel_data.hooks import Layout, ParquetOptions

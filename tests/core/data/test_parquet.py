@@ -25,8 +25,7 @@ from mixvel_core.data.parquet_items import (
     stream_of,
     write_stream,
 )
-from mixvel_core.data.places import file_system, parquet_files
-from mixvel_core.data.row_groups import RowGroup, ThreadReader, groups_of, read_items
+from mixvel_core.data.row_groups import RowGroup, ThreadReader, file_system, groups_of, parquet_files, read_items
 from mixvel_core.errors import DataError
 
 
