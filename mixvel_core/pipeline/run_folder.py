@@ -76,12 +76,11 @@ def _of_another_format(folder: Path, found: int) -> str:
 
 def _is_as_written(path: Path) -> bool:
     content = path.read_bytes()
-    line, _, text = content.removeprefix(_HEADER.encode()).partition(b"\n")
-    return content.startswith(_HEADER.encode()) and line == _checksum_line(text).encode()
+    return content == _as_written(content.split(b"\n", 2)[-1])
 
 
-def _checksum_line(text: bytes) -> str:
-    return _CHECKSUM + digest([text])
+def _as_written(body: bytes) -> bytes:
+    return f"{_HEADER}{_CHECKSUM}{digest([body])}\n".encode() + body
 
 
 def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
@@ -93,10 +92,9 @@ def begin(recipe: Recipe, folder: Path, fresh: bool = False) -> None:
         for other in [p for p in folder.iterdir() if p.name not in (".lock", path.name)]:
             shutil.rmtree(other) if other.is_dir() and not other.is_symlink() else other.unlink()
         path.unlink()
-    body = dump(recipe)
-    text = f"{_HEADER}{_checksum_line(body.encode())}\n{body}"
-    if not path.exists() or path.read_bytes() != text.encode():
-        write_text(path, text)
+    content = _as_written(dump(recipe).encode())
+    if not path.exists() or path.read_bytes() != content:
+        write_text(path, content.decode())
 
 
 def _changes(recipe: Recipe, path: Path) -> list[str]:
