@@ -63,10 +63,8 @@ def extractor(name: str, weights: Path | None) -> Extractor:
     try:
         import timm
     except ImportError as error:
-        raise DataError(
-            f"partition kmeans: features of {name} need the package `timm`, which cannot be imported ({error}); "
-            "pip install 'mixvel[features]'"
-        ) from None
+        text = f"features of {name} need the package `timm`, which cannot be imported ({error})"
+        raise DataError(f"partition kmeans: {text}; pip install 'mixvel[features]'") from None
     full, options = SHORT.get(name, (name, {}))
     if weights is not None and not weights.is_file():
         raise DataError(f"{weights}: does not exist; put the weights of {full} there or leave out `weights`")
