@@ -38,15 +38,6 @@ def test_clumps_are_found(pca: int | None) -> None:
     assert adjusted_rand_score(clump, shards) == 1.0
 
 
-def test_scale_of_bytes_does_not_matter() -> None:
-    stored = np.random.default_rng(0).integers(0, 256, (60, 1, 4, 4), dtype=np.uint8)
-    floats = stored.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    partitioner = KMeansPartitioner(shards=3)
-    np.testing.assert_array_equal(
-        partitioner.assign(Data(items=stored), seed=0), partitioner.assign(Data(items=floats), seed=0)
-    )
-
-
 def test_the_seed_decides_and_nothing_else() -> None:
     data = Digits().load()
     partitioner = KMeansPartitioner(shards=7, pca=10, restarts=1)

@@ -56,10 +56,6 @@ def test_labels_and_groups_that_do_not_fit(
         LabelPartitioner(groups=groups).assign(data_with(labels), seed=0)
 
 
-def test_group_with_a_label_that_is_absent_is_fine() -> None:
-    assert LabelPartitioner(groups=((1, 2),)).assign(data_with([1, 1]), seed=0).tolist() == [0, 0]
-
-
 @pytest.mark.parametrize("groups", [(), ((),), ((1, 2), (2, 3)), ((1, 1),)])
 def test_groups_that_are_none(groups: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match="no label twice"):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -59,12 +58,6 @@ def test_every_way_to_hold_images(tmp_path: Path, way: str) -> None:
     assert data.streaming is None
 
 
-def test_grey_pictures_have_one_channel(tmp_path: Path) -> None:
-    items = images(shape=(1, 4, 4))
-    data = source(save(tmp_path / "a.parquet", {"image": structs(items)})).load()
-    assert np.array_equal(data.items[:], items)
-
-
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
 def test_vectors_of_floats(tmp_path: Path, kind: Any) -> None:
     vectors = np.linspace(-1, 1, 20).reshape(5, 4).astype(np.float32)
@@ -81,14 +74,6 @@ def test_labels_and_attributes_are_columns_of_their_own(tmp_path: Path) -> None:
     assert data.labels.tolist() == [1, 2, 2, 0]
     assert data.provenance["classes"] == "0 ant, 1 bee, 2 cat"
     assert data.attributes["male"].tolist() == [True, False, True, False]
-
-
-def test_a_source_in_memory(tmp_path: Path) -> None:
-    system = fsspec.filesystem("memory")
-    save(f"/{tmp_path.name}.parquet", {"image": pictures(images(3))}, filesystem=system)
-    data = source(f"memory://{tmp_path.name}.parquet").load()
-    system.rm(f"/{tmp_path.name}.parquet")
-    assert data.items.shape == (3, 3, 4, 5)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
@@ -163,14 +148,6 @@ def test_streamed_from_data_to_report(folder: Path, tmp_path: Path, store: str) 
     run(RECIPE, tmp_path / "again", data_of(folder, ", streaming: true, row_group: 7, window: 2"), stage="experts")
     learned = weights(tmp_path / "run")
     assert {name: learned[name] for name in weights(tmp_path / "again")} == weights(tmp_path / "again")
-
-
-def test_not_streamed_the_shards_are_as_from_any_source(folder: Path, tmp_path: Path) -> None:
-    items = np.concatenate([images(30, (1, 8, 8), seed=part) for part in range(2)])
-    np.savez(tmp_path / "a.npz", items=items, labels=np.tile(np.arange(30) % 3, 2))
-    run(RECIPE, tmp_path / "parquet", data_of(folder), stage="experts")
-    run(RECIPE, tmp_path / "numpy", f"data={{use: numpy, path: {tmp_path}/a.npz, labels: labels}}", stage="experts")
-    assert weights(tmp_path / "parquet") == weights(tmp_path / "numpy")
 
 
 def test_a_store_without_streaming_is_refused() -> None:

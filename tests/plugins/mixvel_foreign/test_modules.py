@@ -16,7 +16,7 @@ from trainable import MemoryShard
 from whole_runs import EXACT, recipe_of, run
 
 from mixvel_core.errors import DataError, RecipeError, SamplingError
-from mixvel_core.protocols import ExpertConfig, ExpertFamily, PretrainedFamily, RouterConfig
+from mixvel_core.protocols import ExpertConfig, ExpertFamily, RouterConfig
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.snr_matched import snr_matched
 from mixvel_foreign.examples import Denoiser, Shrink
@@ -98,13 +98,6 @@ def test_weights_beside_a_module_are_checked_and_found_by_shard(tmp_path: Path) 
     save_file({"strength": torch.tensor(torch.nan)}, tmp_path / "0.safetensors")
     with pytest.raises(DataError, match="strength is not finite"):
         loaded(family, 0)
-
-
-def test_the_factory_takes_arguments_and_the_run_keeps_the_weights() -> None:
-    options = {"module": "users_own:Shrink", "prediction": "x0", "arguments": {"strength": 0.5}}
-    family = build("expert", "torch-module", options)
-    assert float(family.tensors(SHARD, None)["network.strength"]) == 0.5
-    assert isinstance(family, PretrainedFamily)
 
 
 @pytest.mark.parametrize(

@@ -61,16 +61,6 @@ def test_both_versions_unpacked_and_packed(
     assert data.provenance["classes"] == ", ".join(CLASSES)
 
 
-@pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "cifar-10-batches-bin", "cifar-10-batches-py"])
-def test_found_below_the_folder(tmp_path: Path, name: str) -> None:
-    place = (formats.write_cifar_binary if name.endswith("bin") else formats.write_cifar_python)(tmp_path, BATCHES)
-    if name.endswith("gz"):
-        formats.packed(place, tmp_path / name)
-        for file in place.iterdir():
-            file.unlink()
-    assert len(loaded(tmp_path, tmp_path / "store").items) == 15
-
-
 def test_a_modern_pickle_is_read_too() -> None:
     pixels, labels = BATCHES["test_batch"]
     fortran = np.asfortranarray(pixels)
@@ -169,10 +159,3 @@ def test_a_tar_file_that_is_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "cifar-10-python.tar.gz"
     path.write_bytes(content)
     assert str(path) in refusal(path, tmp_path / "store")
-
-
-def test_absent_says_how_to_get_it(tmp_path: Path) -> None:
-    message = refusal(tmp_path, tmp_path / "store")
-    assert DataError.exit_code == 3
-    assert "curl -fL -o data/cifar-10-python.tar.gz https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz" in message
-    assert not (tmp_path / "store").exists()

@@ -107,11 +107,6 @@ def test_columns_of_something_else(tmp_path: Path, options: dict[str, object], s
         loaded(tmp_path / "in", tmp_path, **options)
 
 
-def test_a_split_that_is_not_there(tmp_path: Path) -> None:
-    datasets.DatasetDict({"train": table()}).save_to_disk(str(tmp_path / "in"))
-    assert "change the name, `config` or `split`" in refusal(tmp_path / "in", tmp_path, split="dev")
-
-
 def test_absent_says_how_to_get_it(tmp_path: Path) -> None:
     message = refusal(Path("nobody/nothing"), tmp_path, split="test")
     assert "python -c \"from datasets import load_dataset; load_dataset('nobody/nothing', split='test')\"" in message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -181,12 +180,6 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [store.folder.name]
 
 
-def test_other_forms_are_other_stores(tmp_path: Path) -> None:
-    for form in (Form(), Form(resolution=2), Form(resolution=2, filter="box"), Form()):
-        source(tmp_path, [PHOTOS[0]], form).load()
-    assert len(list(tmp_path.iterdir())) == 3
-
-
 def test_a_store_that_was_cut_short(tmp_path: Path) -> None:
     source(tmp_path, [PHOTOS[0]]).load()
     [store] = tmp_path.iterdir()
@@ -215,15 +208,6 @@ def test_contents_that_changed_are_noticed(tmp_path: Path) -> None:
     made.load()
     with pytest.raises(DataError, match="a damaged store"):
         made.prepare(Silent())
-
-
-def test_a_copied_store_is_read_and_compared(tmp_path: Path) -> None:
-    source(tmp_path / "one", list(PHOTOS)).load()
-    shutil.copytree(tmp_path / "one", tmp_path / "two", copy_function=shutil.copyfile)
-    again = source(tmp_path / "two", list(PHOTOS))
-    np.testing.assert_array_equal(again.load().items[:], ITEMS)
-    assert isinstance(again.collector, Given)
-    assert again.collector.opened == []
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

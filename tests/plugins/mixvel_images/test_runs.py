@@ -38,15 +38,6 @@ def test_shards_by_attributes_are_named_in_the_report(tmp_path: Path) -> None:
     assert shards[1]["name"].startswith("Male, not Smiling")
 
 
-def test_labels_have_their_names_in_the_report(tmp_path: Path) -> None:
-    files = {f"{'cat' if i % 2 else 'ant'}/{i}.png": formats.encoded(formats.photograph(8, 8, i)) for i in range(12)}
-    path = formats.write_zip(tmp_path / "a.zip", files)
-    run = scored(IMAGES, tmp_path / "run", data("image-folder", path))
-    page = run.report(tmp_path / "run").path.read_text()
-    assert '<th scope="col">ant</th>' in page
-    assert '<td style="text-align: left">cat</td>' in page
-
-
 def _flipping(items: np.ndarray, flips: bool = True, size: int = 1) -> list[Batches]:
     task = LevelTask(items=items, options=evolve(short(batch=8), horizontal_flips=flips), shards=None)
     job = Job(name="job", task=task, seed=1, folder=Path())

@@ -65,11 +65,6 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     assert "lies in no folder" in refusal("image-folder", tmp_path, path=str(place), labels="folders")
 
 
-def test_labels_may_be_left_out(tmp_path: Path) -> None:
-    place = unpacked(tmp_path / "in", CLASSES)
-    assert loaded("image-folder", tmp_path, path=str(place), labels="none").labels is None
-
-
 def test_linked_classes_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     unpacked(tmp_path / "elsewhere", {"0.png": formats.encoded(PHOTO[0])})
     place = unpacked(tmp_path / "in", {"b/1.png": formats.encoded(PHOTO[1])})
@@ -164,11 +159,6 @@ def test_a_table_of_other_numbers_needs_a_mapping(tmp_path: Path) -> None:
     mapping.write_text("idx  orig_idx  orig_file\n0   2   000003.jpg\n1  4  000005.jpg\n")
     data = loaded("celebahq", tmp_path, path=str(place), attributes=str(table), mapping=str(mapping))
     assert data.attributes["Male"].tolist() == [False, True]
-
-
-def test_padded_images_in_a_plain_table() -> None:
-    table = parse_attributes(formats.attribute_text(["A"], {"0.jpg": [True], "12.jpg": [False]}), "t")
-    assert table.of(["00012", "00000"])["A"].tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from attrs import evolve
-from trainable import StoppedError, Watching, level_job, run, stop_at
+from trainable import StoppedError, Watching, level_job, run
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Job
-from mixvel_core.training.checkpoint import is_trained, trained_path
+from mixvel_core.training.checkpoint import trained_path
 from mixvel_local.launcher import LocalLauncher
 
 
@@ -30,18 +30,6 @@ def test_jobs_are_trained_as_train_would(tmp_path: Path, parallel: int) -> None:
     for k, job in enumerate(jobs):
         run(level_job(tmp_path / "alone" / f"{k}", seed=k))
         assert trained_path(job.folder).read_bytes() == trained_path(tmp_path / "alone" / f"{k}").read_bytes()
-
-
-def test_what_is_done_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
-    jobs = jobs_in(tmp_path)
-    launcher().run(jobs[:1], Watching())
-    with pytest.raises(StoppedError):
-        launcher().run(jobs, stop_at(11))
-    assert [is_trained(job.folder) for job in jobs] == [True, False, False]
-    progress = Watching()
-    launcher().run(jobs, progress)
-    assert progress.lines == ["expert-0: already trained"]
-    assert all(is_trained(job.folder) for job in jobs)
 
 
 @pytest.mark.parametrize("stop", [0, 99])

@@ -56,11 +56,6 @@ def test_sets_without_a_distance_are_refused(metric: Metric) -> None:
             metric.score(samples, reference)
 
 
-def test_a_covariance_takes_two_items() -> None:
-    with pytest.raises(DataError, match="at least 2"):
-        Frechet().score(images(1, 0), images(4, 0))
-
-
 def test_items_that_are_not_finite_are_counted_over_all_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mixvel_metrics.features.ITEMS_BLOCK", 32)
     x = images(11, 0)

@@ -75,11 +75,6 @@ def test_directions_are_even_on_the_sphere() -> None:
     np.testing.assert_allclose(u.T @ u / len(u), np.eye(4) / 4, atol=0.009)
 
 
-def test_more_directions_keep_the_first_ones() -> None:
-    np.testing.assert_array_equal(directions(5, 10, 1), directions(5, 30, 1)[:10])
-    assert (directions(5, 10, 1) != directions(5, 10, 2)).all()
-
-
 @frozen(kw_only=True, eq=False)
 class Stored:
     """Items that are read a few at a time or not at all."""

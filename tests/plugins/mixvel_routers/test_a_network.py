@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -64,22 +63,6 @@ def test_the_loss_is_the_cross_entropy_of_the_label() -> None:
     batch = Batch(x_0=x, shard=torch.tensor([2, 0]), t=torch.tensor([0.3, 0.6]), eps=x, progress=0.0)
     loss = Classification(network=network, schedule=Cosine()).losses(network, batch)["loss"]
     assert float(loss) == pytest.approx(-float(logits.log_softmax(1)[[0, 1], [2, 0]].mean()))
-
-
-def test_items_of_all_shards_keep_their_label() -> None:
-    shards = byte_shards(2, 5, 3)
-    task = pickle.loads(pickle.dumps(family().tasks(shards, Cosine())["a"]))
-    assert task.shards.tolist() == [0] * 2 + [1] * 5 + [2] * 3
-    for k, shard in enumerate(shards):
-        assert np.array_equal(task.items[np.flatnonzero(task.shards == k)], shard.items)
-
-
-def test_a_router_of_other_experts_is_refused() -> None:
-    shards = byte_shards(2, 2)
-    trained = family().tasks(shards, Cosine())["a"].objective(0).network.state_dict()
-    three = RouterConfig(fractions=(0.3, 0.3, 0.4), shape=(1, 4, 4))
-    with pytest.raises(ArtifactError, match="router a-network: made for another network"):
-        family().load(three, trained, Cosine())
 
 
 @pytest.mark.parametrize(

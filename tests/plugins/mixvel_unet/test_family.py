@@ -11,7 +11,6 @@ import torch
 from trainable import MemoryShard, run
 
 from mixvel_core.errors import ArtifactError
-from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, Job, Shard
 from mixvel_core.randomness import key
 from mixvel_core.training.checkpoint import read_trained, trained_path
@@ -110,10 +109,3 @@ def test_weights_of_another_network_are_refused() -> None:
 def test_an_untrained_expert_is_an_error() -> None:
     with pytest.raises(ArtifactError, match="expert 0: its network is not trained"):
         family().tensors(shards()[0], None)
-
-
-def test_the_moments_do_not_depend_on_the_block() -> None:
-    items = np.random.default_rng(0).integers(0, 256, (50, 1, 2, 2), np.uint8)
-    cut, whole = item_moments(items, block=7), item_moments(items)
-    torch.testing.assert_close(cut.mean, whole.mean, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(cut.variance, whole.variance, rtol=1e-6, atol=1e-7)

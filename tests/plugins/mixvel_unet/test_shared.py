@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,6 @@ def probes(count: int = 12) -> tuple[Tensor, Tensor, Tensor]:
         torch.linspace(0.05, 1.0, count),
         torch.randint(K, (count,), generator=generator),
     )
-
-
-def test_the_label_of_an_item_is_its_shard() -> None:
-    task = pickle.loads(pickle.dumps(family().shared_task(shards(), Cosine())))
-    assert len(task.items) == len(task.shards) == 7 + 8 + 9
-    for k, shard in enumerate(shards()):
-        assert np.array_equal(task.items[np.flatnonzero(task.shards == k)], shard.items)
 
 
 @pytest.mark.parametrize("prediction", ["x0", "eps", "v", "flow"])
