@@ -12,8 +12,7 @@ from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity
 from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.transport import Transport
-from mixvel_core.theory.bound import Bound, TwoBounds
-from mixvel_core.theory.measured import Epsilon
+from mixvel_core.theory.bound import Bound, Epsilon, TwoBounds
 
 STUDY_FILE, THEORY_FILE = "study.json", "theory.json"
 

@@ -69,3 +69,18 @@ class Bound(TwoBounds):
     name: str
     title: str
     where: str
+
+
+@frozen(kw_only=True)
+class Epsilon:
+    """At points of some times. ``er_sup``: the largest ||m^_k - m_k|| over points and k. ``er_rms``: the root of
+    E sum_k a_k ||m^_k - m_k||^2, so that each expert answers for its own shard's noised data, as in its training.
+    ``ec_sup``, ``ec_rms``: of abs(a^_k - a_k), the latter over points and k; None for a router with a state, which only
+    exists along trajectories. ``count``: points.
+    """
+
+    er_sup: float
+    er_rms: float
+    ec_sup: float | None
+    ec_rms: float | None
+    count: int

@@ -12,29 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal, TypeAlias
 
 import torch
-from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import Expert, Router
 from mixvel_core.randomness import key, normal
 from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_core.theory.bound import Epsilon
 from mixvel_core.theory.exact import Exact
-
-
-@frozen(kw_only=True)
-class Epsilon:
-    """At points of some times. ``er_sup``: the largest ||m^_k - m_k|| over points and k. ``er_rms``: the root of
-    E sum_k a_k ||m^_k - m_k||^2, so that each expert answers for its own shard's noised data, as in its training.
-    ``ec_sup``, ``ec_rms``: of abs(a^_k - a_k), the latter over points and k; None for a router with a state, which only
-    exists along trajectories. ``count``: points.
-    """
-
-    er_sup: float
-    er_rms: float
-    ec_sup: float | None
-    ec_rms: float | None
-    count: int
 
 
 @torch.no_grad()
