@@ -296,6 +296,8 @@ def test_half_precision_and_learned_variance_are_understood(saved: Path, tmp_pat
     x, t = torch.randn(2, *SHAPE), torch.tensor([0.2, 0.9])
     assert expert.denoise(x, t).shape == x.shape
     assert next(expert.network.parameters()).dtype == torch.float32
+    made = family(folder)
+    assert made.load(CONFIG, made.without_moments(made.tensors(SHARD, None)), Cosine()).moments is None
 
 
 def test_every_scheduler_of_a_beta_table_has_its_table() -> None:

@@ -16,7 +16,7 @@ from mixvel_core.errors import DataError, MixvelError, RecipeError, TrainingErro
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.world import World
 from mixvel_ray import launcher as module
-from mixvel_ray.fit import cause_of
+from mixvel_ray.fit import cause_of, world_of
 from mixvel_ray.hooks import RayOptions
 from mixvel_ray.launcher import RayLauncher
 from mixvel_ray.progress import Ended, Failed, Mailbox
@@ -90,6 +90,11 @@ def test_relative_folders_are_read_from_where_the_driver_is(tmp_path: Path, monk
     there.do(torch.device("cpu"), World(), Silent(), DirectLink(mailbox=Mailbox()))
     assert (tmp_path / "home" / "run" / "trained.safetensors").exists()
     assert Path(os.getcwd()) == tmp_path / "home"
+
+
+def test_one_worker_is_a_world_of_its_own() -> None:
+    world, network = world_of(0, 1, torch.device("cpu")), torch.nn.Linear(1, 1)
+    assert (world.rank, world.size, world.wrap(network)) == (0, 1, network)
 
 
 def test_the_cause_is_found_below_what_ray_wraps_it_in() -> None:

@@ -13,7 +13,7 @@ from trainable import Watching, level_job, run
 from mixvel_core.errors import TrainingError
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.checkpoint import is_trained
-from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Mailbox, Moved, TextLine, WorkerReport
+from mixvel_ray.progress import BarOpened, Board, Ended, Failed, Moved, TextLine, WorkerReport
 
 
 @define
@@ -90,12 +90,3 @@ def test_a_failure_is_raised_as_it_is() -> None:
         board.show([BarOpened("a", 9, "steps"), Failed("a", error)])
     assert caught.value is error
     assert not still_open(board)
-
-
-def test_the_mailbox_gives_out_each_event_once_in_order() -> None:
-    mailbox = Mailbox()
-    assert mailbox.post([TextLine("1"), TextLine("2")]) is False
-    mailbox.stop()
-    assert mailbox.post([TextLine("3")]) is True
-    assert mailbox.take() == [TextLine("1"), TextLine("2"), TextLine("3")]
-    assert mailbox.take() == []
