@@ -13,6 +13,8 @@ from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.plugin.options import OptionCheck, at_least, between, each, option
 from mixvel_core.protocols import DataSource, Partitioner
 
+PAD = "side of the square that images are brought to by a black border, so that a network can halve it; absent: none"
+
 Layout: TypeAlias = Literal["channels-first", "channels-last"]
 
 
@@ -29,6 +31,7 @@ class DigitsOptions:
     labels: tuple[int, ...] | None = option(
         default=None, check=each(between(0, 9)), doc="only these digits, as one owner of data may hold; absent: all"
     )
+    pad: int | None = option(default=None, check=at_least(1), doc=PAD)
 
 
 @frozen(kw_only=True)
@@ -43,6 +46,7 @@ class NumpyOptions:
     layout: Layout = option(
         default="channels-first", doc="order of image axes: (n, C, H, W) or (n, H, W, C); no matter for vectors"
     )
+    pad: int | None = option(default=None, check=at_least(1), doc=PAD)
 
 
 @frozen(kw_only=True)
@@ -75,11 +79,53 @@ class ParquetOptions:
     row_group: int | None = option(
         default=None, check=at_least(1), doc="with streaming, items in a row group of a shard; absent: about 4 MiB"
     )
+    pad: int | None = option(default=None, check=at_least(1), doc=PAD)
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError for a store that nothing would be kept in."""
         if self.store is not None and not self.streaming:
             raise ValueError("store: is for streaming; add `streaming: true` or leave it out")
+
+
+_LABELS = OptionCheck(
+    text="a list of labels from 0 to 255, not empty and none twice",
+    holds=lambda v: len(v) > 0 and len(set(v)) == len(v) and all(0 <= label < 256 for label in v),
+)
+
+
+@frozen(kw_only=True)
+class GreyOptions:
+    """Options of every source of IDX files."""
+
+    split: Literal["train", "test"] = option(default="train", doc="which of the two published splits")
+    classes: tuple[int, ...] | None = option(default=None, check=_LABELS, doc="only items of these labels; absent: all")
+    size: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="side of the images, a divisor of theirs: means over squares; absent: theirs",
+    )
+    pad: int | None = option(default=None, check=at_least(1), doc=PAD)
+
+
+@frozen(kw_only=True)
+class IdxOptions(GreyOptions):
+    """Options of ``idx``."""
+
+    path: str = option(doc="a folder of IDX files, packed by gzip or not, named as they are published")
+    prefix: str | None = option(
+        default=None, doc="what the files' names begin with, as in emnist-letters; absent: the one data set there is"
+    )
+    transposed: bool = option(default=False, doc="exchange rows and columns: EMNIST's images lie on their side")
+
+
+@frozen(kw_only=True)
+class FashionOptions(GreyOptions):
+    """Options of ``fashion-mnist``."""
+
+    path: str | None = option(
+        default=None,
+        doc="the folder of its four files; absent: data/fashion-mnist, else /usr/share/datasets/fashion-mnist",
+    )
 
 
 @frozen(kw_only=True)
@@ -134,6 +180,8 @@ EXAMPLE = Path(__file__).with_name("example.npz")
 """Eight 4x4 pictures of two classes: what ``numpy`` shows itself with."""
 PARQUET_EXAMPLE = Path(__file__).with_name("example.parquet")
 """The same pictures, as ``parquet`` reads them."""
+IDX_EXAMPLE = Path(__file__).with_name("example-idx")
+"""A folder of the same pictures, as ``idx`` reads them."""
 
 SOURCES: Sequence[PluginDef[Any, DataSource]] = (
     PluginDef(
@@ -158,6 +206,23 @@ SOURCES: Sequence[PluginDef[Any, DataSource]] = (
         target="mixvel_data.parquet_source:ParquetSource",
         example_options=ParquetOptions(path=str(PARQUET_EXAMPLE), label="label", shape=(1, 4, 4)),
         summary="images or vectors from Parquet files on any file system, streamed if they are larger than a disk",
+    ),
+    PluginDef(
+        kind="data",
+        name="idx",
+        options=IdxOptions,
+        target="mixvel_data.idx_source:idx",
+        example_options=IdxOptions(path=str(IDX_EXAMPLE)),
+        summary="MNIST, KMNIST, EMNIST and other grey images in IDX files, packed by gzip or not",
+    ),
+    PluginDef(
+        kind="data",
+        name="fashion-mnist",
+        options=FashionOptions,
+        target="mixvel_data.idx_source:fashion_mnist",
+        example_options=FashionOptions(path=str(IDX_EXAMPLE)),
+        smoke={"use": "procedural", "resolution": 16, "count": 400},
+        summary="Fashion-MNIST: 70000 grey images of 28x28 pixels in ten classes; Debian has it as a package",
     ),
 )
 

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.data.items import joined
 from mixvel_core.errors import DataError
+from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Items
 from mixvel_data.hooks import DigitsOptions, Layout
 
@@ -82,14 +83,14 @@ class Digits(DigitsOptions):
     """1797 grey images of 8x8 pixels, labelled 0 to 9; or those of ``labels`` alone, in the same order."""
 
     def load(self) -> Data:
-        """Items (n, 1, 8, 8), float32, -1 paper and 1 ink; labels the digits."""
+        """Items (n, 1, 8, 8), or padded, float32, -1 paper and 1 ink; labels the digits."""
         # Two seconds of import: only where data are loaded, not where a recipe is checked.
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
         wanted = np.isin(bunch.target, range(10) if self.labels is None else self.labels)
         items = (bunch.images[wanted, None] * (2.0 / LARGEST) - 1.0).astype(np.float32)
-        return Data(
+        data = Data(
             items=items,
             labels=bunch.target[wanted].astype(np.int64),
             provenance={
@@ -98,6 +99,7 @@ class Digits(DigitsOptions):
                 "scale": f"ink counts 0..{LARGEST} to -1..1",
             },
         )
+        return padded_data(data, self.pad, "digits")
 
 
 def _in_home(path: str | Path) -> Path:
@@ -109,19 +111,23 @@ class NumpySource:
     """Items from .npy and .npz files, with labels where there are some.
 
     ``path``: where; relative to the working directory. ``items``, ``labels``: names of arrays in an .npz file.
-    ``layout``: the order of the axes of images.
+    ``layout``: the order of the axes of images. ``pad``: side of the square that a black border brings them to.
     """
 
     path: Path = field(converter=_in_home)
     items: str = "items"
     labels: str | None = None
     layout: Layout = "channels-first"
+    pad: int | None = None
 
     def load(self) -> Data:
         """Everything. An .npy file of uint8 or float32 stays on disk until its items are read.
 
         Raises DataError, with the file and the remedy, where the path does not exist or what is there cannot be used.
         """
+        return padded_data(self._load(), self.pad, str(self.path))
+
+    def _load(self) -> Data:
         if self.labels is not None and (self.path.is_dir() or self.path.suffix == ".npy"):
             raise DataError(
                 f"{self.path}: arrays have names in .npz files only, so there is no {self.labels!r}; leave out `labels`"

@@ -12,6 +12,7 @@ from mixvel_core.data.columns import Column, ListColumn, PictureColumn, RawColum
 from mixvel_core.data.parquet_items import ParquetItems
 from mixvel_core.data.row_groups import RowGroup, groups_of, opened, parquet_files, read_values
 from mixvel_core.errors import DataError
+from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Streaming
 from mixvel_data.hooks import Layout, ParquetOptions
 
@@ -93,13 +94,14 @@ class ParquetSource(ParquetOptions):
         kept = Streaming(store=self.store, window=self.window, row_group=self.row_group)
         labels, classes = (None, "") if self.label is None else as_labels(self._column(groups, self.label), self.label)
         provenance = {"source": f"Parquet data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
-        return Data(
+        data = Data(
             items=items,
             labels=labels,
             attributes={name: self._column(groups, name) for name in self.attributes},
             provenance=provenance | ({"classes": classes} if classes else {}),
             streaming=kept if self.streaming else None,
         )
+        return padded_data(data, self.pad, self.path)
 
     def _column(self, groups: tuple[RowGroup, ...], name: str) -> np.ndarray:
         """A column of all files, (n,); nothing else of them is read."""

@@ -31,6 +31,11 @@ class StoredOptions:
     unreadable: Unreadable = option(
         default="refuse", doc="images that cannot be read: name them and stop, or leave them out and say so"
     )
+    pad: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="side of the square that images are brought to by a black border, so that a network can halve it",
+    )
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError
+from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Progress
 from mixvel_core.protocols.progress import Silent
 from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
@@ -44,13 +45,13 @@ class ImageSource(StoredOptions, ABC):
         prepare(self.collector, self.form, home_of(self.store), progress).verify()
 
     def load(self) -> Data:
-        """The data set, its items memory-mapped, uint8 (n, 3, H, W).
+        """The data set, its items memory-mapped, uint8 (n, 3, H, W), padded as they are read.
 
         Raises DataError where the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
         """
         store = prepare(self.collector, self.form, home_of(self.store), Silent())
         left_out = store.record().left_out
-        data = store.data()
+        data = padded_data(store.data(), self.pad, self.collector.name)
         if not left_out:
             return data
         named = ", ".join(f"{name} ({reason})" for name, reason in left_out[:_NAMED])

@@ -45,9 +45,11 @@ class Architecture:
             raise RecipeError(f"{what}: a U-Net needs images (C, H, W), not items of shape {shape}")
         parts = 2 ** (len(self.channels) - 1)
         if shape[1] % parts or shape[2] % parts:
+            below, above = min(shape[1:]) // parts * parts, -(-max(shape[1:]) // parts) * parts
+            near = f"{below} and {above}" if below else f"{above}"
             raise RecipeError(
                 f"{what}: {len(self.channels)} levels need height and width divisible by {parts}, not "
-                f"{shape[1]} x {shape[2]}; give fewer channels or resize the images"
+                f"{shape[1]} x {shape[2]}; the nearest sizes are {near}: set `pad` of the data, or give fewer channels"
             )
 
     def attends(self, level: int, width: int) -> bool:
