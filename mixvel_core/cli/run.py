@@ -24,13 +24,19 @@ Smoke: TypeAlias = Annotated[
     bool, typer.Option("--smoke", help="The whole recipe at toy size; proves that all of it works.")
 ]
 
+Size: TypeAlias = Annotated[
+    str | None, typer.Option("--size", metavar="NAME", help="The recipe as its section `sizes` sets it for NAME.")
+]
 
-def load(path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bool = False) -> tuple[Recipe, Path]:
-    """The checked recipe, at toy size if ``smoke``, and its run folder; both are printed."""
+
+def load(
+    path: Path, overrides: list[str] | None, out: Path | None, *, smoke: bool = False, size: str | None = None
+) -> tuple[Recipe, Path]:
+    """The checked recipe, at ``size`` and at toy size if ``smoke``, and its run folder; both are printed."""
     from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.recipe.resolve import load_recipe
 
-    recipe = load_recipe(path, overrides or [], load_registry(), smoke=smoke)
+    recipe = load_recipe(path, overrides or [], load_registry(), smoke=smoke, size=size)
     folder = out if out is not None else Path("runs") / recipe.name
     typer.echo(f"recipe      {path}\nrun folder  {folder}")
     if recipe.smoke:
@@ -50,6 +56,7 @@ def run(
     out: Out = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
     smoke: Smoke = False,
+    size: Size = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
     stage: Annotated[
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
@@ -58,7 +65,7 @@ def run(
     verify: Verify = False,
 ) -> None:
     """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
-    checked, folder = load(recipe, overrides, out, smoke=smoke)
+    checked, folder = load(recipe, overrides, out, smoke=smoke, size=size)
     if dry_run:
         from mixvel_core.pipeline.plan import plan
 
@@ -78,10 +85,11 @@ def check(
     overrides: Overrides = None,
     out: Out = None,
     smoke: Smoke = False,
+    size: Size = None,
     verify: Verify = False,
 ) -> None:
     """Show every problem of a recipe, or else its plan."""
-    checked, folder = load(recipe, overrides, out, smoke=smoke)
+    checked, folder = load(recipe, overrides, out, smoke=smoke, size=size)
     from mixvel_core.pipeline.plan import plan
 
     if verify:

@@ -76,10 +76,13 @@ def _index(head: str, entries: list[Any], at: KeyPath) -> int:
     return index
 
 
-def with_values(tree: Tree, source: Tree, section: str) -> Tree:
-    """``tree`` with every ``key.path: value`` line set that stands in ``section`` of ``source``, in order."""
-    for key, value in source.value[section].items():
-        path = (section, key)
+def with_values(tree: Tree, source: Tree, *section: str) -> Tree:
+    """``tree`` with every ``key.path: value`` line set that stands below ``section`` of ``source``, in order."""
+    values = source.value
+    for part in section:
+        values = values[part]
+    for key, value in values.items():
+        path = (*section, key)
         try:
             tree = put(tree, key.split("."), Tree(value=value, places=below(source, path)))
         except ValueError as error:

@@ -11,12 +11,18 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
 from mixvel_core.recipe.sections import at_full_size, at_toy_size, is_smoke, with_training
+from mixvel_core.recipe.sizes import at_size
 from mixvel_core.recipe.structure import structure
 from mixvel_core.recipe.text import parse
 
 
 def load_recipe(
-    path: Path | str, overrides: Sequence[str] = (), registry: Registry | None = None, *, smoke: bool = False
+    path: Path | str,
+    overrides: Sequence[str] = (),
+    registry: Registry | None = None,
+    *,
+    smoke: bool = False,
+    size: str | None = None,
 ) -> Recipe:
     """The recipe in a file, checked, with every option.
 
@@ -25,12 +31,13 @@ def load_recipe(
         overrides: ``key.path=value``, set in order.
         registry: the plugins it may name; everything installed if absent.
         smoke: at toy size.
+        size: at one of the sizes of the recipe's section `sizes`.
 
     Raises:
         RecipeError: with a line for every problem, of the form ``FILE:LINE  key.path  what is wrong`` (exit code 3
             instead of 2 where all of them are plugins that cannot be had).
     """
-    return resolve(read_recipe(Path(path)), overrides, registry or load_registry(), smoke=smoke)
+    return resolve(read_recipe(Path(path)), overrides, registry or load_registry(), smoke=smoke, size=size)
 
 
 def read_recipe(path: Path) -> Tree:
@@ -46,10 +53,13 @@ def read_recipe(path: Path) -> Tree:
     return parse(text, str(path))
 
 
-def resolve(tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: bool = False) -> Recipe:
+def resolve(
+    tree: Tree, overrides: Sequence[str], registry: Registry, *, smoke: bool = False, size: str | None = None
+) -> Recipe:
     """The recipe in a tree, with overrides set. Raises RecipeError as ``load_recipe`` does."""
     if not tree.readable:
         raise report(tree, tree.problems)
+    tree = at_size(tree, size)
     if smoke and not is_smoke(tree):
         tree = at_toy_size(tree, overrides, registry)
     else:
