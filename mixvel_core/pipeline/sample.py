@@ -19,7 +19,7 @@ from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import SampleOptions, WeightOptions
+from mixvel_core.recipe.model import Grid, SampleOptions, WeightOptions
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +49,7 @@ class SampleSpec:
     integrator: IntegratorUse
     router: str | None
     weights: WeightOptions
+    grid: Grid = "uniform"
 
 
 @frozen(kw_only=True)
@@ -60,7 +61,7 @@ class StoredSamples:
 
     @property
     def path(self) -> Path:
-        """The file of arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
+        """The file of arrays ``x``, ``evaluations``, ``times``, ``usage`` and ``origin`` (see ``Samples``)."""
         return self.artifact.folder / f"{self.artifact.name}.npz"
 
     @property
@@ -86,12 +87,13 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
                     integrator=method.integrator or options.integrator,
                     router=None if method.model == "monolith" else method.router or routers[0],
                     weights=method.weights or options.weights,
+                    grid=method.grid or options.grid,
                 )
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
     """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once."""
-    matters = ("autocast", "channels_last", "compile", "count", "grid", "delta")
+    matters = ("autocast", "channels_last", "compile", "count", "delta")
     of_all = {name: value for name, value in plain(options).items() if name in matters}
     key = key_of(models=models_key, **plain(draw), **of_all)
     return Artifact(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
@@ -184,7 +186,7 @@ class Loaded:
             selector=draw.selector.build(),
             integrator=draw.integrator.build(),
             steps=draw.steps,
-            grid=self.options.grid,
+            grid=draw.grid,
             delta=self.options.delta,
             weights=WeightTransform(temperature=draw.weights.temperature, floor=draw.weights.floor),
             autocast=self.options.autocast,

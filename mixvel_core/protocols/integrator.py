@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.protocols.selector import Estimate
     from mixvel_core.types import Points
 
 
@@ -18,6 +19,14 @@ class Field(Protocol):
 
     def denoise(self, x: Points, t: float) -> Points:
         """An estimate of m(x, t), (B, *data). Every call is one selection, and costs expert evaluations."""
+
+
+@runtime_checkable
+class SplitField(Field, Protocol):
+    """A field that gives the smooth part of its estimates and their jumps apart."""
+
+    def estimate(self, x: Points, t: float) -> Estimate:
+        """An estimate of m(x, t) in its two parts; one selection, as ``denoise``."""
 
 
 class Integrator(Protocol):

@@ -7,7 +7,7 @@ reference that ``mixvel check`` and the docs print.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -34,6 +34,9 @@ class WeightOptions:
     floor: float = option(default=0.0, check=from_up_to(0, 1), doc="smaller weights are dropped, the rest scaled")
 
 
+Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev", "native"]
+
+
 @frozen(kw_only=True)
 class Method:
     """One row of the table: what is sampled, and how. What is absent is taken from ``sample``."""
@@ -47,6 +50,7 @@ class Method:
     weights: WeightOptions | None = option(
         default=None, doc="what is done to the router's weights; `sample.weights` if absent"
     )
+    grid: Grid | None = option(default=None, doc="how the steps are spread over time; `sample.grid` if absent")
 
 
 STOP = OptionCheck(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
@@ -60,7 +64,7 @@ class SampleOptions:
     count: int = option(default=256, check=at_least(1), doc="samples for each method, step count and seed")
     steps: tuple[int, ...] = option(default=(10, 25), check=each(at_least(1)), doc="step counts, the table's columns")
     seeds: tuple[int, ...] = option(default=(0,), check=each(at_least(0)), doc="seeds; mean and spread are reported")
-    grid: Literal["uniform", "logsnr", "quadratic", "karras", "native"] = option(
+    grid: Grid = option(
         default="uniform",
         doc="how the steps are spread over time; native: as the schedule's own sampler does, with delta 0",
     )
@@ -96,11 +100,16 @@ class EvaluateOptions:
     data: DataUse | None = option(
         default=None, doc="where real items to compare with come from; absent: those of the shards, if they are here"
     )
-    reference: Literal["same", "rest"] = option(
+    reference: Literal["same", "rest", "all"] = option(
         default="same",
         doc="real items to compare with, besides as many as there are samples that are held out for the floor: the "
-        "same number again, or all the rest",
+        "same number again, or all the rest; or all of `data`, and the floor is taken from the shards",
     )
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError where all items would be compared with themselves."""
+        if self.reference == "all" and self.data is None:
+            raise ValueError("reference: `all` takes the floor from the shards; name `data` that is none of them")
 
 
 NOT_EMPTY = OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0)
@@ -116,8 +125,8 @@ class StudyOptions:
     integrators: tuple[IntegratorUse, ...] | None = option(
         default=None, check=NOT_EMPTY, doc="the integrators; absent: ddim and 2m"
     )
-    grids: tuple[Literal["uniform", "logsnr", "quadratic", "karras"], ...] = option(
-        default=("uniform",), check=NOT_EMPTY, doc="how the steps are spread over time"
+    grids: tuple[Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"], ...] = (
+        option(default=("uniform",), check=NOT_EMPTY, doc="how the steps are spread over time")
     )
     steps: tuple[int, ...] = option(default=(10, 20, 40, 80), check=each(at_least(1)), doc="step counts")
     count: int = option(default=128, check=at_least(1), doc="samples")

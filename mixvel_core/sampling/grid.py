@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
-from mixvel_core.field.angle import time_of
+from mixvel_core.field.angle import angle_at, time_of
 from mixvel_core.protocols import NoiseSchedule, SteppedSchedule
 
-Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "native"]
+Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev", "native"]
 
 RHO = 7.0
 """Exponent of the Karras grid (Karras et al. 2022, table 1)."""
@@ -27,7 +27,9 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
 
     Args:
         grid: ``uniform`` in t; ``quadratic``: uniform in sqrt(t), denser near data; ``logsnr``: uniform in
-            lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7); ``native``: the schedule's own.
+            lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7); ``angle``: uniform in
+            theta = atan(sigma/alpha); ``angle-quadratic``: uniform in sqrt(theta); ``chebyshev``: Chebyshev points in
+            theta, dense at both ends; ``native``: the schedule's own.
         schedule: gives lambda to ``logsnr`` and ``karras``, and its steps to ``native``.
         steps: N >= 1.
         delta: the last time, 0 <= delta < 1; 0 for ``native``.
@@ -54,8 +56,20 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
         case "karras":
             first, last = ((-b / RHO).exp() for b in _bounds(schedule, delta))
             times = _time_of(schedule, -RHO * (first + u * (last - first)).log())
+        case "angle":
+            first, last = _angles(schedule, delta)
+            times = time_of(schedule, first + u * (last - first))
+        case "angle-quadratic":
+            first, last = (angle.sqrt() for angle in _angles(schedule, delta))
+            times = time_of(schedule, (first + u * (last - first)) ** 2)
+        case "chebyshev":
+            first, last = _angles(schedule, delta)
+            times = time_of(schedule, first + 0.5 * (1.0 - torch.cos(torch.pi * u)) * (last - first))
         case _:
-            raise UsageError(f"unknown time grid {grid!r}; there are uniform, logsnr, quadratic, karras, native")
+            raise UsageError(
+                f"unknown time grid {grid!r}; there are uniform, logsnr, quadratic, karras, angle, angle-quadratic, "
+                "chebyshev, native"
+            )
     times[0], times[-1] = 1.0, delta
     return [float(t) for t in times]
 
@@ -64,6 +78,11 @@ def _bounds(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:
     p = schedule.at(torch.tensor([1.0, delta], dtype=torch.float64))
     first, last = (p.alpha / p.sigma).log().clamp(LOWEST, HIGHEST)
     return first, last
+
+
+def _angles(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:
+    ends = angle_at(schedule, torch.tensor([1.0, delta], dtype=torch.float64))
+    return ends[0], ends[1]
 
 
 def _time_of(schedule: NoiseSchedule, log_snr: Tensor) -> Tensor:

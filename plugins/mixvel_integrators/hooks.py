@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
-from mixvel_core.plugin.options import above, option
+from mixvel_core.plugin.options import above, between, option
 from mixvel_core.protocols import Integrator
 
 
@@ -23,11 +23,35 @@ class DDIMOptions:
     )
 
 
+@frozen(kw_only=True)
+class AngleMultistepOptions:
+    """Options of ``pc``."""
+
+    predictor: int = option(default=2, check=between(1, 4), doc="order of the predictor")
+    corrector: int = option(default=3, check=between(0, 5), doc="order of the corrector, which costs nothing; 0: none")
+
+
 _INTEGRATORS = (
-    ("euler", NoOptions, "Euler", "Euler on the velocity; order 1, one evaluation a step"),
-    ("heun", NoOptions, "Heun", "Heun on the velocity; order 2, two evaluations a step, each its own selection"),
-    ("ddim", DDIMOptions, "DDIM", "DDIM, exponential Euler; order 1, one evaluation a step"),
-    ("2m", NoOptions, "Multistep", "second-order multistep on the denoiser; order 2, one evaluation a step"),
+    ("euler", NoOptions, "integrators:Euler", "Euler on the velocity; order 1, one evaluation a step"),
+    (
+        "heun",
+        NoOptions,
+        "integrators:Heun",
+        "Heun on the velocity; order 2, two evaluations a step, each its own selection",
+    ),
+    ("ddim", DDIMOptions, "integrators:DDIM", "DDIM, exponential Euler; order 1, one evaluation a step"),
+    (
+        "2m",
+        NoOptions,
+        "integrators:Multistep",
+        "multistep on the denoiser; order 2, one evaluation a step",
+    ),
+    (
+        "pc",
+        AngleMultistepOptions,
+        "angle_multistep:AngleMultistep",
+        "predictor-corrector multistep in the angle; order 3, one evaluation a step",
+    ),
 )
 
 
@@ -39,7 +63,7 @@ def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
             kind="integrator",
             name=name,
             options=options,
-            target=f"mixvel_integrators.integrators:{target}",
+            target=f"mixvel_integrators.{target}",
             summary=summary,
         )
         for name, options, target, summary in _INTEGRATORS

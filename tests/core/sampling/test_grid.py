@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.sampling.grid import Grid, time_grid
-from mixvel_schedules.schedules import Linear
+from mixvel_schedules.schedules import Cosine, Linear
 
 SCHEDULES = all_schedules()
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    grid=st.sampled_from(["uniform", "logsnr", "quadratic", "karras"]),
+    grid=st.sampled_from(["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"]),
     name=st.sampled_from(sorted(SCHEDULES)),
     steps=st.integers(1, 200),
     delta=st.one_of(st.just(0.0), st.floats(1e-3, 0.5)),
@@ -38,6 +39,8 @@ def test_a_grid_falls_strictly_from_one_to_delta(grid: Grid, name: str, steps: i
         ("quadratic", lambda p, t: t.sqrt()),
         ("logsnr", lambda p, t: (p.alpha / p.sigma).log()),
         ("karras", lambda p, t: (p.sigma / p.alpha) ** (1 / 7)),
+        ("angle", lambda p, t: (p.sigma / p.alpha).atan()),
+        ("angle-quadratic", lambda p, t: (p.sigma / p.alpha).atan().sqrt()),
     ],
 )
 def test_each_grid_is_even_in_its_own_variable(grid: Grid, even: object) -> None:
@@ -46,3 +49,10 @@ def test_each_grid_is_even_in_its_own_variable(grid: Grid, even: object) -> None
     value = even(Linear().at(t), t)[1:]  # type: ignore[operator]  # the functions above
     gaps = value.diff()
     torch.testing.assert_close(gaps, gaps.mean().expand_as(gaps), rtol=1e-9, atol=1e-9)
+
+
+def test_chebyshev_points_are_those_of_the_cosine_schedule() -> None:
+    """There theta = pi t / 2, so t_i = 1 - (1 - delta) (1 - cos(pi i / N)) / 2."""
+    times = time_grid("chebyshev", Cosine(), 8, 0.01)
+    expected = [1 - (1 - 0.01) * (1 - math.cos(math.pi * i / 8)) / 2 for i in range(9)]
+    assert times == pytest.approx(expected, abs=1e-12)
