@@ -27,9 +27,9 @@ from mixvel_core.protocols.expert import (
     PretrainedFamily,
     SharedFamily,
 )
-from mixvel_core.protocols.integrator import Field, Integrator
+from mixvel_core.protocols.integrator import Field, Integrator, SplitField
 from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
-from mixvel_core.protocols.metric import Metric, ReferenceMetric, Score, Scorer
+from mixvel_core.protocols.metric import Metric, Origins, OriginScorer, PreparedMetric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
 from mixvel_core.protocols.schedule import (
@@ -40,7 +40,7 @@ from mixvel_core.protocols.schedule import (
     SteppedSchedule,
     Suprema,
 )
-from mixvel_core.protocols.selector import Draws, Evaluations, Prior, Selector
+from mixvel_core.protocols.selector import Draws, Estimate, Evaluations, Prior, Selector, SplitSelector
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "DensityExpert",
     "DiscreetFamily",
     "Draws",
+    "Estimate",
     "Evaluations",
     "Expert",
     "ExpertConfig",
@@ -71,7 +72,10 @@ __all__ = [
     "NetworkGroup",
     "NoiseSchedule",
     "Objective",
+    "OriginScorer",
+    "Origins",
     "Partitioner",
+    "PreparedMetric",
     "PreparedSource",
     "PretrainedFamily",
     "Prior",
@@ -87,6 +91,8 @@ __all__ = [
     "Selector",
     "Shard",
     "SharedFamily",
+    "SplitField",
+    "SplitSelector",
     "SteppedSchedule",
     "Streaming",
     "Suprema",

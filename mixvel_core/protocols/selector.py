@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -35,6 +35,18 @@ class Prior:
 
     mean: Tensor
     variance: Tensor
+
+
+@frozen(kw_only=True, eq=False)
+class Estimate:
+    """An estimate M = smooth + jump of the mixture's denoiser at one point of each trajectory.
+
+    ``smooth``: the part that varies smoothly along trajectories, (B, *data), which multistep integrators extrapolate.
+    ``jump``: what enters one step only, such as the noise of a random choice; None for zero.
+    """
+
+    smooth: Points
+    jump: Points | None = None
 
 
 class Draws(Protocol):
@@ -70,3 +82,11 @@ class Selector(Protocol):
 
     def combine(self, x: Points, t: float, a: Weights, answers: Evaluations, state: Any) -> tuple[Points, Any]:
         """The estimate M of the mixture's denoiser at (x, t), (B, *data), from exactly the selected evaluations."""
+
+
+@runtime_checkable
+class SplitSelector(Selector, Protocol):
+    """A selector whose estimates are not smooth along a trajectory, and which part of them is not."""
+
+    def jump(self, state: Any) -> Points | None:
+        """The part of the last M of ``combine`` that enters its own step only, (B, *data); None for zero."""

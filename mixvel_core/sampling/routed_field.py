@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Draws, Expert, NoiseSchedule, Prior, Router, Selector
+from mixvel_core.protocols import Draws, Estimate, Expert, NoiseSchedule, Prior, Router, Selector, SplitSelector
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.snr_matched import all_snr_matched
 
@@ -81,7 +81,8 @@ class RoutedField:
     evaluation before gave finite numbers. ``check`` looks at the last one.
 
     ``evaluations``: expert calls of each sample so far, (B,). ``usage``: for each call of the field, the share of
-    samples that evaluated each expert, (K,). ``times``: the times of those calls.
+    samples that evaluated each expert, (K,). ``times``: the times of those calls. ``origin``: of the experts that were
+    evaluated at the last call, the one of the most weight, (B,).
     """
 
     schedule: NoiseSchedule
@@ -91,11 +92,18 @@ class RoutedField:
     weights: WeightTransform
     autocast: bool
     evaluations: Tensor
+    origin: Tensor
     usage: list[Tensor] = field(factory=list)
     times: list[float] = field(factory=list)
     _router_state: Any
     _selector_state: Any
     _last: _Check | None = field(default=None, init=False)
+
+    def estimate(self, x: Tensor, t: float) -> Estimate:
+        """``denoise`` with the selector's jump apart from what is smooth along the trajectories."""
+        M = self.denoise(x, t)
+        jump = self.selector.jump(self._selector_state) if isinstance(self.selector, SplitSelector) else None
+        return Estimate(smooth=M if jump is None else M - jump, jump=jump)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, an estimate of m(x, t), (B, *data): the router's weights, one selection, the selected experts.
@@ -128,6 +136,7 @@ class RoutedField:
             call=call,
         )
         self.evaluations += mask.sum(1)
+        self.origin = a.masked_fill(~mask, -1.0).argmax(1)
         self.usage.append(mask.to(torch.float32).mean(0))
         self.times.append(t)
         return M
@@ -183,6 +192,7 @@ def start_field(
         weights=weights,
         autocast=autocast,
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
+        origin=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),
         selector_state=selector.start(x, schedule, prior_of(experts, x), draws),
     )

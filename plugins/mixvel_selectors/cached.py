@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.memory import LocalError, Memory, empty_memory
+from mixvel_selectors.memory import LONGEST, LocalError, Memory, empty_memory
 from mixvel_selectors.selectors import one_hot
 
 DECAY = 0.5
@@ -55,7 +55,7 @@ class Cached:
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
         """The expert with the largest a_k age_k^2, and those that the tolerance requires, (B, K) bool."""
         if state.memory is None:
-            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], longest=LONGEST)
             state.rate = torch.zeros_like(state.memory.last_t)
             state.first_error = state.rate.new_zeros(len(x))
             state.first_age = state.rate.new_zeros(len(x))
@@ -100,7 +100,7 @@ class Cached:
         i, k = answers.sample, answers.expert
         age, count = memory.age(t)[i, k], memory.count[i, k]
         flat = x.flatten(1)
-        error = memory.store(flat, t, answers)
+        error = torch.linalg.vector_norm(memory.store(flat, t, answers), dim=1).double()
         self._measure(state, i, k, error, age, count)
         stale = a.clone()
         stale[i, k] = 0.0

@@ -40,6 +40,16 @@ class CachedOptions:
     )
 
 
+@frozen(kw_only=True)
+class SwitchingOptions:
+    """Options of the selector ``switching``."""
+
+    importance: float = option(
+        default=1.0, check=at_least(0), doc="p of q_k ~ a_k age_k^p: experts with an old memory are drawn more often"
+    )
+    mixing: float = option(default=0.3, check=above_up_to(0, 1), doc="e: share of the draws that follow a itself")
+
+
 _SELECTORS = (
     ("mixture", NoOptions, "selectors:Mixture", "all K experts, weighted: exact, K evaluations a step"),
     ("iid", NoOptions, "selectors:Iid", "one expert drawn from the posterior at every step: the paper's"),
@@ -58,6 +68,12 @@ _SELECTORS = (
         CachedOptions,
         "cached:Cached",
         "one expert a step, the others remembered: near the mixture at 1/K of its cost",
+    ),
+    (
+        "switching",
+        SwitchingOptions,
+        "switching:Switching",
+        "one expert drawn at every step, the others remembered as control variates; unbiased, small variance",
     ),
 )
 

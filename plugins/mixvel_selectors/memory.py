@@ -1,14 +1,16 @@
 """The last two denoisers of every expert and their extrapolation, and the local error of an integrator beside it.
 
-With tau and tau' the times of the last two evaluations of expert k, g(x, t) its prior guess (D3 from the moments), and
-d = m - g the difference at an evaluation,
+With tau and tau' the positions of the last two evaluations of expert k on a clock (t itself, or its angle), g(x, t) the
+prior guess (D3 from the moments), and d = m - g the difference at an evaluation,
 
-    m^(x, t) = g(x, t) + d + w (d - d'),   w = (t - tau) / (tau - tau'), at most LONGEST.
+    m^(x, t) = g(x, t) + d + w (d - d'),   w = (position of t - tau) / (tau - tau'), at most ``longest``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from attrs import define, field
@@ -53,7 +55,10 @@ def _norm(difference: Tensor) -> Tensor:
 
 
 LONGEST = 1.5
-"""The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
+"""The most of its own last intervals over which `cached` extrapolates an expert's difference; longer overshoots."""
+
+Clock: TypeAlias = Callable[[float], float]
+"""The position of a time t, increasing in t."""
 
 
 @define(kw_only=True, eq=False)
@@ -62,6 +67,7 @@ class Memory:
 
     ``mean``, ``variance``: of the prior guess, (K, D). ``last``, ``before``: d and d', (B, K, D). ``last_t``,
     ``before_t``: tau and tau', (B, K) float64; tau' is infinite until there are two. ``count``: of evaluations, (B, K).
+    ``clock``, ``longest``: see above.
     """
 
     schedule: NoiseSchedule
@@ -72,16 +78,18 @@ class Memory:
     last_t: Tensor
     before_t: Tensor
     count: Tensor
+    clock: Clock
+    longest: float
 
     def age(self, t: float) -> Tensor:
-        """tau - t, the time since each expert was evaluated, (B, K) >= 0."""
-        return self.last_t - t
+        """tau less the position of t: how long ago each expert was evaluated, (B, K) >= 0."""
+        return self.last_t - self.clock(t)
 
     def reach(self, t: float) -> Tensor:
         """w, how far each difference is extrapolated in units of its last interval, (B, K)."""
         two = self.before_t.isfinite()
         interval = torch.where(two, self.before_t - self.last_t, 1.0)
-        return torch.where(two, (self.age(t) / interval).clamp(0.0, LONGEST), 0.0)
+        return torch.where(two, (self.age(t) / interval).clamp(0.0, self.longest), 0.0)
 
     def extrapolate(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
         """sum_k weights_k m^_k(x, t), (B, D); nothing of size (B, K, D) is made.
@@ -101,7 +109,7 @@ class Memory:
         return differences + weights @ constant + x * (weights @ slope)
 
     def store(self, x: Tensor, t: float, answers: Evaluations) -> Tensor:
-        """Takes in evaluations at x, (B, D), and t; returns the error of each one's extrapolation, (E,) float64.
+        """Takes in evaluations at x, (B, D), and t; returns what the extrapolation missed, m_k - m^_k, (E, D).
 
         One at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
         """
@@ -110,17 +118,20 @@ class Memory:
         m = answers.m.flatten(1)
         fresh = m - gaussian_denoiser(x[i], p, self.mean[k], self.variance[k])
         last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
-        error: Tensor = torch.linalg.vector_norm(fresh - last - w * (last - self.before[i, k]), dim=1)
-        later = self.last_t[i, k] > t
+        missed: Tensor = fresh - last - w * (last - self.before[i, k])
+        position = self.clock(t)
+        later = self.last_t[i, k] > position
         self.before[i, k] = torch.where(later[:, None], last, self.before[i, k])
         self.before_t[i, k] = torch.where(later, self.last_t[i, k], self.before_t[i, k])
         self.last[i, k] = fresh
-        self.last_t[i, k] = t
+        self.last_t[i, k] = position
         self.count[i, k] += 1
-        return error.double()
+        return missed
 
 
-def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
+def empty_memory(
+    x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int, *, clock: Clock = float, longest: float
+) -> Memory:
     """Before the first evaluation: m^ = g, as if evaluated at t = 1. Without ``prior`` the guess g is zero."""
     size = (len(x), experts)
     D = math.prod(x.shape[1:])
@@ -131,7 +142,9 @@ def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, expert
         variance=prior.variance.flatten(1) if prior else zero,
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
-        last_t=torch.ones(size, dtype=torch.float64, device=x.device),
+        last_t=torch.full(size, clock(1.0), dtype=torch.float64, device=x.device),
         before_t=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
         count=torch.zeros(size, dtype=torch.int64, device=x.device),
+        clock=clock,
+        longest=longest,
     )

@@ -1,0 +1,96 @@
+"""switching: the paper's random draw with its variance reduced by memory and importance; one expert a step.
+
+    q_k = (1 - e) a_k age_k^p / sum_j a_j age_j^p + e a_k,    k ~ q
+    M   = sum_j a_j m^_j + (a_k / q_k) (m_k - m^_k)
+
+with m^ the extrapolated denoisers (``memory``, in the angle). Given the memory M is unbiased for sum_j a_j m_j, as the
+paper's draw is, which is the case m^ = 0 and q = a (``iid``); its noise is that of what the memory missed, which goes
+to zero with the step. A rare expert, drawn for its age, does not enter with weight 1. Control variates from a table
+are SAGA's (Defazio et al. 2014).
+
+Multistep integrators extrapolate the smooth part, sum_j a_j (m_j where evaluated, else m^_j); the rest of the
+correction, a_k (1 / q_k - 1) (m_k - m^_k), enters its own step only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from attrs import define, frozen
+from torch import Tensor
+
+from mixvel_core.field.angle import angle_at
+from mixvel_core.field.mixture import weighted_sum
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
+from mixvel_selectors.memory import Memory, empty_memory
+from mixvel_selectors.selectors import categorical, one_hot
+
+LONGEST = 1.0
+"""The most of its own last intervals over which an expert's difference is extrapolated."""
+
+
+@define(kw_only=True, eq=False)
+class _State:
+    x: Tensor
+    schedule: NoiseSchedule
+    prior: Prior | None
+    draws: Draws
+    call: int = 0
+    memory: Memory | None = None
+    q: Tensor | None = None
+    jump: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class Switching:
+    """One expert drawn at every evaluation. ``importance``: p. ``mixing``: e in (0, 1]."""
+
+    importance: float = 1.0
+    mixing: float = 0.3
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _State:
+        """An empty state: the number of experts is known at the first step."""
+        return _State(x=x, schedule=schedule, prior=prior, draws=draws)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
+        """A draw from q, (B, K) bool; without moments there is no prior guess and every expert is evaluated once."""
+        if state.memory is None:
+            clock = partial(_angle, state.schedule)
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], clock=clock, longest=LONGEST)
+            if state.prior is None:
+                return torch.ones_like(a, dtype=torch.bool), state
+        weights = a.double() / a.double().sum(1, keepdim=True)
+        aged = weights * state.memory.age(t).clamp_min(0.0) ** self.importance
+        total = aged.sum(1, keepdim=True)
+        mixed = (1.0 - self.mixing) * aged / total.clamp_min(torch.finfo(torch.float64).tiny) + self.mixing * weights
+        # Where all ages are zero, at the start and in a second stage, the draw follows a.
+        state.q = torch.where(total > 0, mixed, weights)
+        choice = categorical(state.q, state.draws.uniform(state.call))
+        state.call += 1
+        return one_hot(choice, a), state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
+        """M, (B, *data), its smooth part and its jump together."""
+        if state.memory is None:
+            raise RuntimeError("select comes before combine")
+        i, k = answers.sample, answers.expert
+        flat = x.flatten(1)
+        missed = state.memory.store(flat, t, answers)
+        stale = a.clone()
+        stale[i, k] = 0.0
+        M = weighted_sum(a, answers) + state.memory.extrapolate(flat, t, stale).reshape(x.shape)
+        state.jump = None
+        if state.q is not None:
+            extra = (a.double()[i, k] * (1.0 / state.q[i, k] - 1.0)).to(flat)
+            state.jump = torch.zeros_like(flat).index_add_(0, i, extra[:, None] * missed).reshape(x.shape)
+            M = M + state.jump
+        return M, state
+
+    def jump(self, state: _State) -> Tensor | None:
+        """The part of the last M that enters its own step only, (B, *data); None for zero."""
+        return state.jump
+
+
+def _angle(schedule: NoiseSchedule, t: float) -> float:
+    return float(angle_at(schedule, torch.tensor(t, dtype=torch.float64)))
