@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from attrs import frozen
+
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.options import at_least, option
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
@@ -34,6 +37,13 @@ _LEARNED = (
 )
 
 
+@frozen(kw_only=True)
+class MomentsOptions:
+    """Options of the router ``moments``."""
+
+    rank: int = option(default=8, check=at_least(0), doc="principal components of each shard; 0: one variance a shard")
+
+
 @hookimpl
 def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
     """The families of routers of this package."""
@@ -57,4 +67,12 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
         )
         for name, options, target, summary in _LEARNED
     ]
-    return [*learned, fixed]
+    moments = PluginDef[Any, RouterFamily](
+        kind="router",
+        name="moments",
+        options=MomentsOptions,
+        target="mixvel_routers.moments:MomentsFamily",
+        example_options=MomentsOptions(rank=2),
+        summary="the posterior of one Gaussian a shard, from means and principal components; no training",
+    )
+    return [*learned, fixed, moments]
