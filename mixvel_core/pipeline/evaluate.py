@@ -14,11 +14,21 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.data.items import Chosen, Floats
 from mixvel_core.errors import DataError
+from mixvel_core.pipeline.origins import origins_of
 from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
-from mixvel_core.protocols import Items, Metric, Progress, ReferenceMetric, Score, Shard
+from mixvel_core.protocols import (
+    Items,
+    Metric,
+    OriginScorer,
+    PreparedMetric,
+    Progress,
+    ReferenceMetric,
+    Score,
+    Shard,
+)
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import EvaluateOptions
 
@@ -64,7 +74,8 @@ def evaluate(
     """Scores every set of samples against the same real items.
 
     As many real items as there are samples are held out, at random, and compared with the reference like them: that
-    is the floor below which no sampler can be distinguished from the data. The reference is as many others, or all.
+    is the floor below which no sampler can be distinguished from the data. The reference is as many others, or all
+    others; or all of ``evaluate.data``, and then items of the shards are compared like samples.
 
     Args:
         samples: of the sample stage.
@@ -95,9 +106,13 @@ def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | N
     if task.options.data is None and not task.shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return Scores(rows=(), floors=(), noise=())
+    for use in task.options.metrics:
+        metric = use.build()
+        if isinstance(metric, PreparedMetric):
+            metric.prepare(progress)
     sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
     # A metric at a time: a worker that has read the reference for it goes on with it.
-    parts = [(one, metric) for metric in metrics for one in sets]
+    parts = [(one, index) for index in metrics for one in sets]
     found: dict[tuple[int, int], Sequence[Score]] = {}
     with (
         progress.task("evaluate", len(sets), "sets") as bar,
@@ -106,7 +121,7 @@ def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | N
         for index, scores in results:
             found[parts[index]] = scores
             bar.update(len(found) // len(metrics))
-    floors, noise, *others = [[_plain(s, stated) for metric in metrics for s in found[one, metric]] for one in sets]
+    floors, noise, *others = [[_plain(s, stated) for index in metrics for s in found[one, index]] for one in sets]
     rows = [{**_about(one), **row} for one, scored in zip(task.samples, others, strict=True) for row in scored]
     return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
 
@@ -137,35 +152,57 @@ class _Scoring:
     def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
         """Reads the real items. Metrics choose their own device; each reads the reference once, whose features may take
         longer than those of all samples."""
-        real = real_items(self.options, self.shards.parts)
-        if real is None or len(real) < 2:
-            found = 0 if real is None else len(real)
-            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
-        count = min(len(self.samples[0].array("x")), len(real) // 2)
         rng = np.random.default_rng(self.options.seed)
-        order = rng.permutation(len(real))
-        last = 2 * count if self.options.reference == "same" else len(real)
-        held_out = Floats(source=Chosen(source=real, rows=order[:count]))
-        reference = Floats(source=Chosen(source=real, rows=order[count:last]))
+        held_out, reference = self._apart(rng)
+        count = len(held_out)
         noise = rng.standard_normal(held_out.shape, np.float32)
-        measures: dict[int, Callable[[Items], Sequence[Score]]] = {}
+        measures: dict[int, Callable[[int, Mapping[int, Items]], Sequence[Score]]] = {}
         baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
 
         def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Sequence[Score]:
             one, metric = part
             if metric not in measures:
-                measures[metric] = _scores_of(self.options.metrics[metric].build(), reference)
-            items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
-            return tuple(measures[metric](items))
+                measures[metric] = self._measure(self.options.metrics[metric].build(), reference, count)
+            return measures[metric](one, baselines)
 
         return score
 
+    def _measure(
+        self, metric: Metric, reference: Items, count: int
+    ) -> Callable[[int, Mapping[int, Items]], Sequence[Score]]:
+        """What scores one set by ``metric``, whose features of the reference are computed once."""
+        scorer = metric.against(reference) if isinstance(metric, ReferenceMetric) else None
 
-def _scores_of(metric: Metric, reference: Items) -> Callable[[Items], Sequence[Score]]:
-    """The scores of a set of samples; other metrics read the reference anew for each."""
-    if isinstance(metric, ReferenceMetric):
-        return metric.against(reference).scores
-    return lambda samples: (metric.score(samples, reference),)
+        def measure(one: int, baselines: Mapping[int, Items]) -> Sequence[Score]:
+            items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
+            if scorer is None:
+                return (metric.score(items, reference),)
+            found = [*scorer.scores(items)]
+            if isinstance(scorer, OriginScorer) and one not in baselines:
+                origins = origins_of(self.samples[one], self.shards.parts, count)
+                found += [] if origins is None else scorer.origin_scores(items, origins)
+            return tuple(found)
+
+        return measure
+
+    def _apart(self, rng: np.random.Generator) -> tuple[Items, Items]:
+        """The real items that are scored like samples, and those that they and the samples are compared with."""
+        real = real_items(self.options, self.shards.parts)
+        if real is None or len(real) < 2:
+            found = 0 if real is None else len(real)
+            raise DataError(f"{found} item in all: too few to compare samples with; take more data")
+        count = len(self.samples[0].array("x"))
+        if self.options.reference == "all":
+            trained_on = JoinedShard(parts=self.shards.parts).items
+            rows = rng.permutation(len(trained_on))[:count]
+            return Floats(source=Chosen(source=trained_on, rows=rows)), Floats(source=real)
+        count = min(count, len(real) // 2)
+        order = rng.permutation(len(real))
+        last = 2 * count if self.options.reference == "same" else len(real)
+        return (
+            Floats(source=Chosen(source=real, rows=order[:count])),
+            Floats(source=Chosen(source=real, rows=order[count:last])),
+        )
 
 
 def _plain(score: Score, stated: Mapping[str, str]) -> dict[str, Any]:

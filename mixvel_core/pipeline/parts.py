@@ -170,7 +170,7 @@ def forget_parts(artifact: Artifact) -> None:
 
 
 def write_samples(path: Path, samples: Samples) -> None:
-    """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times`` and ``usage`` (see ``Samples``)."""
+    """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times``, ``usage`` and ``origin`` (see ``Samples``)."""
     written = asdict(evolve(samples, x=samples.x.float()), recurse=False)
     write_arrays(path, {name: value.cpu().numpy() for name, value in written.items()})
 

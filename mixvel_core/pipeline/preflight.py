@@ -16,7 +16,7 @@ from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
-from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, Progress, Shard, TrainTask
+from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, PreparedMetric, Progress, Shard, TrainTask
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe
 
@@ -80,13 +80,17 @@ def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) ->
     with problems.noted():
         items = real_items(recipe.evaluate, parts)
     if items is not None:
-        for metric in recipe.evaluate.metrics:
+        for use in recipe.evaluate.metrics:
             with problems.noted():
                 count = min(recipe.sample.count, len(items) // 2, _FEW)
                 if count == 0:
                     raise DataError("one item in all: too few to compare samples with; take more data")
                 few = to_float(items[: 2 * count])
-                metric.build().score(few[:count], few[count:])
+                metric = use.build()
+                if isinstance(metric, PreparedMetric):
+                    metric.check(few)
+                else:
+                    metric.score(few[:count], few[count:])
     if problems.lines:
         raise RecipeError(*dict.fromkeys(problems.lines))
 

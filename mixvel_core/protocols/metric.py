@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from attrs import field, frozen
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mixvel_core.protocols.data import Items
+    from mixvel_core.protocols.progress import Progress
 
 
 @frozen(kw_only=True)
@@ -48,3 +51,34 @@ class ReferenceMetric(Metric, Protocol):
 
     def against(self, reference: Items) -> Scorer:
         """What scores samples against ``reference`` (m, *data), float32 in [-1, 1]."""
+
+
+@runtime_checkable
+class PreparedMetric(Metric, Protocol):
+    """A metric that something is made for once, which may take minutes: before scores, and not before trainings."""
+
+    def check(self, items: Items) -> None:
+        """Makes nothing. Raises DataError where items like these, (n, *data), cannot be scored."""
+
+    def prepare(self, progress: Progress) -> None:
+        """Makes it, or does nothing where it is there. Raises DataError as ``score`` does."""
+
+
+@frozen(kw_only=True, eq=False)
+class Origins:
+    """Which expert made each sample, in a run whose shards have no label in common.
+
+    ``experts``: k of each sample, (n,) int64: of the experts evaluated last, the one of the most weight.
+    ``labels``: the labels of the items of shard 0..K-1.
+    """
+
+    experts: np.ndarray
+    labels: Sequence[frozenset[int]]
+
+
+@runtime_checkable
+class OriginScorer(Scorer, Protocol):
+    """A scorer that also scores samples by the experts that made them."""
+
+    def origin_scores(self, samples: Items, origins: Origins) -> Sequence[Score]:
+        """Further scores of ``samples`` (n, *data), whose experts are known."""

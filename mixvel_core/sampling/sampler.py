@@ -48,12 +48,14 @@ class SingleExpertRouter:
 @frozen(kw_only=True, eq=False)
 class Samples:
     """``x``: (count, *data). ``evaluations``: expert calls of each sample, (count,). ``times``: of the calls of the
-    field, (calls,). ``usage``: the share of samples that evaluated each expert at each call, (calls, K)."""
+    field, (calls,). ``usage``: the share of samples that evaluated each expert at each call, (calls, K). ``origin``: of
+    the experts evaluated at the last call, the one of the most weight, (count,)."""
 
     x: Tensor
     evaluations: Tensor
     times: Tensor
     usage: Tensor
+    origin: Tensor
 
     def cpu(self) -> Samples:
         """The same, in the memory of the CPU."""
@@ -73,6 +75,7 @@ def joined(parts: Sequence[Samples]) -> Samples:
         evaluations=torch.cat([part.evaluations for part in parts]),
         times=parts[0].times,
         usage=torch.einsum("p,pck->ck", sizes / sizes.sum(), torch.stack([part.usage for part in parts])),
+        origin=torch.cat([part.origin for part in parts]),
     )
 
 
@@ -167,6 +170,7 @@ class Sampler:
             evaluations=field.evaluations,
             times=torch.tensor(field.times, dtype=torch.float64),
             usage=torch.stack(field.usage),
+            origin=field.origin,
         )
 
     @torch.inference_mode()

@@ -7,7 +7,13 @@ from typing import Any
 
 from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import Metric
-from mixvel_metrics.options import FIDOptions, FrechetOptions, SlicedWasserstein2Options, Wasserstein2Options
+from mixvel_metrics.options import (
+    ClassifierOptions,
+    FIDOptions,
+    FrechetOptions,
+    SlicedWasserstein2Options,
+    Wasserstein2Options,
+)
 
 
 def _fid_example() -> Metric:
@@ -15,6 +21,12 @@ def _fid_example() -> Metric:
     from mixvel_metrics.inception import stand_in
 
     return FID(inception=stand_in())
+
+
+def _classifier_example() -> Metric:
+    from mixvel_metrics.classifier_example import example
+
+    return example()
 
 
 METRICS: Sequence[PluginDef[Any, Metric]] = (
@@ -39,6 +51,15 @@ METRICS: Sequence[PluginDef[Any, Metric]] = (
         options=FrechetOptions,
         target="mixvel_metrics.comparison:Frechet",
         summary="squared Frechet distance between Gaussians fitted to features; not FID, which is one network's",
+    ),
+    PluginDef(
+        kind="metric",
+        name="classifier",
+        options=ClassifierOptions,
+        target="mixvel_metrics.classifier:make_classifier_metric",
+        example=_classifier_example,
+        smoke={"epochs": 1},
+        summary="the same in features of a classifier trained on the data, with class balance and agreement",
     ),
     PluginDef(
         kind="metric",

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+from mixvel_core.plugin.definition import DataUse
 from mixvel_core.plugin.options import at_least, option
 
 FeatureName: TypeAlias = Literal["pixels", "random-conv"]
@@ -39,6 +40,28 @@ class FrechetOptions:
     further: tuple[Further, ...] = option(
         default=(),
         doc="scores of the same features beside it: kernel distance, precision, recall; keeps the features in memory",
+    )
+
+
+@frozen(kw_only=True)
+class ClassifierOptions:
+    """Options of ``classifier``."""
+
+    data: DataUse = option(
+        doc="labelled images it is trained on, once: of the recipe's size, never those compared with"
+    )
+    test: DataUse | None = option(
+        default=None, doc="labelled images its accuracy is measured on; absent: it is not measured"
+    )
+    further: tuple[Literal["kernel", "precision", "recall", "balance", "agreement"], ...] = option(
+        default=("kernel", "precision", "recall", "balance", "agreement"),
+        doc="scores beside the Frechet distance: kernel distance, precision, recall, class balance and class agreement",
+    )
+    epochs: int = option(default=4, check=at_least(1), doc="passes over the images while it is trained")
+    seed: int = option(default=0, check=at_least(0), doc="seed of its weights and of the order of images")
+    store: str | None = option(
+        default=None,
+        doc="folder of trained classifiers; absent: what MIXVEL_DATA says, else mixvel in the user's cache folder",
     )
 
 
