@@ -1,4 +1,4 @@
-"""Sessions: tests, drills, typecheck, lint, docs, external, bench, soak. ``pip install nox && nox -s tests typecheck``.
+"""Sessions: tests, drills, typecheck, lint, docs, external, bench, gpu, soak. Without nox: ``pip install nox``.
 
 All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
 the project's metadata or pins change.
@@ -113,6 +113,12 @@ def external(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Ratios measured on this machine, into bench.json and docs/benchmarks.md; arguments name groups."""
     session.run(str(shared(session) / "python"), "tests/bench/run.py", *session.posargs, external=True)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Equality with the CPU, ratios and Fashion-MNIST on a GPU, into runs/gpu-out; ``-- --cpu`` at toy size without."""
+    session.run(str(shared(session) / "python"), "tests/gpu/gpu.py", *session.posargs, external=True)
 
 
 @nox.session

@@ -97,7 +97,9 @@ def exact_vectors(items: np.ndarray | Tensor) -> Tensor:
     if isinstance(items, Tensor):
         if items.dtype != torch.uint8:
             return items.flatten(1).to(torch.float64, copy=True)
-        return torch.from_numpy(to_float(items.cpu().numpy())).to(items.device).flatten(1).double()
+        # Looked up, not computed: another device may divide in another way.
+        levels = torch.from_numpy(to_float(np.arange(256, dtype=np.uint8))).to(items.device)
+        return levels[items.flatten(1).long()].double()
     floats = items if items.dtype == np.float64 else to_float(items)
     return torch.from_numpy(np.array(floats.reshape(len(floats), -1), dtype=np.float64))
 

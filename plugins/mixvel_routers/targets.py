@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from mixvel_core.data.items import joined
@@ -46,18 +47,39 @@ class RouterTask:
         return self.make(self.members, self.schedule, seed)
 
 
+_ROWS = 1 << 14
+"""Items in a block on a GPU, which has no cache to be kept to."""
+
+
 @frozen(kw_only=True, eq=False)
 class Targets:
     """The exact posterior of all items of all shards at noised batches. Nothing here has a gradient."""
 
     engine: PosteriorEngine
     schedule: NoiseSchedule
+    _on_device: dict[torch.device, PosteriorEngine] = field(factory=dict, init=False)
 
     @torch.no_grad()
     def at(self, batch: Batch, *, rates: bool) -> tuple[Tensor, PosteriorAnswer]:
         """x_t of a batch, (B, *data), and the posterior there; ``rates``: whether its rate is wanted too."""
         x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
-        return x, self.engine.at(x, self.schedule.at(batch.t.double()), means=rates)
+        return x, self._near(x).at(x, self.schedule.at(batch.t.double()), means=rates)
+
+    def _near(self, x: Tensor) -> PosteriorEngine:
+        """The engine with its items on the device of x: otherwise all of them would be copied there at each step.
+
+        They stay where they are stored where they would take more than an eighth of the device's free memory.
+        """
+        if not x.is_cuda:
+            return self.engine
+        if x.device not in self._on_device:
+            engine = self.engine
+            size = sum(len(items) * math.prod(items.shape[1:]) * items.dtype.itemsize for items in engine.shards)
+            if 8 * size < torch.cuda.mem_get_info(x.device)[0]:
+                moved = tuple(torch.from_numpy(np.array(items[:])).to(x.device) for items in engine.shards)
+                engine = evolve(engine, shards=moved, block=_ROWS)
+            self._on_device[x.device] = engine
+        return self._on_device[x.device]
 
     @torch.no_grad()
     def rate(self, batch: Batch, answer: PosteriorAnswer, path: Path) -> Tensor:

@@ -1,0 +1,214 @@
+"""(c) recipes/fashion.yaml at full size, as far as the time goes: trainings, samples, scores, and a folder to keep.
+
+What is made stays in the run folder, and the next session goes on from there. How long trainings may be is measured
+first: all step counts are shortened in one proportion, which is written down before anything is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict, evolve, frozen
+from ledger import Ledger
+from lengths import lengths
+from pack import pack
+from work import RUN, SILENT, Place, Until, begin_process, draw_samples, import_all, prepare_metrics, train_model
+
+from mixvel_core.data.pictures import grid, save_png
+from mixvel_core.pipeline.evaluate import evaluate
+from mixvel_core.pipeline.run import RunResult
+from mixvel_core.pipeline.run_folder import begin
+from mixvel_core.pipeline.sample import sample
+from mixvel_core.recipe.model import Recipe
+from mixvel_data.idx_source import fashion_folder
+
+TRAINING, SAMPLING, SCORING = 0.50, 0.75, 0.92
+"""When each is over, in parts of the section's time."""
+FOR_SCORES = "what scores need"
+LATE = 1.2
+"""How much longer than hoped trainings may take before they are broken off."""
+
+
+@frozen(kw_only=True)
+class Column:
+    """One step count and one seed of the table."""
+
+    steps: int
+    seed: int
+
+
+def fashion(ledger: Ledger, data: Path, place: Place, out: Path) -> None:
+    """The whole section. ``data``: the folder of the IDX files. ``out``: for what is to be kept."""
+    started, whole = time.monotonic(), ledger.left
+    place.folder.mkdir(parents=True, exist_ok=True)
+    # What is trained for scores is kept with the networks.
+    os.environ["MIXVEL_DATA"] = str(place.folder.absolute() / "classifier")
+    workers = 2 if ledger.toy or (os.cpu_count() or 2) < 4 else 8
+    place = evolve(place, smoke=ledger.toy, overrides=tuple(_overrides(data, toy=ledger.toy)))
+    with _processes(workers) as pool:
+        ready = [pool.submit(import_all) for _ in range(workers)]
+        shards = RunResult(recipe=place.load(), folder=place.folder, progress=SILENT).partition()
+        for one in ready:
+            one.result()
+        ledger.say(f"{len(shards.parts)} shards, {workers} processes")
+        place = evolve(place, end=started + TRAINING * LATE * whole)
+        place = lengths(ledger, pool, workers, place, len(shards.parts), started + TRAINING * whole)
+        recipe = _train(ledger, pool, place)
+        # Networks first: whatever ends the session later, they are kept.
+        _pack(ledger, place.folder, out)
+        columns = _sample(ledger, pool, evolve(place, end=started + SAMPLING * whole), recipe)
+    if not columns:
+        raise TimeoutError("no column of the table is complete; run again to go on")
+    _table(ledger, place, recipe, columns, started + SCORING * whole, out)
+
+
+def _overrides(data: Path, *, toy: bool) -> Iterator[str]:
+    """What this session sets beside the recipe's own size."""
+    if toy:
+        return
+    if data != fashion_folder(None):
+        for key in ("data", "evaluate.data", "evaluate.metrics.0.data", "evaluate.metrics.0.test"):
+            yield f"{key}.path={data}"
+    # Its targets are a pass over all items at each step.
+    yield "routers.da.train.steps=500"
+    yield "sample.launcher={use: local, parallel: 4, threads: 4}"
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
+    threads = max(1, (os.cpu_count() or 1) // count)
+    pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=begin_process, initargs=(threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _train(ledger: Ledger, pool: ProcessPoolExecutor, place: Place) -> Recipe:
+    """All models, the longest first; the recipe without those routers, and their rows, that could not be trained.
+
+    Raises TimeoutError where an expert or the monolith was not trained to its end.
+    """
+    recipe = place.load()
+    begin(recipe, place.folder)
+    stages = place.stages(recipe)
+    names = [*(["monolith"] if stages.monolith else []), *(f"router-{name}" for name in stages.routers)]
+    names += [f"expert-{one.shard.index}" for one in stages.separate]
+    started = time.monotonic()
+    tasks = {name: pool.submit(train_model, place, name) for name in names[:2]}
+    tasks[FOR_SCORES] = pool.submit(prepare_metrics, place)
+    tasks |= {name: pool.submit(train_model, place, name) for name in names[2:]}
+    unfinished = [name for name in _all(ledger, tasks, "trained") if name != FOR_SCORES]
+    ledger.figure("all trainings", time.monotonic() - started, "s", models=len(names))
+    missing = {name.removeprefix("router-") for name in unfinished if name.startswith("router-")}
+    if len(unfinished) > len(missing):
+        raise TimeoutError(f"not trained: {', '.join(unfinished)}; run again to go on")
+    routers = {name: use for name, use in recipe.routers.items() if name not in missing}
+    methods = {name: method for name, method in recipe.sample.methods.items() if method.router not in missing}
+    return evolve(recipe, routers=routers, sample=evolve(recipe.sample, methods=methods))
+
+
+def _sample(ledger: Ledger, pool: ProcessPoolExecutor, place: Place, recipe: Recipe) -> list[Column]:
+    """The columns of the table that are complete when the time is up, the first seed's first."""
+    columns = [Column(steps=steps, seed=seed) for seed in recipe.sample.seeds for steps in recipe.sample.steps]
+    tasks: dict[str, Future[float]] = {}
+    for column in columns:
+        for method in recipe.sample.methods:
+            name = f"{method}{_suffix(column)}"
+            tasks[name] = pool.submit(draw_samples, place, method, column.steps, column.seed)
+    unfinished = _all(ledger, tasks, "sampled")
+    complete = [one for one in columns if not any(name.endswith(_suffix(one)) for name in unfinished)]
+    ledger.note("columns", [asdict(column) for column in complete])
+    return complete
+
+
+def _suffix(column: Column) -> str:
+    return f", {column.steps} steps, seed {column.seed}"
+
+
+def _all(ledger: Ledger, tasks: dict[str, Future[float]], done: str) -> list[str]:
+    """Waits for all; the names of those that failed, whose reasons are in the log."""
+    names, unfinished = {task: name for name, task in tasks.items()}, []
+    for task in as_completed(tasks.values()):
+        name, error = names[task], task.exception()
+        if error is None:
+            ledger.say(f"{done} {name} in {task.result():.1f} s, {ledger.left:.0f} s left")
+        else:
+            ledger.say(f"not {done}: {name}: {type(error).__name__} {error}"[:400])
+            unfinished.append(name)
+    return unfinished
+
+
+def _table(ledger: Ledger, place: Place, recipe: Recipe, columns: Iterable[Column], end: float, out: Path) -> None:
+    """Scores, first of one column, then of one seed, then of all complete seeds; a picture, the report, the folder."""
+    chosen = list(columns)
+    steps = tuple(dict.fromkeys(column.steps for column in chosen if column.seed == chosen[0].seed))
+    seeds = tuple(s for s in recipe.sample.seeds if all(Column(steps=n, seed=s) in chosen for n in steps))
+    scored = None
+    for some_steps, some_seeds in dict.fromkeys([(steps[:1], seeds[:1]), (steps, seeds[:1]), (steps, seeds)]):
+        part = evolve(recipe, sample=evolve(recipe.sample, steps=some_steps, seeds=some_seeds))
+        what = f"scores of steps {some_steps}, seeds {some_seeds}"
+        if time.monotonic() < end and ledger.enough(what, 10):
+            with _timed(ledger, what):
+                _scored(ledger, place, part, end, out)
+                scored = part
+    _pack(ledger, place.folder, out)
+    if scored is not None and ledger.enough("the report", 25):
+        with _timed(ledger, "the report"):
+            begin(scored, place.folder)
+            # In a process that can be ended: of many items, calibration of the routers may take long.
+            command = [sys.executable, "-c", RUN, str(place.folder / "recipe.yaml"), str(place.folder), "report"]
+            subprocess.run(command, timeout=max(10.0, ledger.left - 5), check=True)
+        _pack(ledger, place.folder, out)
+
+
+def _scored(ledger: Ledger, place: Place, recipe: Recipe, end: float, out: Path) -> None:
+    begin(recipe, place.folder)
+    shards = RunResult(recipe=recipe, folder=place.folder, progress=SILENT).partition()
+    samples = sample(place.stages(recipe).models, recipe.sample, place.folder / "samples", SILENT)
+    scores = evaluate(
+        samples,
+        shards,
+        recipe.evaluate,
+        place.folder,
+        Until(end=end),
+        smoke=recipe.smoke,
+        launcher=recipe.sample.launcher,
+    )
+    seconds = [
+        {"method": one.draw.method, "steps": one.draw.steps, "seed": one.draw.seed, "seconds": round(one.seconds, 3)}
+        for one in samples
+    ]
+    table: dict[str, Any] = {"rows": scores.rows, "floors": scores.floors, "noise": scores.noise, "seconds": seconds}
+    table["count"] = recipe.sample.count
+    (out / "scores.json").write_text(json.dumps(table, indent=1))
+    for row in scores.rows:
+        ledger.say(f"{row['value']:10.4g} {row['metric']}: {row['method']}, {row['steps']} steps, seed {row['seed']}")
+    shown = samples[0].draw.steps, samples[0].draw.seed
+    first = [one for one in samples if (one.draw.steps, one.draw.seed) == shown]
+    save_png(grid(np.concatenate([one.array("x")[:16] for one in first]), columns=16), out / "samples.png")
+
+
+def _pack(ledger: Ledger, folder: Path, out: Path) -> None:
+    with ledger.guarded("packing"):
+        for name, size in pack(folder, out).items():
+            ledger.say(f"{size / 2**20:6.2f} MiB  {name}")
+
+
+@contextmanager
+def _timed(ledger: Ledger, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    with ledger.guarded(what):
+        yield
+    ledger.say(f"{what}: {time.monotonic() - started:.1f} s")

@@ -1,0 +1,112 @@
+"""The same work by mixvel: one training job, and the routed sampler."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from attrs import evolve, frozen
+from plain_loops import Setting
+from torch import Tensor
+
+from mixvel_core import Sampler, build
+from mixvel_core.protocols import GaussianLaw, Job, Moments
+from mixvel_core.protocols.progress import Silent
+from mixvel_core.training.loop import train
+from mixvel_networks.denoiser import NetworkDenoiser
+from mixvel_networks.unet import make_unet
+from mixvel_routers.fixed import FixedRouter
+from mixvel_unet.hooks import UNetOptions
+from mixvel_unet.objective import UNetTask
+
+
+@frozen(kw_only=True, eq=False)
+class ArrayShard:
+    """A shard in memory."""
+
+    items: np.ndarray
+    index: int = 0
+    fraction: float = 1.0
+    law: GaussianLaw | None = None
+
+    @property
+    def count(self) -> int:
+        """The number of items."""
+        return len(self.items)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W)."""
+        return tuple(self.items.shape[1:])
+
+
+def our_training(
+    design: UNetOptions, items: np.ndarray, setting: Setting, device: torch.device
+) -> Callable[[int], float]:
+    """A training job of the given number of steps, in a folder of its own; its images a second, as it measures them.
+
+    The first quarter of the steps is not timed, nor is what comes after the last: the result's way to the disk.
+    """
+
+    def run(steps: int) -> float:
+        options = evolve(
+            design.train,
+            steps=steps,
+            precision="bfloat16" if setting.bfloat16 else "float32",
+            channels_last=setting.channels_last,
+            compile=setting.compile,
+            log_every=max(2, steps // 4),
+            checkpoint_every=steps,
+        )
+        task = UNetTask(
+            members=(ArrayShard(items=items),),
+            schedule=build("schedule", "vp-cosine"),
+            design=evolve(design, train=options),
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            train(Job(name="timed", task=task, seed=0, folder=Path(folder)), device=device, progress=Silent())
+            measured = json.loads((Path(folder) / "speed.json").read_text())
+        return float(measured["images_per_second"])
+
+    return run
+
+
+def our_sampling(
+    design: UNetOptions,
+    shape: tuple[int, ...],
+    count: int,
+    steps: int,
+    setting: Setting,
+    device: torch.device,
+    *,
+    selector: str,
+    experts: int,
+) -> Callable[[], Tensor]:
+    """``count`` samples of ``experts`` networks under a router that costs nothing: the loop is what is measured."""
+    schedule = build("schedule", "vp-cosine")
+    zero = torch.zeros(shape, device=device)
+    members = [
+        NetworkDenoiser(
+            schedule=schedule,
+            moments=Moments(mean=zero, variance=torch.ones_like(zero)),
+            network=make_unet(design, shape, shape[0], k, "routed loop").to(device).eval().requires_grad_(False),
+            prediction="v",
+            clip=True,
+        ).tuned(channels_last=setting.channels_last, compiled=setting.compile)
+        for k in range(experts)
+    ]
+    sampler = Sampler(
+        schedule=schedule,
+        experts=members,
+        router=FixedRouter(fractions=(1.0 / experts,) * experts),
+        selector=build("selector", selector),
+        integrator=build("integrator", "ddim"),
+        steps=steps,
+        delta=0.0,
+        autocast=setting.bfloat16,
+    )
+    return lambda: sampler.sample(count=count, shape=shape, batch=count, device=device).x
