@@ -74,7 +74,7 @@ class IdxSource:
         whole = images.shape[1:]
         labels = labels.astype(np.int64)
         if self.classes is not None:
-            kept = self._kept(labels, labels_file)
+            kept = self._kept(labels, self.classes, labels_file)
             images, labels = images[kept], labels[kept]
         if self.transposed:
             images = images.swapaxes(1, 2)
@@ -125,15 +125,14 @@ class IdxSource:
         """How the split is called in the names of files."""
         return "train" if self.split == "train" else "t10k"
 
-    def _kept(self, labels: np.ndarray, where: Path) -> np.ndarray:
+    def _kept(self, labels: np.ndarray, classes: tuple[int, ...], where: Path) -> np.ndarray:
         """Which items are of the classes. Raises DataError for a class without any."""
-        assert self.classes is not None  # the caller has looked
         present = np.unique(labels)
-        absent = [label for label in self.classes if label not in present]
+        absent = [label for label in classes if label not in present]
         if absent:
             held = ", ".join(map(str, present.tolist()))
             raise DataError(f"{where}: has no item of class {absent[0]} (it has {held}); change `classes`")
-        return np.isin(labels, self.classes)
+        return np.isin(labels, classes)
 
     def _class_text(self) -> str:
         chosen = self.classes if self.classes is not None else range(len(self.label_names))

@@ -33,7 +33,7 @@ POINTS, WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 @frozen(kw_only=True, eq=False)
-class Step:
+class History:
     """What a step from t leaves for the next.
 
     ``x``: the corrected point at ``t``, (B, *data). ``nodes``: (theta, smooth estimate), newest first. ``jump``: of
@@ -77,7 +77,7 @@ class AngleMultistep:
         """The corrector raises the order by one at most: the estimate it uses is at the predicted point."""
         return max(self.predictor, min(self.corrector, self.predictor + 1))
 
-    def step(self, field: Field, x: Tensor, t: float, s: float, history: Step | None) -> tuple[Tensor, Step]:
+    def step(self, field: Field, x: Tensor, t: float, s: float, history: History | None) -> tuple[Tensor, History]:
         """x_s, (B, *data), and what the next step needs."""
         estimate = field.estimate(x, t) if isinstance(field, SplitField) else Estimate(smooth=field.denoise(x, t))
         theta_t, theta_s = _angle(field.schedule, t), _angle(field.schedule, s)
@@ -89,7 +89,7 @@ class AngleMultistep:
         order = 1 if theta_s < STEEP * theta_t else self.predictor
         moved = _advance(field.schedule, x, t, s, nodes[:order], estimate.jump)
         kept = max(self.predictor, self.corrector, 2) - 1
-        return moved, Step(x=x, t=t, nodes=nodes[:kept], jump=estimate.jump)
+        return moved, History(x=x, t=t, nodes=nodes[:kept], jump=estimate.jump)
 
 
 def _angle(schedule: NoiseSchedule, t: float) -> float:

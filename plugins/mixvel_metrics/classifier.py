@@ -153,7 +153,7 @@ def make_classifier_metric(
     seed: int,
     store: str | None,
 ) -> Classifier:
-    """The metric of ``ClassifierOptions``."""
+    """The metric of ``ClassifierMetricOptions``."""
     training = Training(epochs=epochs, seed=seed)
     return Classifier(data=data, test=test, further=further, training=training, store=store)
 

@@ -51,7 +51,7 @@ class Training:
     seed: int = 0
 
 
-class Network(nn.Module):
+class GreyClassifier(nn.Module):
     """Images (n, C, H, W) in [-1, 1] to logits (n, classes); ``features`` are 64 values, (n, 64)."""
 
     def __init__(self, channels: int, classes: int) -> None:
@@ -84,7 +84,7 @@ def train(
     training: Training,
     device: torch.device,
     on_batch: Callable[[int], None] = lambda done: None,
-) -> Network:
+) -> GreyClassifier:
     """A classifier of ``items`` (n, C, H, W), uint8 or in [-1, 1], trained on all of them.
 
     Args:
@@ -99,7 +99,7 @@ def train(
         The network in evaluation mode, on ``device``.
     """
     with seeded(training.seed):
-        network = Network(int(items.shape[1]), classes)
+        network = GreyClassifier(int(items.shape[1]), classes)
     network.to(device).train()
     total = training.epochs * math.ceil(len(items) / training.batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.peak, weight_decay=1e-3)
@@ -135,7 +135,7 @@ def _shifted(x: Tensor, down: int, right: int) -> Tensor:
 
 
 @torch.no_grad()
-def predicted(network: Network, items: Items, device: torch.device) -> np.ndarray:
+def predicted(network: GreyClassifier, items: Items, device: torch.device) -> np.ndarray:
     """The likeliest class of each image, (n,) int64, a block at a time."""
     parts = []
     for start in range(0, len(items), _BLOCK):

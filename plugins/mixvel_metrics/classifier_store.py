@@ -22,7 +22,7 @@ from attrs import asdict, evolve, frozen
 from mixvel_core.artifacts.files import replacing
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data, Items, Progress
-from mixvel_metrics.classifier_network import Network, Training, predicted, train
+from mixvel_metrics.classifier_network import GreyClassifier, Training, predicted, train
 
 FORMAT = 1
 """Counts up when the network or its training changes, so that older files are trained anew."""
@@ -36,7 +36,7 @@ class Trained:
     ``accuracy``: on the test data, None without any. ``seconds``: that training took.
     """
 
-    network: Network
+    network: GreyClassifier
     labels: tuple[int, ...]
     digest: str
     accuracy: float | None
@@ -147,7 +147,7 @@ def _read(path: Path, channels: int, device: torch.device) -> Trained:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["mixvel"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  # it is no mapping
-        network = Network(channels, len(about["labels"]))
+        network = GreyClassifier(channels, len(about["labels"]))
         network.load_state_dict(tensors)
         if _digest(network) != about["digest"]:
             raise ValueError("its weights are not those that were written")
@@ -164,7 +164,7 @@ def _read(path: Path, channels: int, device: torch.device) -> Trained:
     return found
 
 
-def _digest(network: Network) -> str:
+def _digest(network: GreyClassifier) -> str:
     """BLAKE2b of all weights and running means, in the order of their names; 16 digits."""
     found = hashlib.blake2b(digest_size=8)
     for key, value in sorted(network.state_dict().items()):

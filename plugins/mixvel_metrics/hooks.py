@@ -8,7 +8,7 @@ from typing import Any
 from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import Metric
 from mixvel_metrics.options import (
-    ClassifierOptions,
+    ClassifierMetricOptions,
     FIDOptions,
     FrechetOptions,
     SlicedWasserstein2Options,
@@ -55,7 +55,7 @@ METRICS: Sequence[PluginDef[Any, Metric]] = (
     PluginDef(
         kind="metric",
         name="classifier",
-        options=ClassifierOptions,
+        options=ClassifierMetricOptions,
         target="mixvel_metrics.classifier:make_classifier_metric",
         example=_classifier_example,
         smoke={"epochs": 1},

@@ -44,7 +44,7 @@ class FrechetOptions:
 
 
 @frozen(kw_only=True)
-class ClassifierOptions:
+class ClassifierMetricOptions:
     """Options of ``classifier``."""
 
     data: DataUse = option(

@@ -21,7 +21,7 @@ from mixvel_core.protocols import Data, DataSource, Origins, OriginScorer, Prepa
 from mixvel_core.protocols.progress import Silent
 from mixvel_metrics.classifier import Classifier, ClassifierScores
 from mixvel_metrics.classifier_example import Halves, example, halves
-from mixvel_metrics.classifier_network import Network, Training, predicted, repeatable, train
+from mixvel_metrics.classifier_network import GreyClassifier, Training, predicted, repeatable, train
 from mixvel_metrics.classifier_store import home_of, labels_of
 
 
@@ -201,7 +201,7 @@ def test_training_is_the_same_every_time_and_leaves_torchs_generator_alone() -> 
 def test_features_on_a_gpu_are_those_of_the_cpu() -> None:
     data = Halves(count=64).load()
     x = torch.from_numpy(to_float(data.items[:]))
-    network = Network(1, 2).eval()
+    network = GreyClassifier(1, 2).eval()
     with torch.no_grad(), repeatable():
         here = network.features(x)
         there = network.cuda().features(x.cuda()).cpu()
