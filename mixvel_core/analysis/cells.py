@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mixvel_core.analysis.settings import Curve, Settings, StudySettings
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
@@ -54,8 +54,9 @@ def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> 
         integrator=curve.integrator,
         router=settings.router,
         weights=loaded.options.weights,
+        grid=curve.grid,
     )
-    return evolve(loaded.sampler(spec), grid=curve.grid)
+    return loaded.sampler(spec)
 
 
 def cells_of(

@@ -102,7 +102,7 @@ class Run:
 
             place = None if device is None else torch_device(device)
             self._loaded[str(device)] = Loaded(self.models, self.recipe.sample, place)
-        return evolve(self._loaded[str(device)].sampler(spec), grid=options.grid, delta=options.delta)
+        return evolve(self._loaded[str(device)].sampler(spec), delta=options.delta)
 
     def sample_spec(self, options: SampleOptions, *, router: str | None, monolith: bool) -> SampleSpec:
         """What is sampled by the first step count and seed of ``options``. Raises UsageError where it is not there."""
@@ -119,6 +119,7 @@ class Run:
             integrator=options.integrator,
             router=None if monolith else router or names[0],
             weights=options.weights,
+            grid=options.grid,
         )
 
 

@@ -49,7 +49,7 @@ class SampleSpec:
     integrator: IntegratorUse
     router: str | None
     weights: WeightOptions
-    grid: Grid = "uniform"
+    grid: Grid
 
 
 @frozen(kw_only=True)

@@ -155,7 +155,8 @@ class Cut:
             recipe=self.recipe,
             change=change,
             text=self.text[:start] + new + self.text[end:],
-            fate=fate,
+            # What a section sets for --size or --smoke has no effect without the flag.
+            fate="either" if fate == "refused" and self.path[:1] in (("sizes",), ("smoke",)) else fate,
             # Of what is left open, only the end of the file says that it is.
             lines=(self.first, self.text.count("\n") + 2 if "left open" in change else last),
             path=".".join(self.path),

@@ -1,0 +1,39 @@
+"""mixvel recipes: what comes with mixvel is listed and copied, from a wheel and from a source checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command import Command
+from fake_plugins import RECIPE
+
+SHIPPED = Path(__file__).parents[3] / "recipes"
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The recipes as a wheel leaves them: in a folder beside the package."""
+    site = tmp_path / "site"
+    (site / "mixvel_recipes").mkdir(parents=True)
+    (site / "mixvel_recipes" / "small.yaml").write_text(RECIPE)
+    monkeypatch.setattr("mixvel_core.cli.recipes.__file__", str(site / "mixvel_core" / "cli" / "recipes.py"))
+    monkeypatch.chdir(tmp_path)
+    return site / "mixvel_recipes"
+
+
+def test_recipes_are_listed_and_copied_but_overwrite_nothing(mixvel: Command, shipped: Path) -> None:
+    assert [line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]] == ["small"]
+    assert mixvel("recipes", "cp", "small").code == 0
+    assert Path("small.yaml").read_text() == RECIPE
+    assert mixvel("recipes", "cp", "small").code == 2
+    assert mixvel("recipes", "cp", "small.yaml", "mine/first.yaml").code == 0
+    assert Path("mine/first.yaml").read_text() == RECIPE
+    assert mixvel("recipes", "cp", "smal").code == 2
+    (shipped / "small.yaml").unlink()
+    assert mixvel("recipes").code == 3
+
+
+def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
+    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
+    assert names == {path.stem for path in SHIPPED.glob("*.yaml")}
