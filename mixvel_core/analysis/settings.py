@@ -35,8 +35,8 @@ on how many were asked for, although steps are chosen for all points of a batch.
 more points; networks are paid for the points that fill up the last block."""
 EXACT_COUNT, NETWORK_COUNT = 64, 32
 """Trajectories of the theory report."""
-BOUNDS = {"iid": "W_2 sampling", "sum-up": "W_2 sampling, sum-up", "mixture": "W_2 sampling, mixture"}
-"""The names in the table of the bounds of what is sampled with Euler."""
+BOUNDS = {"draw": "W_2 sampling", "sum-up": "W_2 sampling, sum-up", "mixture": "W_2 sampling, mixture"}
+"""The names in the table of the bounds of what is sampled with Euler, by the assumption that the selector meets."""
 
 _BLOCK = 1024
 
@@ -57,12 +57,13 @@ class Curve:
     @property
     def is_the_papers(self) -> bool:
         """Whether it is what Theorems 2, 6 and 8 are about: one expert drawn at each Euler step."""
-        return self.selector.name == "iid" and self.integrator.name == "euler"
+        return self.bound == BOUNDS["draw"]
 
     @property
     def bound(self) -> str | None:
         """The name of its bound in the table, if there is one."""
-        return BOUNDS.get(self.selector.name) if self.integrator.name == "euler" else None
+        selector, integrator = self.selector.definition.theory, self.integrator.definition.theory
+        return BOUNDS.get(selector) if selector and integrator == "euler" else None
 
 
 @frozen(kw_only=True)

@@ -114,7 +114,10 @@ def sample(
     grid: Annotated[
         str | None,
         typer.Option(
-            "--grid", metavar="NAME", help="uniform, quadratic, logsnr or karras.", show_default="the recipe's"
+            "--grid",
+            metavar="NAME",
+            help="The time grid by name, uniform or chebyshev, for example.",
+            show_default="the recipe's",
         ),
     ] = None,
     router: Annotated[

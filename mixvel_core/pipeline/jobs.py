@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODEL = "model.safetensors"
 MOMENTS = "moments.safetensors"
 LOSSES = "losses.csv"
-"""What a training leaves in its folder for the report to show (see ``training.losses``)."""
+"""What a training leaves in its folder for the report to show (see ``training.log``)."""
 
 Finish: TypeAlias = Callable[[Mapping[str, Mapping[str, "Tensor"]]], None]
 """Makes a model's folder from the trained state of each part."""

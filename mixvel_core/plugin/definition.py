@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import attrs
 import pluggy
@@ -78,6 +78,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
             routers without training.
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
+        theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
+            drawn from the weights; ``sum-up``; ``mixture``, all experts; ``euler``.
         contract: the version of the protocols it was written for. Required of all but mixvel's own plugins.
     """
 
@@ -94,6 +96,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
+    theory: Literal["draw", "sum-up", "mixture", "euler"] | None = None
     contract: int | None = None
 
     @build.default

@@ -1,6 +1,6 @@
 """train: the one training loop, of experts, monoliths and routers, under every launcher.
 
-All that happens is a function of the job and the step: the batches (``batches``), the rates (``rates``) and
+All that happens is a function of the job and the step: the batches (``batches``), the rates (``state``) and
 the initial weights. Interrupted and resumed, a training on the CPU ends bit for bit where it would have ended.
 """
 

@@ -64,6 +64,7 @@ def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
             name=name,
             options=options,
             target=f"mixvel_integrators.{target}",
+            theory="euler" if name == "euler" else None,
             summary=summary,
         )
         for name, options, target, summary in _INTEGRATORS

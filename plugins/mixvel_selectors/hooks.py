@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -78,10 +78,20 @@ _SELECTORS = (
 )
 
 
+_THEORY: Mapping[str, Literal["draw", "sum-up", "mixture"]] = {"iid": "draw", "sum-up": "sum-up", "mixture": "mixture"}
+
+
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
     """The selectors of this package."""
     return [
-        PluginDef(kind="selector", name=name, options=options, target=f"mixvel_selectors.{target}", summary=summary)
+        PluginDef(
+            kind="selector",
+            name=name,
+            options=options,
+            target=f"mixvel_selectors.{target}",
+            theory=_THEORY.get(name),
+            summary=summary,
+        )
         for name, options, target, summary in _SELECTORS
     ]
