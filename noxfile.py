@@ -25,10 +25,10 @@ SHARED = ROOT / ".nox" / "shared"
 NEW_PROJECTS = """
 import sys
 from pathlib import Path
-from mixvel_core.plugin.definition import KINDS
+from mixvel_core.plugin.kinds import KINDS
 from mixvel_core.scaffold.project import new_project
 for kind in KINDS:
-    new_project(kind, f"new-{kind}", Path(sys.argv[1])).write()
+    new_project(kind, f"new-{kind.name}", Path(sys.argv[1])).write()
 """
 
 
