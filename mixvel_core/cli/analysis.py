@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from mixvel_core.cli.output import print_table
 from mixvel_core.cli.run import Overrides, load
+from mixvel_core.cli.table import print_table
 
 if TYPE_CHECKING:
     from mixvel_core.analysis.commands import Measure

@@ -1,43 +1,22 @@
-"""Tables and progress of the command line: drawn in a terminal, plain lines in a pipe or a log file."""
+"""Progress on the command line: bars in a terminal, a line now and then in a pipe or a log file."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING
 
-import typer
 from attrs import Factory, define, field, frozen
 
 from mixvel_core.protocols.progress import Progress, ProgressTask
-from mixvel_core.recipe.problems import aligned
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Live
     from rich.progress import TaskID
-
-
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints ``rows`` under ``header``; piped, no line is cut or wrapped."""
-    if not sys.stdout.isatty():
-        for line in aligned([header, *rows]):
-            typer.echo(line)
-        return
-    # 50 ms of import that a pipe does not need.
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        # As Text, because square brackets in a plain string are markup to rich.
-        table.add_row(*map(Text, row))
-    Console().print(table)
 
 
 @contextmanager

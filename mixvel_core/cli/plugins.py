@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import attrs
 import typer
 
-from mixvel_core.cli.output import print_table
+from mixvel_core.cli.table import print_table
 from mixvel_core.errors import ConformanceError, PluginError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -83,11 +82,13 @@ def show(
     kind: Kind = None,
 ) -> None:
     """Show every option of a plugin: type, default, range and meaning."""
+    from attrs import astuple
+
     from mixvel_core.recipe.describe import option_rows
 
     for index, entry in enumerate(_find(_registry(kind), name, kind)):
         typer.echo("\n" * bool(index) + f"{entry.kind} {entry.name}  ({entry.origin})\n{entry.definition.summary}")
-        if rows := [attrs.astuple(row) for row in option_rows(entry.definition.options)]:
+        if rows := [astuple(row) for row in option_rows(entry.definition.options)]:
             print_table(("option", "type", "default", "range", "meaning"), rows)
         else:
             typer.echo("It has no options.")

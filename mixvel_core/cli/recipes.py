@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mixvel_core.cli.output import print_table
+from mixvel_core.cli.table import print_table
 from mixvel_core.errors import DataError, UsageError, did_you_mean
 
 recipes_app = typer.Typer(invoke_without_command=True, help="List the recipes that come with mixvel, or copy one.")
