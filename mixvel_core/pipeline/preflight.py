@@ -51,6 +51,7 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
             family = router.build()
             if not family.tasks(made.parts, schedule):
                 family.tensors(made.parts, {})
+    _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, made.parts, problems)
     return made
 
@@ -71,7 +72,20 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
                 raise RecipeError(
                     f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
                 )
+    _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, parts, problems)
+
+
+def _try_grids(recipe: Recipe, schedule: NoiseSchedule, problems: _Problems) -> None:
+    """The times of every method at every step count, which the schedule may not have."""
+    # Here, because it loads torch, and a run that is done looks at nothing.
+    from mixvel_core.sampling.grid import time_grid
+
+    options = recipe.sample
+    for grid in dict.fromkeys(method.grid or options.grid for method in options.methods.values()):
+        with problems.noted():
+            for steps in options.steps:
+                time_grid(grid, schedule, steps, options.delta)
 
 
 def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:

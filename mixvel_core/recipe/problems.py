@@ -142,6 +142,8 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield ("sample", "methods"), "is empty; name at least one method"
     for name, method in (methods or {}).items():
         path = ("sample", "methods", name)
+        if isinstance(method, dict) and method.get("grid") == "native" and sample.get("delta") != 0:
+            yield (*path, "grid"), "the steps of `native` end where the schedule's own do; write `sample.delta: 0`"
         if isinstance(method, dict) and method.get("model") == "monolith":
             if recipe.get("monolith") is None:
                 yield (*path, "model"), "the recipe has no section `monolith` to make it"

@@ -37,6 +37,10 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
     Returns:
         N + 1 strictly decreasing times; the first is 1, the last is delta. Those of ``native`` begin and end where
         the schedule's own sampler does, with pure noise at the first of them.
+
+    Raises:
+        UsageError: numbers out of range, an unknown grid, a schedule without steps of its own, or times that are equal
+            or rise, as those of ``logsnr`` and ``karras`` do where delta lies in the noise before their first.
     """
     if steps < 1:
         raise UsageError(f"steps must be at least 1, not {steps}")
@@ -71,6 +75,11 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
                 "chebyshev, native"
             )
     times[0], times[-1] = 1.0, delta
+    if not bool((times.diff() < 0.0).all()):
+        raise UsageError(
+            f"grid {grid}: {steps} steps to delta {delta!r} do not fall strictly on this schedule; take a smaller "
+            "delta, fewer steps or another grid"
+        )
     return [float(t) for t in times]
 
 

@@ -170,3 +170,14 @@ def test_what_came_from_a_partition_goes_with_it(tmp_path: Path) -> None:
     run(TRAINED, tmp_path / "new", data, "partition=labels", stage="evaluate")
     assert results(tmp_path / "run") == results(tmp_path / "new")
     assert not [n for n, facts in snapshot(tmp_path / "run").items() if n[:6] == "expert" and facts == before.get(n)]
+
+
+def test_grids_that_the_schedule_has_not_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    native = EXACT.replace("  steps: [2, 3]\n", "  steps: [2, 3]\n  delta: 0\n").replace(
+        "mixed: {}", "mixed: {grid: native}"
+    )
+    with pytest.raises(RecipeError, match="grid native: the schedule Cosine has no steps of its own"):
+        run(native, tmp_path / "run")
+    assert not list(tmp_path.rglob("*.npy"))
+    with pytest.raises(RecipeError, match="1001 steps, but the table of the schedule has 1000"):
+        run(native.replace("vp-cosine", "ddpm-table").replace("[2, 3]", "[2, 1001]"), tmp_path / "run")

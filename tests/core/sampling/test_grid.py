@@ -11,6 +11,7 @@ from exact import all_schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixvel_core.errors import UsageError
 from mixvel_core.sampling.grid import Grid, time_grid
 from mixvel_schedules.schedules import Cosine, Linear
 
@@ -56,3 +57,9 @@ def test_chebyshev_points_are_those_of_the_cosine_schedule() -> None:
     times = time_grid("chebyshev", Cosine(), 8, 0.01)
     expected = [1 - (1 - 0.01) * (1 - math.cos(math.pi * i / 8)) / 2 for i in range(9)]
     assert times == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("grid", ["logsnr", "karras"])
+def test_a_delta_in_the_noise_before_a_grids_first_time_is_refused(grid: Grid) -> None:
+    with pytest.raises(UsageError, match=f"grid {grid}: 4 steps to delta 0.999 do not fall"):
+        time_grid(grid, Cosine(), 4, 0.999)
