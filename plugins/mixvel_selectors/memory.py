@@ -82,7 +82,7 @@ class Memory:
     longest: float
 
     def age(self, t: float) -> Tensor:
-        """tau less the position of t: how long ago each expert was evaluated, (B, K) >= 0."""
+        """tau less that of t: how long ago each expert was evaluated, (B, K) >= 0; -inf if never, without a prior."""
         return self.last_t - self.clock(t)
 
     def reach(self, t: float) -> Tensor:
@@ -132,7 +132,10 @@ class Memory:
 def empty_memory(
     x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int, *, clock: Clock = float, longest: float
 ) -> Memory:
-    """Before the first evaluation: m^ = g, as if evaluated at t = 1. Without ``prior`` the guess g is zero."""
+    """Before the first evaluation: m^ = g, as if evaluated at t = 1.
+
+    Without ``prior`` g is zero, which nobody said: the first answer has no other before it to be extrapolated with.
+    """
     size = (len(x), experts)
     D = math.prod(x.shape[1:])
     zero = x.new_zeros(experts, D)
@@ -142,7 +145,7 @@ def empty_memory(
         variance=prior.variance.flatten(1) if prior else zero,
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
-        last_t=torch.full(size, clock(1.0), dtype=torch.float64, device=x.device),
+        last_t=torch.full(size, clock(1.0) if prior else -math.inf, dtype=torch.float64, device=x.device),
         before_t=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
         count=torch.zeros(size, dtype=torch.int64, device=x.device),
         clock=clock,

@@ -61,11 +61,13 @@ class Switching:
             if state.prior is None:
                 return torch.ones_like(a, dtype=torch.bool), state
         weights = a.double() / a.double().sum(1, keepdim=True)
-        aged = weights * state.memory.age(t).clamp_min(0.0) ** self.importance
-        total = aged.sum(1, keepdim=True)
-        mixed = (1.0 - self.mixing) * aged / total.clamp_min(torch.finfo(torch.float64).tiny) + self.mixing * weights
+        age = state.memory.age(t).clamp_min(0.0)
+        oldest = age.masked_fill(weights == 0, 0.0).amax(1, keepdim=True)
+        # In units of the oldest that may be drawn: powers of ages themselves underflow, and overflow above 1.
+        aged = weights * (age / oldest).clamp(0.0, 1.0) ** self.importance
+        mixed = (1.0 - self.mixing) * aged / aged.sum(1, keepdim=True) + self.mixing * weights
         # Where all ages are zero, at the start and in a second stage, the draw follows a.
-        state.q = torch.where(total > 0, mixed, weights)
+        state.q = torch.where(oldest > 0, mixed, weights)
         choice = categorical(state.q, state.draws.uniform(state.call))
         state.call += 1
         return one_hot(choice, a), state

@@ -19,6 +19,7 @@ from mixvel_integrators.integrators import DDIM, Heun, Multistep
 from mixvel_schedules.schedules import Cosine, Linear
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.selectors import Iid, Mixture, Nucleus, SumUp, TopK
+from mixvel_selectors.switching import Switching
 
 VARIANTS: dict[str, Selector] = {
     "topk": TopK(k=3),
@@ -97,6 +98,19 @@ def test_cached_without_moments_asks_everyone_once_and_then_one_a_step() -> None
     end = problem.exact(count=30)
     iid, _ = problem.run(Iid(), Multistep(), 43, count=30)
     assert float((x - end).norm(dim=1).median()) < 0.1 * float((iid - end).norm(dim=1).median())
+
+
+@pytest.mark.parametrize("selector", [Cached(), Cached(tolerance=0.3), Switching()])
+def test_without_moments_the_first_answers_are_not_extrapolated(selector: Selector) -> None:
+    """Also where the first time is below 1, as that of the grid `native` is."""
+    m = torch.tensor([[1.0, -2.0], [3.0, 0.5], [0.0, 4.0]], dtype=torch.float64)
+    x, a = torch.zeros(5, 2, dtype=torch.float64), torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).expand(5, 3)
+    state = selector.start(x, Cosine(), None, SampleDraws(seed=0, index=torch.arange(5)))
+    for t in (0.8, 0.6, 0.4):
+        mask, state = selector.select(x, t, a, state)
+        sample, expert = mask.nonzero(as_tuple=True)
+        M, state = selector.combine(x, t, a, Evaluations(sample=sample, expert=expert, m=m[expert]), state)
+        torch.testing.assert_close(M, a @ m)
 
 
 @settings(max_examples=30, deadline=None)

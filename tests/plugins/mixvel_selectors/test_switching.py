@@ -55,3 +55,22 @@ def test_its_error_is_far_below_that_of_the_papers_draw(steps: int) -> None:
     ]
     assert reduced < drawn / 20
     assert problem.run(Switching(), DDIM(), 5)[1].evaluations.tolist() == [5] * 100
+
+
+@pytest.mark.parametrize("importance", [1e4, 1e9])
+def test_powers_of_age_of_any_size_leave_the_draw_to_the_oldest(importance: float) -> None:
+    a = torch.full((50, K), 1 / K, dtype=torch.float64)
+    x = torch.zeros(50, D, dtype=torch.float64)
+    prior = Prior(mean=torch.zeros(K, D, dtype=torch.float64), variance=torch.ones(K, D, dtype=torch.float64))
+    selector = Switching(importance=importance, mixing=1e-9)
+    state = selector.start(x, Cosine(), prior, SampleDraws(seed=1, index=torch.arange(50)))
+    asked = torch.zeros_like(a)
+    for t in (1.0, 0.9, 0.8, 0.02):
+        mask, state = selector.select(x, t, a, state)
+        sample, expert = mask.nonzero(as_tuple=True)
+        M, state = selector.combine(x, t, a, Evaluations(sample=sample, expert=expert, m=x + 1), state)
+        assert bool(M.isfinite().all())
+        asked += mask
+    # The first at t = 1 keeps its age, so the three that follow are drawn among all; nobody is asked at once again.
+    assert int(asked.max()) <= 2
+    assert bool((asked.sum(1) == 4).all())
