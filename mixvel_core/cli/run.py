@@ -138,7 +138,7 @@ def sample(
 
     chosen = {"selector": selector, "integrator": integrator, "grid": grid}
     chosen |= {"count": str(count), "steps": f"[{steps}]", "seeds": f"[{seed}]"}
-    options = [*(f"sample.{key}={value}" for key, value in chosen.items() if value), *(overrides or [])]
+    options = [*(f"sample.{key}={value}" for key, value in chosen.items() if value is not None), *(overrides or [])]
     with shown_progress() as progress:
         more = out or run / "more"
         files = sample_run(run, options, router=router, monolith=monolith, out=more, progress=progress, verify=verify)

@@ -153,8 +153,8 @@ def averaged(images: np.ndarray, size: int, where: str) -> np.ndarray:
         divisors = [n for n in range(1, height + 1) if height % n == 0]
         smaller = [n for n in divisors if n < size][-1:]
         larger = [n for n in divisors if n > size][:1]
-        near = " and ".join(map(str, smaller + larger))
-        raise DataError(f"{where}: size: {size} does not divide {height}; the nearest that divide it are {near}")
+        near = f"divide it are {smaller[0]} and {larger[0]}" if larger else f"divides it is {height}"
+        raise DataError(f"{where}: size: {size} does not divide {height}; the nearest that {near}")
     ratio = height // size
     if ratio == 1:
         return images

@@ -106,6 +106,8 @@ def test_the_same_line_gives_the_same_samples(mixvel: Command, vectors: Path, tm
     ("arguments", "code", "line"),
     [
         (["--selector", "id"], 3, "sample.selector"),
+        (["--selector", ""], 2, "sample.selector"),
+        (["--grid", ""], 2, "sample.grid"),
         (["--router", "oracle"], 2, "oracle"),
         (["--seed", "-1"], 2, "--seed"),
     ],

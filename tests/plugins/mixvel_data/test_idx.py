@@ -164,6 +164,7 @@ def test_a_class_without_items_is_named(tmp_path: Path) -> None:
 def test_sizes_that_do_not_fit_get_the_nearest(tmp_path: Path) -> None:
     source = IdxSource(path=folder(tmp_path), size=3)
     assert "size: 3 does not divide 4; the nearest that divide it are 2 and 4" in refusal(source)
+    assert "size: 8 does not divide 4; the nearest that divides it is 4" in refusal(IdxSource(path=tmp_path, size=8))
     assert "nearest that fit are 4 and 6" in refusal(IdxSource(path=tmp_path, pad=5))
     assert "nearest that fits is 4" in refusal(IdxSource(path=tmp_path, pad=2))
     with pytest.raises(DataError, match="no squares"):
