@@ -21,7 +21,7 @@ from mixvel_core.plugin.definition import DataUse
 from mixvel_core.protocols import Items, Origins, Progress, Score
 from mixvel_core.protocols.progress import Silent
 from mixvel_metrics.classifier_network import FEATURES, SMALLEST, Training, repeatable
-from mixvel_metrics.classifier_store import Trained, classes_of, home_of, labels_of, stored
+from mixvel_metrics.classifier_store import Trained, check_test, classes_of, home_of, labels_of, stored
 from mixvel_metrics.comparison import Comparison, names_in
 from mixvel_metrics.features import check_sets, conditions
 from mixvel_metrics.options import Further
@@ -85,7 +85,10 @@ class Classifier:
     store: str | None = None
 
     def check(self, items: Items) -> None:
-        """Raises DataError where ``items`` cannot be scored: others than the labelled images it is trained on."""
+        """Raises DataError where ``items`` are others than the images it is trained on, or those are not fit for it.
+
+        The test data are looked at too: they would fail, or give an accuracy on other images, after all training.
+        """
         data = self.data.build().load()
         labels_of(data, self.data.name)
         shape = tuple(int(n) for n in data.items.shape[1:])
@@ -98,6 +101,8 @@ class Classifier:
                 f"metric classifier: items of {self.data.name} have shape {shape}, samples {tuple(items.shape[1:])}; "
                 "give `data` of the metric the size of the recipe's"
             )
+        if self.test is not None:
+            check_test(data, self.test.build().load(), self.data.name)
 
     def prepare(self, progress: Progress) -> None:
         """Trains the classifier, if it was not yet. Raises DataError as ``against`` does."""

@@ -64,13 +64,12 @@ def stored(
         progress: a bar of images.
 
     Raises:
-        DataError: items without labels or that are no images, test data with labels of their own, a damaged file, or
+        DataError: items without labels or that are no images, test data that do not go with them, a damaged file, or
             no room for one.
     """
     labels = labels_of(data, name)
-    unknown = [] if test is None else sorted({*labels_of(test, name)} - {*labels})
-    if unknown:
-        raise DataError(f"metric classifier: the test data have label {unknown[0]}, which no image of {name} has")
+    if test is not None:
+        check_test(data, test, name)
     key = _digest_of(data, test, training)
     path = home / f"classifier-{name}-{key}.safetensors"
     if not path.exists():
@@ -92,6 +91,19 @@ def labels_of(data: Data, name: str) -> tuple[int, ...]:
     if len(found) < 2:
         raise DataError(f"metric classifier: all items of {name} have label {found[0]}; two classes are the least")
     return found
+
+
+def check_test(data: Data, test: Data, name: str) -> None:
+    """Raises DataError where ``test`` has images of another shape than ``data``, or labels of its own."""
+    shape, other = (tuple(int(n) for n in one.items.shape[1:]) for one in (data, test))
+    if other != shape:
+        raise DataError(
+            f"metric classifier: items of {name} have shape {shape}, those of the test data {other}; give `test` the "
+            "size of `data`"
+        )
+    unknown = sorted({*labels_of(test, name)} - {*labels_of(data, name)})
+    if unknown:
+        raise DataError(f"metric classifier: the test data have label {unknown[0]}, which no image of {name} has")
 
 
 def classes_of(trained: Trained, items: Items, device: torch.device) -> np.ndarray:

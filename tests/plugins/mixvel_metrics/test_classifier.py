@@ -179,6 +179,15 @@ def test_test_data_of_other_labels_are_refused(tmp_path: Path) -> None:
         evolve(example(str(tmp_path)), test=odd).prepare(Silent())
 
 
+def test_test_data_that_do_not_go_with_the_images_are_refused_before_training(
+    metric: Classifier, images: np.ndarray
+) -> None:
+    with pytest.raises(DataError, match=r"have shape \(1, 8, 8\), those of the test data \(1, 16, 16\); give `test`"):
+        evolve(metric, test=halves(16)).check(images)
+    with pytest.raises(DataError, match="the test data have label 2"):
+        evolve(metric, test=odd_halves()).check(images)
+
+
 def test_labels_need_not_be_from_zero(tmp_path: Path, images: np.ndarray) -> None:
     odd = odd_halves()
     space = evolve(example(str(tmp_path)), data=odd, test=odd).features
