@@ -78,7 +78,7 @@ def test_names_of_other_publishers(tmp_path: Path, words: str) -> None:
         write(tmp_path / words.format(split, "images", 3), idx(PICTURES))
         write(tmp_path / words.format(split, "labels", 1), idx(LABELS))
     for split in ("train", "test"):
-        assert len(IdxSource(path=tmp_path, split=split).load().items) == 3  # type: ignore[arg-type]
+        assert len(IdxSource(path=tmp_path, split=split).load().items) == 3  # type: ignore[arg-type]  # of the parametrisation
 
 
 def test_several_data_sets_in_one_folder_are_told_apart_by_prefix(tmp_path: Path) -> None:
