@@ -11,6 +11,11 @@ from fake_plugins import RECIPE
 SHIPPED = Path(__file__).parents[3] / "recipes"
 
 
+def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
+    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
+    assert names == {path.stem for path in SHIPPED.glob("*.yaml")}
+
+
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The recipes as a wheel leaves them: in a folder beside the package."""
@@ -32,8 +37,3 @@ def test_recipes_are_listed_and_copied_but_overwrite_nothing(mixvel: Command, sh
     assert mixvel("recipes", "cp", "smal").code == 2
     (shipped / "small.yaml").unlink()
     assert mixvel("recipes").code == 3
-
-
-def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
-    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
-    assert names == {path.stem for path in SHIPPED.glob("*.yaml")}

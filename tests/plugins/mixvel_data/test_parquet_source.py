@@ -89,6 +89,10 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
     "lists": ({"image": pa.array([[1, 2], [1]], pa.list_(pa.uint8()))}, {}, "not every value is (2,)"),
     "range": ({"image": [[0.5, 2.0]]}, {}, "values outside of -1 to 1"),
     "integers": ({"image": [[1, 2]]}, {}, "holds int64 values; expected uint8, or floats"),
+    "struct": ({"image": [{"path": "a.png"}]}, {}, "is a struct without `bytes`"),
+    "text in lists": ({"image": [["a", "b"]]}, {}, "does not hold lists of numbers that are all alike"),
+    "shape": ({"image": [[0.5, 0.25]]}, {"shape": [3]}, "values of 2 numbers are not [3]"),
+    "four axes": ({"image": [[[[[0.5]]]]]}, {}, "items of shape [1, 1, 1, 1]"),
     "labels": ({"image": pictures(images(1)), "y": [0.5]}, {"label": "y"}, "float64 values are no labels"),
 }
 
