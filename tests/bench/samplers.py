@@ -65,10 +65,10 @@ def rows(router: str) -> Iterator[Row]:
     for order in ((1, 0), (2, 0), (3, 3), (2, 2)):
         integrator = ("pc", {"predictor": order[0], "corrector": order[1]})
         yield Row(name=f"switching pc {order}", selector=switching, integrator=integrator, router=router, steps=(6, 10))
-    for g in (0.0, 1.0):
-        yield Row(name=f"cached feedback={g:g}", selector=("cached", {"feedback": g}), router=router, steps=(6, 10, 20))
-    yield Row(name="iid ddim", selector=("iid", {}), integrator=("ddim", {}), grid="uniform", router=router)
-    yield Row(name="fixed ddim", selector=("fixed", {}), integrator=("ddim", {}), grid="uniform", router=router)
+    for name in ("iid", "fixed", "top1"):
+        yield Row(name=f"{name} ddim", selector=(name, {}), integrator=("ddim", {}), grid="uniform", router=router)
+    ddim: Choice = ("ddim", {})
+    yield Row(name="mixture ddim", selector=mixture, integrator=ddim, grid="uniform", router=router, steps=(6, 10))
     yield Row(name="cached long", selector=cached, router=router, steps=(50,))
     yield Row(name="switching long", selector=switching, router=router, steps=(50,))
     yield Row(name="fixed long", selector=("fixed", {}), router=router, steps=(50,))
