@@ -52,7 +52,7 @@ def read_checksummed(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             header = json.loads((file.metadata() or {})[_KEY])
             metadata, written = dict(header["metadata"]), header["checksum"]
             # Copies: what safe_open returns lies in the mapped file, which may be replaced.
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, no iterator
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # a safetensors file is no mapping
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
     if written != _checksum(tensors, metadata):

@@ -78,8 +78,8 @@ class MemoryShard:
     """A shard whose items lie in memory."""
 
     items: Items
-    index: int
-    fraction: float
+    index: int = 0
+    fraction: float = 1.0
     law: GaussianLaw | None = None
 
     @property

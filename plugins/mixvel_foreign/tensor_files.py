@@ -79,7 +79,7 @@ def read_checked(
         with ExitStack() as stack:
             found: dict[str, tuple[Any, str]] = {}
             for file in [stack.enter_context(safe_open(str(path), framework="pt")) for path in files]:
-                for name in file.keys():  # noqa: SIM118, no iterator
+                for name in file.keys():  # noqa: SIM118  # a safetensors file is no mapping
                     if rename(name) in found:
                         raise DataError(f"{where}: holds {name} twice; remove files that do not belong to the model")
                     found[rename(name)] = file, name

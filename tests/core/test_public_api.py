@@ -28,7 +28,7 @@ def test_the_version_is_the_distributions_and_other_names_are_refused() -> None:
 
     assert mx.__version__ == version("mixvel")
     with pytest.raises(AttributeError, match="Sampels"):
-        mx.Sampels  # noqa: B018 - the access is what is tested
+        mx.Sampels  # noqa: B018  # the access is what is tested
 
 
 def test_importing_it_imports_nothing_else() -> None:

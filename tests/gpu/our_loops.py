@@ -9,39 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from attrs import evolve, frozen
+from attrs import evolve
 from plain_loops import Setting
 from torch import Tensor
 
 from mixvel_core import Sampler, build
-from mixvel_core.protocols import GaussianLaw, Job, Moments
+from mixvel_core.protocols import Job, Moments
 from mixvel_core.protocols.progress import Silent
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.loop import train
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.unet import make_unet
 from mixvel_routers.fixed import FixedRouter
 from mixvel_unet.hooks import UNetOptions
 from mixvel_unet.objective import UNetTask
-
-
-@frozen(kw_only=True, eq=False)
-class ArrayShard:
-    """A shard in memory."""
-
-    items: np.ndarray
-    index: int = 0
-    fraction: float = 1.0
-    law: GaussianLaw | None = None
-
-    @property
-    def count(self) -> int:
-        """The number of items."""
-        return len(self.items)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(C, H, W)."""
-        return tuple(self.items.shape[1:])
 
 
 def our_training(
@@ -63,7 +44,7 @@ def our_training(
             checkpoint_every=steps,
         )
         task = UNetTask(
-            members=(ArrayShard(items=items),),
+            members=(MemoryShard(items=items),),
             schedule=build("schedule", "vp-cosine"),
             design=evolve(design, train=options),
         )

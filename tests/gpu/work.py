@@ -183,7 +183,7 @@ def draw_samples(place: Place, method: str, steps: int, seed: int) -> float:
 
 def import_all() -> None:
     """Pays for the slow imports, and for the device's context, before anything is timed."""
-    import mixvel_networks.unet  # noqa: F401, for its import of diffusers
+    import mixvel_networks.unet  # noqa: F401  # imported for its import of diffusers
 
     if torch.cuda.is_available():
         torch.zeros(1, device="cuda")

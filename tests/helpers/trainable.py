@@ -11,33 +11,16 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from mixvel_core.protocols import Batch, GaussianLaw, Job, NoiseSchedule, Progress, RouterConfig
+from mixvel_core.protocols import Batch, Job, NoiseSchedule, Progress, RouterConfig
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import seeded
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.loop import train
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.world import World
 from mixvel_schedules.schedules import Cosine
 
 CPU = torch.device("cpu")
-
-
-@frozen(kw_only=True, eq=False)
-class MemoryShard:
-    """A shard that lies in memory."""
-
-    items: np.ndarray
-    index: int = 0
-    fraction: float = 1.0
-    law: GaussianLaw | None = None
-
-    @property
-    def count(self) -> int:
-        return len(self.items)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.items.shape[1:])
 
 
 def byte_shards(*counts: int, shape: tuple[int, ...] = (1, 4, 4)) -> list[MemoryShard]:

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from trainable import MemoryShard, short, vectors
+from trainable import short, vectors
 from whole_runs import EXACT, TRAINED, files, recipe_of, run
 
 from mixvel_core.artifacts.files import write_json
@@ -22,6 +22,7 @@ from mixvel_core.cost.jobs import Counts, MeasuredSpeed, Network, PlannedJob, ma
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.options import TrainOptions
 from mixvel_schedules.schedules import Cosine
 

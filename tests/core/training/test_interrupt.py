@@ -13,7 +13,7 @@ from mixvel_core.training.world import uninterrupted
 def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
     before = signal.getsignal(signal.SIGINT)
     reached = False
-    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012, the block is what is tested
+    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012  # the block is what is tested
         signal.raise_signal(signal.SIGINT)
         reached = True
     assert reached
@@ -22,7 +22,7 @@ def test_an_interrupt_waits_for_the_end_of_the_block() -> None:
 
 def test_a_second_interrupt_does_not_wait() -> None:
     reached = 0
-    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012, the block is what is tested
+    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012  # the block is what is tested
         signal.raise_signal(signal.SIGINT)
         reached = 1
         signal.raise_signal(signal.SIGINT)

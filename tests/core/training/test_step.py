@@ -9,9 +9,10 @@ import pytest
 import torch
 from attrs import evolve
 from torch import nn
-from trainable import CPU, MemoryShard, level_job, run, short
+from trainable import CPU, level_job, run, short
 
 from mixvel_core.protocols import Batch, Job, Objective
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.log import SpeedMeter, read_losses
 from mixvel_core.training.options import TrainOptions

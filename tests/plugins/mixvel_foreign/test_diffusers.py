@@ -16,13 +16,13 @@ from diffusers import DDIMPipeline, DDIMScheduler, EDMEulerScheduler, UNet2DMode
 from report_runs import IMAGES
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from trainable import MemoryShard
 from whole_runs import run
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.protocols import ExpertConfig
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_foreign.examples import diffusers_folder
 from mixvel_foreign.scheduler import training_of

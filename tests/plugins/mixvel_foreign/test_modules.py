@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from trainable import MemoryShard
 from whole_runs import EXACT, recipe_of, run
 
 from mixvel_core.errors import DataError, RecipeError, SamplingError
 from mixvel_core.protocols import ExpertConfig, ExpertFamily, RouterConfig
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.snr_matched import snr_matched
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_foreign.examples import Denoiser, Shrink
 from mixvel_foreign.user_networks import TimeConvention
 from mixvel_schedules.schedules import Cosine, Linear, Rectified

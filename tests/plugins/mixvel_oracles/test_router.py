@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from trainable import MemoryShard, byte_shards
+from trainable import byte_shards
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import GaussianLaw, Router, RouterConfig
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_oracles.denoisers import EmpiricalExpert, ItemsRouter, OracleRouter
 from mixvel_oracles.families import OracleRouterFamily
 from mixvel_schedules.schedules import Cosine

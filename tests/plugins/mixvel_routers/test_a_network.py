@@ -9,11 +9,12 @@ import pytest
 import torch
 from attrs import evolve
 from torch import Tensor
-from trainable import CPU, MemoryShard, byte_shards, router_config, run
+from trainable import CPU, byte_shards, router_config, run
 
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions

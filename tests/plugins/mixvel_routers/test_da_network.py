@@ -10,7 +10,7 @@ import pytest
 import torch
 from attrs import evolve
 from torch import Tensor
-from trainable import CPU, MemoryShard, byte_shards, router_config, run
+from trainable import CPU, byte_shards, router_config, run
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.posterior import Path as RatePath
@@ -18,6 +18,7 @@ from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Job, Router
 from mixvel_core.recipe.structure import structure
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.log import read_losses

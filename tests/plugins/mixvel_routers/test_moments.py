@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from exact import all_schedules, exact
-from trainable import MemoryShard
 
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import RouterConfig
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_oracles.denoisers import GaussianExpert
 from mixvel_routers.moments import FLOOR, MomentsFamily, MomentsRouter, gaussian_of
 

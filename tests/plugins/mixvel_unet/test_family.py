@@ -8,11 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
-from trainable import MemoryShard, run
+from trainable import run
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import ExpertConfig, Job, Shard
 from mixvel_core.randomness import key
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.checkpoint import read_trained, trained_path
 from mixvel_core.training.log import read_losses
 from mixvel_core.training.options import TrainOptions

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from trainable import MemoryShard, run
+from trainable import run
 
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.conversions import denoiser, point_for
 from mixvel_core.protocols import Batch, ExpertConfig, Job
 from mixvel_core.sampling.dispatch import members
+from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
 from mixvel_networks.architecture import Architecture
