@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from recipe_mutants import Answer, Mutant, answer, mutants
+from recipe_answers import Answer, answer
+from recipe_mutants import Mutant, mutants
 from soak_rows import Row, Say
 
 RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").glob("*.yaml"))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from recipe_mutants import Mutant, answer, mutants
+from recipe_answers import answer
+from recipe_mutants import Mutant, mutants
 from whole_runs import recipe_of, registry
 
 from mixvel_core.recipe.dump import dump
