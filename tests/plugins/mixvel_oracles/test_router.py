@@ -22,7 +22,7 @@ def test_one_pass_is_the_shards_own_densities(bandwidth: float) -> None:
     family = OracleRouterFamily(bandwidth=bandwidth)
     router: Router = family.load(RouterConfig(fractions=pi, shape=(1, 4, 4)), family.tensors(shards, {}), Cosine())
     experts = tuple(
-        EmpiricalExpert(schedule=Cosine(), items=torch.from_numpy(to_float(s.items)), bandwidth=bandwidth)
+        EmpiricalExpert(schedule=Cosine(), items=torch.from_numpy(to_float(s.items[:])), bandwidth=bandwidth)
         for s in shards
     )
     x = torch.randn(12, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

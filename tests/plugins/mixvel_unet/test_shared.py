@@ -72,7 +72,7 @@ def test_expert_k_is_the_network_with_label_k(prediction: Any) -> None:
             output = network(x, t, torch.full((len(x),), k))
         wanted = denoiser(prediction, output, x, p)
         if prediction == "eps":
-            mean = torch.from_numpy((shard.items / 127.5 - 1).mean(axis=0, dtype=np.float64).astype(np.float32))
+            mean = torch.from_numpy((shard.items[:] / 127.5 - 1).mean(axis=0, dtype=np.float64).astype(np.float32))
             wanted = torch.where(p.alpha < LEAST_ALPHA, mean, wanted)
         found = expert.denoise(x, t)
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
