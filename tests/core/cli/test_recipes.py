@@ -8,13 +8,6 @@ import pytest
 from command import Command
 from fake_plugins import RECIPE
 
-SHIPPED = Path(__file__).parents[3] / "recipes"
-
-
-def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
-    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
-    assert names == {path.stem for path in SHIPPED.glob("*.yaml")}
-
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -28,12 +21,28 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_recipes_are_listed_and_copied_but_overwrite_nothing(mixvel: Command, shipped: Path) -> None:
-    assert [line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]] == ["small"]
-    assert mixvel("recipes", "cp", "small").code == 0
+    assert [line.split() for line in mixvel("recipes").out.splitlines()[1:]] == [
+        ["small", "A", "recipe", "of", "fakes"]
+    ]
+    done = mixvel("recipes", "cp", "small")
+    assert done.code == 0, done.err
     assert Path("small.yaml").read_text() == RECIPE
-    assert mixvel("recipes", "cp", "small").code == 2
+    again = mixvel("recipes", "cp", "small")
+    assert again.code == 2
+    assert again.err.startswith("error: small.yaml: is there already")
     assert mixvel("recipes", "cp", "small.yaml", "mine/first.yaml").code == 0
     assert Path("mine/first.yaml").read_text() == RECIPE
-    assert mixvel("recipes", "cp", "smal").code == 2
+    wrong = mixvel("recipes", "cp", "smal")
+    assert wrong.code == 2
+    assert "did you mean small?" in wrong.err
+
+
+def test_without_recipes_it_says_so(mixvel: Command, shipped: Path) -> None:
     (shipped / "small.yaml").unlink()
     assert mixvel("recipes").code == 3
+
+
+def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
+    names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
+    assert names == {path.stem for path in (Path(__file__).parents[3] / "recipes").glob("*.yaml")}
+    assert names
