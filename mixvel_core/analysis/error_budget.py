@@ -18,7 +18,7 @@ from mixvel_core.analysis.settings import Curve, TheorySettings
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.randomness import key, uniform
-from mixvel_core.sampling.routed_field import WeightTransform, start_field
+from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
 from mixvel_core.theory.exact import ApproximateMixture, Exact, ExactField
 from mixvel_core.theory.increments import PARTS, Increment, increments
@@ -84,17 +84,8 @@ def error_budget(curve: Curve, sampler: Sampler, beside: ExactTrajectories, seed
     """The trajectories of a sampler from where the exact ones start, ``beside`` them on its grid. ``seed``: of the
     selector. ``exact``: experts and router are exact, so that there is no network part to compute."""
     x, times = beside.path[0], beside.times
-    selected = start_field(
-        schedule=sampler.schedule,
-        experts=sampler.experts,
-        router=sampler.router,
-        selector=sampler.selector,
-        x=x,
-        t=times[0],
-        draws=SampleDraws(seed=seed, index=torch.arange(len(x), device=x.device)),
-        weights=sampler.weights,
-        autocast=sampler.autocast,
-    )
+    draws = SampleDraws(seed=seed, index=torch.arange(len(x), device=x.device))
+    selected = sampler.start(x, times[0], draws)
     mixture = ApproximateMixture(
         schedule=sampler.schedule,
         experts=sampler.experts,

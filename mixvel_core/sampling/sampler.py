@@ -173,23 +173,27 @@ class Sampler:
             origin=field.origin,
         )
 
+    def start(self, x: Tensor, t: float, draws: SampleDraws) -> RoutedField:
+        """The routed field where trajectories begin: at x, (B, *data), and the time t, before any evaluation."""
+        return start_field(
+            schedule=self.schedule,
+            experts=self.experts,
+            router=self.router,
+            selector=self.selector,
+            x=x,
+            t=t,
+            draws=draws,
+            weights=self.weights,
+            autocast=self.autocast,
+        )
+
     @torch.inference_mode()
     def trajectory(
         self, x: Tensor, draws: SampleDraws, on_step: Callable[[int], None] | None = None
     ) -> tuple[Tensor, RoutedField]:
         """The ends of trajectories that start at x, (B, *data), at the first time, and the field they went through."""
         times = time_grid(self.grid, self.schedule, self.steps, self.delta)
-        field = start_field(
-            schedule=self.schedule,
-            experts=self.experts,
-            router=self.router,
-            selector=self.selector,
-            x=x,
-            t=times[0],
-            draws=draws,
-            weights=self.weights,
-            autocast=self.autocast,
-        )
+        field = self.start(x, times[0], draws)
         history: Any = None
         for step, (t, s) in enumerate(pairwise(times), start=1):
             x, history = self.integrator.step(field, x, t, s, history)
