@@ -1,0 +1,177 @@
+"""Routers beside the exact posterior: python tests/bench/routers.py DATA --row ROUTER ... [key.path=value ...].
+
+Mean total variation to the exact posterior of the training items (D2) along the exact flow (24 DDIM steps), by time,
+as `mixvel_core.analysis.calibration` measures it. DATA is one of the names below, or a recipe's file; what follows
+overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as a recipe writes it, ``--row moments`` or
+``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the exact
+posterior of a random half of the items: what is left is about single items, which no router should learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from attrs import evolve, frozen
+from torch import Tensor
+
+from mixvel_core.analysis.calibration import BucketCalibration, measure
+from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.jobs import make
+from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.partition import partition, partition_artifact, split
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.protocols import NoiseSchedule, Router
+from mixvel_core.protocols.progress import SILENT
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.resolve import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+HALF = "half"
+SIDE, PLACES, EACH = 16, 8, 400
+"""Of the patches: their size, the shards, and the items of one."""
+
+
+def digits_mod_3(folder: Path) -> list[str]:
+    """scikit-learn's digits, in three shards by the remainder of the digit."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    items = (bunch.images[:, None] / 8.0 - 1.0).astype(np.float32)
+    return _numpy_data(folder, items, bunch.target % 3)
+
+
+def patches(folder: Path) -> list[str]:
+    """Patches of 16 x 16 x 3 of scikit-learn's two photographs, in eight shards by place: four strips of each."""
+    from sklearn.datasets import load_sample_images
+
+    rng = np.random.default_rng(0)
+    items, labels = [], []
+    for p, photograph in enumerate(load_sample_images().images):
+        strips = np.array_split(np.arange(photograph.shape[1]), PLACES // 2)
+        for place, columns in enumerate(strips):
+            for _ in range(EACH):
+                row = rng.integers(photograph.shape[0] - SIDE + 1)
+                column = columns[0] + rng.integers(len(columns) - SIDE + 1)
+                items.append(photograph[row : row + SIDE, column : column + SIDE].transpose(2, 0, 1))
+                labels.append(p * len(strips) + place)
+    return _numpy_data(folder, np.stack(items), np.array(labels))
+
+
+def _numpy_data(folder: Path, items: np.ndarray, labels: np.ndarray) -> list[str]:
+    path = folder / "data.npz"
+    np.savez(path, items=items, labels=labels.astype(np.int64))
+    return [f"data={{use: numpy, path: '{path}', labels: labels}}"]
+
+
+_FASHION = "data={use: fashion-mnist, size: 14, pad: 16}"
+DATA: dict[str, Callable[[Path], list[str]]] = {
+    "digits": lambda folder: [],
+    "digits-mod-3": digits_mod_3,
+    "patches": patches,
+    "fashion": lambda folder: [_FASHION],
+    "fashion-kmeans": lambda folder: [_FASHION, "partition={use: kmeans, shards: 8, pca: 32}"],
+}
+"""Overrides of recipes/digits.yaml; a folder for files that have to be made."""
+
+
+@frozen(kw_only=True)
+class ExactRouter:
+    """D2 of the items of ``engine``."""
+
+    engine: PosteriorEngine
+    schedule: NoiseSchedule
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """No state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        """The posterior, (B, K)."""
+        return self.engine.at(x, self.schedule.at(t.double()), means=False).a, None
+
+
+def half_of(shards: Shards, schedule: NoiseSchedule, seed: int) -> ExactRouter:
+    """The exact posterior of a random half of each shard."""
+    rng = np.random.default_rng(seed)
+    halves = []
+    for part in shards.parts:
+        rows = np.sort(rng.permutation(part.count)[: max(1, part.count // 2)])
+        halves.append(torch.from_numpy(to_float(part.items[rows])))
+    return ExactRouter(engine=PosteriorEngine(shards=tuple(halves), fractions=shards.fractions), schedule=schedule)
+
+
+def routers_of(
+    recipe: Recipe, shards: Shards, folder: Path, rows: Sequence[str]
+) -> Iterator[tuple[str, Router, float]]:
+    """Each row's router, made in the run folder ``folder``, and the seconds that took."""
+    stages = model_stages(recipe, folder, shards).routers
+    for place, row in enumerate(rows):
+        started = time.perf_counter()
+        if row == HALF:
+            router: Router = half_of(shards, recipe.schedule.build(), recipe.seed)
+        else:
+            stage = stages[f"r{place}"]
+            make(stage.training_jobs(), recipe.launcher, SILENT)
+            router = stage.result.load()
+        yield row, router, time.perf_counter() - started
+
+
+def table(recipe: Recipe, folder: Path, rows: Sequence[str], points: int) -> Iterator[dict[str, object]]:
+    """A line for each row: mean and buckets, data first."""
+    torch.set_num_threads(1)
+    schedule = recipe.schedule.build()
+    if recipe.data is None:
+        raise SystemExit("the recipe has no data")
+    made = split(recipe.data, recipe.partition, recipe.seed)
+    shards = partition(made, partition_artifact(recipe, folder), SILENT)
+    engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
+    for row, router, seconds in routers_of(recipe, shards, folder, rows):
+        with torch.inference_mode():
+            found = measure(
+                {row: router}, schedule, engine, shards.as_one.items, recipe.seed, points, torch.device("cpu")
+            )[row]
+        yield {"row": row, "seconds": round(seconds, 2), **summary([one for one in found if one.points == "flow"])}
+
+
+def summary(found: Sequence[BucketCalibration]) -> dict[str, object]:
+    """The mean total variation of one router over all buckets, and in each."""
+    tv = [one.total_variation for one in found]
+    return {"tv": round(float(np.mean(tv)), 4), "buckets": [round(value, 4) for value in tv]}
+
+
+def main() -> None:
+    """Prints a Markdown table, and JSON lines into ``--out``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help=f"{', '.join(DATA)}, or a recipe's file")
+    parser.add_argument("--row", action="append", required=True, dest="rows")
+    parser.add_argument("--points", type=int, default=128)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    given = parser.parse_intermixed_args()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        made = DATA[given.data](folder) if given.data in DATA else []
+        path = ROOT / "recipes" / "digits.yaml" if given.data in DATA else Path(given.data)
+        routers = [f"r{i}: {row}" for i, row in enumerate(given.rows) if row != HALF]
+        named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}"]
+        recipe = load_recipe(path, [*made, "launcher={use: local, threads: 1}", *named, *given.overrides])
+        recipe = evolve(recipe, monolith=None)
+        print(f"| {given.data} | made in s | mean | by time, data first |\n|---|---|---|---|")
+        for line in table(recipe, folder / "run", given.rows, given.points):
+            buckets = line["buckets"]
+            cells = " ".join(f"{value:.3f}" for value in buckets) if isinstance(buckets, list) else ""
+            print(f"| {line['row']} | {line['seconds']} | {line['tv']} | {cells} |", flush=True)
+            if given.out is not None:
+                with given.out.open("a") as file:
+                    file.write(json.dumps({"data": given.data, "points": given.points, **line}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
