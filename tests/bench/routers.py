@@ -2,9 +2,9 @@
 
 Mean total variation to the exact posterior of the training items (D2) along the exact flow (24 DDIM steps), by time,
 as `mixvel_core.analysis.calibration` measures it. DATA is one of the names below, or a recipe's file; what follows
-overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as a recipe writes it, ``--row moments`` or
-``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the exact
-posterior of a random half of the items: what is left is about single items, which no router should learn.
+overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as a recipe writes it, ``--row moments``
+or ``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the
+exact posterior of a random half of the items: what is left is about single items, which no router should learn.
 """
 
 from __future__ import annotations
