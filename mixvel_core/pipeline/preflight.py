@@ -16,7 +16,17 @@ from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.shards import JoinedShard
 from mixvel_core.pipeline.shared_experts import shared_family
-from mixvel_core.protocols import ExpertFamily, Items, NoiseSchedule, PreparedMetric, Progress, Shard, TrainTask
+from mixvel_core.protocols import (
+    CheckedRouterFamily,
+    ExpertFamily,
+    Items,
+    NoiseSchedule,
+    PreparedMetric,
+    Progress,
+    RouterFamily,
+    Shard,
+    TrainTask,
+)
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe
 
@@ -50,7 +60,7 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
         with problems.noted():
             family = router.build()
             if not family.tasks(made.parts, schedule):
-                family.tensors(made.parts, {})
+                _try_closed_form(family, made.parts)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, made.parts, problems)
     return made
@@ -67,7 +77,7 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
         family = router.build()
         with problems.noted(f"routers.{name}  "):
             if not family.tasks(parts, schedule):
-                family.tensors(parts, {})
+                _try_closed_form(family, parts)
             elif router.router_data() is None:
                 raise RecipeError(
                     f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
@@ -107,6 +117,14 @@ def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) ->
                     metric.score(few[:count], few[count:])
     if problems.lines:
         raise RecipeError(*dict.fromkeys(problems.lines))
+
+
+def _try_closed_form(family: RouterFamily, parts: Sequence[Shard]) -> None:
+    """All of a router without training is made here, where it cannot be checked without."""
+    if isinstance(family, CheckedRouterFamily):
+        family.check(parts)
+    else:
+        family.tensors(parts, {})
 
 
 def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:

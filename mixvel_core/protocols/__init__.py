@@ -31,7 +31,7 @@ from mixvel_core.protocols.integrator import Field, Integrator, SplitField
 from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import Metric, Origins, OriginScorer, PreparedMetric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
-from mixvel_core.protocols.router import Router, RouterConfig, RouterFamily
+from mixvel_core.protocols.router import CheckedRouterFamily, Router, RouterConfig, RouterFamily
 from mixvel_core.protocols.schedule import (
     BoundedSchedule,
     InvertibleSchedule,
@@ -46,6 +46,7 @@ from mixvel_core.protocols.training import Batch, Objective, TrainTask
 __all__ = [
     "Batch",
     "BoundedSchedule",
+    "CheckedRouterFamily",
     "Data",
     "DataSource",
     "DensityExpert",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -62,3 +62,11 @@ class RouterFamily(Protocol):
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> Router:
         """The router that ``tensors`` describe, on the device where they lie."""
+
+
+@runtime_checkable
+class CheckedRouterFamily(RouterFamily, Protocol):
+    """A family without training that can be checked without making its tensors, which may take long."""
+
+    def check(self, shards: Sequence[Shard]) -> None:
+        """Reads no items. Raises MixvelError where ``tensors`` would."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import frozen
-
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
-from mixvel_core.plugin.options import at_least, option
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
+from mixvel_routers.closed_form_options import MomentsOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
 
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
@@ -35,13 +33,6 @@ _LEARNED = (
         "all weight on the shard that a classifier of noisy items names",
     ),
 )
-
-
-@frozen(kw_only=True)
-class MomentsOptions:
-    """Options of the router ``moments``."""
-
-    rank: int = option(default=8, check=at_least(0), doc="principal components of each shard; 0: one variance a shard")
 
 
 @hookimpl
@@ -72,7 +63,6 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
         name="moments",
         options=MomentsOptions,
         target="mixvel_routers.moments:MomentsFamily",
-        example_options=MomentsOptions(rank=2),
-        summary="the posterior of one Gaussian a shard, from means and principal components; no training",
+        summary="the posterior of shards taken for Gaussians, in closed form; no training",
     )
     return [*learned, fixed, moments]

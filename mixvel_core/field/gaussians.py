@@ -1,0 +1,149 @@
+"""K shards taken for mixtures of Gaussians: densities, denoisers and second moments in closed form (D3).
+
+Component j of shard k is N(mu, S) with S = U diag(lambda) U^T + rho (I - U U^T), r principal components and one
+variance for the rest, or with r = 0 a variance of each coordinate, S = diag(rho). With d = x - alpha mu, z = U^T d,
+c_i = alpha^2 lambda_i + sigma^2 and c_0 = alpha^2 rho + sigma^2 the density of x_t is
+
+    log N = -1/2 [ sum_i (z_i^2/c_i + log c_i) + (|d|^2 - |z|^2)/c_0 + (D - r) log c_0 ],
+
+up to what all share, and nothing of size D x D is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from attrs import fields_dict, frozen
+from torch import Tensor
+
+from mixvel_core.protocols import SchedulePoint
+
+_AT_ONCE = 1 << 23
+"""Numbers of (experts, components, points, D) that are in memory together."""
+
+
+@frozen(kw_only=True, eq=False)
+class ShardGaussians:
+    """One shard as J Gaussians; float32 where they are stored.
+
+    ``weights``: of the components, (J,), sum 1. ``means``: mu, (J, D). ``rest``: rho, (J, D) where r = 0, else (J, 1).
+    ``axes``: U, (J, D, r), orthonormal columns. ``variances``: lambda, (J, r).
+    """
+
+    weights: Tensor
+    means: Tensor
+    rest: Tensor
+    axes: Tensor
+    variances: Tensor
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return self.axes.shape[-1]
+
+    @property
+    def components(self) -> int:
+        """J."""
+        return self.weights.shape[-1]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields by name, as they are stored."""
+        return {name: getattr(self, name).float().contiguous() for name in NAMES}
+
+
+NAMES = tuple(fields_dict(ShardGaussians))
+"""Of the tensors of a shard."""
+
+
+@frozen(kw_only=True, eq=False)
+class GaussianAnswers:
+    """At B points, of K shards, float64: ``log_density`` up to what all share, (B, K); ``m``: the denoisers,
+    (B, K, D); ``trace``: tr Cov[x_0 given x_t], (B, K)."""
+
+    log_density: Tensor
+    m: Tensor
+    trace: Tensor
+
+
+@frozen(kw_only=True, eq=False)
+class Gaussians:
+    """The Gaussians of K shards, with J and r of all alike. The fields are those of ``ShardGaussians`` with K in front.
+
+    Computed in float64, because log densities of many dimensions are differences of large numbers.
+    """
+
+    weights: Tensor
+    means: Tensor
+    rest: Tensor
+    axes: Tensor
+    variances: Tensor
+
+    def log_density(self, x: Tensor, p: SchedulePoint) -> Tensor:
+        """log p_t^k(x) up to what all shards share, (B, K) float64.
+
+        Args:
+            x: noisy points, (B, *data).
+            p: the schedule at their times, (B,) float64.
+        """
+        flat = x.flatten(1).double()
+        return torch.cat([self._parts(flat, p, some).logsumexp(0) for some in self._groups(flat)]).T
+
+    def answers(self, x: Tensor, p: SchedulePoint) -> GaussianAnswers:
+        """Densities, denoisers and second moments at the noisy points x, (B, *data)."""
+        flat = x.flatten(1).double()
+        found = [self._answers(flat, p, some) for some in self._groups(flat)]
+        log_density, m, trace = (torch.cat([one[i] for one in found]).transpose(0, 1) for i in range(3))
+        return GaussianAnswers(log_density=log_density, m=m, trace=trace)
+
+    def _groups(self, flat: Tensor) -> Iterator[slice]:
+        """Shards a few at a time, so that memory is bounded."""
+        step = max(1, _AT_ONCE // (flat.numel() * self.weights.shape[1]))
+        return (slice(k, k + step) for k in range(0, len(self.weights), step))
+
+    def _parts(self, flat: Tensor, p: SchedulePoint, some: slice) -> Tensor:
+        """log (w_j N_j) of each component, (J, some, B)."""
+        alpha2, sigma2 = p.alpha[:, None] ** 2, p.sigma[:, None] ** 2
+        rows = []
+        for j in range(self.weights.shape[1]):
+            d, z = self._off(flat, p, some, j)
+            c, c_0 = (alpha2 * v[some, j, None] + sigma2 for v in (self.variances, self.rest))
+            left = ((d * d / c_0).sum(-1) - (z * z / c_0[..., :1]).sum(-1)).clamp_min(0.0)
+            free = (flat.shape[1] - z.shape[-1]) / c_0.shape[-1]
+            total = (z * z / c + c.log()).sum(-1) + left + free * c_0.log().sum(-1)
+            rows.append(self.weights[some, j, None].log() - 0.5 * total)
+        return torch.stack(rows)
+
+    def _off(self, flat: Tensor, p: SchedulePoint, some: slice, j: int) -> tuple[Tensor, Tensor]:
+        """d, (some, B, D), and z, (some, B, r), of component j."""
+        d = flat - p.alpha[:, None] * self.means[some, j, None]
+        return d, d @ self.axes[some, j]
+
+    def _answers(self, flat: Tensor, p: SchedulePoint, some: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Density (some, B), denoiser (some, B, D) and second moment (some, B)."""
+        parts = self._parts(flat, p, some)
+        shares = parts.softmax(0)
+        alpha, sigma2 = p.alpha[:, None], p.sigma[:, None] ** 2
+        m = torch.zeros_like(flat).expand(parts.shape[1], -1, -1).clone()
+        trace = torch.zeros_like(parts[0])
+        square = torch.zeros_like(trace)
+        for j, share in enumerate(shares):
+            d, z = self._off(flat, p, some, j)
+            kept, rest = (
+                (v[some, j, None] / (alpha**2 * v[some, j, None] + sigma2)).nan_to_num(0.0)
+                for v in (self.variances, self.rest)
+            )
+            gain, gain_0 = alpha * kept, alpha * rest
+            one = self.means[some, j, None] + gain_0 * d + (gain * z - gain_0[..., :1] * z) @ self.axes[some, j].mT
+            m += share[..., None] * one
+            free = (flat.shape[1] - z.shape[-1]) / rest.shape[-1]
+            square += share * (one * one).sum(-1)
+            trace += share * sigma2[:, 0] * (kept.sum(-1) + free * rest.sum(-1))
+        # The law of total variance: what is left within components, and how far these are apart.
+        return parts.logsumexp(0), m, trace + (square - (m * m).sum(-1)).clamp_min(0.0)
+
+
+def gaussians_of_tensors(tensors: Mapping[str, Tensor]) -> Gaussians:
+    """The Gaussians of K shards from tensors that begin with K, in float64; weights are brought to sum 1."""
+    made = {name: tensors[name].double() for name in NAMES}
+    return Gaussians(**{**made, "weights": made["weights"] / made["weights"].sum(1, keepdim=True)})

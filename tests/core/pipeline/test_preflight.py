@@ -1,0 +1,30 @@
+"""Preflight looks at routers without training by their `check`, where they have one, and makes nothing of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mixvel_core.errors import RecipeError
+from mixvel_core.pipeline.preflight import preflight
+from mixvel_core.recipe.resolve import load_recipe
+from mixvel_routers.moments import MomentsFamily
+
+RECIPE = Path(__file__).parents[3] / "recipes" / "digits.yaml"
+
+
+def test_a_router_in_closed_form_is_checked_and_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("made before the run")
+
+    monkeypatch.setattr(MomentsFamily, "tensors", fail)
+    preflight(load_recipe(RECIPE, ["routers={m: moments}"]))
+
+
+def test_its_problem_is_one_line() -> None:
+    with pytest.raises(RecipeError) as caught:
+        preflight(load_recipe(RECIPE, ["routers={m: {use: moments, rank: 64}}"]))
+    assert str(caught.value) == (
+        "router moments: rank 64 is not below the 178 items of shard 0 and their 64 numbers; give a smaller rank"
+    )
