@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
+    import torch
     from torch import Tensor, nn
 
     from mixvel_core.protocols.data import Items
@@ -31,6 +32,15 @@ class Batch:
     t: Tensor
     eps: Tensor
     progress: float
+
+    def rows(self, rows: slice) -> Batch:
+        """Some of its points."""
+        return evolve(self, x_0=self.x_0[rows], shard=self.shard[rows], t=self.t[rows], eps=self.eps[rows])
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        x_0, shard = self.x_0.to(device), self.shard.to(device)
+        return evolve(self, x_0=x_0, shard=shard, t=self.t.to(device), eps=self.eps.to(device))
 
 
 class Objective(Protocol):

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from torch import Tensor
 
 from mixvel_core.data.parquet_items import Stream, stream_of
@@ -22,6 +22,7 @@ from mixvel_core.protocols.data import Items
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.training import Batch
 from mixvel_core.randomness import key, normal, permutation, uniform
+from mixvel_core.training.held_out import Split, held_batch, split
 from mixvel_core.training.world import World
 
 
@@ -121,14 +122,16 @@ class Feed(Protocol):
 
 @define(kw_only=True, eq=False)
 class IndexedFeed:
-    """Items read where they are indexed, in any order."""
+    """Items read where they are indexed, in any order. ``kept``: of all items those that are trained on; None: all."""
 
     items: Items
     order: Order
+    kept: np.ndarray | None = None
 
     def at(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The indices of ``order`` at these positions, and their items, read at random."""
         chosen = self.order.items(positions)
+        chosen = chosen if self.kept is None else self.kept[chosen]
         return chosen, self.items[chosen]
 
     def close(self) -> None:
@@ -212,7 +215,9 @@ class Batches:
         self._shards = shards
         self._options = task.options
         self._share = world.share(task.options.batch)
-        self._feed = _feed(items, key(seed, "order"), world)
+        part = None if task.options.held_out == 0.0 else _part(job)
+        self._feed = _feed(items, key(seed, "order"), world, None if part is None else part.kept)
+        self._held = None if part is None else held_batch(items, shards, part.held, task.options, seed)
         self._time_key = key(seed, "time")
         self._noise_key = key(seed, "noise")
         self._flip_key = key(seed, "flip")
@@ -220,6 +225,13 @@ class Batches:
     def close(self) -> None:
         """Ends whatever reads ahead."""
         self._feed.close()
+
+    def held_out(self, step: int) -> Batch | None:
+        """Points of the items that are not trained on, the same at every step; None where all are trained on."""
+        if self._held is None:
+            return None
+        self._held = self._held.to(self.device)
+        return evolve(self._held, progress=step / self._options.steps)
 
     def at(self, step: int) -> Batch:
         """The batch of step ``step`` in 0..steps-1."""
@@ -249,9 +261,15 @@ class Batches:
         return earliest + (latest - earliest) * part
 
 
-def _feed(items: Items, seed: int, world: World) -> Feed:
+def _part(job: Job) -> Split:
+    if stream_of(job.task.items) is not None:
+        raise DataError(f"{job.name}: held_out: items of a stream are read in its order; leave held_out at 0")
+    return split(job.name, len(job.task.items), job.task.options.held_out, job.seed)
+
+
+def _feed(items: Items, seed: int, world: World, kept: np.ndarray | None) -> Feed:
     stream = stream_of(items)
     if stream is None:
-        return IndexedFeed(items=items, order=Order(seed, len(items)))
+        return IndexedFeed(items=items, order=Order(seed, len(items) if kept is None else len(kept)), kept=kept)
     order = StreamOrder(seed, [group.rows for group in stream.groups], stream.window)
     return StreamFeed(stream=stream, order=order, reader=world.reader)

@@ -18,6 +18,7 @@ from mixvel_core.protocols.training import Objective
 from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
+from mixvel_core.training.held_out import COLUMN, held_out_loss
 from mixvel_core.training.log import FILE, LossLog, Scalars, SpeedMeter
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, Watch, called, placed
@@ -119,7 +120,7 @@ def _run(
                     last = state.step == options.steps
                     if last or state.step == 1 or state.step % options.log_every == 0:
                         watch.check(world)
-                        note = record.write(state.step, losses)
+                        note = record.write(state.step, losses | _held_out(objective, state, batches, options.batch))
                         speed.waited()
                         note = "  ".join(filter(None, (note, speed.note)))
                     if last or state.step % options.checkpoint_every == 0:
@@ -135,3 +136,12 @@ def _run(
             raise
     if world.leads:
         speed.write(job.folder, batches.device, world)
+
+
+def _held_out(objective: Objective, state: TrainState, batches: Batches, size: int) -> dict[str, Tensor]:
+    """The loss on the items that are not trained on, by its name; {} where there are none."""
+    held = batches.held_out(state.step - 1)
+    if held is None:
+        return {}
+    # Every worker computes all of it: the mean over workers is then the same number.
+    return {COLUMN: held_out_loss(objective, state.network, state.average.tensors, held, size)}

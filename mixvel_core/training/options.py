@@ -26,6 +26,11 @@ class TrainOptions:
     horizontal_flips: bool = option(
         default=False, doc="show each image mirrored every other time it is drawn; what is compared with is not"
     )
+    held_out: float = option(
+        default=0.0,
+        check=from_up_to(0, 1),
+        doc="share of the items that is not trained on; the loss on it, by the averaged weights, is recorded too",
+    )
     latest_t: float = option(default=1.0, check=between(0, 1), doc="largest training time, above earliest_t")
     precision: Literal["float32", "bfloat16"] = option(
         default="float32", doc="what networks compute in; weights, gradients and averages stay in float32"

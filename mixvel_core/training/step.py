@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -105,5 +105,4 @@ def _parts(batch: Batch, size: int | None) -> Iterator[Batch]:
         yield batch
         return
     for start in range(0, rows, size):
-        part = slice(start, start + size)
-        yield evolve(batch, x_0=batch.x_0[part], shard=batch.shard[part], t=batch.t[part], eps=batch.eps[part])
+        yield batch.rows(slice(start, start + size))
