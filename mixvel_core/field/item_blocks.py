@@ -20,6 +20,9 @@ Items: TypeAlias = stored.Items | Tensor
 _NUMBERS = 1 << 21
 """Numbers in a block: converted, they are still in the processor's cache when they are multiplied."""
 _MOST_ROWS = 2048
+_DEVICE_NUMBERS = 1 << 28
+"""Numbers in a block, and pairs of points and items, on an accelerator. It has no such cache, and each operation costs
+its start: blocks are as large as memory may bear."""
 
 
 @frozen(kw_only=True, eq=False)
@@ -54,17 +57,17 @@ class ItemBlocks:
     def _are_bytes(self) -> bool:
         return self.items.dtype in (np.uint8, torch.uint8)
 
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """First and last of each block, of nearly equal sizes."""
-        blocks = -(-self.count // self.rows)
+    def spans(self, rows: int | None = None) -> Iterator[tuple[int, int]]:
+        """First and last of each block of at most ``rows`` items, ``self.rows`` if None, of nearly equal sizes."""
+        blocks = -(-self.count // (rows or self.rows))
         ends = [self.count * b // blocks for b in range(blocks + 1)]
         yield from pairwise(ends)
 
-    def scratch(self, like: Tensor) -> Tensor | None:
-        """Memory for the blocks of one pass: fresh pages for each of them would cost as much as filling them."""
+    def scratch(self, like: Tensor, rows: int) -> Tensor | None:
+        """Memory for blocks of at most ``rows`` items: fresh pages for each would cost as much as filling them."""
         if isinstance(self.items, Tensor) or like.dtype == torch.float64:
             return None
-        return torch.empty(min(self.rows, self.count), len(self.centre))
+        return torch.empty(min(rows, self.count), len(self.centre))
 
     def vectors(self, span: tuple[int, int], like: Tensor, scratch: Tensor | None) -> Tensor:
         """A block of (items - centre) / scale, (rows, D), rounded to the type of ``like`` and on its device.
@@ -120,3 +123,14 @@ def item_blocks(shards: Sequence[Items], rows: int | None = None) -> tuple[ItemB
         count += len(items)
     centre = (total / count).float().double()
     return tuple(ItemBlocks(items=items, centre=centre, rows=rows) for items in shards)
+
+
+def rows_on(device: torch.device, points: int, dimension: int, rows: int) -> int:
+    """Items in a block of a pass for ``points`` points of D numbers on ``device``: ``rows`` on a CPU, more elsewhere.
+
+    An accelerator's block holds as many items as give ``_DEVICE_NUMBERS`` numbers, and no more pairs than an eighth of
+    that, because pairs are in float64 and stand in several tables.
+    """
+    if device.type == "cpu":
+        return rows
+    return max(rows, min(_DEVICE_NUMBERS // max(dimension, 1), _DEVICE_NUMBERS // (8 * max(points, 1))))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mixvel_core.errors import DataError
 from mixvel_core.field.conversions import changed_point
-from mixvel_core.field.item_blocks import ItemBlocks, Items, item_blocks
+from mixvel_core.field.item_blocks import ItemBlocks, Items, item_blocks, rows_on
 from mixvel_core.field.shard_sums import Queries, margin_of, shard_sums
 from mixvel_core.protocols import SchedulePoint
 
@@ -120,7 +120,8 @@ class PosteriorEngine:
     ``products``: the type of the two matrix products; ``auto`` is float64 for points in float64 and for few dimensions,
     float32 otherwise. Where the type is too coarse for the noise, the pairs that matter are computed again in float64
     until errors are about ``tolerance``; a larger one makes bfloat16 (and float32 products that torch is set to
-    make in TF32) as fast as they can be. Statistics are always float64. ``block``: items read at once.
+    make in TF32) as fast as they can be. Statistics are always float64. ``block``: items read at once; None: what suits
+    the device of the points.
     """
 
     shards: Sequence[Items]
@@ -193,7 +194,9 @@ class PosteriorEngine:
         coherent = _COHERENT * unit * longest * p.alpha
         # Products in float64 cannot be computed again more exactly.
         limit = self.tolerance if dtype != torch.float64 else torch.inf
-        return Queries(y=y, gain=gain, fall=fall, dtype=dtype, margin=margin_of(scattered, coherent, limit))
+        rows = self._parts[0].rows if self.block else rows_on(y.device, len(y), y.shape[1], self._parts[0].rows)
+        margin = margin_of(scattered, coherent, limit)
+        return Queries(y=y, gain=gain, fall=fall, dtype=dtype, margin=margin, rows=rows)
 
     def _dtype(self, x: Tensor) -> torch.dtype:
         if self.products != "auto":

@@ -30,7 +30,8 @@ class Queries:
     """B points y = x - alpha c, float64, (B, D), and the factors of their exponents.
 
     ``gain`` = alpha / s^2 and ``fall`` = alpha^2 / (2 s^2), (B, 1) float64. ``dtype``: of the products. ``margin``:
-    (B, 1), how far below the best exponent a pair is still computed again in float64; -inf: none is.
+    (B, 1), how far below the best exponent a pair is still computed again in float64; -inf: none is. ``rows``: the most
+    items that they meet at once.
     """
 
     y: Tensor
@@ -38,6 +39,7 @@ class Queries:
     fall: Tensor
     dtype: torch.dtype
     margin: Tensor
+    rows: int
 
 
 def margin_of(scattered: Tensor, coherent: Tensor, tolerance: float) -> Tensor:
@@ -89,8 +91,8 @@ def shard_sums(part: ItemBlocks, queries: Queries, means: bool) -> ShardSums:
         vector=torch.zeros(y.shape, dtype=narrow, device=device) if means else None,
     )
     refining = bool((queries.margin > 0).any())
-    scratch = part.scratch(scaled)
-    for span in part.spans():
+    scratch = part.scratch(scaled, queries.rows)
+    for span in part.spans(queries.rows):
         Z = part.vectors(span, scaled, scratch)
         norms = part.norms[slice(*span)].to(device)
         X = (scaled @ Z.T).double()

@@ -1,4 +1,4 @@
-"""Losses over training: of every expert, the monolith and every network of the routers."""
+"""Losses over training, on items trained on and held out: of experts, the monolith and the networks of routers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from mixvel_core.report.figures import colour, literal, panels, suit_scale
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.training.log import read_losses
 
+HELD_OUT = "held_out"
+"""The column of the loss on items that are held out (``training.held_out``, which needs torch)."""
+
 MOST_NAMED = 16
 """Curves in one panel that a legend sets apart."""
 WINDOW = 20
@@ -22,11 +25,30 @@ WINDOW = 20
 
 @frozen(kw_only=True)
 class LossCurve:
-    """One recorded loss of one training."""
+    """One recorded loss of one training, and the loss on its held-out items at the same steps, if it has any."""
 
     name: str
     steps: tuple[float, ...]
     values: tuple[float, ...]
+    held_out: tuple[float, ...] = ()
+
+    @property
+    def late_change(self) -> float | None:
+        """By what part the held-out loss changed over the last quarter of the steps; None without one."""
+        if len(self.held_out) < 4:
+            return None
+        before = float(np.interp(0.75 * self.steps[-1], self.steps, self.held_out))
+        return self.held_out[-1] / before - 1.0
+
+
+@frozen(kw_only=True)
+class LateChange:
+    """Of the trainings of one panel: the mean, the least and the most of ``LossCurve.late_change``."""
+
+    title: str
+    mean: float
+    least: float
+    most: float
 
 
 @frozen(kw_only=True)
@@ -36,6 +58,7 @@ class CurvesContent:
     chart: str
     trainings: tuple[str, ...]
     untrained: tuple[str, ...]
+    late_changes: tuple[LateChange, ...]
 
 
 def curves(inputs: Inputs) -> CurvesContent | None:
@@ -48,7 +71,15 @@ def curves(inputs: Inputs) -> CurvesContent | None:
         chart=panels(list(trained.items()), _panel, height=280),
         trainings=tuple(trained),
         untrained=tuple(title for title in found if title not in trained),
+        late_changes=tuple(_late_changes(trained)),
     )
+
+
+def _late_changes(panels: Mapping[str, list[LossCurve]]) -> Iterator[LateChange]:
+    for title, lines in panels.items():
+        changes = [change for line in lines if (change := line.late_change) is not None]
+        if changes:
+            yield LateChange(title=title, mean=sum(changes) / len(changes), least=min(changes), most=max(changes))
 
 
 def _panels(inputs: Inputs) -> Iterator[tuple[str, list[LossCurve]]]:
@@ -69,9 +100,11 @@ def _curves(folders: Mapping[str, Path]) -> list[LossCurve]:
     for name, folder in folders.items():
         columns = read_losses(folder / "losses.csv")
         steps = columns.pop("step", [])
+        held_out = tuple(columns.pop(HELD_OUT, ()))
         for column, values in columns.items():
             label = name if column == "loss" else f"{name}, {column}"
-            made.append(LossCurve(name=label, steps=tuple(steps), values=tuple(values)))
+            held = held_out if column == "loss" else ()
+            made.append(LossCurve(name=label, steps=tuple(steps), values=tuple(values), held_out=held))
     return [curve for curve in made if curve.values]
 
 
@@ -81,6 +114,8 @@ def _panel(axes: Axes, training: tuple[str, list[LossCurve]]) -> None:
         tint = colour(i, len(lines))
         axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)
         axes.plot(line.steps, running_mean(np.array(line.values)), color=tint, label=literal(line.name))
+        if line.held_out:
+            axes.plot(line.steps, line.held_out, color=tint, linestyle="--", linewidth=1.0)
     suit_scale(axes, [value for line in lines for value in line.values])
     axes.set_title(literal(title))
     axes.set_xlabel("optimizer step")

@@ -137,7 +137,7 @@ def _bare(parts: list[np.ndarray]) -> Callable[[], Tensor]:
     def run() -> Tensor:
         total = torch.zeros(QUERIES, DIMENSION)
         for part in blocks:
-            scratch = part.scratch(y)
+            scratch = part.scratch(y, part.rows)
             for span in part.spans():
                 Z = part.vectors(span, y, scratch)
                 total.addmm_(y @ Z.T, Z)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixvel_core.field.item_blocks import item_blocks
+from mixvel_core.field.item_blocks import item_blocks, rows_on
 from mixvel_core.field.scale import to_float
 
 
@@ -41,10 +41,19 @@ def test_vectors_are_items_around_their_mean(like: torch.Tensor, as_tensor: bool
     (part,) = item_blocks([torch.from_numpy(items.copy()) if as_tensor else items], 8)
     wanted = to_float(raw).reshape(30, 6).astype(np.float64)
     wanted -= wanted.mean(0).astype(np.float32)
-    scratch, tolerance = part.scratch(like), 1e-12 if like.dtype == torch.float64 else 1e-6
+    scratch, tolerance = part.scratch(like, part.rows), 1e-12 if like.dtype == torch.float64 else 1e-6
     for start, stop in part.spans():
         block = part.vectors((start, stop), like, scratch).double() * part.scale
         torch.testing.assert_close(block, torch.from_numpy(wanted[start:stop]), rtol=0, atol=tolerance)
     chosen = torch.tensor([29, 3, 3])
     torch.testing.assert_close(part.exact(chosen), torch.from_numpy(wanted[chosen.numpy()]), rtol=0, atol=1e-12)
     torch.testing.assert_close(part.norms, torch.from_numpy((wanted**2).sum(1)), rtol=1e-12, atol=0)
+
+
+def test_an_accelerator_takes_blocks_as_large_as_memory_may_bear() -> None:
+    assert rows_on(torch.device("cpu"), 64, 3072, 682) == 682
+    on_gpu = rows_on(torch.device("cuda"), 64, 3072, 682)
+    # A shard of 6,000 images of 3,072 numbers is one block; its pairs take a quarter of a gigabyte at most.
+    assert on_gpu >= 6000
+    assert on_gpu * 3072 <= 1 << 28
+    assert rows_on(torch.device("cuda"), 4096, 16, 2048) * 4096 <= 1 << 25
