@@ -159,7 +159,7 @@ def test_change_of_held_out_losses_is_stated(vectors: Scored, tmp_path: Path) ->
         rows = [f"{step},2.0,{loss}" for step, loss in ((1, 5.0), (10, 2.0), (30, 1.0), (40, last))]
         (tmp_path / place / "losses.csv").write_text("step,loss,held_out\n" + "\n".join(rows) + "\n")
     text = " ".join(Page(vectors.report(tmp_path).path).text.split())
-    assert "-7.0 % (experts, -10.0 to -4.0 %)" in text
+    assert "-7.0 % (experts, -10.0 to -4.0)" in text
 
 
 def test_numbers_are_those_of_the_scores(vectors: Scored, vectors_report: WrittenReport) -> None:
