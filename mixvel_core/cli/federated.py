@@ -62,14 +62,14 @@ def assemble(
     from mixvel_core.cli.output import shown_progress
     from mixvel_core.federated.assemble import assemble as assemble_run
 
-    overrides = [word for word in experts if _is_override(word)]
+    overrides = [word for word in experts if is_override(word)]
     folders = [Path(word) for word in experts if word not in overrides]
     with shown_progress() as progress:
         assemble_run(folders, out, recipe=recipe, overrides=overrides, progress=progress)
     typer.echo(f"run folder: {out}; `mixvel run {out / 'recipe.yaml'} --out {out}` goes on with it")
 
 
-def _is_override(word: str) -> bool:
+def is_override(word: str) -> bool:
     """Whether it sets an option; folders may have an equals sign in their names, and keys have no slash."""
     key, equals, _ = word.partition("=")
     return bool(equals) and os.sep not in key and not Path(word).is_dir()

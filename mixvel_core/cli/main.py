@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from mixvel_core.cli.analysis import study, theory
+from mixvel_core.cli.encode import encode
 from mixvel_core.cli.federated import assemble, train
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
@@ -61,7 +62,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, sample, study, train, assemble, theory):
+for command in (run, check, sample, encode, study, train, assemble, theory):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")

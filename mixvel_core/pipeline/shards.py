@@ -125,6 +125,12 @@ def are_local(parts: Sequence[Shard]) -> bool:
     return not any(isinstance(part, RemoteShard) for part in parts)
 
 
+def some_items(shards: Shards, count: int, seed: int) -> np.ndarray:
+    """``count`` items of the data set (all, if there are fewer) at random, as stored; the others are not read."""
+    items = shards.as_one.items
+    return np.asarray(items[np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)])
+
+
 def open_shards(folder: Path, key: str) -> Shards:
     """The shards in ``folder``, written by the partition stage. Reads no items."""
     about = read_json(folder / "data.json")

@@ -56,20 +56,24 @@ def reference(
     Raises:
         SamplingError: the router keeps a state, or the field is too rough for the tolerances.
     """
-    all_selected = _all_selected(x, experts)
     if router.start(x, x.new_ones(len(x))) is not None:
         raise SamplingError(
             "dopri5 goes back in time, which a router with a state cannot follow; "
             "take reference ddim-1000 or another router"
         )
+    denoise = full_mixture(schedule=schedule, experts=experts, router=router)
+    return flow(denoise, x, schedule=schedule, times=(1.0, delta), rtol=rtol, atol=atol, on_progress=on_progress)[-1]
 
+
+def full_mixture(*, schedule: NoiseSchedule, experts: Sequence[Expert], router: Router) -> Denoise:
+    """The denoiser sum_k a_k m_k (D1) of all K experts and a router without a state; gradients pass."""
     matched = all_snr_matched(experts, schedule)
 
     def denoise(x: Tensor, t: float) -> Tensor:
         a, _ = router.weights(x, x.new_full((len(x),), t), None)
-        return weighted_sum(a, evaluate(matched, x, t, all_selected))
+        return weighted_sum(a.to(x.dtype), evaluate(matched, x, t, _all_selected(x, experts)))
 
-    return flow(denoise, x, schedule=schedule, times=(1.0, delta), rtol=rtol, atol=atol, on_progress=on_progress)[-1]
+    return denoise
 
 
 def flow(
@@ -97,15 +101,43 @@ def flow(
     Raises:
         SamplingError: the field is too rough for the tolerances.
     """
+
+    def field(t: float, x: Tensor) -> Tensor:
+        return velocity(denoise(x, t), x, at_time(schedule, t))
+
+    return solve(field, x, times, rtol=rtol, atol=atol, on_progress=on_progress)
+
+
+def solve(
+    field: Callable[[float, Tensor], Tensor],
+    x: Tensor,
+    times: Sequence[float],
+    *,
+    rtol: float,
+    atol: float,
+    on_progress: OnProgress | None = None,
+) -> Tensor:
+    """dx/dt = field(t, x) from x, (B, ...), at the first time, by adaptive Dormand-Prince 5(4).
+
+    Args:
+        field: without gradients, unless it takes them itself.
+        times: strictly falling or strictly rising; the solver stops at each.
+        x, rtol, atol, on_progress: as of ``reference``.
+
+    Returns:
+        x at every time, (len(times), B, ...).
+
+    Raises:
+        SamplingError: the field is too rough for the tolerances.
+    """
     from torchdiffeq import odeint
 
     first, last = times[0], times[-1]
 
-    def field(t: Tensor, x: Tensor) -> Tensor:
-        M = denoise(x, float(t))
+    def watched(t: Tensor, x: Tensor) -> Tensor:
         if on_progress is not None:
-            on_progress((first - float(t)) / (first - last))
-        return velocity(M, x, at_time(schedule, float(t)))
+            on_progress((float(t) - first) / (last - first))
+        return field(float(t), x)
 
     stops = torch.tensor(times, dtype=torch.float64, device=x.device)
     # Without step_t the last step goes beyond the end, where there may be no schedule, and comes back by
@@ -113,7 +145,7 @@ def flow(
     options = {"norm": _largest_of_points, "step_t": stops[1:], "max_num_steps": MOST_STEPS}
     try:
         with torch.no_grad():
-            path: Tensor = odeint(field, x, stops, rtol=rtol, atol=atol, method="dopri5", options=options)
+            path: Tensor = odeint(watched, x, stops, rtol=rtol, atol=atol, method="dopri5", options=options)
     except AssertionError as error:
         # How torchdiffeq reports that a step became too short to be one, or a value not finite.
         raise SamplingError(

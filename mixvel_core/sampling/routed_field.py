@@ -99,6 +99,13 @@ class RoutedField:
     _selector_state: Any
     _last: _Check | None = field(default=None, init=False)
 
+    @property
+    def stateful(self) -> str:
+        """What carries a state along trajectories, in words; empty where the field is a function of (x, t)."""
+        if self._router_state is not None:
+            return f"router {type(self.router).__name__}"
+        return f"selector {type(self.selector).__name__}" if self._selector_state is not None else ""
+
     def estimate(self, x: Tensor, t: float) -> Estimate:
         """``denoise`` with the selector's jump apart from what is smooth along the trajectories."""
         M = self.denoise(x, t)

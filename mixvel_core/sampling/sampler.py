@@ -1,4 +1,4 @@
-"""The sampler: from noise at t = 1 down a time grid to t = delta, one integrator step after the other."""
+"""The sampler: from noise at t = 1 down a time grid to t = delta, one integrator step after the other, or up it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from attrs import asdict, frozen
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
+from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, Router, Selector
 from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.sampling.grid import Grid, time_grid
@@ -164,14 +165,84 @@ class Sampler:
             if on_step is not None:
                 on_step(step * len(index))
 
-        x, field = self.trajectory(draws.noise(shape, dtype), draws, count_steps)
-        return Samples(
-            x=x,
-            evaluations=field.evaluations,
-            times=torch.tensor(field.times, dtype=torch.float64),
-            usage=torch.stack(field.usage),
-            origin=field.origin,
-        )
+        return _samples(*self.trajectory(draws.noise(shape, dtype), draws, count_steps))
+
+    def encode(self, x: Tensor, *, batch: int = 256, on_step: Callable[[int], None] | None = None) -> Samples:
+        """The noise that the sampling ODE takes to x: its trajectories followed from delta up to t = 1.
+
+        The grid is that of ``sample``, reversed. x stands for points at t = delta, as samples do, and ``decode`` leads
+        back to it up to the integrator's error. There is an ODE where the field is a function of (x, t): the selector
+        (``mixture``, ``topk``, ``nucleus``) and the router must carry nothing along a trajectory.
+
+        Args:
+            x: data, (n, *data), floating point, in [-1, 1].
+            batch: points moved together, at least 1.
+            on_step: called with the number of point-steps done, of n * steps.
+
+        Returns:
+            The noise as ``x``, with its cost. Its times rise.
+
+        Raises:
+            UsageError: x has another shape, delta is 0, or the selector or the router carries a state.
+            SamplingError: an expert, the router or the selector fails.
+        """
+        times = self._times()[::-1]
+        if float(at_time(self.schedule, times[0]).sigma) == 0.0:
+            raise UsageError("encode starts at delta, where there must be some noise; set delta above 0, as in 0.001")
+        return self._given(x, times, batch=batch, seed=0, on_step=on_step, state="encode follows an ODE")
+
+    def decode(
+        self, noise: Tensor, *, seed: int = 0, batch: int = 256, on_step: Callable[[int], None] | None = None
+    ) -> Samples:
+        """The ends of the trajectories of ``sample`` from a given noise at t = 1, such as that of ``encode``.
+
+        Args:
+            noise: (n, *data), floating point; standard normal for samples.
+            seed: of selections, for selectors that draw.
+            batch: points moved together, at least 1.
+            on_step: called with the number of point-steps done, of n * steps.
+
+        Raises:
+            UsageError: the noise has another shape.
+            SamplingError: an expert, the router or the selector fails.
+        """
+        return self._given(noise, self._times(), batch=batch, seed=seed, on_step=on_step)
+
+    def _given(
+        self,
+        x: Tensor,
+        times: Sequence[float],
+        *,
+        batch: int,
+        seed: int,
+        on_step: Callable[[int], None] | None,
+        state: str | None = None,
+    ) -> Samples:
+        """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
+        if len(x) < 1 or batch < 1:
+            raise UsageError(f"there must be at least one point and one in a batch, not {len(x)} and {batch}")
+        if self.shape is not None and tuple(x.shape[1:]) != tuple(self.shape):
+            raise UsageError(f"points of shape {tuple(x.shape[1:])} are given to a sampler of shape {self.shape}")
+        parts = []
+        for first, last in cuts(len(x), batch):
+
+            def count_steps(step: int, first: int = first, last: int = last) -> None:
+                if on_step is not None:
+                    on_step(first * self.steps + step * (last - first))
+
+            draws = SampleDraws(seed=seed, index=torch.arange(first, last, device=self.device))
+            points = x[first:last].to(self.device)
+            field = self.start(points, times[0], draws)
+            if state is not None and field.stateful:
+                raise UsageError(
+                    f"{state}, but the {field.stateful} carries a state along each trajectory; take selector mixture "
+                    "and a router that is a function of x and t"
+                )
+            parts.append(_samples(self._follow(field, points, times, count_steps), field))
+        return joined(parts)
+
+    def _times(self) -> list[float]:
+        return time_grid(self.grid, self.schedule, self.steps, self.delta)
 
     def start(self, x: Tensor, t: float, draws: SampleDraws) -> RoutedField:
         """The routed field where trajectories begin: at x, (B, *data), and the time t, before any evaluation."""
@@ -187,17 +258,34 @@ class Sampler:
             autocast=self.autocast,
         )
 
-    @torch.inference_mode()
     def trajectory(
         self, x: Tensor, draws: SampleDraws, on_step: Callable[[int], None] | None = None
     ) -> tuple[Tensor, RoutedField]:
         """The ends of trajectories that start at x, (B, *data), at the first time, and the field they went through."""
-        times = time_grid(self.grid, self.schedule, self.steps, self.delta)
+        times = self._times()
         field = self.start(x, times[0], draws)
+        return self._follow(field, x, times, on_step), field
+
+    @torch.inference_mode()
+    def _follow(
+        self, field: RoutedField, x: Tensor, times: Sequence[float], on_step: Callable[[int], None] | None
+    ) -> Tensor:
+        """The ends of trajectories along ``times``, which fall or rise."""
         history: Any = None
         for step, (t, s) in enumerate(pairwise(times), start=1):
             x, history = self.integrator.step(field, x, t, s, history)
             if on_step is not None:
                 on_step(step)
         field.check()
-        return x, field
+        return x
+
+
+def _samples(x: Tensor, field: RoutedField) -> Samples:
+    """The ends of trajectories with what the field counted."""
+    return Samples(
+        x=x,
+        evaluations=field.evaluations,
+        times=torch.tensor(field.times, dtype=torch.float64),
+        usage=torch.stack(field.usage),
+        origin=field.origin,
+    )

@@ -1,0 +1,64 @@
+"""mixvel encode: images to the noise that the sampling ODE takes to them, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixvel_core.cli.federated import is_override
+
+
+def encode(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGES... [KEY.PATH=VALUE...]",
+            help="Image files, .npy or .npz files, or folders of them; absent: items of the run's own data. And "
+            "options to set instead of the recipe's.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", help="How many of the run's own items.", min=1)] = 64,
+    steps: Annotated[int, typer.Option("--steps", help="Integrator steps, each way.", min=1)] = 50,
+    selector: Annotated[
+        str, typer.Option("--selector", metavar="NAME", help="A selector without a state.")
+    ] = "mixture",
+    integrator: Annotated[str, typer.Option("--integrator", metavar="NAME", help="A deterministic integrator.")] = "pc",
+    grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="The time grid by name.")] = "chebyshev",
+    router: Annotated[
+        str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
+    ] = None,
+    monolith: Annotated[bool, typer.Option("--monolith", help="Encode by the monolith.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="RUN/encoded"),
+    ] = None,
+) -> None:
+    """Encode images to noise and decode them again: an NPZ file, for images a PNG, and the round-trip error."""
+    from mixvel_core.cli.output import shown_progress
+    from mixvel_core.pipeline.encode import encode_run
+
+    words = images or []
+    paths = [Path(word) for word in words if not is_override(word)]
+    chosen = {"selector": selector, "integrator": integrator, "grid": grid, "steps": f"[{steps}]", "seeds": "[0]"}
+    options = [f"sample.{key}={value}" for key, value in chosen.items()]
+    with shown_progress() as progress:
+        done = encode_run(
+            run,
+            paths,
+            [*options, *(word for word in words if is_override(word))],
+            count=count,
+            router=router,
+            monolith=monolith,
+            out=out or run / "encoded",
+            progress=progress,
+        )
+    error = done.error
+    typer.echo(
+        f"round trip of {len(error)} items, |decoded - x| / |x|: median {error[len(error) // 2]:.2g}, "
+        f"mean {sum(error) / len(error):.2g}, largest {error[-1]:.2g}; {done.evaluations:g} expert evaluations an item"
+    )
+    for path in done.files:
+        typer.echo(str(path))

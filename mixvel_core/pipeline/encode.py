@@ -1,0 +1,139 @@
+"""Images of any origin to noise and back, by the models of a finished run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from attrs import frozen
+
+from mixvel_core.artifacts.arrays import read_arrays, write_arrays
+from mixvel_core.artifacts.artifact import key_of
+from mixvel_core.artifacts.lock import locked
+from mixvel_core.errors import UsageError
+from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.opened import Run, open_run
+from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
+from mixvel_core.pipeline.shards import some_items
+from mixvel_core.protocols import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mixvel_core.sampling.inversion import RoundTrip
+    from mixvel_core.sampling.sampler import Sampler
+
+
+@frozen(kw_only=True)
+class EncodedFiles:
+    """``files``: arrays (NPZ) and, of images, a picture (PNG). ``error``: ||decoded - x|| / ||x|| of each item, rising.
+    ``evaluations``: the mean of expert calls an item, both ways together."""
+
+    files: tuple[Path, ...]
+    error: tuple[float, ...]
+    evaluations: float
+
+
+def encode_run(
+    folder: Path,
+    images: Sequence[Path],
+    overrides: Sequence[str],
+    *,
+    count: int,
+    router: str | None,
+    monolith: bool,
+    out: Path,
+    progress: Progress,
+) -> EncodedFiles:
+    """Encodes and decodes items by the models of a run.
+
+    Args:
+        folder: the run.
+        images: files and folders; none: ``count`` of the run's own items, at random.
+        overrides: of its recipe's ``sample`` section; one step count.
+        count: how many of the run's own items, all if there are fewer.
+        router: by name; the recipe's first one if None.
+        monolith: encode by the monolith instead.
+        out: where the files go: arrays ``noise``, ``items``, ``decoded``, ``error`` and ``evaluations``, and where
+            items are images, a picture of rows of items, each above what came back.
+        progress: a bar of image steps.
+
+    Raises:
+        MixvelError: the run is not as it was made, a file cannot be read or holds items of another shape, or the
+            selector, the router or the integrator cannot be followed back.
+    """
+    run = open_run(folder, overrides)
+    options = run.recipe.sample
+    spec = run.sample_spec(options, router=router, monolith=monolith)
+    items = _items(run, images, count)
+    # Samples of these options have this key; with the items it is that of their encoding.
+    key = key_of(
+        samples=sample_artifact(spec, options, models_key(run.models, spec.router), out).key,
+        items=hashlib.blake2b(np.ascontiguousarray(items).data).hexdigest(),
+        shape=list(items.shape),
+    )
+    source = "monolith" if spec.router is None else f"{spec.router}-{spec.selector.name}"
+    stem = f"encoded-{source}-{spec.integrator.name}-{spec.steps}-{key[:8]}"
+    arrays, picture = out / f"{stem}.npz", out / f"{stem}.png"
+    with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
+        if arrays.exists():
+            progress.line("these items are encoded already; remove the file to do it again")
+            error, evaluations = read_arrays(arrays, "error", "evaluations")
+        else:
+            there_and_back = _moved(Loaded(run.models, options).sampler(spec), items, options.batch, progress)
+            found = {name: value.cpu().numpy() for name, value in _arrays(there_and_back).items()}
+            error, evaluations = found["error"], found["evaluations"]
+            _write_picture(picture, items, found["decoded"])
+            # The arrays last: where they are, all is.
+            write_arrays(arrays, {"items": items, **found})
+    return EncodedFiles(
+        files=tuple(path for path in (arrays, picture) if path.exists()),
+        error=tuple(sorted(map(float, error))),
+        evaluations=float(evaluations.mean()),
+    )
+
+
+def _items(run: Run, images: Sequence[Path], count: int) -> np.ndarray:
+    if images:
+        from mixvel_core.data.item_files import read_items
+
+        return read_items(images, run.shards.shape)
+    if not run.shards.are_local:
+        raise UsageError(f"{run.folder}: its data are with their owners; name images to encode")
+    return to_float(some_items(run.shards, count, run.recipe.seed))
+
+
+def _moved(sampler: Sampler, items: np.ndarray, batch: int, progress: Progress) -> RoundTrip:
+    import torch
+
+    from mixvel_core.sampling.inversion import round_trip
+
+    with progress.task("encode and decode", 2 * len(items) * sampler.steps, "image steps") as bar:
+        return round_trip(sampler, torch.from_numpy(items), batch=batch, on_step=bar.update)
+
+
+def _arrays(found: RoundTrip) -> dict[str, Tensor]:
+    return {
+        "noise": found.encoded.x,
+        "decoded": found.decoded.x,
+        "error": found.error,
+        "evaluations": found.encoded.evaluations + found.decoded.evaluations,
+    }
+
+
+COLUMNS = 8
+
+
+def _write_picture(path: Path, items: np.ndarray, decoded: np.ndarray) -> None:
+    """Where items are images, rows of them, each above the row of what came back."""
+    from mixvel_core.data.pictures import grid, is_image, save_png
+
+    if not is_image(items.shape[1:]):
+        return
+    rows = [part[first : first + COLUMNS] for first in range(0, len(items), COLUMNS) for part in (items, decoded)]
+    # A last row that is not full is filled up with white, so that all rows begin at the left.
+    full = [np.concatenate([row, np.ones((COLUMNS - len(row), *items.shape[1:]), np.float32)]) for row in rows]
+    save_png(grid(np.concatenate(full), columns=COLUMNS, scale=max(1, 64 // items.shape[-1])), path)
