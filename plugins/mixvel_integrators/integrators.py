@@ -20,6 +20,9 @@ from torch import Tensor
 from mixvel_core.field.conversions import at_time, ddim_step, velocity
 from mixvel_core.protocols import Field, SchedulePoint
 
+LONGER = 1.5
+"""On smooth grids the lengths of neighbouring steps differ by a factor near 1: none of their steps is concerned."""
+
 
 @frozen(kw_only=True)
 class Euler:
@@ -84,7 +87,11 @@ class Past:
 
 @frozen(kw_only=True)
 class Multistep:
-    """Second order, one evaluation of the field a step; order 1 where r is undefined (first and last step)."""
+    """Second order, one evaluation of the field a step; order 1 where r is undefined (first step, step to clean data).
+
+    A step of more than ``LONGER`` times the last one extrapolates as if it were as long as that (r = 1): on most grids
+    the last steps span most of lambda, and the slope of short steps does not hold across them.
+    """
 
     order: int = 2
     evaluations: int = 1
@@ -95,7 +102,8 @@ class Multistep:
         lambda_t, lambda_s = _half_log_snr(p_t), _half_log_snr(p_s)
         M_star = M
         if history is not None and math.isfinite(history.log_snr) and math.isfinite(lambda_s):
-            M_star = M + (M - history.M) * (0.5 * (lambda_s - lambda_t) / (lambda_t - history.log_snr))
+            inverse_r = (lambda_s - lambda_t) / (lambda_t - history.log_snr)
+            M_star = M + (M - history.M) * (0.5 * (inverse_r if inverse_r <= LONGER else 1.0))
         return ddim_step(M_star, x, p_t, p_s), Past(M=M, log_snr=lambda_t)
 
 
