@@ -27,8 +27,8 @@ from mixvel_core.protocols import DensityExpert, Progress, Router
 from mixvel_core.randomness import key, normal
 from mixvel_core.recipe.dump import plain
 from mixvel_core.sampling.ode import ddim_reference, reference
-from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_core.sampling.weights import WeightTransform
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, Exact
 from mixvel_core.theory.measured import Products
 
@@ -66,7 +66,7 @@ class TransformedRouter:
     def weights(self, x: Tensor, t: Tensor, state: Any) -> tuple[Tensor, Any]:
         """The transformed weights, (B, K), and the next state."""
         a, state = self.router.weights(x, t, state)
-        return self.transform(a.to(x.dtype)), state
+        return self.transform(a.to(x.dtype), t), state
 
 
 def reference_of(

@@ -14,6 +14,7 @@ from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
+from mixvel_core.pipeline.preflight import check_weights
 from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
 from mixvel_core.pipeline.sample import (
@@ -65,7 +66,7 @@ class Run:
         steps: int | None = None,
         grid: str | None = None,
         delta: float | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float | None] | None = None,
         device: torch.device | str | None = None,
     ) -> Sampler:
         """A sampler of the run's models, ``open_run(path).sampler(selector="cached", steps=20).sample(64)``.
@@ -78,7 +79,7 @@ class Run:
             steps: N, at least 1.
             grid: the time grid by name.
             delta: the last time, 0 or in [1e-12, 1).
-            weights: of ``temperature`` and ``floor``, the transform of the router's weights.
+            weights: what is done to the router's weights, as in a recipe: ``{"top": 2, "from": 0.5}``.
             device: where it computes; the best one if None.
 
         Raises:
@@ -96,6 +97,7 @@ class Run:
         }
         section = plain(self.recipe.sample) | {name: value for name, value in given.items() if value is not None}
         options = checked(SampleOptions, section, "sampler")
+        check_weights(options, len(self.models.experts))
         spec = self.sample_spec(options, router=router, monolith=monolith)
         if str(device) not in self._loaded:
             from torch import device as torch_device

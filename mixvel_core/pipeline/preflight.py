@@ -28,7 +28,7 @@ from mixvel_core.protocols import (
     TrainTask,
 )
 from mixvel_core.protocols.progress import SILENT
-from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.model import Recipe, SampleOptions
 
 _FEW = 8
 """Items that a metric is tried on: enough for any to fail that cannot read them, and next to no work."""
@@ -73,6 +73,7 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
     """
     problems = _Problems()
     schedule = recipe.schedule.build()
+    check_weights(recipe.sample, len(parts))
     for name, router in recipe.routers.items():
         family = router.build()
         with problems.noted(f"routers.{name}  "):
@@ -84,6 +85,20 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
                 )
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, parts, problems)
+
+
+def check_weights(options: SampleOptions, experts: int) -> None:
+    """Raises RecipeError where more weights are to be kept than there are ``experts``; a line for each place."""
+    places = {"sample.weights.top": options.weights} | {
+        f"sample.methods.{name}.weights.top": method.weights for name, method in options.methods.items()
+    }
+    problems = [
+        f"{place}  must be at most {experts}, the number of experts, not {weights.top}"
+        for place, weights in places.items()
+        if weights is not None and weights.top is not None and weights.top > experts
+    ]
+    if problems:
+        raise RecipeError(*problems)
 
 
 def _try_grids(recipe: Recipe, schedule: NoiseSchedule, problems: _Problems) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mixvel_core.protocols import Expert, Router
     from mixvel_core.sampling.sampler import Sampler
+    from mixvel_core.sampling.weights import WeightTransform
 
 
 @frozen(kw_only=True)
@@ -152,6 +153,18 @@ def _open(models: Models, options: SampleOptions, device: torch.device) -> Calla
     return Loaded(models, options, device).sampler
 
 
+def _transform(options: WeightOptions) -> WeightTransform:
+    from mixvel_core.sampling.weights import WeightTransform
+
+    return WeightTransform(
+        temperature=options.temperature,
+        floor=options.floor,
+        top=options.top,
+        soft=options.soft,
+        from_=options.from_,
+    )
+
+
 class Loaded:
     """Models in memory, each loaded once, when a method first needs it.
 
@@ -174,7 +187,6 @@ class Loaded:
     def sampler(self, draw: SampleSpec) -> Sampler:
         """The sampler of a row and column, its experts loaded as far as there is room."""
         from mixvel_core.sampling.residency import load_resident
-        from mixvel_core.sampling.routed_field import WeightTransform
         from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 
         experts = self.experts(monolith=draw.router is None)
@@ -188,7 +200,7 @@ class Loaded:
             steps=draw.steps,
             grid=draw.grid,
             delta=self.options.delta,
-            weights=WeightTransform(temperature=draw.weights.temperature, floor=draw.weights.floor),
+            weights=_transform(draw.weights),
             autocast=self.options.autocast,
             shape=self.shape,
             device=self.device,

@@ -75,3 +75,8 @@ def option(
     if factory is not None:
         return attrs.field(factory=factory, validator=check, metadata=metadata)
     return attrs.field(default=default, validator=check, metadata=metadata)
+
+
+def option_key(field: Attribute[Any]) -> str:
+    """The key of an option in a recipe: the field's name, less an underscore at its end (``from_`` is `from`)."""
+    return (field.alias or field.name).removesuffix("_")

@@ -14,6 +14,7 @@ from attrs import frozen
 from mixvel_core.errors import PluginError
 from mixvel_core.plugin.definition import Use
 from mixvel_core.plugin.kinds import Kind
+from mixvel_core.plugin.options import option_key
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.problems import shortened
 
@@ -85,7 +86,7 @@ def chosen_options(use: Use[Any]) -> list[str]:
     """The options that are not defaults, as ``k=2``; groups of options are left to the recipe."""
     values = ((field, getattr(use.options, field.name)) for field in attrs.fields(type(use.options)))
     return [
-        f"{field.alias}={value if isinstance(value, str) else json.dumps(plain(value))}"
+        f"{option_key(field)}={value if isinstance(value, str) else json.dumps(plain(value))}"
         for field, value in values
         if not attrs.has(type(value)) and value != (None if field.default is attrs.NOTHING else _default(field))
     ]
@@ -124,7 +125,7 @@ def option_rows(cls: type, above: str = "") -> Iterator[OptionRow]:
     """
     types = field_types(cls)
     for field in attrs.fields(cls):
-        annotation, path = types[field.name], above + field.alias
+        annotation, path = types[field.name], above + option_key(field)
         if not field.init:
             continue
         if not _is_section(annotation):

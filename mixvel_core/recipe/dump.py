@@ -11,6 +11,7 @@ import attrs
 import yaml
 
 from mixvel_core.plugin.definition import Use
+from mixvel_core.plugin.options import option_key
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import KeyPath, dotted, one_line
 from mixvel_core.recipe.text import add_core_schema
@@ -52,7 +53,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Use):
         return {"use": value.name, **plain(value.options)}
     if attrs.has(type(value)):
-        return {f.alias: plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
+        return {option_key(f): plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple):

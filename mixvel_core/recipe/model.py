@@ -32,6 +32,18 @@ class WeightOptions:
 
     temperature: float = option(default=1.0, check=above(0), doc="weights to the power of 1/temperature, scaled")
     floor: float = option(default=0.0, check=from_up_to(0, 1), doc="smaller weights are dropped, the rest scaled")
+    top: int | None = option(
+        default=None, check=at_least(1), doc="all but the largest weights are dropped, the rest scaled; absent: none"
+    )
+    soft: float = option(
+        default=1.0,
+        check=at_least(1),
+        doc="small weights reach zero continuously: weights times this, brought back to sum 1 by a subtraction; 1: as "
+        "they are",
+    )
+    from_: float = option(
+        default=1.0, check=above_up_to(0, 1), doc="the time at which all this begins; above it weights are the router's"
+    )
 
 
 Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev", "native"]

@@ -18,7 +18,7 @@ from mixvel_core.errors import MixvelError, PluginError, did_you_mean
 from mixvel_core.plugin.definition import Use
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
-from mixvel_core.plugin.options import OptionCheck
+from mixvel_core.plugin.options import OptionCheck, option_key
 from mixvel_core.recipe.describe import describe_type, describe_value, field_types
 from mixvel_core.recipe.problems import MOST_SHOWN, KeyPath, ProblemsFound, RecipeProblem
 
@@ -150,25 +150,25 @@ def _each(registry: Registry, parts: Iterable[tuple[str | int, Any, Any]]) -> di
 
 def _section(value: object, cls: Any, registry: Registry, title: str) -> Any:
     types = field_types(cls)
-    fields = {f.alias: f for f in attrs.fields(cls) if f.init}
+    fields = {option_key(f): f for f in attrs.fields(cls) if f.init}
     if not isinstance(value, Mapping):
         raise _wrong("a section (`key: value` lines)", value)
     unknown = [key for key in value if key not in fields]
     # Hints are costly, and of a page that was pasted by mistake there may be thousands.
     problems = [_unknown(key, fields, title, hinted=i < MOST_SHOWN) for i, key in enumerate(unknown)]
     made: dict[str, Any] = {}
-    for alias, field in fields.items():
+    for key, field in fields.items():
         try:
-            if alias in value:
-                made[alias] = structure(value[alias], types[field.name], registry)
-                _check_range(field, made[alias])
+            if key in value:
+                made[field.alias] = structure(value[key], types[field.name], registry)
+                _check_range(field, made[field.alias])
             elif field.default is attrs.NOTHING:
                 doc = field.metadata.get("doc")
                 problems.append(
-                    RecipeProblem(path=(alias,), message=f"is missing; it says {doc}" if doc else "is missing")
+                    RecipeProblem(path=(key,), message=f"is missing; it says {doc}" if doc else "is missing")
                 )
         except ProblemsFound as found:
-            problems += [problem.below(alias) for problem in found.problems]
+            problems += [problem.below(key) for problem in found.problems]
     if problems:
         raise ProblemsFound(*problems)
     with _complaints(cls.__qualname__):
@@ -179,7 +179,7 @@ def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
     """Ranges are checked before the construction, which stops at the first; other validators run there."""
     # A converter of the class comes before the validator, so that one has to wait too.
     if isinstance(field.validator, OptionCheck) and field.converter is None:
-        with _complaints(f"the range of {field.alias}"):
+        with _complaints(f"the range of {option_key(field)}"):
             field.validator(None, field, value)
 
 

@@ -13,33 +13,7 @@ from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Draws, Estimate, Expert, NoiseSchedule, Prior, Router, Selector, SplitSelector
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.snr_matched import all_snr_matched
-
-
-@frozen(kw_only=True)
-class WeightTransform:
-    """a -> a^(1/temperature), scaled to sum 1; then what is below ``floor`` is dropped, and scaled again.
-
-    ``temperature`` > 0: 1 changes nothing, less sharpens, more flattens. ``floor`` in [0, 1): the likeliest expert is
-    never dropped.
-    """
-
-    temperature: float = 1.0
-    floor: float = 0.0
-
-    def __call__(self, a: Tensor) -> Tensor:
-        """The weights to select by, (B, K), rows on the simplex; the same tensor where nothing is to be done."""
-        if self.temperature != 1.0:
-            # Of the logarithm: powers of small weights underflow. Relative to the largest: 0 stays 0, however sharp.
-            likely = a.double().log()
-            a = ((likely - likely.amax(1, keepdim=True)) / self.temperature).softmax(1).to(a.dtype)
-        if self.floor > 0.0:
-            kept = a.masked_fill((a < self.floor) & (a < a.amax(1, keepdim=True)), 0.0)
-            a = kept / kept.sum(1, keepdim=True)
-        return a
-
-
-AS_THEY_ARE = WeightTransform()
-"""Weights as the router gives them."""
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 _OFF = 0.01
 """How far the sum of a row of weights may be from 1; bfloat16 is not exact."""
@@ -118,8 +92,9 @@ class RoutedField:
         Raises SamplingError where the evaluation before gave what is no number; names who.
         """
         call = len(self.times) + 1
+        times = x.new_full((len(x),), t)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            a, self._router_state = self.router.weights(x, x.new_full((len(x),), t), self._router_state)
+            a, self._router_state = self.router.weights(x, times, self._router_state)
         a = a.to(x.dtype)
         if a.shape != (len(x), len(self.experts)):
             raise SamplingError(
@@ -127,7 +102,7 @@ class RoutedField:
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
         sums = a.sum(1)
-        a = self.weights(a)
+        a = self.weights(a, times)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
         selected = self._read(mask)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):

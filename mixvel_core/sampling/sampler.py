@@ -15,7 +15,8 @@ from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, Router, Selector
 from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.sampling.grid import Grid, time_grid
-from mixvel_core.sampling.routed_field import AS_THEY_ARE, RoutedField, WeightTransform, start_field
+from mixvel_core.sampling.routed_field import RoutedField, start_field
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 
 @frozen(kw_only=True, eq=False)

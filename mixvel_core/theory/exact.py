@@ -14,7 +14,7 @@ from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import DensityExpert, Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_core.sampling.weights import WeightTransform
 
 
 class Exact(Protocol):
@@ -96,6 +96,7 @@ class ApproximateMixture:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, (B, *data): K expert calls."""
-        a, self._state = self.router.weights(x, x.new_full((len(x),), t), self._state)
+        times = x.new_full((len(x),), t)
+        a, self._state = self.router.weights(x, times, self._state)
         all_selected = torch.ones(len(x), len(self.experts), dtype=torch.bool, device=x.device)
-        return weighted_sum(self.weights(a.to(x.dtype)), evaluate(self.experts, x, t, all_selected))
+        return weighted_sum(self.weights(a.to(x.dtype), times), evaluate(self.experts, x, t, all_selected))

@@ -17,7 +17,7 @@ from torch import Tensor
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import Expert, Router
 from mixvel_core.randomness import key, normal
-from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_core.sampling.weights import WeightTransform
 from mixvel_core.theory.bound import Epsilon
 from mixvel_core.theory.exact import Exact
 
@@ -33,7 +33,7 @@ def epsilon(
     er = torch.stack([(e.denoise(x, t) - m_k[:, k]).flatten(1).norm(dim=1) for k, e in enumerate(experts)], dim=1)
     ec = None
     if router.start(x, t) is None:
-        ec = (weights(router.weights(x, t, None)[0].to(a)) - a).abs()
+        ec = (weights(router.weights(x, t, None)[0].to(a), t) - a).abs()
     return Epsilon(
         er_sup=float(er.max()),
         er_rms=float((a * er**2).sum(1).mean().sqrt()),

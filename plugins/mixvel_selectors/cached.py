@@ -76,7 +76,7 @@ class Cached:
         """The experts without which the error of the extrapolated ones would exceed the tolerance, (B, K) bool."""
         predicted = _predicted(weights, age, state, memory)
         if tolerance == 0.0:
-            wanted = torch.ones_like(mask)
+            wanted = weights > 0.0
         else:
             allowed = state.local.size()
             if allowed is None:

@@ -51,7 +51,7 @@ class SwitchingOptions:
 
 
 _SELECTORS = (
-    ("mixture", NoOptions, "selectors:Mixture", "all K experts, weighted: exact, K evaluations a step"),
+    ("mixture", NoOptions, "selectors:Mixture", "all experts of weight above zero: exact, up to K evaluations a step"),
     ("iid", NoOptions, "selectors:Iid", "one expert drawn from the posterior at every step: the paper's"),
     ("fixed", NoOptions, "selectors:Fixed", "one expert drawn from pi at the start and kept"),
     ("top1", NoOptions, "selectors:TopK", "the likeliest expert at every step (biased)"),

@@ -1,6 +1,6 @@
 """Selectors that keep no denoisers: the experts that are evaluated at (x, t) under weights a, and the estimate M.
 
-    mixture     all K                                  M = sum_k a_k m_k
+    mixture     all with a_k > 0                       M = sum_k a_k m_k
     top1, topk  the k largest a_k                      M = sum a_k m_k / sum a_k over these
     nucleus     the fewest whose a_k sum to ``mass``   M = sum a_k m_k / sum a_k over these
     iid         k ~ Categorical(a), the paper's        M = m_k
@@ -40,11 +40,11 @@ class _WeightedMean:
 
 @frozen(kw_only=True)
 class Mixture(_WeightedMean):
-    """M = sum_k a_k m_k. Costs K evaluations."""
+    """M = sum_k a_k m_k. Costs K evaluations, less those of weight zero, which truncated weights have."""
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
-        """All experts, (B, K) bool."""
-        return torch.ones_like(a, dtype=torch.bool), None
+        """All experts whose weight is not zero, (B, K) bool."""
+        return a > 0.0, None
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: None) -> tuple[Tensor, None]:
         """The weighted sum of all m_k, (B, *data)."""
@@ -53,14 +53,14 @@ class Mixture(_WeightedMean):
 
 @frozen(kw_only=True)
 class TopK(_WeightedMean):
-    """M = sum of a_k m_k over the ``k`` largest weights, divided by their sum. Costs min(k, K) evaluations."""
+    """M = sum of a_k m_k over the ``k`` largest weights, divided by their sum. Costs at most min(k, K) evaluations."""
 
     k: int = 1
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
-        """The k largest weights of each sample, (B, K) bool."""
-        best = a.topk(min(self.k, a.shape[1]), dim=1).indices
-        return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best, True), None
+        """The k largest weights of each sample, (B, K) bool, but none of zero."""
+        best = a.topk(min(self.k, a.shape[1]), dim=1)
+        return torch.zeros_like(a, dtype=torch.bool).scatter_(1, best.indices, best.values > 0.0), None
 
 
 @frozen(kw_only=True)
@@ -73,7 +73,7 @@ class Nucleus(_WeightedMean):
         """The likeliest experts of each sample, until they hold ``mass`` of its weight, (B, K) bool."""
         ordered, index = a.sort(dim=1, descending=True, stable=True)
         # An expert is selected if those before it do not hold enough yet; so the first one always is.
-        selected = ordered.cumsum(1) - ordered < self.mass
+        selected = (ordered.cumsum(1) - ordered < self.mass) & (ordered > 0.0)
         selected[:, 0] = True
         return torch.zeros_like(selected).scatter_(1, index, selected), None
 

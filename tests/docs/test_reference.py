@@ -13,6 +13,7 @@ from pages import DOCS, pages, whole
 from mixvel_core import errors
 from mixvel_core.cli import main
 from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.plugin.options import option_key
 from mixvel_core.recipe import model
 from reference_pages.commands import verbs
 from reference_pages.exit_codes import exit_codes
@@ -39,8 +40,8 @@ def test_every_key_of_a_recipe_has_its_place_and_says_what_it_means(section: typ
     for field in attrs.fields(section):
         doc = plain(field.metadata["doc"])
         # A section that is always there has a heading instead of a row.
-        headed = re.search(rf"^### `(?:\S+\.)?{field.alias}`$", text, re.MULTILINE)
-        assert (field.alias, doc) in rows or headed, field.alias
+        headed = re.search(rf"^### `(?:\S+\.)?{option_key(field)}`$", text, re.MULTILINE)
+        assert (option_key(field), doc) in rows or headed, field.alias
 
 
 def test_every_plugin_has_its_heading_summary_and_options() -> None:

@@ -48,6 +48,8 @@ def test_it_samples_what_the_run_did(opened: Run, method: str, given: Mapping[st
 def test_grid_end_and_weights_are_those_given(opened: Run) -> None:
     sampler = opened.sampler(steps=4, grid="logsnr", delta=0.2, weights={"temperature": 0.5})
     assert (sampler.grid, sampler.delta, sampler.weights.temperature, sampler.weights.floor) == ("logsnr", 0.2, 0.5, 0)
+    late = opened.sampler(weights={"top": 2, "from": 0.5, "soft": 3}).weights
+    assert (late.top, late.from_, late.soft) == (2, 0.5, 3.0)
     assert opened.sampler().experts is sampler.experts, "models are loaded once"
 
 
@@ -58,6 +60,15 @@ def test_grid_end_and_weights_are_those_given(opened: Run) -> None:
         ({"selector": {"use": "topk", "q": 3}}, RecipeError, r"selector\.q"),
         ({"integrator": {"use": "2m", "order": 3}}, RecipeError, r"integrator\.order"),
         ({"steps": 0}, RecipeError, r"steps"),
+        ({"weights": {"top": 0}}, RecipeError, r"weights\.top  must be at least 1, not 0"),
+        (
+            {"weights": {"top": 9}},
+            RecipeError,
+            r"^sample\.weights\.top  must be at most 3, the number of experts, not 9$",
+        ),
+        ({"weights": {"soft": 0.5}}, RecipeError, r"weights\.soft  must be at least 1"),
+        ({"weights": {"from": 1.5}}, RecipeError, r"weights\.from  must be above 0 and at most 1"),
+        ({"weights": {"from_": 0.5}}, RecipeError, r"weights\.from_ .*from"),
         ({"grid": "unifrom"}, RecipeError, r"grid.*uniform"),
         ({"weights": {"temperature": 0.0}}, RecipeError, r"weights\.temperature"),
         ({"router": "oracel"}, UsageError, r"oracel.*exact, prior"),

@@ -181,3 +181,11 @@ def test_grids_that_the_schedule_has_not_are_refused_before_anything_is_made(tmp
     assert not list(tmp_path.rglob("*.npy"))
     with pytest.raises(RecipeError, match="1001 steps, but the table of the schedule has 1000"):
         run(native.replace("vp-cosine", "ddpm-table").replace("[2, 3]", "[2, 1001]"), tmp_path / "run")
+
+
+def test_more_weights_than_experts_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    too_many = "sample.methods={first: {weights: {top: 7}}, second: {weights: {top: 3}}}"
+    wanted = r"^sample\.methods\.first\.weights\.top  must be at most 3, the number of experts, not 7$"
+    with pytest.raises(RecipeError, match=wanted):
+        run(EXACT, tmp_path / "run", too_many)
+    assert not (tmp_path / "run").exists()

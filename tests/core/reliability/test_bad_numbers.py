@@ -17,7 +17,7 @@ from mixvel_core.artifacts.files import read_json
 from mixvel_core.artifacts.tensors import read_checksummed
 from mixvel_core.errors import RecipeError, SamplingError
 from mixvel_core.pipeline import run as pipeline
-from mixvel_core.sampling.routed_field import WeightTransform
+from mixvel_core.sampling.weights import WeightTransform
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.selectors import Mixture, TopK
@@ -158,5 +158,5 @@ def test_weights_that_underflow_beside_others_are_nothing(problem: Exact) -> Non
 @pytest.mark.parametrize("temperature", [1e-300, 1e-30, 1e-3])
 def test_the_sharpest_temperature_takes_the_likeliest(temperature: float) -> None:
     a = torch.tensor([[0.2, 0.5, 0.3, 0.0], [0.0, 0.0, 1e-38, 1.0]])
-    found = WeightTransform(temperature=temperature)(a)
+    found = WeightTransform(temperature=temperature)(a, torch.zeros(2))
     assert torch.equal(found, torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]))

@@ -8,12 +8,9 @@ import pytest
 import torch
 from attrs import evolve
 from exact import exact
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mixvel_core.protocols import Expert, Selector
 from mixvel_core.sampling.residency import Residency, ResidentExpert, load_resident
-from mixvel_core.sampling.routed_field import WeightTransform
 from mixvel_integrators.integrators import DDIM
 from mixvel_oracles.denoisers import OracleRouter
 from mixvel_schedules.schedules import Cosine
@@ -71,33 +68,3 @@ def test_two_sets_of_experts_share_the_room_of_one_residency() -> None:
     load_resident(experts)
     assert [expert.is_resident for expert in (*experts, monolith)] == [True, True, False, False, False]
     assert room.loads == 4
-
-
-@settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**20), temperature=st.floats(0.05, 20.0), floor=st.floats(0.0, 0.9))
-def test_transformed_weights_stay_on_the_simplex(seed: int, temperature: float, floor: float) -> None:
-    a = torch.rand(6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) ** 3
-    a = a / a.sum(1, keepdim=True)
-    got = WeightTransform(temperature=temperature, floor=floor)(a)
-    torch.testing.assert_close(got.sum(1), torch.ones(6, dtype=torch.float64))
-    assert torch.equal(got.argmax(1), a.argmax(1))
-    assert bool(((got == 0) | (got >= floor - 1e-12)).all())
-
-
-def test_known_transforms() -> None:
-    a = torch.tensor([[0.7, 0.2, 0.1], [1.0, 0.0, 0.0]], dtype=torch.float64)
-    assert WeightTransform()(a) is a
-    squares = torch.tensor([[0.49, 0.04, 0.01]], dtype=torch.float64) / 0.54
-    torch.testing.assert_close(WeightTransform(temperature=0.5)(a)[:1], squares)
-    torch.testing.assert_close(WeightTransform(temperature=0.5)(a)[1:], a[1:])
-    dropped = torch.tensor([[0.7, 0.2, 0.0]], dtype=torch.float64) / 0.9
-    torch.testing.assert_close(WeightTransform(floor=0.15)(a)[:1], dropped)
-
-
-def test_a_transform_acts_before_the_selector() -> None:
-    problem = exact(Cosine(), experts=4, dimension=3)
-    sampler = problem.sampler(Mixture(), DDIM(), 6, 0.05)
-    sharp = evolve(sampler, weights=WeightTransform(temperature=1e-6))
-    top = evolve(sampler, selector=TopK(k=1))
-    x, draws = problem.start(10)
-    torch.testing.assert_close(sharp.trajectory(x, draws)[0], top.trajectory(x, draws)[0])

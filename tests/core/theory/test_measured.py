@@ -12,7 +12,7 @@ from exact import Altered, all_schedules, exact
 from torch import Tensor
 
 from mixvel_core.field.posterior import PosteriorEngine
-from mixvel_core.sampling.routed_field import AS_THEY_ARE, WeightTransform
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 from mixvel_core.theory.exact import EmpiricalLaw, ExactField
 from mixvel_core.theory.measured import Products, epsilon, local_lipschitz
 from mixvel_schedules.schedules import Cosine
