@@ -8,7 +8,7 @@ a router that integrates its posterior any weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,12 +22,15 @@ from mixvel_core.device import best_device
 from mixvel_core.field.conversions import add_noise, at_time, ddim_step, point_for
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ScheduleUse
-from mixvel_core.protocols import Items, NoiseSchedule, Router
+from mixvel_core.protocols import Expert, Items, NoiseSchedule, ObservingRouter, Router
 from mixvel_core.randomness import key, normal, permutation, uniform
 from mixvel_core.recipe.dump import plain
+from mixvel_core.sampling.observation import full_mixture
+from mixvel_core.sampling.snr_matched import all_snr_matched
 
 BINS = 10
 LEAST = 1e-6
@@ -100,6 +103,7 @@ def calibrate(
     seed: int,
     folder: Path,
     points: int | None = None,
+    experts: Sequence[StoredExpert] = (),
 ) -> tuple[BucketCalibration, ...]:
     """Measures every router that is not measured yet, and keeps what it finds in ``calibration/`` of the run.
 
@@ -107,6 +111,7 @@ def calibrate(
         shards: whose items define the exact posterior.
         seed: of the points, which are the same for all routers.
         points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
+        experts: whose answers routers that observe are given along the flow.
     """
     if points is None:
         numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
@@ -115,7 +120,13 @@ def calibrate(
         name: Artifact(
             folder=folder / "calibration",
             key=key_of(
-                router=router.key, shards=shards.key, schedule=plain(schedule), seed=seed, steps=STEPS, points=points
+                router=router.key,
+                shards=shards.key,
+                schedule=plain(schedule),
+                seed=seed,
+                steps=STEPS,
+                points=points,
+                **({"experts": [one.key for one in experts]} if router.family.definition.observes else {}),
             ),
             name=f"{name}-done",
         )
@@ -126,8 +137,10 @@ def calibrate(
         device = best_device()
         engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
         loaded = {name: routers[name].load(device) for name in todo}
+        observe = any(routers[name].family.definition.observes for name in todo)
+        answering = [one.load(device) for one in experts] if observe else []
         with torch.inference_mode():
-            found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device)
+            found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device, answering)
         for name, made in found.items():
             write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in made])
             artifacts[name].commit([f"{name}.json"])
@@ -143,8 +156,12 @@ def measure(
     seed: int,
     count: int,
     device: torch.device,
+    experts: Sequence[Expert] = (),
 ) -> dict[str, list[BucketCalibration]]:
-    """The rows of each router: first on noised items, where it has no state, then along the flow."""
+    """The rows of each router: first on noised items, where it has no state, then along the flow.
+
+    A router that observes is given the answers of all ``experts`` along the flow.
+    """
     rows: dict[str, list[BucketCalibration]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
     x_0 = torch.from_numpy(to_float(items[chosen.numpy()])).to(device)
@@ -162,7 +179,7 @@ def measure(
             rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **one))
     every = torch.arange(count, device=device)
     start = normal(key(seed, "calibration", "start"), every, tuple(x_0.shape[1:]), x_0.dtype)
-    for row in _along_flow(routers, schedule, engine, start, ends):
+    for row in _along_flow(routers, schedule, engine, start, ends, all_snr_matched(experts, schedule)):
         rows[row.router].append(row)
     return rows
 
@@ -173,6 +190,7 @@ def _along_flow(
     engine: PosteriorEngine,
     x: Tensor,
     ends: list[float],
+    experts: Sequence[Expert],
 ) -> list[BucketCalibration]:
     """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
     times = [1.0 + (EARLIEST - 1.0) * n / STEPS for n in range(STEPS + 1)]
@@ -184,7 +202,10 @@ def _along_flow(
         answer = engine.at(x, schedule.at(at_t.double()), means=n < STEPS)
         exact.append(answer.a)
         for name, router in routers.items():
-            a, states[name] = router.weights(x, at_t, states[name])
+            if isinstance(router, ObservingRouter) and experts:
+                a, _, states[name] = full_mixture(router, experts, x, t, states[name])
+            else:
+                a, states[name] = router.weights(x, at_t, states[name])
             seen[name].append(a)
         if n < STEPS:
             x = ddim_step(answer.m, x, at_time(schedule, t), at_time(schedule, times[n + 1]))

@@ -23,7 +23,7 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
-from mixvel_core.protocols import DensityExpert, Progress, Router
+from mixvel_core.protocols import Ask, DensityExpert, Evaluations, ObservingRouter, Progress, Router
 from mixvel_core.randomness import key, normal
 from mixvel_core.recipe.dump import plain
 from mixvel_core.sampling.ode import ddim_reference, reference
@@ -67,6 +67,24 @@ class TransformedRouter:
         """The transformed weights, (B, K), and the next state."""
         a, state = self.router.weights(x, t, state)
         return self.transform(a.to(x.dtype), t), state
+
+
+@frozen(kw_only=True)
+class TransformedObserver(TransformedRouter):
+    """The same of a router that goes by the experts' answers."""
+
+    router: ObservingRouter
+
+    def observe(self, x: Tensor, t: Tensor, answers: Evaluations, ask: Ask, state: Any) -> Any:
+        """The state of the router that is transformed, once it has the answers."""
+        return self.router.observe(x, t, answers, ask, state)
+
+
+def transformed(router: Router, transform: WeightTransform) -> TransformedRouter:
+    """``router`` with its weights transformed; it observes if that does."""
+    if isinstance(router, ObservingRouter):
+        return TransformedObserver(router=router, transform=transform)
+    return TransformedRouter(router=router, transform=transform)
 
 
 def reference_of(
@@ -127,7 +145,7 @@ def _within(on_progress: OnProgress, done: int, count: int, part: float) -> None
 
 
 def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, on_progress: OnProgress) -> Tensor:
-    router = TransformedRouter(router=sampler.router, transform=sampler.weights)
+    router = transformed(sampler.router, sampler.weights)
     tolerance, steps = factor * settings.tolerance, DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2
     adaptive, fixed = partial(reference, rtol=tolerance, atol=tolerance), partial(ddim_reference, steps=steps)
     return (adaptive if settings.reference == "dopri5" else fixed)(

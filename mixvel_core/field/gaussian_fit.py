@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def _blocks(shard: Shard) -> Iterator[Tensor]:
     """The items in order, (b, D) float64."""
     items, rows = shard.items, max(1, _BLOCK // math.prod(shard.shape))
     for start in range(0, shard.count, rows):
-        yield torch.from_numpy(to_float(items[start : start + rows])).double().flatten(1)
+        yield torch.from_numpy(to_float(items[start : start + rows]).astype(np.float64)).flatten(1)
 
 
 def _pilot(shard: Shard) -> Tensor:
@@ -172,7 +173,7 @@ def _centres(shard: Shard, components: int) -> Tensor:
     most = max(components, min(_LOOKED_AT, _BLOCK // math.prod(shard.shape)))
     root = key(0, "components", shard.index)
     rows = permutation(root, shard.count, 0)[:most].sort().values
-    items = torch.from_numpy(to_float(shard.items[rows.numpy()])).double().flatten(1)
+    items = torch.from_numpy(to_float(shard.items[rows.numpy()]).astype(np.float64)).flatten(1)
     first = int(uniform(root, 0) * len(items))
     centres = items[first : first + 1]
     distance = (items - centres[0]).square().sum(1)

@@ -76,6 +76,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         shares: options -> whether one network serves all shards (a ``SharedFamily``).
         router_data: options -> the samples of experts a router learns from, None if it learns from items; absent for
             routers without training.
+        observes: whether the routers go by the experts' answers along a trajectory (``ObservingRouter``).
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
@@ -94,6 +95,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     smoke: Mapping[str, object] = field(factory=dict)
     shares: Callable[[OptionsT], bool] = lambda options: False
     router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
+    observes: bool = False
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "mixture", "euler"] | None = None

@@ -31,7 +31,14 @@ from mixvel_core.protocols.integrator import Field, Integrator, SplitField
 from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import Metric, Origins, OriginScorer, PreparedMetric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
-from mixvel_core.protocols.router import CheckedRouterFamily, Router, RouterConfig, RouterFamily
+from mixvel_core.protocols.router import (
+    Ask,
+    CheckedRouterFamily,
+    ObservingRouter,
+    Router,
+    RouterConfig,
+    RouterFamily,
+)
 from mixvel_core.protocols.schedule import (
     BoundedSchedule,
     InvertibleSchedule,
@@ -44,6 +51,7 @@ from mixvel_core.protocols.selector import Draws, Estimate, Evaluations, Prior, 
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
+    "Ask",
     "Batch",
     "BoundedSchedule",
     "CheckedRouterFamily",
@@ -73,6 +81,7 @@ __all__ = [
     "NetworkGroup",
     "NoiseSchedule",
     "Objective",
+    "ObservingRouter",
     "OriginScorer",
     "Origins",
     "Partitioner",

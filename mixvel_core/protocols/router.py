@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     from mixvel_core.protocols.data import Shard
     from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.protocols.selector import Evaluations
     from mixvel_core.protocols.training import TrainTask
-    from mixvel_core.types import Points, Times, Weights
+    from mixvel_core.types import Mask, Points, Times, Weights
 
 
 class Router(Protocol):
@@ -40,6 +41,36 @@ class Router(Protocol):
 
         Returns:
             a of shape (B, K), rows on the simplex, and the new state.
+        """
+
+
+class Ask(Protocol):
+    """Evaluations beyond those of the selector, at other points of the same time; they count in the cost."""
+
+    def __call__(self, x: Points, mask: Mask) -> Evaluations:
+        """The denoisers of the experts in ``mask``, (B, K) bool, at the points x, (B, *data)."""
+
+
+@runtime_checkable
+class ObservingRouter(Router, Protocol):
+    """A router that goes by the answers of the experts along the trajectory."""
+
+    def observe(self, x: Points, t: Times, answers: Evaluations, ask: Ask, state: Any) -> Any:
+        """Takes in the experts' answers at (x, t).
+
+        Called once after each evaluation of the field, at the x and t of the last call of ``weights``. Where all
+        experts answered, ``weights`` is called once more at the same (x, t), and what it returns then makes the
+        estimate. A second observation at the same t replaces the first, as a second call of ``weights`` does.
+
+        Args:
+            x: noisy points, (B, *data).
+            t: times, (B,), in [0, 1].
+            answers: of the experts that were evaluated; not to be changed.
+            ask: for further evaluations, at the same t.
+            state: what the last call of ``weights`` returned.
+
+        Returns:
+            The new state.
         """
 
 

@@ -63,12 +63,14 @@ def measured(inputs: Inputs) -> tuple[BucketCalibration, ...]:
 
     Nothing with a single expert, about which there is nothing to be wrong; nothing where the items are not here.
     """
-    stages = model_stages(inputs.recipe, inputs.folder, inputs.shards).routers
-    routers = {name: stage.result for name, stage in stages.items() if stage.is_done()}
+    stages = model_stages(inputs.recipe, inputs.folder, inputs.shards)
+    routers = {name: stage.result for name, stage in stages.routers.items() if stage.is_done()}
+    experts = [stage.result for stage in stages.experts if stage.artifact.is_done()]
     if len(inputs.shards.parts) < 2 or not inputs.shards.are_local:
         routers = {}
     recipe = inputs.recipe
-    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, recipe.report.calibration)
+    points = recipe.report.calibration
+    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, points, experts)
 
 
 def values_of(row: BucketCalibration) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.grid import time_grid
+from mixvel_core.sampling.observation import full_mixture
 from mixvel_core.sampling.snr_matched import all_snr_matched
 
 MOST_STEPS = 10_000
@@ -179,14 +180,13 @@ def ddim_reference(
     Returns:
         The points at ``delta``, (B, *data).
     """
-    all_selected = _all_selected(x, experts)
     matched = all_snr_matched(experts, schedule)
     times = time_grid("uniform", schedule, steps, delta)
     state = router.start(x, x.new_ones(len(x)))
     with torch.no_grad():
         for step, (t, s) in enumerate(pairwise(times), start=1):
-            a, state = router.weights(x, x.new_full((len(x),), t), state)
-            M = weighted_sum(a, evaluate(matched, x, t, all_selected))
+            a, answers, state = full_mixture(router, matched, x, t, state)
+            M = weighted_sum(a, answers)
             x = ddim_step(M, x, at_time(schedule, t), at_time(schedule, s))
             if on_progress is not None:
                 on_progress(step / steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,8 +11,19 @@ from attrs import define, field, frozen
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Draws, Estimate, Expert, NoiseSchedule, Prior, Router, Selector, SplitSelector
+from mixvel_core.protocols import (
+    Draws,
+    Estimate,
+    Evaluations,
+    Expert,
+    NoiseSchedule,
+    Prior,
+    Router,
+    Selector,
+    SplitSelector,
+)
 from mixvel_core.sampling.dispatch import evaluate
+from mixvel_core.sampling.observation import observed
 from mixvel_core.sampling.snr_matched import all_snr_matched
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
@@ -37,13 +49,14 @@ class _Check:
     def culprit(self) -> str:
         """Who did not give numbers."""
         where = f"at t={self.t:.4g}, evaluation {self.call} of the field"
+        # Experts first: the weights of a router that observes are made of what they returned.
+        if not bool(self.finite.all()):
+            return f"expert {int(self.expert[~self.finite][0])} returned values that are not finite {where}"
         if not bool(self.sums.isfinite().all()):
             return f"the router returned weights that are not finite {where}"
         off = (self.sums - 1.0).abs()
         if not bool((off < _OFF).all()):
             return f"the router returned weights whose sum is {float(self.sums[off.argmax()]):.3g}, not 1, {where}"
-        if not bool(self.finite.all()):
-            return f"expert {int(self.expert[~self.finite][0])} returned values that are not finite {where}"
         return f"the selector returned values that are not finite {where}"
 
 
@@ -91,8 +104,7 @@ class RoutedField:
 
         Raises SamplingError where the evaluation before gave what is no number; names who.
         """
-        call = len(self.times) + 1
-        times = x.new_full((len(x),), t)
+        call, times = len(self.times) + 1, x.new_full((len(x),), t)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             a, self._router_state = self.router.weights(x, times, self._router_state)
         a = a.to(x.dtype)
@@ -107,6 +119,17 @@ class RoutedField:
         selected = self._read(mask)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
             answers = evaluate(self.experts, x, t, selected, call)
+            again, self._router_state = observed(
+                self.router,
+                x,
+                times,
+                answers,
+                partial(self._ask, t, call),
+                self._router_state,
+                all_answered=bool(selected.all()),
+            )
+        if again is not None:
+            a, sums = self.weights(again.to(x.dtype), times), again.to(x.dtype).sum(1)
         M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
         self._last = _Check(
             fine=M.isfinite().all() & ((sums - 1.0).abs() < _OFF).all(),
@@ -122,6 +145,11 @@ class RoutedField:
         self.usage.append(mask.to(torch.float32).mean(0))
         self.times.append(t)
         return M
+
+    def _ask(self, t: float, call: int, x: Tensor, mask: Tensor) -> Evaluations:
+        """Further evaluations at time t for a router that observes; counted like any other."""
+        self.evaluations += mask.sum(1)
+        return evaluate(self.experts, x, t, mask, call)
 
     def check(self) -> None:
         """Raises SamplingError where the last evaluation gave what is no number; names who."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from mixvel_core.errors import MixvelError
-from mixvel_core.protocols import Router, RouterFamily
+from mixvel_core.field.conversions import at_time
+from mixvel_core.field.mixture import gaussian_denoiser, item_moments
+from mixvel_core.protocols import Evaluations, ObservingRouter, Router, RouterFamily
 from mixvel_core.testing.check import looks, near, require, require_finite, require_near, same_rows, untouched
 from mixvel_core.testing.families import Made, check_same_answers, check_task, made_routers, make_router
 
@@ -105,6 +109,79 @@ def round_trip(family: RouterFamily) -> None:
             check_same_answers("a router", one, other)
 
 
+def observe(family: RouterFamily) -> None:
+    """A router that observes takes answers of all or of some experts; the second at a time replaces the first."""
+    for made in made_routers(family):
+        router = made.component
+        if not isinstance(router, ObservingRouter):
+            continue
+        K = len(made.problem.shards)
+        every, one = torch.ones(_B, K, dtype=torch.bool), one_hot(torch.arange(_B) % K, K).bool()
+        alone = list(_observed(made, router, _points(made), every))
+        _require_simplex(alone, K)
+        _require_simplex(_observed(made, router, _points(made), one), K)
+        for time, wanted, found in zip(
+            _TIMES, alone, _observed(made, router, _points(made), every, twice=True), strict=True
+        ):
+            require_near(
+                found,
+                wanted,
+                f"observing the same answers twice at t = {time:g} changes the weights by",
+                "keep in the state where the step began, and start from there at every observation of the same t",
+            )
+        others = _observed(made, router, _points(made).flip(1) * 0.5, every)
+        for time, wanted, (a, _) in zip(
+            _TIMES, alone, zip(_observed(made, router, _points(made), every), others, strict=True), strict=True
+        ):
+            require_near(
+                a,
+                wanted,
+                f"at t = {time:g} observations of another trajectory change the weights by",
+                "keep what is observed in the state that is passed along, not in the router",
+            )
+        half = _B // 2
+        for time, wanted, found in zip(
+            _TIMES, alone, _observed(made, router, _points(made)[:, :half], every[:half]), strict=True
+        ):
+            require_near(
+                found,
+                wanted[:half],
+                f"at t = {time:g} the weights of a point depend on answers for others of its batch, by",
+                "use the entries of answers.sample for their own rows",
+            )
+
+
+def _observed(
+    made: Made[Router], router: ObservingRouter, points: Tensor, mask: Tensor, *, twice: bool = False
+) -> Iterator[Tensor]:
+    """The weights along trajectories, after the answers of the experts in ``mask``, (B, K), at each time."""
+    t = torch.ones(points.shape[1])
+    carried: Any = router.start(points[0], t)
+    for time, here in zip(_TIMES, points, strict=True):
+        at_t = time * t
+        _, carried = router.weights(here, at_t, carried)
+        answers = _gaussian_answers(made, here, time, mask)
+        with untouched(x=here, t=at_t, answers=answers.m):
+            for _ in range(1 + twice):
+                ask = partial(_asked, made, time)
+                carried = router.observe(here, at_t, answers, ask, carried)
+        a, carried = router.weights(here, at_t, carried)
+        yield a
+
+
+def _asked(made: Made[Router], time: float, x: Tensor, mask: Tensor) -> Evaluations:
+    return _gaussian_answers(made, x, time, mask)
+
+
+def _gaussian_answers(made: Made[Router], x: Tensor, time: float, mask: Tensor) -> Evaluations:
+    """The denoisers (D3) of Gaussians with mean and variance of the shards' items, where the mask selects them."""
+    p = at_time(made.problem.schedule, time)
+    expert, sample = mask.T.nonzero().unbind(1)
+    known = [item_moments(shard.items) for shard in made.problem.shards]
+    mean, variance = (torch.stack([getattr(m, name) for m in known]) for name in ("mean", "variance"))
+    return Evaluations(sample=sample, expert=expert, m=gaussian_denoiser(x[sample], p, mean[expert], variance[expert]))
+
+
 def _require_simplex(weights: Iterable[Tensor], K: int) -> None:
     for time, a in zip(_TIMES, weights, strict=True):
         where = f"at t = {time:g}"
@@ -142,4 +219,4 @@ def _along(made: Made[Router], x: Tensor | None = None, router: Router | None = 
         yield a
 
 
-CHECKS = (training, simplex, state, trajectories, rows, own_times, arguments, round_trip)
+CHECKS = (training, simplex, state, trajectories, rows, own_times, arguments, round_trip, observe)

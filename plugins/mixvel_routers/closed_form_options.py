@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.options import at_least, option
+from mixvel_core.plugin.options import OptionCheck, at_least, between, option
 from mixvel_core.protocols import Shard
 
 USUAL_RANK = 8
@@ -37,3 +39,50 @@ class MomentsOptions:
         if self.rank is not None or self.components > 1:
             return self.rank or 0
         return min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards))
+
+
+def _are_times(times: Sequence[float]) -> bool:
+    return len(times) > 0 and all(0.0 < t < 1.0 for t in times) and all(a < b for a, b in pairwise(times))
+
+
+@frozen(kw_only=True)
+class NoiseLevelsOptions:
+    """Options of the router ``noise-levels``."""
+
+    boundaries: tuple[float, ...] = option(
+        check=OptionCheck(text="a list, not empty, of increasing times above 0 and below 1", holds=_are_times),
+        doc="where the times of one expert end and those of the next begin; the first expert is nearest data",
+    )
+    width: float = option(default=0.0, check=at_least(0), doc="time over which weights pass from one to the next")
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError where two boundaries are nearer than the width."""
+        if any(b - a < self.width for a, b in pairwise(self.boundaries)):
+            raise ValueError(f"width: {self.width:g} is more than two boundaries are apart; give less")
+
+
+@frozen(kw_only=True)
+class ExpertsOptions(MomentsOptions):
+    """Options of the router ``experts``; ``rank`` and ``components`` are of the shards' Gaussians."""
+
+    prior: Literal["moments", "none"] = option(
+        default="moments",
+        doc="moments: the answers correct the posterior of the shards' Gaussians; none: they are all there is",
+    )
+    second_moment: Literal["moments", "probe"] = option(
+        default="moments",
+        doc="tr Cov of each expert: of the shards' Gaussians, or measured by one further evaluation of each expert",
+    )
+    decay: float = option(
+        default=0.1, check=between(0, 1), doc="part of a correction that is lost in a step without an answer"
+    )
+    freeze: float = option(
+        default=0.16,
+        check=at_least(0),
+        doc="sigma/alpha below which answers correct nothing any more; the posterior of the Gaussians goes on",
+    )
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether something of the shards has to be known."""
+        return "moments" in (self.prior, self.second_moment)

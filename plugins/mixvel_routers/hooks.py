@@ -8,7 +8,7 @@ from typing import Any
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
-from mixvel_routers.closed_form_options import MomentsOptions
+from mixvel_routers.closed_form_options import ExpertsOptions, MomentsOptions, NoiseLevelsOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
 
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
@@ -65,4 +65,20 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
         target="mixvel_routers.moments:MomentsFamily",
         summary="the posterior of shards taken for Gaussians, in closed form; no training",
     )
-    return [*learned, fixed, moments]
+    experts = PluginDef[Any, RouterFamily](
+        kind="router",
+        name="experts",
+        options=ExpertsOptions,
+        target="mixvel_routers.experts:ExpertsFamily",
+        observes=True,
+        summary="the posterior from the experts' own answers along the trajectory; no training",
+    )
+    noise_levels = PluginDef[Any, RouterFamily](
+        kind="router",
+        name="noise-levels",
+        options=NoiseLevelsOptions,
+        target="mixvel_routers.noise_levels:NoiseLevelsFamily",
+        example_options=NoiseLevelsOptions(boundaries=(0.3, 0.7), width=0.1),
+        summary="weights by the time alone, for experts that part the time axis",
+    )
+    return [*learned, fixed, moments, experts, noise_levels]

@@ -39,7 +39,7 @@ class MomentsRouter:
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """The posterior at (x, t), (B, K)."""
-        logits = self.log_pi + self.gaussians.log_density(x, self.schedule.at(t.double()))
+        logits = self.log_pi.to(x.device) + self.gaussians.log_density(x, self.schedule.at(t.double()))
         return logits.softmax(1).to(x.dtype), None
 
 
@@ -53,24 +53,33 @@ class MomentsFamily(MomentsOptions):
 
     def check(self, shards: Sequence[Shard]) -> None:
         """Raises DataError where a shard has too few items or numbers; reads no items."""
-        for shard in shards:
-            check_fit(shard, self.rank_for(shards), self.components, "router moments")
+        check_shards(self, shards, "router moments")
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The fields of ``ShardGaussians``, (K, ...), float32. Raises DataError as ``check`` does."""
-        self.check(shards)
-        rank = self.rank_for(shards)
-        made = [fit_gaussians(shard, rank=rank, components=self.components) for shard in shards]
-        parts = [one.tensors() for one in made]
-        return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+        return gaussian_tensors(self, shards, "router moments")
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> MomentsRouter:
         """The router with the fractions of ``config``, on the device of ``tensors``."""
-        gaussians = gaussians_of_tensors(tensors)
-        return MomentsRouter(log_pi=log_fractions(config, gaussians.means), gaussians=gaussians, schedule=schedule)
+        return MomentsRouter(log_pi=log_fractions(config), gaussians=gaussians_of_tensors(tensors), schedule=schedule)
 
 
-def log_fractions(config: RouterConfig, like: Tensor) -> Tensor:
-    """log pi, (K,) float64, on the device of ``like``."""
-    pi = torch.tensor(config.fractions, dtype=torch.float64, device=like.device)
+def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -> None:
+    """Raises DataError, beginning with ``where``, where a shard cannot be taken for these Gaussians."""
+    rank = options.rank_for(shards)
+    for shard in shards:
+        check_fit(shard, rank, options.components, where)
+
+
+def gaussian_tensors(options: MomentsOptions, shards: Sequence[Shard], where: str) -> dict[str, Tensor]:
+    """The fields of ``ShardGaussians`` of all shards, (K, ...), float32. Raises DataError as ``check_shards`` does."""
+    check_shards(options, shards, where)
+    rank = options.rank_for(shards)
+    parts = [fit_gaussians(shard, rank=rank, components=options.components).tensors() for shard in shards]
+    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def log_fractions(config: RouterConfig) -> Tensor:
+    """log pi, (K,) float64."""
+    pi = torch.tensor(config.fractions, dtype=torch.float64)
     return (pi / pi.sum()).log()

@@ -4,7 +4,9 @@ Mean total variation to the exact posterior of the training items (D2) along the
 as `mixvel_core.analysis.calibration` measures it. DATA is one of the names below, or a recipe's file; what follows
 overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as a recipe writes it, ``--row moments``
 or ``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the
-exact posterior of a random half of the items: what is left is about single items, which no router should learn.
+exact posterior of a random half of the items: what is left is about single items, which no router should learn. The
+router ``experts`` observes exact experts, or with ``--run`` those of a finished run of the same data; the row ``exact``
+is that router with the exact second moments of the shards.
 """
 
 from __future__ import annotations
@@ -26,15 +28,18 @@ from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import model_stages
+from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.partition import partition, partition_artifact, split
 from mixvel_core.pipeline.shards import Shards
-from mixvel_core.protocols import NoiseSchedule, Router
+from mixvel_core.protocols import Ask, Evaluations, Expert, NoiseSchedule, Router
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe
+from mixvel_oracles.denoisers import EmpiricalExpert
+from mixvel_routers.experts import ExpertsFamily, ExpertsRouter, Integration
 
 ROOT = Path(__file__).resolve().parents[2]
-HALF = "half"
+HALF, EXACT = "half", "exact"
 SIDE, PLACES, EACH = 16, 8, 400
 """Of the patches: their size, the shards, and the items of one."""
 
@@ -107,6 +112,34 @@ def half_of(shards: Shards, schedule: NoiseSchedule, seed: int) -> ExactRouter:
     return ExactRouter(engine=PosteriorEngine(shards=tuple(halves), fractions=shards.fractions), schedule=schedule)
 
 
+@frozen(kw_only=True, eq=False)
+class ExactSecondMoments(ExpertsRouter):
+    """The router ``experts`` with tr Cov_k of the ``shards``, each (n, D) float64, by a sum over their items."""
+
+    shards: tuple[Tensor, ...]
+
+    def second_moments(self, x: Tensor, t: Tensor, answers: Evaluations, ask: Ask, state: Integration) -> Tensor:
+        """E|x_0|^2 - |E x_0|^2 given x, for each answer, (E,)."""
+        p, flat = self.schedule.at(t.double()), x.flatten(1).double()
+        found = torch.empty(len(x), len(self.shards), dtype=torch.float64)
+        for k, items in enumerate(self.shards):
+            far = torch.cdist(flat, p.alpha[0] * items, compute_mode="donot_use_mm_for_euclid_dist").square()
+            w = (-0.5 * far / p.sigma[0] ** 2).softmax(1)
+            found[:, k] = w @ (items * items).sum(1) - (w @ items).square().sum(1)
+        return found[answers.sample, answers.expert]
+
+
+def with_exact_second_moments(shards: Shards, schedule: NoiseSchedule) -> Router:
+    """`experts` without the shards' Gaussians and with nothing estimated."""
+    return ExactSecondMoments(
+        log_pi=torch.tensor(shards.fractions, dtype=torch.float64).log(),
+        gaussians=None,
+        schedule=schedule,
+        options=ExpertsFamily(prior="none", second_moment="probe", freeze=0.0),
+        shards=tuple(torch.from_numpy(to_float(part.items[:])).double().flatten(1) for part in shards.parts),
+    )
+
+
 def routers_of(
     recipe: Recipe, shards: Shards, folder: Path, rows: Sequence[str]
 ) -> Iterator[tuple[str, Router, float]]:
@@ -116,6 +149,8 @@ def routers_of(
         started = time.perf_counter()
         if row == HALF:
             router: Router = half_of(shards, recipe.schedule.build(), recipe.seed)
+        elif row == EXACT:
+            router = with_exact_second_moments(shards, recipe.schedule.build())
         else:
             stage = stages[f"r{place}"]
             make(stage.training_jobs(), recipe.launcher, SILENT)
@@ -123,7 +158,20 @@ def routers_of(
         yield row, router, time.perf_counter() - started
 
 
-def table(recipe: Recipe, folder: Path, rows: Sequence[str], points: int) -> Iterator[dict[str, object]]:
+def exact_experts(shards: Shards, schedule: NoiseSchedule) -> list[Expert]:
+    """The denoisers of the shards' items (D2)."""
+    items = [torch.from_numpy(to_float(part.items[:])) for part in shards.parts]
+    return [EmpiricalExpert(schedule=schedule, items=one) for one in items]
+
+
+def open_trained(run: Path) -> list[Expert]:
+    """The experts of a finished run."""
+    return [one.load() for one in open_run(run).models.experts]
+
+
+def table(
+    recipe: Recipe, folder: Path, rows: Sequence[str], points: int, run: Path | None
+) -> Iterator[dict[str, object]]:
     """A line for each row: mean and buckets, data first."""
     torch.set_num_threads(1)
     schedule = recipe.schedule.build()
@@ -132,10 +180,11 @@ def table(recipe: Recipe, folder: Path, rows: Sequence[str], points: int) -> Ite
     made = split(recipe.data, recipe.partition, recipe.seed)
     shards = partition(made, partition_artifact(recipe, folder), SILENT)
     engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
+    experts = exact_experts(shards, schedule) if run is None else open_trained(run)
     for row, router, seconds in routers_of(recipe, shards, folder, rows):
         with torch.inference_mode():
             found = measure(
-                {row: router}, schedule, engine, shards.as_one.items, recipe.seed, points, torch.device("cpu")
+                {row: router}, schedule, engine, shards.as_one.items, recipe.seed, points, torch.device("cpu"), experts
             )[row]
         yield {"row": row, "seconds": round(seconds, 2), **summary([one for one in found if one.points == "flow"])}
 
@@ -151,6 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help=f"{', '.join(DATA)}, or a recipe's file")
     parser.add_argument("--row", action="append", required=True, dest="rows")
+    parser.add_argument("--run", type=Path, help="whose experts the router `experts` observes; absent: exact ones")
     parser.add_argument("--points", type=int, default=128)
     parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*")
@@ -159,12 +209,12 @@ def main() -> None:
         folder = Path(place)
         made = DATA[given.data](folder) if given.data in DATA else []
         path = ROOT / "recipes" / "digits.yaml" if given.data in DATA else Path(given.data)
-        routers = [f"r{i}: {row}" for i, row in enumerate(given.rows) if row != HALF]
+        routers = [f"r{i}: {row}" for i, row in enumerate(given.rows) if row not in (HALF, EXACT)]
         named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}"]
         recipe = load_recipe(path, [*made, "launcher={use: local, threads: 1}", *named, *given.overrides])
         recipe = evolve(recipe, monolith=None)
         print(f"| {given.data} | made in s | mean | by time, data first |\n|---|---|---|---|")
-        for line in table(recipe, folder / "run", given.rows, given.points):
+        for line in table(recipe, folder / "run", given.rows, given.points, given.run):
             buckets = line["buckets"]
             cells = " ".join(f"{value:.3f}" for value in buckets) if isinstance(buckets, list) else ""
             print(f"| {line['row']} | {line['seconds']} | {line['tv']} | {cells} |", flush=True)

@@ -70,6 +70,57 @@ class InItself:
         return self.last, None
 
 
+@frozen(kw_only=True, eq=False)
+class Hearing(Near):
+    """Leans towards experts whose answers are near x: the mean over them, as if at the last time they answered.
+
+    ``mend(router, state, score)`` is what it remembers of the scores of the answers, (B, K).
+    """
+
+    mend: Callable[[Any, Tensor, Tensor], Tensor] = lambda self, state, score: score
+
+    def start(self, x: Tensor, t: Tensor) -> Any:
+        return x.new_zeros(len(x), len(self.means))
+
+    def weights(self, x: Tensor, t: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return (self.plain(x, t).log() + state).softmax(1), state
+
+    def observe(self, x: Tensor, t: Tensor, answers: Evaluations, ask: Any, state: Any) -> Any:
+        score = torch.zeros_like(state)
+        gap = (answers.m - x[answers.sample]).flatten(1)
+        score[answers.sample, answers.expert] = -gap.square().mean(1)
+        return self.mend(self, state, score)
+
+
+@define(kw_only=True, eq=False)
+class HeardByAll:
+    """Hears too, but keeps the scores in itself, half of the old ones each time."""
+
+    inner: Hearing
+    score: Tensor | float = 0.0
+
+    def start(self, x: Tensor, t: Tensor) -> Any:
+        self.score = 0.0
+
+    def weights(self, x: Tensor, t: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return (self.inner.plain(x, t).log() + self.score).softmax(1), None
+
+    def observe(self, x: Tensor, t: Tensor, answers: Evaluations, ask: Any, state: Any) -> Any:
+        self.score = 0.5 * self.score + self.inner.observe(x, t, answers, ask, self.inner.start(x, t))
+
+
+def _doubles_answers(m: Tensor, s: NoiseSchedule, c: Change) -> Any:
+    def observe(self: Hearing, x: Tensor, t: Tensor, answers: Evaluations, ask: Any, state: Any) -> Any:
+        answers.m.mul_(2.0)
+        return state
+
+    return spoilt(Hearing(means=m, schedule=s, change=c), observe=observe)
+
+
+def _hearing(mend: Callable[[Any, Tensor, Tensor], Tensor]) -> Any:
+    return lambda m, s, c: Hearing(means=m, schedule=s, change=c, mend=mend)
+
+
 def _same(a: Tensor, x: Tensor, t: Tensor) -> Tensor:
     return a
 
@@ -127,6 +178,20 @@ ROUTERS: list[Mutant] = [
         "trajectories",
     ),
     ("forgets its tensors", NearFamily(forget=True), "round_trip"),
+    ("hears", NearFamily(make=_hearing(lambda self, state, score: score)), ""),
+    ("adds what it hears twice", NearFamily(make=_hearing(lambda self, state, score: state + score)), "observe"),
+    ("hears the batch", NearFamily(make=_hearing(lambda self, state, score: score + score.mean(0))), "observe"),
+    (
+        "NaN of those not heard",
+        NearFamily(make=_hearing(lambda self, state, score: score / (score != 0))),
+        "observe",
+    ),
+    ("edits answers", NearFamily(make=_doubles_answers), "observe"),
+    (
+        "hears for all",
+        NearFamily(make=lambda m, s, c: HeardByAll(inner=Hearing(means=m, schedule=s, change=c))),
+        "observe",
+    ),
 ]
 
 
