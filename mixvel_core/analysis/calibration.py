@@ -29,7 +29,7 @@ from mixvel_core.plugin.definition import ScheduleUse
 from mixvel_core.protocols import Expert, Items, NoiseSchedule, ObservingRouter, Router
 from mixvel_core.randomness import key, normal, permutation, uniform
 from mixvel_core.recipe.dump import plain
-from mixvel_core.sampling.observation import full_mixture
+from mixvel_core.sampling.observation import all_answers
 from mixvel_core.sampling.snr_matched import all_snr_matched
 
 BINS = 10
@@ -203,7 +203,7 @@ def _along_flow(
         exact.append(answer.a)
         for name, router in routers.items():
             if isinstance(router, ObservingRouter) and experts:
-                a, _, states[name] = full_mixture(router, experts, x, t, states[name])
+                a, _, states[name] = all_answers(router, experts, x, t, states[name])
             else:
                 a, states[name] = router.weights(x, at_t, states[name])
             seen[name].append(a)

@@ -33,7 +33,7 @@ def observed(
     return router.weights(x, t, state) if all_answered else (None, state)
 
 
-def full_mixture(
+def all_answers(
     router: Router, experts: Sequence[Expert], x: Tensor, t: float, state: Any
 ) -> tuple[Tensor, Evaluations, Any]:
     """Weights (B, K), the answers of all experts, and the router's state, at the points x, (B, *data), and time t."""

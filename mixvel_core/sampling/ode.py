@@ -14,7 +14,7 @@ from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.grid import time_grid
-from mixvel_core.sampling.observation import full_mixture
+from mixvel_core.sampling.observation import all_answers
 from mixvel_core.sampling.snr_matched import all_snr_matched
 
 MOST_STEPS = 10_000
@@ -185,7 +185,7 @@ def ddim_reference(
     state = router.start(x, x.new_ones(len(x)))
     with torch.no_grad():
         for step, (t, s) in enumerate(pairwise(times), start=1):
-            a, answers, state = full_mixture(router, matched, x, t, state)
+            a, answers, state = all_answers(router, matched, x, t, state)
             M = weighted_sum(a, answers)
             x = ddim_step(M, x, at_time(schedule, t), at_time(schedule, s))
             if on_progress is not None:

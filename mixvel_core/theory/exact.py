@@ -13,7 +13,7 @@ from mixvel_core.field.conversions import point_for, velocity
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import DensityExpert, Expert, NoiseSchedule, Router
-from mixvel_core.sampling.observation import full_mixture
+from mixvel_core.sampling.observation import all_answers
 from mixvel_core.sampling.weights import WeightTransform
 
 
@@ -96,5 +96,5 @@ class ApproximateMixture:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, (B, *data): K expert calls."""
-        a, answers, self._state = full_mixture(self.router, self.experts, x, t, self._state)
+        a, answers, self._state = all_answers(self.router, self.experts, x, t, self._state)
         return weighted_sum(self.weights(a.to(x.dtype), x.new_full((len(x),), t)), answers)

@@ -19,7 +19,7 @@ from mixvel_core.field.conversions import at_time, ddim_step
 from mixvel_core.field.gaussians import Gaussians
 from mixvel_core.protocols import Evaluations, Expert, Moments, NoiseSchedule
 from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.observation import full_mixture
+from mixvel_core.sampling.observation import all_answers
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_integrators.integrators import DDIM
 from mixvel_routers.experts import ExpertsFamily, ExpertsRouter
@@ -50,7 +50,7 @@ def off_along(made: ExpertsRouter, problem: Exact, steps: int, count: int = 64) 
         x = p.alpha * x_0 + p.sigma * eps
         if state is None:
             state = made.start(x, x.new_ones(count))
-        a, _, state = full_mixture(made, problem.experts, x, float(t), state)
+        a, _, state = all_answers(made, problem.experts, x, float(t), state)
         wanted, _ = problem.router.weights(x, x.new_full((count,), float(t)), None)
         off.append(0.5 * (a - wanted).abs().sum(1).mean())
     return torch.stack(off)
@@ -77,7 +77,7 @@ def test_exact_second_moments_leave_a_thousandth_along_the_flow() -> None:
     x, _ = problem.start(128)
     state, off, times = made.start(x, x.new_ones(128)), [], np.linspace(1.0, 0.01, 25).tolist()
     for t, s in pairwise(times):
-        a, _, state = full_mixture(made, problem.experts, x, t, state)
+        a, _, state = all_answers(made, problem.experts, x, t, state)
         at_t = x.new_full((128,), t)
         off.append(0.5 * (a - problem.router.weights(x, at_t, None)[0]).abs().sum(1).mean())
         x = ddim_step(problem.whole.denoise(x, at_t), x, at_time(COSINE, t), at_time(COSINE, s))
