@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -31,6 +31,32 @@ class AngleMultistepOptions:
     corrector: int = option(default=3, check=between(0, 5), doc="order of the corrector, which costs nothing; 0: none")
 
 
+@frozen(kw_only=True)
+class UniPCOptions:
+    """Options of ``unipc``."""
+
+    nodes: int = option(
+        default=3, check=between(1, 3), doc="estimates that the predictor uses; its order in diffusers' words"
+    )
+    variant: Literal["bh1", "bh2"] = option(
+        default="bh2", doc="the function B(h) of steps that use two estimates: h, or 1 - exp(-h)"
+    )
+
+
+@frozen(kw_only=True)
+class DEISOptions:
+    """Options of ``deis``."""
+
+    nodes: int = option(default=3, check=between(1, 4), doc="estimates that a step uses; its order in diffusers' words")
+
+
+@frozen(kw_only=True)
+class IPNDMOptions:
+    """Options of ``ipndm``."""
+
+    nodes: int = option(default=4, check=between(1, 4), doc="estimates that a step uses; its authors' order")
+
+
 _INTEGRATORS = (
     ("euler", NoOptions, "integrators:Euler", "Euler on the velocity; order 1, one evaluation a step"),
     (
@@ -52,6 +78,20 @@ _INTEGRATORS = (
         "angle_multistep:AngleMultistep",
         "predictor-corrector multistep in the angle; order 3, one evaluation a step",
     ),
+    (
+        "unipc",
+        UniPCOptions,
+        "baselines:UniPC",
+        "UniPC: predictor-corrector multistep in log(alpha/sigma); order 4, one evaluation a step",
+    ),
+    (
+        "3m",
+        NoOptions,
+        "baselines:ThirdOrderMultistep",
+        "DPM-Solver++(3M): multistep in log(alpha/sigma); order 2, one evaluation a step",
+    ),
+    ("deis", DEISOptions, "baselines:DEIS", "DEIS: multistep on the noise; order 2, one evaluation a step"),
+    ("ipndm", IPNDMOptions, "baselines:IPNDM", "iPNDM: four equal steps' weights; order 2, one evaluation a step"),
 )
 
 
