@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+import torch
 from attrs import frozen
 
 from mixvel_core.protocols import Score
@@ -25,7 +26,9 @@ from mixvel_metrics.statistics import (
     Gaussian,
     fit_blocks,
     kernel_distance,
+    mean_kernel,
     precision_recall,
+    radii,
     squared_frechet,
 )
 
@@ -62,10 +65,11 @@ class Comparison:
         if features is None:
             return found
         if "kernel" in self.further:
-            value = kernel_distance(features, self._features)
+            value = kernel_distance(features, self._features, self._mean_kernel)
             found.append(self._score(samples, "kernel", value, "squared MMD, unbiased, all pairs"))
         if {"precision", "recall"} & set(self.further):
-            shares = dict(zip(("precision", "recall"), precision_recall(features, self._features), strict=True))
+            covered = precision_recall(features, self._features, self._radii)
+            shares = dict(zip(("precision", "recall"), covered, strict=True))
             quantity = f"share covered, {NEIGHBOURS} neighbours"
             found += [self._score(samples, kind, shares[kind], quantity) for kind in self.further if kind in shares]
         return found
@@ -80,6 +84,15 @@ class Comparison:
     @cached_property
     def _features(self) -> np.ndarray:
         return features_of(self.space, self.reference)
+
+    # The reference's own sums take most of the time where it is the larger set: once, not for each set of samples.
+    @cached_property
+    def _mean_kernel(self) -> float:
+        return mean_kernel(self._features)
+
+    @cached_property
+    def _radii(self) -> torch.Tensor:
+        return radii(torch.from_numpy(self._features))
 
     def _score(self, samples: Items, kind: str, value: float, quantity: str) -> Score:
         return Score(

@@ -60,16 +60,21 @@ KERNEL_ROWS, KERNEL_COLUMNS = 1024, 8192
 """Size of the part of the kernel matrix that is in memory at a time."""
 
 
-def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
+def kernel_distance(x: np.ndarray, y: np.ndarray, within_y: float | None = None) -> float:
     """The unbiased estimate of MMD^2 between the laws of features x (n, D) and y (m, D), n, m >= 2.
 
     The kernel is (x . y / D + 1)^3. All pairs are used, not random subsets of them: the value of subsets of size n is
-    this value plus noise. It may be below zero where the laws are alike.
+    this value plus noise. It may be below zero where the laws are alike. ``within_y``: ``mean_kernel`` of y, if it is
+    known already.
     """
     n, m = len(x), len(y)
-    within_x = (_total(x, x) - _diagonal(x)) / (n * (n - 1))
-    within_y = (_total(y, y) - _diagonal(y)) / (m * (m - 1))
-    return float(within_x + within_y - 2 * _total(x, y) / (n * m))
+    return float(mean_kernel(x) + (mean_kernel(y) if within_y is None else within_y) - 2 * _total(x, y) / (n * m))
+
+
+def mean_kernel(x: np.ndarray) -> float:
+    """The mean of the kernel over all pairs of different rows of x (n, D), n >= 2."""
+    n = len(x)
+    return (_total(x, x) - _diagonal(x)) / (n * (n - 1))
 
 
 def _total(x: np.ndarray, y: np.ndarray) -> float:
@@ -96,26 +101,29 @@ DISTANCE_ROWS = 2048
 """Rows of the table of distances that are in memory at a time."""
 
 
-def precision_recall(samples: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+def precision_recall(
+    samples: np.ndarray, reference: np.ndarray, reference_radii: Tensor | None = None
+) -> tuple[float, float]:
     """Precision and recall of features ``samples`` (n, D) against ``reference`` (m, D), n, m > 3.
 
     A point is covered by a set if it lies no further from some member than that member's third nearest neighbour in
     the set. Precision is the share of samples that the reference covers, recall the share of the reference that the
-    samples cover. Both grow with n and m, so they are comparable at equal counts only.
+    samples cover. Both grow with n and m, so they are comparable at equal counts only. ``reference_radii``: those of
+    ``radii``, if they are known already.
     """
     x, y = torch.from_numpy(samples), torch.from_numpy(reference)
-    return _covered(x, y, _radii(y)), _covered(y, x, _radii(x))
+    return _covered(x, y, radii(y) if reference_radii is None else reference_radii), _covered(y, x, radii(x))
 
 
-def _radii(x: Tensor) -> Tensor:
-    """The distance of each row from its third nearest neighbour among the others."""
+def radii(x: Tensor) -> Tensor:
+    """The distance of each row of x (n, D) from its third nearest neighbour among the others, (n,)."""
     # One more: each row is its own nearest. Exact distances: the fast form cannot tell close points apart.
     parts = [_distances(block, x).kthvalue(NEIGHBOURS + 1, dim=1).values for block in torch.split(x, DISTANCE_ROWS)]
     return torch.cat(parts)
 
 
-def _covered(x: Tensor, members: Tensor, radii: Tensor) -> float:
-    inside = [(_distances(block, members) <= radii).any(dim=1) for block in torch.split(x, DISTANCE_ROWS)]
+def _covered(x: Tensor, members: Tensor, reach: Tensor) -> float:
+    inside = [(_distances(block, members) <= reach).any(dim=1) for block in torch.split(x, DISTANCE_ROWS)]
     return float(torch.cat(inside).double().mean())
 
 

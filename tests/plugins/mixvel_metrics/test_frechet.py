@@ -60,3 +60,12 @@ def test_a_shift_counts_squared() -> None:
     assert score.value == pytest.approx(25.0, rel=1e-10)
     assert score.name == "frechet-pixels"
     assert score.conditions["quantity"] == "squared distance"
+
+
+def test_sets_scored_after_others_have_the_scores_they_have_first() -> None:
+    random = np.random.default_rng(0)
+    reference, *sets = (random.standard_normal((n, 5)).astype(np.float32) for n in (40, 12, 15))
+    metric = Frechet(features="pixels", further=("kernel", "precision", "recall"))
+    together = metric.against(reference)
+    assert [together.scores(x) for x in sets] == [metric.against(reference).scores(x) for x in sets]
+    assert together.scores(sets[0]) == metric.against(reference).scores(sets[0])
