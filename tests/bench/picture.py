@@ -43,7 +43,9 @@ def main() -> None:
         about = f"{label or method}\n{found[0]['evaluations']:.0f} evaluations, {mean(r['value'] for r in found):.1f}"
         strips.append((about, x[: given.images]))
     shards = open_run(given.run).shards.parts
-    real = np.stack([shards[i % len(shards)].items[i // len(shards)] for i in range(given.images)])
+    real = np.stack(
+        [shards[i % len(shards)].items[i // len(shards) : i // len(shards) + 1][0] for i in range(given.images)]
+    )
     [floor] = [f["value"] for f in scores["floors"] if f["metric"] == metric]
     strips.append((f"real images\n{floor:.1f}", real))
     figure, axes = plt.subplots(len(strips), 1, figsize=(10, 0.56 * len(strips)), dpi=120)
