@@ -17,6 +17,7 @@ from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.model import StudyOptions, TheoryOptions
 from mixvel_core.sampling.grid import Grid
+from mixvel_core.sampling.sampler import is_random
 
 if TYPE_CHECKING:
     import torch
@@ -196,7 +197,14 @@ def _curves(
     integrators: Sequence[str],
     grids: Sequence[Grid] = ("uniform",),
 ) -> tuple[Curve, ...]:
-    """Of the options' own selectors and integrators, or of those with these names that are installed."""
+    """Of the options' own selectors and integrators, or of those with these names that are installed. Raises UsageError
+    where one of them follows an SDE."""
+    for use in options.integrators or ():
+        if is_random(use.build()):
+            raise UsageError(
+                f"integrator {label(use)} follows an SDE, whose samples end elsewhere than the ODE they are compared "
+                "with; leave it out, or set its eta to 0"
+            )
     own = [registry.get("selector", name) for name in selectors if name in registry.names("selector")]
     steps = [registry.get("integrator", name) for name in integrators if name in registry.names("integrator")]
     return tuple(

@@ -27,7 +27,7 @@ from mixvel_core.protocols.expert import (
     PretrainedFamily,
     SharedFamily,
 )
-from mixvel_core.protocols.integrator import Field, Integrator, SplitField
+from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
 from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import Metric, Origins, OriginScorer, PreparedMetric, ReferenceMetric, Score, Scorer
 from mixvel_core.protocols.progress import Progress, ProgressTask
@@ -80,6 +80,7 @@ __all__ = [
     "NetworkExpert",
     "NetworkGroup",
     "NoiseSchedule",
+    "NoisyField",
     "Objective",
     "ObservingRouter",
     "OriginScorer",
@@ -91,6 +92,7 @@ __all__ = [
     "Prior",
     "Progress",
     "ProgressTask",
+    "RandomIntegrator",
     "ReferenceMetric",
     "Router",
     "RouterConfig",

@@ -1,4 +1,4 @@
-"""Integrator: one step of the sampling ODE. Field: what an integrator may ask."""
+"""Integrator: one step of the sampling ODE, or of an SDE of the same law. Field: what an integrator may ask."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ class SplitField(Field, Protocol):
         """An estimate of m(x, t) in its two parts; one selection, as ``denoise``."""
 
 
+@runtime_checkable
+class NoisyField(Field, Protocol):
+    """A field of sampled trajectories, each of which has random numbers of its own."""
+
+    def noise(self, x: Points, counter: int) -> Points:
+        """Standard normal numbers like x, (B, *data): a function of (seed, sample index, counter) alone."""
+
+
 class Integrator(Protocol):
     """Moves x from time t to an earlier time s."""
 
@@ -53,3 +61,12 @@ class Integrator(Protocol):
         Returns:
             x at time s, and the history for the next step.
         """
+
+
+@runtime_checkable
+class RandomIntegrator(Integrator, Protocol):
+    """An integrator that may follow an SDE: it asks a ``NoisyField`` for noise, with the number of the step."""
+
+    @property
+    def is_random(self) -> bool:
+        """Whether it does, with its options. Then its samples have the law of the ODE's, and not their places."""

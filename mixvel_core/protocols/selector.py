@@ -50,10 +50,13 @@ class Estimate:
 
 
 class Draws(Protocol):
-    """Uniform random numbers that belong to samples, not to batches."""
+    """Random numbers that belong to samples, not to batches."""
 
     def uniform(self, counter: int) -> Tensor:
         """One number in (0, 1) per sample, (B,), a function of (seed, sample index, counter) alone."""
+
+    def normal(self, x: Points, counter: int) -> Points:
+        """Standard normal numbers like x, (B, *data), as much a function of those alone."""
 
 
 class Selector(Protocol):

@@ -78,6 +78,7 @@ class RoutedField:
     selector: Selector
     weights: WeightTransform
     autocast: bool
+    draws: Draws
     evaluations: Tensor
     origin: Tensor
     usage: list[Tensor] = field(factory=list)
@@ -151,6 +152,10 @@ class RoutedField:
         self.evaluations += mask.sum(1)
         return evaluate(self.experts, x, t, mask, call)
 
+    def noise(self, x: Tensor, counter: int) -> Tensor:
+        """Standard normal numbers like x, of these samples, for step ``counter`` of an SDE."""
+        return self.draws.normal(x, counter)
+
     def check(self) -> None:
         """Raises SamplingError where the last evaluation gave what is no number; names who."""
         if self._last is not None and not bool(self._last.fine):
@@ -201,6 +206,7 @@ def start_field(
         selector=selector,
         weights=weights,
         autocast=autocast,
+        draws=draws,
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         origin=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),

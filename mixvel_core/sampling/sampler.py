@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import at_time
-from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, Router, Selector
+from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, RandomIntegrator, Router, Selector
 from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.sampling.grid import Grid, time_grid
 from mixvel_core.sampling.routed_field import RoutedField, start_field
@@ -30,9 +30,18 @@ class SampleDraws:
         """One number in (0, 1) per sample, (B,) float64."""
         return uniform(key(self.seed, "select"), self.index, counter)
 
+    def normal(self, x: Tensor, counter: int) -> Tensor:
+        """Standard normal numbers like x, (B, *data), for step ``counter`` of an SDE."""
+        return normal(key(self.seed, "step"), self.index, tuple(x.shape[1:]), x.dtype, counter)
+
     def noise(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """The starting points x_1 ~ N(0, I), (B, *shape)."""
         return normal(key(self.seed, "noise"), self.index, shape, dtype)
+
+
+def is_random(integrator: Integrator) -> bool:
+    """Whether it follows an SDE, so that no trajectory of it can be compared with one of the ODE."""
+    return isinstance(integrator, RandomIntegrator) and integrator.is_random
 
 
 @frozen(kw_only=True)
@@ -234,6 +243,8 @@ class Sampler:
             draws = SampleDraws(seed=seed, index=torch.arange(first, last, device=self.device))
             points = x[first:last].to(self.device)
             field = self.start(points, times[0], draws)
+            if state is not None and is_random(self.integrator):
+                raise UsageError(f"{state}, and the integrator follows an SDE; take one of the ODE, such as pc")
             if state is not None and field.stateful:
                 raise UsageError(
                     f"{state}, but the {field.stateful} carries a state along each trajectory; take selector mixture "

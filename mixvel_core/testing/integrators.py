@@ -16,7 +16,7 @@ from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Draws, Evaluations, Field, Integrator, NoiseSchedule, Prior
 from mixvel_core.sampling.routed_field import start_field
-from mixvel_core.sampling.sampler import SampleDraws, SingleExpertRouter
+from mixvel_core.sampling.sampler import SampleDraws, SingleExpertRouter, is_random
 from mixvel_core.testing.check import require, require_finite, require_like, require_near, same_rows, untouched
 from mixvel_core.testing.problems import Circle
 
@@ -27,9 +27,13 @@ is stiff."""
 
 @frozen(kw_only=True)
 class TwoGaussians:
-    """The denoiser of two Gaussians in the plane (D3), in the type of x: curved in x and in t."""
+    """The denoiser of two Gaussians in the plane (D3), in the type of x: curved in x and in t.
+
+    ``index``: the numbers of the points whose noise is asked for; as they stand if None.
+    """
 
     schedule: NoiseSchedule = attrs.field(factory=Circle)
+    index: Tensor | None = None
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """m(x, t), (B, 2)."""
@@ -40,6 +44,10 @@ class TwoGaussians:
         weight = (-0.5 * ((points - p.alpha * means) ** 2 / total + total.log()).sum(-1)).softmax(1)
         m = gaussian_denoiser(points, p, means, variances)
         return torch.einsum("bj,bjd->bd", weight, m).to(x.dtype)
+
+    def noise(self, x: Tensor, counter: int) -> Tensor:
+        """Standard normal numbers like x, of these points."""
+        return SampleDraws(seed=0, index=torch.arange(len(x)) if self.index is None else self.index).normal(x, counter)
 
     def start(self, count: int = 6, dtype: torch.dtype = torch.float64) -> Tensor:
         """Points of much noise, spread evenly around the origin, (count, 2)."""
@@ -155,7 +163,9 @@ def times(integrator: Integrator) -> None:
 
 
 def order(integrator: Integrator) -> None:
-    """The global error falls with the declared power of the step."""
+    """The global error falls with the declared power of the step; of an SDE there is no such error."""
+    if is_random(integrator):
+        return
     flow = TwoGaussians()
     x = flow.start()
     exact = flow.exact(x)
@@ -179,6 +189,41 @@ def order(integrator: Integrator) -> None:
     )
 
 
+@frozen(kw_only=True)
+class OneGaussian(TwoGaussians):
+    """The denoiser of a Gaussian in the plane, ``mean`` and ``variance`` the same in both coordinates."""
+
+    mean: float = 0.7
+    variance: float = 0.3
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """m(x, t), (B, 2)."""
+        p = at_time(self.schedule, t)
+        return gaussian_denoiser(x, p, x.new_full((2,), self.mean), x.new_full((2,), self.variance))
+
+    def moments(self, t: float) -> tuple[float, float]:
+        """Mean and standard deviation of each coordinate of x_t."""
+        p = at_time(self.schedule, t)
+        return float(p.alpha) * self.mean, math.sqrt(float(p.alpha**2 * self.variance + p.sigma**2))
+
+
+def law(integrator: Integrator) -> None:
+    """Where an SDE is followed, samples of a Gaussian keep its law: mean and variance of x_s."""
+    if not is_random(integrator):
+        return
+    flow, count = OneGaussian(), 4096
+    z = SampleDraws(seed=1, index=torch.arange(count)).normal(torch.zeros(count, 2, dtype=torch.float64), 0)
+    mean, deviation = flow.moments(START)
+    x = follow(integrator, flow, mean + deviation * z, grid(100))
+    mean, deviation = flow.moments(END)
+    for name, value, wanted in (("mean", float(x.mean()), mean), ("standard deviation", float(x.std()), deviation)):
+        require(
+            abs(value - wanted) < 0.03 * deviation,
+            f"the {name} after 100 steps is {value:.3g}, that of the law {wanted:.3g}",
+            "the noise that is kept and the noise made anew must have the variance sigma_s^2 together",
+        )
+
+
 def to_the_end(integrator: Integrator) -> None:
     """A last step may end at t = 0, clean data."""
     flow = TwoGaussians()
@@ -188,9 +233,8 @@ def to_the_end(integrator: Integrator) -> None:
 
 def rows(integrator: Integrator) -> None:
     """Points move independently of each other."""
-    flow = TwoGaussians()
-    x = flow.start()
-    same_rows("x", lambda i: follow(integrator, flow, x[i], grid(6)), len(x))
+    x = TwoGaussians().start()
+    same_rows("x", lambda i: follow(integrator, TwoGaussians(index=i), x[i], grid(6)), len(x))
 
 
 def histories(integrator: Integrator) -> None:
@@ -253,4 +297,4 @@ class _Everyone:
         return answers.m, None
 
 
-CHECKS = (declared, answers, arguments, evaluations, times, order, to_the_end, rows, histories, single)
+CHECKS = (declared, answers, arguments, evaluations, times, order, law, to_the_end, rows, histories, single)

@@ -24,6 +24,15 @@ class DDIMOptions:
 
 
 @frozen(kw_only=True)
+class AncestralOptions:
+    """Options of ``ancestral``."""
+
+    eta: float = option(
+        default=1.0, check=between(0, 1), doc="the churn: 0 is ddim, 1 makes as much noise anew as DDPM does"
+    )
+
+
+@frozen(kw_only=True)
 class AngleMultistepOptions:
     """Options of ``pc``."""
 
@@ -66,6 +75,12 @@ _INTEGRATORS = (
         "Heun on the velocity; order 2, two evaluations a step, each its own selection",
     ),
     ("ddim", DDIMOptions, "integrators:DDIM", "DDIM, exponential Euler; order 1, one evaluation a step"),
+    (
+        "ancestral",
+        AncestralOptions,
+        "ancestral:Ancestral",
+        "DDIM with noise made anew in every step, an SDE; order 1, one evaluation a step",
+    ),
     (
         "2m",
         NoOptions,

@@ -247,6 +247,7 @@ def test_the_command_prints_rows_slopes_and_the_floor(mixvel: Command, small: Pa
         ("study.range=[10, 15]", 2, "10 to 15"),
         ("study.router=exat", 2, "exat"),
         ("sample.delta=0", 2, "sample.delta"),
+        ("study.integrators=[ancestral]", 2, "integrator ancestral follows an SDE"),
     ],
 )
 def test_wrong_requests_get_a_line(mixvel: Command, whole: Path, override: str, code: int, line: str) -> None:
