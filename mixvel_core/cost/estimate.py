@@ -48,10 +48,12 @@ def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> str:
         evaluated = recipe.sample.count * spec.steps * spec.integrator.build().evaluations
         widest = evaluated * (1 if spec.router is None else experts)
         fewest, most = fewest + evaluated, most + widest
-        # Of the networks of a router, one is evaluated at a time.
         network = networks.get("monolith" if spec.router is None else "experts")
         weigher = networks.get(f"router {spec.router}")
-        own = evaluated * weigher.forward if weigher is not None else 0
+        # Of several intervals' networks one is evaluated at a time; networks of a router are of one size.
+        own = 0
+        if weigher is not None and spec.router is not None:
+            own = evaluated * weigher.forward * recipe.routers[spec.router].networks_a_step
         each = network.forward if network is not None else 0
         router, low, high = router + own, low + own + evaluated * each, high + own + widest * each
     flops = f"; {amount(low, 'FLOP')} to {amount(high, 'FLOP')}, of which routers {amount(router, 'FLOP')}"

@@ -59,8 +59,11 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     for router in recipe.routers.values():
         with problems.noted():
             family = router.build()
+            # Samples of experts, which a router may learn from in place of the items, are not there yet.
             if not family.tasks(made.parts, schedule):
                 _try_closed_form(family, made.parts)
+            elif isinstance(family, CheckedRouterFamily) and router.router_data() is None:
+                family.check(made.parts)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, made.parts, problems)
     return made

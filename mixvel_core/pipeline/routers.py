@@ -25,7 +25,16 @@ from mixvel_core.pipeline.parts import ModelSource, SampleJob, mapper_of, sample
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.pipeline.shared_experts import ReadyExpert
 from mixvel_core.plugin.definition import RouterUse, ScheduleUse
-from mixvel_core.protocols import Progress, Router, RouterConfig, TrainTask
+from mixvel_core.protocols import (
+    FittedRouterFamily,
+    NoiseSchedule,
+    Progress,
+    Router,
+    RouterConfig,
+    RouterFamily,
+    Shard,
+    TrainTask,
+)
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import SampleOptions
@@ -173,6 +182,19 @@ def router_data_folder(run: Path, options: RouterDataOptions) -> Path:
     return run / "router_data" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"
 
 
+def router_tensors(
+    family: RouterFamily,
+    shards: Sequence[Shard],
+    schedule: NoiseSchedule,
+    trained: Mapping[str, Mapping[str, Tensor]],
+) -> Mapping[str, Tensor]:
+    """All that is stored of a router: its tensors, and what is fitted to its trained networks."""
+    tensors = family.tensors(shards, trained)
+    if isinstance(family, FittedRouterFamily):
+        tensors = {**tensors, **family.fitted(shards, schedule, tensors)}
+    return tensors
+
+
 @frozen(kw_only=True)
 class StoredRouter:
     """The artifact of the stage, a router folder: ``config.json`` and ``model.safetensors``. ``key``: its digest."""
@@ -235,6 +257,7 @@ class RouterStage(ModelStage):
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             facts = asdict(RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape))
             beside = [f"{part}/{LOSSES}" for part in tasks]
-            self._write("router", self.family, facts, family.tensors(shards, trained), beside=beside)
+            tensors = router_tensors(family, shards, self.schedule.build(), trained)
+            self._write("router", self.family, facts, tensors, beside=beside)
 
         return tasks, finish

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 import attrs
 import pluggy
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mixvel_core import protocols
 from mixvel_core.plugin import kinds
@@ -77,6 +77,9 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         router_data: options -> the samples of experts a router learns from, None if it learns from items; absent for
             routers without training.
         observes: whether the routers go by the experts' answers along a trajectory (``ObservingRouter``).
+        beside: options and the recipe's expert -> the options with what follows from that expert, where a recipe leaves
+            it open; for routers.
+        networks_a_step: options -> how many of a router's networks a step of sampling evaluates, for its cost.
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
@@ -96,6 +99,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     shares: Callable[[OptionsT], bool] = lambda options: False
     router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
     observes: bool = False
+    beside: Callable[[OptionsT, ExpertUse], OptionsT] = lambda options, expert: options
+    networks_a_step: Callable[[OptionsT], int] = lambda options: 1
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "mixture", "euler"] | None = None
@@ -180,6 +185,15 @@ class RouterUse(Use[protocols.RouterFamily]):
     def router_data(self) -> RouterDataOptions | None:
         """How the samples of experts that the router learns from are drawn; None where it learns from items."""
         return None if self.definition.router_data is None else self.definition.router_data(self.options)
+
+    def beside(self, expert: ExpertUse) -> Self:
+        """The router for these experts: with the options that follow from them, where they are left open."""
+        return evolve(self, options=self.definition.beside(self.options, expert))
+
+    @property
+    def networks_a_step(self) -> int:
+        """How many of its networks a step of sampling evaluates."""
+        return self.definition.networks_a_step(self.options)
 
     @property
     def is_trained(self) -> bool:

@@ -34,6 +34,7 @@ from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import (
     Ask,
     CheckedRouterFamily,
+    FittedRouterFamily,
     ObservingRouter,
     Router,
     RouterConfig,
@@ -67,6 +68,7 @@ __all__ = [
     "ExpertFamily",
     "ExpertGroup",
     "Field",
+    "FittedRouterFamily",
     "GaussianLaw",
     "Integrator",
     "InvertibleSchedule",

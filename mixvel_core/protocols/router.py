@@ -97,7 +97,17 @@ class RouterFamily(Protocol):
 
 @runtime_checkable
 class CheckedRouterFamily(RouterFamily, Protocol):
-    """A family without training that can be checked without making its tensors, which may take long."""
+    """A family that can fail on shards where that would come late: after a training, or once all items are read."""
 
     def check(self, shards: Sequence[Shard]) -> None:
         """Reads no items. Raises MixvelError where ``tensors`` would."""
+
+
+@runtime_checkable
+class FittedRouterFamily(RouterFamily, Protocol):
+    """A family that fits a few numbers to its trained networks, for which it needs all of them."""
+
+    def fitted(
+        self, shards: Sequence[Shard], schedule: NoiseSchedule, tensors: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """What ``load`` needs besides, by name. ``tensors``: the answer of ``tensors`` for the same shards."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.model import Recipe
@@ -76,7 +78,7 @@ def resolve(
     problems += cross_problems(tree.value)
     if recipe is None or problems:
         raise report(tree, _once(problems))
-    return recipe
+    return evolve(recipe, routers={name: router.beside(recipe.expert) for name, router in recipe.routers.items()})
 
 
 def _once(problems: Sequence[RecipeProblem]) -> list[RecipeProblem]:

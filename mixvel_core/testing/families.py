@@ -11,6 +11,7 @@ import torch
 from attrs import Factory, field, frozen
 from torch import Tensor
 
+from mixvel_core.pipeline.routers import router_tensors
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, Job, Router, RouterConfig, RouterFamily, TrainTask
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.testing.check import pickled, require, require_finite, require_near
@@ -51,7 +52,7 @@ def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
     """The router of all shards, trained, stored and loaded."""
     tasks = family.tasks(problem.shards, problem.schedule)
     trained = {name: _trained(f"router-{name}", task) for name, task in tasks.items()}
-    tensors = _plain(family.tensors(problem.shards, trained))
+    tensors = _plain(router_tensors(family, problem.shards, problem.schedule, trained))
     config = RouterConfig(fractions=tuple(shard.fraction for shard in problem.shards), shape=problem.shape)
     return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
 

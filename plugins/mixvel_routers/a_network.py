@@ -1,8 +1,7 @@
 """a-network and naive: one classifier of noisy items, whose softmax or whose argmax is the router.
 
-The minimum of the cross entropy of the shard label given (x_t, t) is the posterior of D2. An a-network also regresses
-on that posterior where it can be computed: cross entropy, which is steep where the network is wrong, finds the region,
-and squared error against the exact posterior has none of the noise of labels.
+The minimum of the cross entropy of the shard label given (x_t, t) is the posterior of D2, and so is that of the
+divergence from D2 itself, which has none of the noise of labels and can be computed where the items are at hand.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_routers.classifier import check_items, load_classifier, make_classifier
+from mixvel_routers.classifier import PosteriorLogits, check_items, load_classifier, make_trunk
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions
 from mixvel_routers.targets import RouterTask, Targets, targets_of
 
@@ -41,23 +40,44 @@ class Classification:
 
 @frozen(kw_only=True)
 class PosteriorRegression:
-    """Stage 1, the first ``first_stage`` of the steps: cross entropy plus squared error. Stage 2: squared error.
+    """The divergence from the exact posterior, or the two stages of the paper's E.2.
 
-    The squared error is summed over the K experts.
+    Stage 1, the first ``first_stage`` of the steps: cross entropy of the label plus squared error. Stage 2: squared
+    error. There is none where ``first_stage`` is None.
     """
 
     network: nn.Module
     targets: Targets
-    first_stage: float
+    first_stage: float | None
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """``cross_entropy`` of the label in nats and ``a_error``, recorded in both stages, and ``loss``."""
+        """``divergence`` in nats, ``cross_entropy`` of the label in nats and ``a_error``, recorded, and ``loss``."""
         x, exact = self.targets.at(batch, rates=False)
         logits = network(x, batch.t)
-        entropy = cross_entropy(logits, batch.shard)
-        error = squared_error(logits.softmax(1), exact.a)
-        loss = entropy + error if batch.progress < self.first_stage else error
-        return {"loss": loss, "cross_entropy": entropy, "a_error": error}
+        named = errors_of_a(logits, exact.a, batch)
+        return {"loss": loss_of_a(named, batch.progress, self.first_stage), **named}
+
+
+def errors_of_a(logits: Tensor, exact: Tensor, batch: Batch) -> dict[str, Tensor]:
+    """How far logits, (B, K), are from the exact posterior, in three ways; means over the batch."""
+    return {
+        "divergence": divergence(logits, exact),
+        "cross_entropy": cross_entropy(logits, batch.shard),
+        "a_error": squared_error(logits.softmax(1), exact),
+    }
+
+
+def loss_of_a(named: Mapping[str, Tensor], progress: float, first_stage: float | None) -> Tensor:
+    """Which of ``errors_of_a`` is minimised; ``progress``: the part of the training that lies behind."""
+    if first_stage is None:
+        return named["divergence"]
+    return named["cross_entropy"] + named["a_error"] if progress < first_stage else named["a_error"]
+
+
+def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """sum_k a_k log(a_k / softmax(logits)_k) for rows a of ``wanted``, (B, K), averaged over the batch."""
+    entropy = wanted.xlogy(wanted).sum(1)
+    return (entropy - (wanted * logits.log_softmax(1)).sum(1)).mean()
 
 
 def squared_error(found: Tensor, wanted: Tensor) -> Tensor:
@@ -81,36 +101,6 @@ class ANetworkRouter:
 
 
 @frozen(kw_only=True)
-class _OneNetwork(ClassifierOptions):
-    """One classifier of all shards, the network ``part`` of the plugin ``what``."""
-
-    part: ClassVar[str]
-    what: ClassVar[str]
-
-    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
-        """The training of ``part``. Raises RecipeError where no network here reads items of this shape."""
-        check_items(self, shards[0].shape, self.what)
-        make = partial(make_objective, self, self.what)
-        return {self.part: RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
-
-    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The averaged weights of ``part``."""
-        return dict(trained[self.part])
-
-
-@frozen(kw_only=True)
-class ANetworkFamily(ANetworkOptions, _OneNetwork):
-    """One classifier of all shards, the network ``a``."""
-
-    part: ClassVar[str] = "a"
-    what: ClassVar[str] = "router a-network"
-
-    def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ANetworkRouter:
-        """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return ANetworkRouter(network=load_classifier(self, config, tensors, self.what))
-
-
-@frozen(kw_only=True)
 class NaiveRouter:
     """One-hot rows at the largest of ``network``'s logits, the first of equal ones."""
 
@@ -127,23 +117,33 @@ class NaiveRouter:
 
 
 @frozen(kw_only=True)
-class NaiveFamily(_OneNetwork):
+class NaiveFamily(ClassifierOptions):
     """One classifier of all shards, ``classifier``, trained by labels only, never by the exact posterior."""
 
-    part: ClassVar[str] = "classifier"
     what: ClassVar[str] = "router naive"
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
+        """The training of the classifier. Raises RecipeError where no network here reads items of this shape."""
+        check_items(shards[0].shape, self.what)
+        make = partial(make_objective, self, self.what)
+        return {"classifier": RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The averaged weights."""
+        return dict(trained["classifier"])
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return NaiveRouter(network=load_classifier(self, config, tensors, self.what))
+        return NaiveRouter(network=load_classifier(self, config, tensors, schedule, self.what))
 
 
 def make_objective(
     design: ClassifierOptions, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
 ) -> Objective:
     """A fresh classifier of K = ``len(members)`` shards and its loss; ``what`` is the plugin, for errors."""
-    network = make_classifier(design, members[0].shape, len(members), seed, what)
+    counts = [shard.count for shard in members]
+    network = PosteriorLogits(make_trunk(design, members[0].shape, len(members), seed, what), schedule, counts)
     if isinstance(design, ANetworkOptions) and design.targets == "exact":
-        targets = targets_of(members, schedule)
-        return PosteriorRegression(network=network, targets=targets, first_stage=design.first_stage)
+        first = design.first_stage if design.stages == 2 else None
+        return PosteriorRegression(network=network, targets=targets_of(members, schedule), first_stage=first)
     return Classification(network=network, schedule=schedule)

@@ -17,19 +17,22 @@ _LEARNED = (
     (
         "a-network",
         ANetworkOptions,
-        "a_network:ANetworkFamily",
+        "a_family:ANetworkFamily",
+        lambda options: 1,
         "the posterior over experts, learned from noisy items and their exact posterior",
     ),
     (
         "da-network",
         DaNetworkOptions,
-        "da_network:DaNetworkFamily",
-        "the posterior's rate, learned on intervals of times and integrated from the shards' fractions",
+        "da_family:DaNetworkFamily",
+        DaNetworkOptions.networks_a_step,
+        "the posterior's rate, learned and integrated from the shards' fractions, and perhaps corrected by a posterior",
     ),
     (
         "naive",
         ClassifierOptions,
         "a_network:NaiveFamily",
+        lambda options: 1,
         "all weight on the shard that a classifier of noisy items names",
     ),
 )
@@ -52,11 +55,13 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             options=options,
             target=f"mixvel_routers.{target}",
             example_options=options(channels=(4, 8), width=8, depth=1, train=_TINY),
-            smoke={"channels": [8, 16], "layers_per_block": 1},
+            smoke={"channels": [8, 16]},
             router_data=ClassifierOptions.router_data,
+            beside=ClassifierOptions.beside,
+            networks_a_step=networks,
             summary=summary,
         )
-        for name, options, target, summary in _LEARNED
+        for name, options, target, networks, summary in _LEARNED
     ]
     moments = PluginDef[Any, RouterFamily](
         kind="router",

@@ -1,4 +1,4 @@
-"""A posterior that is integrated along the sampling trajectory by its rate, and projected to the simplex each step."""
+"""A posterior that is integrated along the sampling trajectory by its log-rate, and perhaps corrected at each step."""
 
 from __future__ import annotations
 
@@ -14,62 +14,93 @@ from mixvel_routers.fixed import prior
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
 
+LEAST = 1e-4
+"""Weights count as this at least where two posteriors are mixed: neither can rule out what the other one sees."""
 
-def to_simplex(v: Tensor) -> Tensor:
-    """The rows of v, (B, K), moved to the nearest points with entries >= 0 and sum 1, in the Euclidean distance.
 
-    The nearest point is max(v - theta, 0), and theta follows from the sorted entries alone (Held, Wolfe and Crowder
-    1974; the form of Duchi et al. 2008).
+@frozen(kw_only=True)
+class RateAnswer:
+    """At one (x, t): ``log_rate``, L with d/dt a_k = a_k (L_k - <a, L>), (B, K), and ``log_a``, a posterior that does
+    without the past, (B, K); None where there is none."""
+
+    log_rate: Tensor
+    log_a: Tensor | None = None
+
+
+@frozen(kw_only=True, eq=False)
+class Gains:
+    """g(t) in [0, 1], constant on n equal parts of [0, 1]: how far a step of length ``step`` goes to the posterior that
+    does without the past. Shorter steps go less far: 1 - (1 - g)^(h / step). ``values``: (n,), from data to noise, or
+    (B, n), a row for each point.
     """
-    u = v.sort(dim=1, descending=True).values
-    excess = u.cumsum(1) - 1.0
-    place = torch.arange(1, v.shape[1] + 1, device=v.device, dtype=v.dtype)
-    last = (u * place > excess).sum(1, keepdim=True).clamp_min(1)
-    theta = excess.gather(1, last - 1) / last
-    return (v - theta).clamp_min(0.0)
+
+    values: Tensor
+    step: float
+
+    def at(self, t: Tensor, h: Tensor) -> Tensor:
+        """The gain of a step of length h that ends at t, (B, 1) each."""
+        n = self.values.shape[-1]
+        g = self.values.to(t).expand(len(t), n).gather(1, (t * n).long().clamp(0, n - 1))
+        return 1.0 - (1.0 - g) ** (h / self.step)
+
+
+def corrected(log_a: Tensor, other: Tensor, gain: Tensor) -> Tensor:
+    """(1 - g) log a + g log b, both floored and scaled to sum 1, (B, K)."""
+    mixed = (1.0 - gain) * log_a.exp().clamp_min(LEAST).log() + gain * other.exp().clamp_min(LEAST).log()
+    # Where nothing is corrected nothing is floored.
+    return torch.where(gain > 0.0, mixed.log_softmax(1), log_a)
 
 
 @frozen(kw_only=True, eq=False)
 class Along:
-    """Where a trajectory stands: the posterior ``a`` and its rate ``da``, (B, K), at time ``t``, (B, 1).
+    """Where a trajectory stands: log a and its log-rate, (B, K), at time ``t``, (B, 1).
 
-    The step that led there began at ``from_a``, ``from_da``, ``from_t``.
+    The step that led there began at ``from_log_a``, ``from_log_rate``, ``from_t``. Rates are None at the start, where
+    they are not computed yet.
     """
 
-    a: Tensor
-    da: Tensor
+    log_a: Tensor
+    log_rate: Tensor | None
     t: Tensor
-    from_a: Tensor
-    from_da: Tensor
+    from_log_a: Tensor
+    from_log_rate: Tensor | None
     from_t: Tensor
 
 
 @frozen(kw_only=True, eq=False)
 class IntegratedRouter:
-    """a starts at pi, ``fractions``, which is the posterior where alpha = 0, and follows ``rate`` (P2, material).
+    """log a starts at log pi, ``fractions``, which is the posterior where alpha = 0, and follows ``rate`` (P1).
 
-    Its steps are the sampler's own. A call at an earlier time s makes an Euler step there, a_n + (s - t_n) da_n.
-    Another call at the same s, which a sampler with two stages makes once its own step is corrected, replaces that by
-    Heun's, a_n + (s - t_n) (da_n + da) / 2 with da of the call before. After each step a is projected to the simplex.
+    Its steps are the sampler's own, by the trapezoid rule: at the end of a step L is known at both ends,
+
+        log a_n = log a_{n-1} + (t_n - t_{n-1}) (L_{n-1} + L_n) / 2,   scaled to sum 1.
+
+    Another call at the same time replaces the one before. With ``gains`` each step is then corrected towards the
+    ``log_a`` of ``rate``.
     """
 
-    rate: Callable[[Tensor, Tensor], Tensor]
+    rate: Callable[[Tensor, Tensor], RateAnswer]
     fractions: tuple[float, ...]
+    gains: Gains | None = None
 
     def start(self, x: Points, t: Times) -> Along:
         """pi at the time of the start, which is to be t = 1: anywhere else pi is not the posterior."""
-        a, t = prior(self.fractions, x), t.to(x.dtype)[:, None]
-        da = torch.zeros_like(a)
-        return Along(a=a, da=da, t=t, from_a=a, from_da=da, from_t=t)
+        log_a, t = prior(self.fractions, x).log(), t.to(x.dtype)[:, None]
+        return Along(log_a=log_a, log_rate=None, t=t, from_log_a=log_a, from_log_rate=None, from_t=t)
 
     def weights(self, x: Points, t: Times, state: Along) -> tuple[Weights, Along]:
         """The posterior after the step to (x, t), (B, K), and the state there; times of rows are their own."""
-        s = t.to(x.dtype)[:, None]
+        found = self.rate(x, t)
+        L, s = found.log_rate, t.to(x.dtype)[:, None]
         again = s == state.t
-        from_a, from_da, from_t = (
-            torch.where(again, old, new)
-            for old, new in ((state.from_a, state.a), (state.from_da, state.da), (state.from_t, state.t))
-        )
-        slope = torch.where(again, 0.5 * (from_da + state.da), from_da)
-        a = to_simplex(from_a + (s - from_t) * slope)
-        return a, Along(a=a, da=self.rate(x, t), t=s, from_a=from_a, from_da=from_da, from_t=from_t)
+        from_log_a = torch.where(again, state.from_log_a, state.log_a)
+        from_t = torch.where(again, state.from_t, state.t)
+        # At the first call the rate at the start of the step is not known, which is a step of no length.
+        L_before = L
+        if state.log_rate is not None and state.from_log_rate is not None:
+            L_before = torch.where(again, state.from_log_rate, state.log_rate)
+        log_a = (from_log_a + 0.5 * (s - from_t) * (L_before + L)).log_softmax(1)
+        if self.gains is not None and found.log_a is not None:
+            log_a = corrected(log_a, found.log_a, self.gains.at(s, from_t - s))
+        state = Along(log_a=log_a, log_rate=L, t=s, from_log_a=from_log_a, from_log_rate=L_before, from_t=from_t)
+        return log_a.exp(), state

@@ -63,7 +63,12 @@ class Targets:
     def at(self, batch: Batch, *, rates: bool) -> tuple[Tensor, PosteriorAnswer]:
         """x_t of a batch, (B, *data), and the posterior there; ``rates``: whether its rate is wanted too."""
         x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
-        return x, self._near(x).at(x, self.schedule.at(batch.t.double()), means=rates)
+        return x, self.of(x, batch.t, means=rates)
+
+    @torch.no_grad()
+    def of(self, x: Tensor, t: Tensor, *, means: bool) -> PosteriorAnswer:
+        """The posterior at points (B, *data) and times (B,), with means and rates if ``means``."""
+        return self._near(x).at(x, self.schedule.at(t.double()), means=means)
 
     def _near(self, x: Tensor) -> PosteriorEngine:
         """The engine with its items on the device of x: otherwise all of them would be copied there at each step.

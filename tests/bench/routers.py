@@ -6,7 +6,9 @@ overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as 
 or ``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the
 exact posterior of a random half of the items: what is left is about single items, which no router should learn. The
 router ``experts`` observes exact experts, or with ``--run`` those of a finished run of the same data; the row ``exact``
-is that router with the exact second moments of the shards.
+is that router with the exact second moments of the shards. With several ``--seeds`` a row is their mean, with the
+standard deviation of the mean over time; points are the same. FLOPs are those of a router's networks at one call, as a
+part of one evaluation of an expert.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.analysis.calibration import BucketCalibration, measure
+from mixvel_core.cost.jobs import planned_jobs
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.jobs import make
@@ -169,8 +172,19 @@ def open_trained(run: Path) -> list[Expert]:
     return [one.load() for one in open_run(run).models.experts]
 
 
+def costs(recipe: Recipe, folder: Path, shards: Shards) -> dict[str, float]:
+    """FLOPs of each router's networks at one call, over those of an expert; of those that can be counted."""
+    networks = {job.group: job.network for job in planned_jobs(recipe, folder, shards.parts)}
+    expert = networks.get("experts")
+    return {
+        name: network.forward * use.networks_a_step / expert.forward
+        for name, use in recipe.routers.items()
+        if expert is not None and (network := networks.get(f"router {name}")) is not None
+    }
+
+
 def table(
-    recipe: Recipe, folder: Path, rows: Sequence[str], points: int, run: Path | None
+    recipe: Recipe, folder: Path, rows: Sequence[str], points: int, run: Path | None, seeds: Sequence[int]
 ) -> Iterator[dict[str, object]]:
     """A line for each row: mean and buckets, data first."""
     torch.set_num_threads(1)
@@ -181,18 +195,29 @@ def table(
     shards = partition(made, partition_artifact(recipe, folder), SILENT)
     engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
     experts = exact_experts(shards, schedule) if run is None else open_trained(run)
-    for row, router, seconds in routers_of(recipe, shards, folder, rows):
-        with torch.inference_mode():
-            found = measure(
-                {row: router}, schedule, engine, shards.as_one.items, recipe.seed, points, torch.device("cpu"), experts
-            )[row]
-        yield {"row": row, "seconds": round(seconds, 2), **summary([one for one in found if one.points == "flow"])}
+    items, cost = shards.as_one.items, costs(recipe, folder, shards)
+    made_by_seed = [routers_of(evolve(recipe, seed=seed), shards, folder / f"seed-{seed}", rows) for seed in seeds]
+    for place, of_seeds in enumerate(zip(*made_by_seed, strict=True)):
+        row, found = of_seeds[0][0], []
+        for _, router, _ in of_seeds:
+            with torch.inference_mode():
+                seen = measure(
+                    {row: router}, schedule, engine, items, recipe.seed, points, torch.device("cpu"), experts
+                )[row]
+            found.append([one for one in seen if one.points == "flow"])
+        seconds = round(float(np.mean([seconds for _, _, seconds in of_seeds])), 2)
+        yield {"row": row, "flops": cost.get(f"r{place}", 0.0), "seconds": seconds, **summary(found)}
 
 
-def summary(found: Sequence[BucketCalibration]) -> dict[str, object]:
-    """The mean total variation of one router over all buckets, and in each."""
-    tv = [one.total_variation for one in found]
-    return {"tv": round(float(np.mean(tv)), 4), "buckets": [round(value, 4) for value in tv]}
+def summary(found: Sequence[Sequence[BucketCalibration]]) -> dict[str, object]:
+    """The mean total variation of one router over all buckets, and in each; means over seeds, and their deviation."""
+    tv = np.array([[one.total_variation for one in seed] for seed in found])
+    means = tv.mean(1)
+    return {
+        "tv": round(float(means.mean()), 4),
+        "sd": round(float(means.std(ddof=1)), 4) if len(means) > 1 else None,
+        "buckets": [round(float(value), 4) for value in tv.mean(0)],
+    }
 
 
 def main() -> None:
@@ -202,6 +227,7 @@ def main() -> None:
     parser.add_argument("--row", action="append", required=True, dest="rows")
     parser.add_argument("--run", type=Path, help="whose experts the router `experts` observes; absent: exact ones")
     parser.add_argument("--points", type=int, default=128)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args()
@@ -213,11 +239,15 @@ def main() -> None:
         named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}"]
         recipe = load_recipe(path, [*made, "launcher={use: local, threads: 1}", *named, *given.overrides])
         recipe = evolve(recipe, monolith=None)
-        print(f"| {given.data} | made in s | mean | by time, data first |\n|---|---|---|---|")
-        for line in table(recipe, folder / "run", given.rows, given.points, given.run):
+        print(f"| {given.data} | FLOPs | made in s | mean | by time, data first |\n|---|---|---|---|---|")
+        for line in table(recipe, folder / "run", given.rows, given.points, given.run, given.seeds):
             buckets = line["buckets"]
             cells = " ".join(f"{value:.3f}" for value in buckets) if isinstance(buckets, list) else ""
-            print(f"| {line['row']} | {line['seconds']} | {line['tv']} | {cells} |", flush=True)
+            mean = f"{line['tv']}" + (f" ± {line['sd']}" if line["sd"] is not None else "")
+            print(
+                f"| {line['row']} | {100 * float(str(line['flops'])):.1f} % | {line['seconds']} | {mean} | {cells} |",
+                flush=True,
+            )
             if given.out is not None:
                 with given.out.open("a") as file:
                     file.write(json.dumps({"data": given.data, "points": given.points, **line}) + "\n")

@@ -26,7 +26,7 @@ from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.options import TrainOptions
 from mixvel_schedules.schedules import Cosine
 
-THREE = "da: {use: da-network, width: 8, depth: 1, train: {steps: 4, batch: 8, warmup: 1}}"
+THREE = "da: {use: da-network, ends: [0.3, 0.7], width: 8, depth: 1, train: {steps: 4, batch: 8, warmup: 1}}"
 
 
 class Square(nn.Module):
@@ -191,3 +191,15 @@ def test_a_damaged_speed_is_no_speed(tmp_path: Path) -> None:
     for bad in damaged:
         write_json(tmp_path / "speed.json", bad)
         assert speed_at(tmp_path) is None
+
+
+def test_routers_of_two_networks_at_a_step_cost_twice_as_much(tmp_path: Path) -> None:
+    router = "{use: da-network, width: 8, depth: 1, correct: %s, train: {steps: 4, batch: 8, warmup: 1}}"
+
+    def of_routers(correct: str) -> float:
+        recipe = recipe_of(TRAINED, f"routers={{a: {router % correct}}}")
+        said = " ".join(str(plan(recipe, tmp_path)).split())
+        [(found, unit)] = re.findall(r"of which routers ([\d.]+) ([kMG])FLOP", said)
+        return float(found) * {"k": 1e3, "M": 1e6, "G": 1e9}[unit]
+
+    assert of_routers("network") == pytest.approx(2 * of_routers("own"), rel=0.05)

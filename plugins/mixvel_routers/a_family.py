@@ -1,0 +1,88 @@
+"""How the a-network is trained, stored and loaded, by itself or joined with a posterior in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar
+
+import torch
+from attrs import frozen
+from torch import Tensor, nn
+
+from mixvel_core.artifacts.tensors import check_same
+from mixvel_core.data.items import joined
+from mixvel_core.device import best_device
+from mixvel_core.errors import RecipeError
+from mixvel_core.plugin.definition import RouterUse
+from mixvel_core.protocols import CheckedRouterFamily, NoiseSchedule, Router, RouterConfig, Shard
+from mixvel_routers.a_network import ANetworkRouter, make_objective
+from mixvel_routers.classifier import check_items, load_classifier
+from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.stacking import KNOTS, StackedRouter, fit_stack
+from mixvel_routers.targets import RouterTask, targets_of
+
+_CLOSED, _STACK = "stack_on.", "stack"
+
+
+@frozen(kw_only=True)
+class ANetworkFamily(ANetworkOptions):
+    """One classifier of all shards, the network ``a``."""
+
+    what: ClassVar[str] = "router a-network"
+
+    def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
+        """The training of the network.
+
+        Raises RecipeError where no network here reads items of this shape, or ``stack_on`` has to be trained.
+        """
+        check_items(shards[0].shape, self.what)
+        if self.stack_on is not None and self.stack_on.is_trained:
+            raise RecipeError(
+                f"{self.what}: stack_on: router {self.stack_on.name} is trained; name one without training, as moments"
+            )
+        make = partial(make_objective, self, self.what)
+        return {"a": RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
+
+    def check(self, shards: Sequence[Shard]) -> None:
+        """Raises MixvelError where ``stack_on`` cannot be made of these shards, as far as that is known before."""
+        if self.stack_on is not None and isinstance(closed := self.stack_on.build(), CheckedRouterFamily):
+            closed.check(shards)
+
+    def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """The averaged weights, and what ``stack_on`` stores."""
+        closed = {} if self.stack_on is None else self.stack_on.build().tensors(shards, {})
+        return {**trained["a"], **{_CLOSED + name: value for name, value in closed.items()}}
+
+    def fitted(
+        self, shards: Sequence[Shard], schedule: NoiseSchedule, tensors: Mapping[str, Tensor]
+    ) -> Mapping[str, Tensor]:
+        """``stack``, b and g on the knots, (2, 11) float64, where there is something to be joined."""
+        if self.stack_on is None:
+            return {}
+        near = {name: value.to(best_device()) for name, value in tensors.items()}
+        config = RouterConfig(fractions=tuple(float(shard.count) for shard in shards), shape=shards[0].shape)
+        network, closed = self._parts(self.stack_on, config, near, schedule)
+        items = joined(*(shard.items for shard in shards))
+        return {_STACK: fit_stack(network, closed, config.fractions, targets_of(shards, schedule), items).knots.cpu()}
+
+    def load(
+        self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule
+    ) -> ANetworkRouter | StackedRouter:
+        """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
+        if self.stack_on is None:
+            return ANetworkRouter(network=load_classifier(self, config, tensors, schedule, self.what))
+        knots = torch.empty(2, KNOTS, dtype=torch.float64, device="meta")
+        check_same({name: tensors[name] for name in (_STACK,) if name in tensors}, {_STACK: knots}, self.what)
+        network, closed = self._parts(self.stack_on, config, tensors, schedule)
+        pi = torch.tensor(config.fractions, dtype=torch.float64, device=tensors[_STACK].device)
+        return StackedRouter(network=network, closed=closed, knots=tensors[_STACK], log_pi=(pi / pi.sum()).log())
+
+    def _parts(
+        self, use: RouterUse, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule
+    ) -> tuple[nn.Module, Router]:
+        """The network and the router in closed form."""
+        closed = {name.removeprefix(_CLOSED): value for name, value in tensors.items() if name.startswith(_CLOSED)}
+        own = {name: value for name, value in tensors.items() if name != _STACK and not name.startswith(_CLOSED)}
+        network = load_classifier(self, config, own, schedule, self.what)
+        return network, use.build().load(config, closed, schedule)
