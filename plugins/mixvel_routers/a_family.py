@@ -7,7 +7,7 @@ from functools import partial
 from typing import ClassVar
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import check_same
@@ -41,7 +41,8 @@ class ANetworkFamily(ANetworkOptions):
             raise RecipeError(
                 f"{self.what}: stack_on: router {self.stack_on.name} is trained; name one without training, as moments"
             )
-        make = partial(make_objective, self, self.what)
+        # Tasks are pickled, and a plugin's definition cannot be.
+        make = partial(make_objective, evolve(self, stack_on=None), self.what)
         return {"a": RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
 
     def check(self, shards: Sequence[Shard]) -> None:
