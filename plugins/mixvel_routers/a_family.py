@@ -34,12 +34,13 @@ class ANetworkFamily(ANetworkOptions):
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """The training of the network.
 
-        Raises RecipeError where no network here reads items of this shape, or ``stack_on`` has to be trained.
+        Raises RecipeError where no network here reads items of this shape, or ``stack_on`` is no closed form.
         """
         check_items(shards[0].shape, self.what)
-        if self.stack_on is not None and self.stack_on.is_trained:
+        if self.stack_on is not None and (self.stack_on.is_trained or self.stack_on.definition.observes):
             raise RecipeError(
-                f"{self.what}: stack_on: router {self.stack_on.name} is trained; name one without training, as moments"
+                f"{self.what}: stack_on: router {self.stack_on.name} is no closed form of x and t; name one that "
+                "is, as moments"
             )
         # Tasks are pickled, and a plugin's definition cannot be.
         make = partial(make_objective, evolve(self, stack_on=None), self.what)

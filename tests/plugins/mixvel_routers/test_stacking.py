@@ -107,7 +107,7 @@ def test_it_meets_the_contract_of_routers() -> None:
 
 def test_a_trained_router_or_one_that_the_shards_cannot_carry_is_refused_before_training() -> None:
     shards = byte_shards(4, 3)
-    with pytest.raises(RecipeError, match="stack_on: router naive is trained; name one without training"):
+    with pytest.raises(RecipeError, match="stack_on: router naive is no closed form of x and t; name one that is"):
         family(use("naive")).tasks(shards, Cosine())
     with pytest.raises(DataError, match="rank"):
         family(use("moments", rank=50)).check(shards)
