@@ -60,8 +60,8 @@ class ConstantRow(Bound):
 
 @frozen(kw_only=True)
 class DistanceRow(TwoBounds):
-    """Theorem 8's two sides. The bounds are those of `euler` with `iid`, `sum-up` and `mixture`, the paper's of `iid`
-    alone, and None elsewhere.
+    """Theorem 8's two sides. The bounds are those of `euler` with `iid`, `sum-up`, `switching` and `mixture`, the
+    paper's of `iid` and, with a smaller C_sig, of `switching`, and None elsewhere.
 
     ``rms``: the coupling that the proof uses, an upper bound of W_2. ``w2``: of sets from the same noise, with a 95%
     interval. ``independent``: of sets from different noise, to be compared with the report's ``floor``.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mixvel_core.pipeline.shards import Shards
 
 STUDY_SELECTORS, STUDY_INTEGRATORS = ("mixture", "cached", "sum-up", "iid"), ("ddim", "2m")
-THEORY_SELECTORS, THEORY_INTEGRATORS = ("iid", "sum-up", "cached"), ("euler",)
+THEORY_SELECTORS, THEORY_INTEGRATORS = ("iid", "sum-up", "cached", "switching"), ("euler",)
 EXACT_TOLERANCE = 1e-9
 """Of dopri5 where everything is a closed form in float64."""
 NETWORK_TOLERANCE = 1e-5
@@ -36,8 +36,16 @@ on how many were asked for, although steps are chosen for all points of a batch.
 more points; networks are paid for the points that fill up the last block."""
 EXACT_COUNT, NETWORK_COUNT = 64, 32
 """Trajectories of the theory report."""
-BOUNDS = {"draw": "W_2 sampling", "sum-up": "W_2 sampling, sum-up", "mixture": "W_2 sampling, mixture"}
+BOUNDS = {
+    "draw": "W_2 sampling",
+    "sum-up": "W_2 sampling, sum-up",
+    "switching": "W_2 sampling, switching",
+    "mixture": "W_2 sampling, mixture",
+}
 """The names in the table of the bounds of what is sampled with Euler, by the assumption that the selector meets."""
+
+NOISE = {BOUNDS["draw"]: "C_sig", BOUNDS["switching"]: "C_sig, switching"}
+"""The constants of Lemma 8."""
 
 _BLOCK = 1024
 
@@ -62,9 +70,16 @@ class Curve:
 
     @property
     def bound(self) -> str | None:
-        """The name of its bound in the table, if there is one."""
-        selector, integrator = self.selector.definition.theory, self.integrator.definition.theory
-        return BOUNDS.get(selector) if selector and integrator == "euler" else None
+        """The name of its bound in the table, if there is one: bounds are of a selector's own default options."""
+        selector, integrator = self.selector.definition, self.integrator.definition.theory
+        if selector.theory is None or integrator != "euler" or self.selector.options != selector.options():
+            return None
+        return BOUNDS.get(selector.theory)
+
+    @property
+    def noise(self) -> str | None:
+        """The name of the constant that bounds its selection's mean squares, if there is one."""
+        return NOISE.get(self.bound) if self.bound else None
 
 
 @frozen(kw_only=True)

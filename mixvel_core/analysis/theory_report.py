@@ -182,8 +182,10 @@ def _constants(table: BoundTable, seen: AlongFlow, found: Sequence[ErrorBudget])
         square = float(quantity_of("mean_square", one.error))
         if one.curve.bound:
             measured[one.curve.bound] = math.sqrt(square)
+        if one.curve.noise:
+            measured[one.curve.noise] = one.C_sig
         if one.curve.is_the_papers:
-            measured |= {"C_tr": one.C_tr, "C_sig": one.C_sig, "E norm(e_N)^2": square}
+            measured |= {"C_tr": one.C_tr, "E norm(e_N)^2": square}
     logs = {name: math.log10(value) for name, value in measured.items() if value > 0}
     logs["exp(lambda T)"] = 2.0 * seen.integral / LN10
     return [

@@ -83,7 +83,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
-            drawn from the weights; ``sum-up``; ``mixture``, all experts; ``euler``.
+            drawn from the weights; ``sum-up``; ``switching``, of its default options; ``mixture``, all experts;
+            ``euler``.
         contract: the version of the protocols it was written for. Required of all but mixvel's own plugins.
     """
 
@@ -103,7 +104,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     networks_a_step: Callable[[OptionsT], int] = lambda options: 1
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
-    theory: Literal["draw", "sum-up", "mixture", "euler"] | None = None
+    theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
     contract: int | None = None
 
     @build.default

@@ -182,7 +182,7 @@ class TheoryOptions:
     """What `mixvel theory` measures: where the error of every selector with every integrator comes from."""
 
     selectors: tuple[SelectorUse, ...] | None = option(
-        default=None, check=NOT_EMPTY, doc="the selectors; absent: iid, sum-up and cached"
+        default=None, check=NOT_EMPTY, doc="the selectors; absent: iid, sum-up, cached and switching"
     )
     integrators: tuple[IntegratorUse, ...] | None = option(
         default=None, check=NOT_EMPTY, doc="the integrators; absent: euler, the paper's"

@@ -22,6 +22,7 @@ from mixvel_core.theory.lipschitz import (
     L_v_integral_sharp,
     expansion_integral,
 )
+from mixvel_core.theory.mean_square import log_mean_square_paper
 from mixvel_core.theory.problem import BoundProblem, Finding, check_schedule
 from mixvel_core.theory.rates import rates_everywhere, schedule_constants
 from mixvel_core.theory.uniform import PaperConstants, SharpConstants, paper_constants, sharp_constants
@@ -50,9 +51,14 @@ def bounds_of(problem: BoundProblem) -> BoundTable:
     applies = not any(finding.condition in BUILT_ON for finding in findings)
     over_start = evolve(problem, norm_x1=None)
     paper = paper_constants(problem) if applies else None
+    sharp = sharp_constants(problem)
     bounds = (
-        *_constants(problem, paper, sharp_constants(problem)),
-        *_distances(over_start, paper_constants(over_start) if applies else None, sharp_constants(over_start)),
+        *_constants(problem, paper, sharp),
+        *_distances(
+            over_start,
+            paper_constants(over_start) if applies else None,
+            sharp if problem.norm_x1 is None else sharp_constants(over_start),
+        ),
     )
     return BoundTable(problem=problem, bounds=bounds, findings=findings)
 
@@ -87,6 +93,13 @@ def _constants(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
         _row("C_NN", "velocity error in units of eps, Lemma 2", on, paper and paper.C_NN, sharp.C_NN),
         _logs("M", "growth of the sampler's second moment; ours needs none", on, paper and paper.log_m, None),
         _logs("C_sig", "noise of drawing an expert, Lemma 8", on, paper and paper.log_c_sig, ln(sharp.C_sig)),
+        _logs(
+            "C_sig, switching",
+            "the same of what a memory misses",
+            f"largest of {once}",
+            None,
+            sharp.log_c_sig_switching,
+        ),
         _row("C_tr", "truncation of an Euler step, Lemma 7", on, paper and paper.C_tr, sharp.C_tr),
         _logs(
             "exp(lambda T)", "growth of a mean square over all steps", once, paper and paper.lam * T, sharp.log_growth
@@ -134,6 +147,14 @@ def _distances(problem: BoundProblem, paper: PaperConstants | None, sharp: Sharp
         _logs("W_2 sampling", "W_2(p_delta, p^) from the same start, Theorem 8 (iid, Euler)", once, *sampling),
         _logs("W_2 total", "W_2(p_0, p^): the sum of the three", once, *total),
         _logs("W_2 sampling, sum-up", "the same for `sum-up` (Euler): O(1/N)", once, None, sharp.log_errors_sum_up[-1]),
+        _logs(
+            "W_2 sampling, switching",
+            "the same for `switching` (Euler); the paper's with C_sig of `switching`",
+            once,
+            paper
+            and 0.5 * log_mean_square_paper(problem, paper.lam, paper.C_NN, sharp.log_c_sig_switching, paper.C_tr),
+            sharp.log_roots_switching[-1],
+        ),
         _logs("W_2 sampling, mixture", "the same for `mixture` (Euler)", once, None, sharp.log_roots_mixture[-1]),
     ]
     limit = ln(diameter) / LN10

@@ -26,6 +26,7 @@ from mixvel_core.theory.mean_square import (
 )
 from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.rates import cells, rates_everywhere, rates_over, schedule_constants
+from mixvel_core.theory.reduced_variance import reduced_variance
 
 
 @final
@@ -85,6 +86,7 @@ class SharpConstants:
     ``C_tr``: half of sup norm(x'') along a trajectory from x_1. ``log_growth``: ln of the product of the G_n^2.
     ``log_roots``: ln of the root of E norm(e_n)^2, n = 1 .. N, drawing experts; ``log_roots_mixture``: the same for the
     full mixture. ``log_errors_sum_up``: the same for sum-up, of every trajectory where x_1 is given.
+    ``log_roots_switching``, ``log_c_sig_switching``: roots, and ln of the largest E norm(xi_n)^2, of `switching`.
     """
 
     L: float
@@ -99,6 +101,8 @@ class SharpConstants:
     log_roots: tuple[float, ...]
     log_roots_mixture: tuple[float, ...]
     log_errors_sum_up: tuple[float, ...]
+    log_roots_switching: tuple[float, ...]
+    log_c_sig_switching: float
 
 
 def sharp_constants(problem: BoundProblem) -> SharpConstants:
@@ -108,6 +112,7 @@ def sharp_constants(problem: BoundProblem) -> SharpConstants:
     size, change = v_sharp(over, R), dv(over, R, dm_sharp(over, R))
     norm = trajectory_over(problem, times[:-1], times[1:])
     steps = steps_of(problem)
+    reduced = reduced_variance(problem, steps)
     return SharpConstants(
         L=L_v_uniform_sharp(problem.schedule, problem.delta, R),
         C_v=max(float(size.A.amax()), float(size.B.amax())),
@@ -121,4 +126,6 @@ def sharp_constants(problem: BoundProblem) -> SharpConstants:
         log_roots=log_root_sharp(steps),
         log_roots_mixture=log_root_sharp(steps, random=False),
         log_errors_sum_up=log_errors_sum_up(problem, steps),
+        log_roots_switching=reduced.log_roots,
+        log_c_sig_switching=reduced.log_c_sig,
     )

@@ -78,7 +78,12 @@ _SELECTORS = (
 )
 
 
-_THEORY: Mapping[str, Literal["draw", "sum-up", "mixture"]] = {"iid": "draw", "sum-up": "sum-up", "mixture": "mixture"}
+_THEORY: Mapping[str, Literal["draw", "sum-up", "switching", "mixture"]] = {
+    "iid": "draw",
+    "sum-up": "sum-up",
+    "switching": "switching",
+    "mixture": "mixture",
+}
 
 
 @hookimpl

@@ -36,7 +36,7 @@ def all_schedules() -> dict[str, NoiseSchedule]:
 
 @frozen(kw_only=True, eq=False)
 class Exact:
-    """A Gaussian mixture with one component for each expert, in float64."""
+    """A Gaussian mixture whose components are shared out among experts, in float64."""
 
     schedule: NoiseSchedule
     experts: tuple[DensityExpert, ...]
@@ -90,9 +90,12 @@ class Exact:
         )
 
 
-def exact(schedule: NoiseSchedule, *, experts: int = 4, dimension: int = 2, seed: int = 0) -> Exact:
-    law = random_law(components=experts, dimension=dimension, seed=seed)
-    parts = split(law, [[k] for k in range(experts)])
+def exact(
+    schedule: NoiseSchedule, *, experts: int = 4, dimension: int = 2, seed: int = 0, components: int = 1
+) -> Exact:
+    """``components``: of each expert. One flatters the guess from moments, which is exact for it on the line."""
+    law = random_law(components=experts * components, dimension=dimension, seed=seed)
+    parts = split(law, [list(range(k * components, (k + 1) * components)) for k in range(experts)])
     made = tuple(gaussian_expert(part, schedule) for _, part in parts)
     fractions = tuple(weight for weight, _ in parts)
     return Exact(

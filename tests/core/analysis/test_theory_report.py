@@ -59,8 +59,8 @@ def test_closed_forms_have_no_network_part(closed: tuple[Path, TheoryReport]) ->
     assert {row.network for row in made.budget} == {0.0}
     assert all(row.reading.startswith("never") for row in made.takeover)
     assert {row.er_sup for row in made.epsilon} == {0.0}
-    assert len(made.budget) == 3 * 8
-    assert [row.steps for row in made.distances] == [4, 8] * 3
+    assert len(made.budget) == 4 * 8
+    assert [row.steps for row in made.distances] == [4, 8] * 4
     for row in made.budget:
         parts = {"drift": row.drift, "truncation": row.truncation, "selection": row.selection, "network": row.network}
         assert parts[row.dominant] == max(parts.values())

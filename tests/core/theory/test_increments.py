@@ -22,9 +22,16 @@ from mixvel_integrators.integrators import DDIM, Euler, Heun, Multistep
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.selectors import Iid, Mixture, SumUp
+from mixvel_selectors.switching import Switching
 
 DELTA = 0.05
-SELECTORS: dict[str, Selector] = {"mixture": Mixture(), "iid": Iid(), "sum-up": SumUp(), "cached": Cached()}
+SELECTORS: dict[str, Selector] = {
+    "mixture": Mixture(),
+    "iid": Iid(),
+    "sum-up": SumUp(),
+    "cached": Cached(),
+    "switching": Switching(),
+}
 INTEGRATORS: dict[str, Integrator] = {"euler": Euler(), "ddim": DDIM(), "heun": Heun(), "2m": Multistep()}
 
 
