@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from attrs import asdict, fields_dict, frozen, has
+from attrs import NOTHING, asdict, field, fields_dict, frozen, has
 
 from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity, Takeover
 from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
@@ -19,13 +19,15 @@ STUDY_FILE, THEORY_FILE = "study.json", "theory.json"
 
 @frozen(kw_only=True)
 class StudyRow(ErrorStatistics):
-    """One curve at one step count. ``evaluations``: the mean of expert calls per sample."""
+    """One curve at one step count. ``evaluations``: the mean of expert calls per sample. ``round_trip``: the median of
+    ||decoded - x|| / ||x|| over items that the curve encodes and decodes; None where it follows no ODE."""
 
     selector: str
     integrator: str
     grid: str
     steps: int
     evaluations: float
+    round_trip: float | None = None
 
 
 @frozen(kw_only=True)
@@ -39,9 +41,21 @@ class SlopeRow(PowerLaw):
 
 
 @frozen(kw_only=True)
+class LikelihoodRow:
+    """``model``: ``mixture``, by the flow of all experts; ``experts``, log sum_k pi_k p^k with each expert's own flow;
+    or ``monolith``. ``nll``: bits per dimension, the mean over items, with its standard error."""
+
+    model: str
+    nll: float
+    error: float
+
+
+@frozen(kw_only=True)
 class StudyResult:
     """``floor``: the same statistics of the reference against a looser one, an estimate of its own error.
-    ``reference``: how it was made. ``conditions``: everything the numbers hold for.
+    ``reference``: how it was made. ``conditions``: everything the numbers hold for. ``likelihood``: empty where it was
+    not computed. ``interpolation``: the ``file`` in ``study/`` of the run that holds ``items`` and what lies
+    ``between`` them, how many ``parts`` and ``steps``; empty where there is none.
     """
 
     rows: tuple[StudyRow, ...]
@@ -49,6 +63,8 @@ class StudyResult:
     floor: ErrorStatistics
     reference: Mapping[str, Any]
     conditions: Mapping[str, Any]
+    likelihood: tuple[LikelihoodRow, ...] = ()
+    interpolation: Mapping[str, Any] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -178,7 +194,9 @@ def _read(cls: type[Record], path: Path, again: str) -> Record | None:
     found = read_checksummed_json(path)
     try:
         types = get_type_hints(cls)
-        return cls(**{name: _value(found[name], types[name]) for name in fields_dict(cls)})
+        # What has a default was not measured by earlier versions.
+        known = [name for name, one in fields_dict(cls).items() if name in found or one.default is NOTHING]
+        return cls(**{name: _value(found[name], types[name]) for name in known})
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not one of this version ({error}); {again} makes it again") from None
 

@@ -15,7 +15,7 @@ from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.describe import label
-from mixvel_core.recipe.model import StudyOptions, TheoryOptions
+from mixvel_core.recipe.model import LikelihoodOptions, StudyOptions, TheoryOptions
 from mixvel_core.sampling.grid import Grid
 from mixvel_core.sampling.sampler import is_random
 
@@ -96,13 +96,20 @@ class Settings:
 
 @frozen(kw_only=True)
 class StudySettings(Settings):
-    """``fitted``: the step counts that slopes are fitted to. ``block``: samples of the reference solved together."""
+    """``fitted``: the step counts that slopes are fitted to. ``block``: samples of the reference solved together.
+    ``round_trip``: items encoded and decoded. ``interpolations``: pairs of images. ``items_in_experts``,
+    ``items_in_router``: whether they may be closed forms of items, whose sums cannot be differentiated backwards."""
 
     fitted: tuple[int, ...]
     reference: Literal["dopri5", "ddim-1000"]
     tolerance: float
     precision: Literal["float32", "float64"]
     block: int
+    round_trip: int
+    interpolations: int
+    likelihood: LikelihoodOptions | None
+    items_in_experts: bool
+    items_in_router: bool
 
     @property
     def dtype(self) -> torch.dtype:
@@ -128,7 +135,8 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
     options = run.recipe.study or StudyOptions()
     router = _router(options.router, list(run.models.routers))
     tasks = run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build())
-    exact = has_closed_experts(run) and not tasks
+    closed = has_closed_experts(run)
+    exact = closed and not tasks
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")
     delta = run.recipe.sample.delta
     if options.reference == "dopri5" and delta == 0.0:
@@ -147,6 +155,11 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
         tolerance=options.tolerance or (EXACT_TOLERANCE if exact and precision == "float64" else NETWORK_TOLERANCE),
         precision=precision,
         block=EXACT_BLOCK if exact else NETWORK_BLOCK,
+        round_trip=options.round_trip,
+        interpolations=options.interpolations,
+        likelihood=options.likelihood,
+        items_in_experts=closed and not run.recipe.expert.definition.exact_for_laws,
+        items_in_router=not tasks and any(part.law is None for part in run.shards.parts),
     )
 
 

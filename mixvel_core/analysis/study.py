@@ -11,6 +11,8 @@ from attrs import asdict
 
 from mixvel_core.analysis.cells import StudyCell, cells_of
 from mixvel_core.analysis.convergence import QUANTITIES, distances, power_law, statistics
+from mixvel_core.analysis.inversion import InversionTask, cell_name
+from mixvel_core.analysis.likelihood import likelihood_of
 from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow, write_record
 from mixvel_core.analysis.references import Reference, reference_of
 from mixvel_core.analysis.settings import StudySettings, study_settings
@@ -35,8 +37,11 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     settings = study_settings(run, registry)
     key = models_key(run.models, settings.router)
     loaded = Loaded(run.models, run.recipe.sample)
+    likelihood = likelihood_of(run, settings, loaded, run.folder / "study", progress)
     reference = reference_of(settings, loaded, key, run.folder / "references", progress)
     cells = cells_of(settings, loaded, key, run.folder / "study", progress)
+    inversion = InversionTask(settings=settings, loaded=loaded, shards=run.shards, key=key, folder=run.folder / "study")
+    errors = inversion.round_trips(progress)
     floor = distances(reference.looser, reference.x)
     found = StudyResult(
         rows=tuple(
@@ -45,6 +50,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
                 grid=cell.curve.grid,
                 steps=cell.steps,
                 evaluations=float(cell.evaluations.mean()),
+                round_trip=errors.get(cell_name(cell.curve, cell.steps)),
                 **asdict(statistics(distances(cell.x, reference.x))),
             )
             for cell in cells
@@ -52,7 +58,9 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
         slopes=tuple(_slopes(cells, reference, floor, settings)),
         floor=statistics(floor),
         reference=reference.about,
-        conditions=_conditions(run, settings, loaded.shape),
+        conditions={**_conditions(run, settings, loaded.shape), **likelihood.conditions},
+        likelihood=likelihood.rows,
+        interpolation=inversion.interpolation(registry, progress),
     )
     write_record(found, out)
     return found
@@ -85,5 +93,6 @@ def _conditions(run: Run, settings: StudySettings, shape: tuple[int, ...]) -> di
         "delta": settings.delta,
         "precision": settings.precision,
         "weights": plain(run.recipe.sample.weights),
+        "round_trip": f"||decoded - x|| / ||x|| of {settings.round_trip} items, median",
         "error": "||x_N - x*||, Euclidean over all coordinates of a sample, from the same noise",
     }

@@ -69,10 +69,10 @@ def _measured(
 
 
 def _print_study(found: StudyResult) -> None:
-    header = ("selector", "integrator", "grid", "steps", "evaluations", "median", "rms", "mean square", "p90")
-    errors = [_numbers(".4g", r.median, r.rms, r.mean_square, r.p90) for r in found.rows]
+    about, shown = ("selector", "integrator", "grid", "steps", "evaluations"), ("median", "rms", "mean square", "p90")
+    errors = [_numbers(".4g", r.median, r.rms, r.mean_square, r.p90, r.round_trip) for r in found.rows]
     said = [(*_names(r), r.grid, str(r.steps), f"{r.evaluations:g}") for r in found.rows]
-    print_table(header, [(*row, *error) for row, error in zip(said, errors, strict=True)])
+    print_table((*about, *shown, "round trip"), [(*row, *error) for row, error in zip(said, errors, strict=True)])
     typer.echo("")
     header = ("selector", "integrator", "grid", "quantity", "slope", "95% interval", "R2", "steps", "")
     print_table(header, [_slope(slope) for slope in found.slopes])
@@ -80,6 +80,11 @@ def _print_study(found: StudyResult) -> None:
         f"\nerror of the reference ({found.reference['kind']}) itself, estimated: "
         f"median {found.floor.median:.2g}, rms {found.floor.rms:.2g}"
     )
+    if found.likelihood:
+        typer.echo(f"\nnll, bits per dimension, of {found.conditions['nll items']} items")
+        print_table(
+            ("model", "nll", "standard error"), [(r.model, f"{r.nll:.4f}", f"{r.error:.2g}") for r in found.likelihood]
+        )
 
 
 def _slope(slope: SlopeRow) -> tuple[str, ...]:

@@ -21,12 +21,21 @@ def encode(
         ),
     ] = None,
     count: Annotated[int, typer.Option("--count", help="How many of the run's own items.", min=1)] = 64,
-    steps: Annotated[int, typer.Option("--steps", help="Integrator steps, each way.", min=1)] = 50,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Integrator steps, each way.", min=1, show_default="50")
+    ] = None,
     selector: Annotated[
-        str, typer.Option("--selector", metavar="NAME", help="A selector without a state.")
-    ] = "mixture",
-    integrator: Annotated[str, typer.Option("--integrator", metavar="NAME", help="A deterministic integrator.")] = "pc",
-    grid: Annotated[str, typer.Option("--grid", metavar="NAME", help="The time grid by name.")] = "chebyshev",
+        str | None,
+        typer.Option("--selector", metavar="NAME", help="A selector without a state.", show_default="mixture"),
+    ] = None,
+    integrator: Annotated[
+        str | None,
+        typer.Option("--integrator", metavar="NAME", help="A deterministic integrator.", show_default="pc"),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option("--grid", metavar="NAME", help="The time grid by name.", show_default="chebyshev"),
+    ] = None,
     router: Annotated[
         str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
     ] = None,
@@ -38,11 +47,17 @@ def encode(
 ) -> None:
     """Encode images to noise and decode them again: an NPZ file, for images a PNG, and the round-trip error."""
     from mixvel_core.cli.output import shown_progress
-    from mixvel_core.pipeline.encode import encode_run
+    from mixvel_core.pipeline.encode import PATH, encode_run
 
     words = images or []
     paths = [Path(word) for word in words if not is_override(word)]
-    chosen = {"selector": selector, "integrator": integrator, "grid": grid, "steps": f"[{steps}]", "seeds": "[0]"}
+    chosen = {
+        "selector": selector or PATH.selector,
+        "integrator": integrator or PATH.integrator,
+        "grid": grid or PATH.grid,
+        "steps": f"[{steps or PATH.steps}]",
+        "seeds": "[0]",
+    }
     options = [f"sample.{key}={value}" for key, value in chosen.items()]
     with shown_progress() as progress:
         done = encode_run(

@@ -19,12 +19,27 @@ from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
 from mixvel_core.pipeline.shards import some_items
 from mixvel_core.protocols import Progress
+from mixvel_core.recipe.model import Grid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mixvel_core.sampling.inversion import RoundTrip
     from mixvel_core.sampling.sampler import Sampler
+
+
+@frozen(kw_only=True)
+class PathDefaults:
+    """How items are encoded where nothing else is said: by names of plugins, and the number of steps each way."""
+
+    selector: str = "mixture"
+    integrator: str = "pc"
+    grid: Grid = "chebyshev"
+    steps: int = 50
+
+
+PATH = PathDefaults()
+"""Measured on trained networks (docs/sampling.md)."""
 
 
 @frozen(kw_only=True)

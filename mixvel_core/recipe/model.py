@@ -128,6 +128,23 @@ NOT_EMPTY = OptionCheck(text="a list, not empty", holds=lambda v: len(v) > 0)
 
 
 @frozen(kw_only=True)
+class LikelihoodOptions:
+    """How items are scored by their likelihood, in bits per dimension."""
+
+    count: int = option(default=64, check=at_least(2), doc="items, at random: of `evaluate.data`, else of the shards")
+    probes: int | None = option(
+        default=None,
+        check=at_least(1),
+        doc="probes of Hutchinson's estimate of the trace; absent: 1, or the exact trace up to 32 dimensions",
+    )
+    levels: int | None = option(
+        default=None,
+        check=at_least(2),
+        doc="values from -1 to 1, each moved evenly within its step; absent: 256 of bytes, no steps of floats",
+    )
+
+
+@frozen(kw_only=True)
 class StudyOptions:
     """What `mixvel study` measures: every selector with every integrator, grid and step count, from the same noise."""
 
@@ -159,6 +176,13 @@ class StudyOptions:
         default=None, doc="smallest and largest step count that slopes are fitted to; absent: all"
     )
     router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
+    round_trip: int = option(
+        default=16, check=at_least(0), doc="items encoded and decoded by every curve that follows an ODE; 0: none"
+    )
+    interpolations: int = option(
+        default=3, check=at_least(0), doc="pairs of images between which the report interpolates in the noise; 0: none"
+    )
+    likelihood: LikelihoodOptions | None = option(default=None, doc="the likelihood of items; absent: none is computed")
 
     def __attrs_post_init__(self) -> None:
         for name in ("selectors", "integrators", "grids", "steps"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Literal, TypeAlias
 
+import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
 
 from mixvel_core.analysis.convergence import ErrorStatistics, Quantity
 from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow
+from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks
 from mixvel_core.report.inputs import Inputs
+from mixvel_core.report.samples import Picture, picture
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
@@ -37,13 +41,16 @@ class CurveTable:
 
 @frozen(kw_only=True)
 class StudyContent:
-    """``quantities``: the columns of slopes. ``reference``: how it was made, in words."""
+    """``quantities``: the columns of slopes. ``reference``: how it was made, in words. ``round_trips``: whether a curve
+    has one. ``interpolation``: None where there are no images."""
 
     chart: str
     steps: tuple[int, ...]
     curves: tuple[CurveTable, ...]
     quantities: tuple[str, ...]
     reference: str
+    round_trips: bool
+    interpolation: Picture | None
 
 
 def study(inputs: Inputs) -> StudyContent | None:
@@ -58,7 +65,24 @@ def study(inputs: Inputs) -> StudyContent | None:
         curves=tuple(_table(found, name, steps) for name in _names(found)),
         quantities=tuple(QUANTITIES.values()),
         reference=_reference(found),
+        round_trips=any(row.round_trip is not None for row in found.rows),
+        interpolation=_interpolation(found, inputs.folder / "study"),
     )
+
+
+def _interpolation(found: StudyResult, folder: Path) -> Picture | None:
+    """A row for each pair: an item, what lies between, the other item. None where the file is not there."""
+    about = found.interpolation
+    if not about or not (folder / about["file"]).exists():
+        return None
+    items, between = read_arrays(folder / about["file"], "items", "between")
+    pairs, parts = len(items) // 2, about["parts"]
+    rows = [
+        image
+        for pair in range(pairs)
+        for image in (items[pair], *between[pair * parts : (pair + 1) * parts], items[pairs + pair])
+    ]
+    return picture(np.stack(rows), parts + 2)
 
 
 def _name(row: StudyRow | SlopeRow) -> CurveName:

@@ -181,16 +181,14 @@ class Sampler:
         """The noise that the sampling ODE takes to x: its trajectories followed from delta up to t = 1.
 
         The grid is that of ``sample``, reversed. x stands for points at t = delta, as samples do, and ``decode`` leads
-        back to it up to the integrator's error. There is an ODE where the field is a function of (x, t): the selector
-        (``mixture``, ``topk``, ``nucleus``) and the router must carry nothing along a trajectory.
+        back to it up to the integrator's error. There is an ODE where selector (``mixture``, ``topk``, ``nucleus``) and
+        router carry nothing along a trajectory.
 
         Args:
             x: data, (n, *data), floating point, in [-1, 1].
             batch: points moved together, at least 1.
-            on_step: called with the number of point-steps done, of n * steps.
-
-        Returns:
-            The noise as ``x``, with its cost. Its times rise.
+            on_step: called with the point-steps done, of n * steps.
+        Returns: the noise as ``x``, with its cost; its times rise.
 
         Raises:
             UsageError: x has another shape, delta is 0, or the selector or the router carries a state.
@@ -209,8 +207,7 @@ class Sampler:
         Args:
             noise: (n, *data), floating point; standard normal for samples.
             seed: of selections, for selectors that draw.
-            batch: points moved together, at least 1.
-            on_step: called with the number of point-steps done, of n * steps.
+            batch, on_step: as of ``encode``.
 
         Raises:
             UsageError: the noise has another shape.

@@ -22,7 +22,7 @@ from mixvel_core.sampling.likelihood import (
 )
 from mixvel_core.sampling.ode import Denoise, full_mixture
 from mixvel_core.sampling.sampler import SingleExpertRouter
-from mixvel_oracles.denoisers import gaussian_expert
+from mixvel_oracles.denoisers import EmpiricalExpert, gaussian_expert
 from mixvel_schedules.schedules import Cosine, Rectified
 
 DELTA = 0.05
@@ -83,6 +83,15 @@ def test_exact_traces_are_those_of_the_jacobian(problem: Exact, products: Produc
     value, found = trace.of(m, x, 0.4, trace.vectors(torch.arange(4), (2,), torch.float64))
     torch.testing.assert_close(found, jacobian_traces(m, x, 0.4), rtol=1e-7, atol=1e-8)
     torch.testing.assert_close(value, m(x, 0.4))
+
+
+def test_closed_forms_of_items_are_differentiated_forwards(problem: Exact) -> None:
+    items = problem.start(7, seed=4)[0]
+    expert = EmpiricalExpert(schedule=problem.schedule, items=items, bandwidth=0.3)
+    m = full_mixture(schedule=problem.schedule, experts=[expert], router=SingleExpertRouter())
+    x, trace = problem.start(4)[0], Trace(products="forward")
+    _, found = trace.of(m, x, 0.4, trace.vectors(torch.arange(4), (2,), torch.float64))
+    torch.testing.assert_close(found, jacobian_traces(m, x, 0.4), rtol=1e-7, atol=1e-8)
 
 
 def test_hutchinsons_estimate_is_unbiased_and_a_function_of_seed_and_point(problem: Exact) -> None:
