@@ -13,6 +13,14 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """What a time was measured on: a GPU's name, or the CPU with the number of torch's threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    count = torch.get_num_threads()
+    return f"{device.type}, {count} thread{'s' if count > 1 else ''}" if device.type == "cpu" else device.type
+
+
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Lets torch use ``count`` threads in the block, or its own number if None; puts the number back afterwards.

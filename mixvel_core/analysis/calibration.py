@@ -8,7 +8,7 @@ a router that integrates its posterior any weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.data.items import Chosen
 from mixvel_core.device import best_device
 from mixvel_core.field.conversions import add_noise, at_time, ddim_step, point_for
 from mixvel_core.field.posterior import PosteriorEngine
@@ -26,7 +27,8 @@ from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.plugin.definition import ScheduleUse
-from mixvel_core.protocols import Expert, Items, NoiseSchedule, ObservingRouter, Router
+from mixvel_core.protocols import Expert, Items, NoiseSchedule, ObservingRouter, Progress, Router
+from mixvel_core.protocols.progress import SILENT
 from mixvel_core.randomness import key, normal, permutation, uniform
 from mixvel_core.recipe.dump import plain
 from mixvel_core.sampling.observation import all_answers
@@ -96,6 +98,38 @@ class BucketCalibration(Calibration):
     high: float
 
 
+HALF = "half of the items"
+"""The floor: the exact posterior of a random half of each shard's items. What it misses is about single items, which no
+router should learn. No router can have this name."""
+
+
+@frozen(kw_only=True, eq=False)
+class HalfRouter:
+    """The exact posterior (D2) of the items of ``engine``."""
+
+    schedule: NoiseSchedule
+    engine: PosteriorEngine
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """Returns None: the router keeps no state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        """a(x, t), (B, K)."""
+        return self.engine.at(x, self.schedule.at(t.double()), means=False).a, None
+
+
+def half_of_items(shards: Shards, schedule: NoiseSchedule, seed: int) -> HalfRouter:
+    """The router of a random half of the items of each shard, at least one, with the weights of whole shards."""
+    halves = []
+    for part in shards.parts:
+        order = permutation(key(seed, "calibration", "half", part.index), part.count, 0)
+        # In their own order: files are read from front to back.
+        halves.append(Chosen(source=part.items, rows=order[: max(1, part.count // 2)].sort().values.numpy()))
+    count = sum(part.count for part in shards.parts)
+    fractions = tuple(part.count / count for part in shards.parts)
+    return HalfRouter(schedule=schedule, engine=PosteriorEngine(shards=tuple(halves), fractions=fractions))
+
+
 def calibrate(
     routers: Mapping[str, StoredRouter],
     schedule: ScheduleUse,
@@ -104,6 +138,7 @@ def calibrate(
     folder: Path,
     points: int | None = None,
     experts: Sequence[StoredExpert] = (),
+    progress: Progress = SILENT,
 ) -> tuple[BucketCalibration, ...]:
     """Measures every router that is not measured yet, and keeps what it finds in ``calibration/`` of the run.
 
@@ -112,40 +147,54 @@ def calibrate(
         seed: of the points, which are the same for all routers.
         points: noised items in each bucket of times, and trajectories of the flow; absent: 128, or 64 of large data.
         experts: whose answers routers that observe are given along the flow.
+        progress: a bar over times; none where all is known.
+
+    Returns:
+        The rows of each router, and last those of the floor, whose router is called ``HALF``; none without routers.
     """
+    if not routers:
+        return ()
     if points is None:
         numbers = sum(part.count for part in shards.parts) * math.prod(shards.shape)
         points = _FEW if numbers > _LARGE else _COUNT
+    keys = {**{name: router.key for name, router in routers.items()}, HALF: HALF}
+    observing = {name for name, router in routers.items() if router.family.definition.observes}
     artifacts = {
         name: Artifact(
             folder=folder / "calibration",
             key=key_of(
-                router=router.key,
+                router=router_key,
                 shards=shards.key,
                 schedule=plain(schedule),
                 seed=seed,
                 steps=STEPS,
                 points=points,
-                **({"experts": [one.key for one in experts]} if router.family.definition.observes else {}),
+                **({"experts": [one.key for one in experts]} if name in observing else {}),
             ),
-            name=f"{name}-done",
+            # Names of routers begin with a letter or a digit.
+            name="_half-done" if name == HALF else f"{name}-done",
         )
-        for name, router in routers.items()
+        for name, router_key in keys.items()
     }
     todo = [name for name, artifact in artifacts.items() if not artifact.is_done()]
     if todo:
-        device = best_device()
+        device, built = best_device(), schedule.build()
         engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
-        loaded = {name: routers[name].load(device) for name in todo}
-        observe = any(routers[name].family.definition.observes for name in todo)
-        answering = [one.load(device) for one in experts] if observe else []
-        with torch.inference_mode():
-            found = measure(loaded, schedule.build(), engine, shards.as_one.items, seed, points, device, answering)
+        loaded: dict[str, Router] = {
+            name: half_of_items(shards, built, seed) if name == HALF else routers[name].load(device) for name in todo
+        }
+        answering = [one.load(device) for one in experts] if observing & set(todo) else []
+        with torch.inference_mode(), progress.task("calibration", BUCKETS + STEPS + 1, "times") as bar:
+            found = measure(loaded, built, engine, shards.as_one.items, seed, points, device, answering, bar.update)
         for name, made in found.items():
-            write_json(artifacts[name].folder / f"{name}.json", [asdict(row) for row in made])
-            artifacts[name].commit([f"{name}.json"])
-    rows = (row for name, artifact in artifacts.items() for row in read_json(artifact.folder / f"{name}.json"))
+            write_json(_rows_file(artifacts[name]), [asdict(row) for row in made])
+            artifacts[name].commit([_rows_file(artifacts[name]).name])
+    rows = (row for artifact in artifacts.values() for row in read_json(_rows_file(artifact)))
     return tuple(BucketCalibration(**row) for row in rows)
+
+
+def _rows_file(artifact: Artifact) -> Path:
+    return artifact.folder / f"{artifact.name.removesuffix('-done')}.json"
 
 
 def measure(
@@ -157,10 +206,12 @@ def measure(
     count: int,
     device: torch.device,
     experts: Sequence[Expert] = (),
+    on_time: Callable[[int], object] = lambda done: None,
 ) -> dict[str, list[BucketCalibration]]:
     """The rows of each router: first on noised items, where it has no state, then along the flow.
 
-    A router that observes is given the answers of all ``experts`` along the flow.
+    A router that observes is given the answers of all ``experts`` along the flow. ``on_time`` is called with the number
+    of times that are done, of BUCKETS and then STEPS + 1.
     """
     rows: dict[str, list[BucketCalibration]] = {name: [] for name in routers}
     chosen = permutation(key(seed, "calibration", "items"), len(items), 0)[:count]
@@ -177,9 +228,11 @@ def measure(
         for name, router in stateless.items():
             one = asdict(calibration(router.weights(x, t, None)[0], exact))
             rows[name].append(BucketCalibration(router=name, points="noised", low=low, high=high, **one))
+        on_time(b + 1)
     every = torch.arange(count, device=device)
     start = normal(key(seed, "calibration", "start"), every, tuple(x_0.shape[1:]), x_0.dtype)
-    for row in _along_flow(routers, schedule, engine, start, ends, all_snr_matched(experts, schedule)):
+    answering = all_snr_matched(experts, schedule)
+    for row in _along_flow(routers, schedule, engine, start, ends, answering, lambda done: on_time(BUCKETS + done)):
         rows[row.router].append(row)
     return rows
 
@@ -191,6 +244,7 @@ def _along_flow(
     x: Tensor,
     ends: list[float],
     experts: Sequence[Expert],
+    on_time: Callable[[int], object],
 ) -> list[BucketCalibration]:
     """Down trajectories of the exact mixture by DDIM; the times of a bucket are taken together, data first."""
     times = [1.0 + (EARLIEST - 1.0) * n / STEPS for n in range(STEPS + 1)]
@@ -209,6 +263,7 @@ def _along_flow(
             seen[name].append(a)
         if n < STEPS:
             x = ddim_step(answer.m, x, at_time(schedule, t), at_time(schedule, times[n + 1]))
+        on_time(n + 1)
     found, each = [], STEPS // BUCKETS
     for b in range(BUCKETS):
         # The first time, t = 1, where every router starts right, is of no bucket.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
 from mixvel_core.analysis.settings import Curve, Settings, StudySettings
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
@@ -34,14 +35,22 @@ def read_kept(artifact: Artifact, *names: str) -> tuple[np.ndarray, ...] | None:
     return read_arrays(artifact.folder / f"{artifact.name}.npz", *names)
 
 
+ARRAYS = ("x", "evaluations", "usage")
+"""Of samples, what is kept."""
+
+
 @frozen(kw_only=True, eq=False)
 class StudyCell:
-    """``x``: where the samples end, (count, *data). ``evaluations``: expert calls of each, (count,)."""
+    """``x``: where the samples end, (count, *data). ``evaluations``: expert calls of each, (count,). ``usage``: of each
+    call of the field, the share of samples that evaluated each expert, (calls, K). ``seconds``: of one sample.
+    """
 
     curve: Curve
     steps: int
     x: np.ndarray
     evaluations: np.ndarray
+    usage: np.ndarray
+    seconds: float
 
 
 def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> Sampler:
@@ -66,7 +75,7 @@ def cells_of(
     wanted = [(curve, steps) for curve in settings.curves for steps in settings.steps]
     artifacts = [_artifact(curve, steps, settings, loaded.options, models_key, folder) for curve, steps in wanted]
     # First what is there, so that the bar's speed is that of the work.
-    there = [read_kept(artifact, "x", "evaluations") for artifact in artifacts]
+    there = [read_kept(artifact, *ARRAYS) for artifact in artifacts]
     missing = [artifact for artifact, found in zip(artifacts, there, strict=True) if found is None]
     report_damage((artifact.first_damaged() for artifact in missing), progress)
     done = settings.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
@@ -75,16 +84,16 @@ def cells_of(
     with progress.task("study", total, "sample steps") as bar:
         bar.update(done)
         for (curve, steps), artifact, found in zip(wanted, artifacts, there, strict=True):
-            if found is not None:
-                x, evaluations = found
-            else:
+            if found is None:
                 names = {**curve.names, "grid": curve.grid}
                 note = " ".join([*names.values(), str(steps)])
 
                 def on_step(passed: int, before: int = done, note: str = note) -> None:
                     bar.update(before + passed, note)
 
-                samples = sampler_of(curve, steps, settings, loaded).sample(
+                sampler = sampler_of(curve, steps, settings, loaded)
+                started = perf_counter()
+                samples = sampler.sample(
                     count=settings.count,
                     shape=loaded.shape,
                     seed=settings.seed,
@@ -92,11 +101,17 @@ def cells_of(
                     dtype=settings.dtype,
                     device=loaded.device,
                     on_step=on_step,
-                )
-                x, evaluations = samples.x.cpu().numpy(), samples.evaluations.cpu().numpy()
-                write_kept(artifact, {"x": x, "evaluations": evaluations}, **names, steps=steps)
+                ).cpu()
+                seconds = (perf_counter() - started) / settings.count
+                kept = {name: value.numpy() for name, value in asdict(samples, recurse=False).items() if name in ARRAYS}
+                write_kept(artifact, kept, **names, steps=steps, seconds=seconds)
+                found = tuple(kept[name] for name in ARRAYS)
                 done += settings.count * steps
-            cells.append(StudyCell(curve=curve, steps=steps, x=x, evaluations=evaluations))
+            x, evaluations, usage = found
+            seconds = float(artifact.notes()["seconds"])
+            cells.append(
+                StudyCell(curve=curve, steps=steps, x=x, evaluations=evaluations, usage=usage, seconds=seconds)
+            )
     return tuple(cells)
 
 
@@ -117,5 +132,6 @@ def _artifact(
         autocast=options.autocast,
         channels_last=options.channels_last,
         compile=options.compile,
+        arrays=ARRAYS,
     )
     return Artifact(folder=folder, key=key, name=key)

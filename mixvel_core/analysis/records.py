@@ -19,14 +19,16 @@ STUDY_FILE, THEORY_FILE = "study.json", "theory.json"
 
 @frozen(kw_only=True)
 class StudyRow(ErrorStatistics):
-    """One curve at one step count. ``evaluations``: the mean of expert calls per sample. ``round_trip``: the median of
-    ||decoded - x|| / ||x|| over items that the curve encodes and decodes; None where it follows no ODE."""
+    """One curve at one step count. ``evaluations``: expert calls of a sample, ``flops``: of experts and router for it,
+    means over samples. ``round_trip``: the median of ||decoded - x|| / ||x|| over items that the curve encodes and
+    decodes; None where it follows no ODE."""
 
     selector: str
     integrator: str
     grid: str
     steps: int
     evaluations: float
+    flops: float
     round_trip: float | None = None
 
 
@@ -53,9 +55,10 @@ class LikelihoodRow:
 @frozen(kw_only=True)
 class StudyResult:
     """``floor``: the same statistics of the reference against a looser one, an estimate of its own error.
-    ``reference``: how it was made. ``conditions``: everything the numbers hold for. ``likelihood``: empty where it was
-    not computed. ``interpolation``: the ``file`` in ``study/`` of the run that holds ``items`` and what lies
-    ``between`` them, how many ``parts`` and ``steps``; empty where there is none.
+    ``reference``: how it was made. ``conditions``: everything the numbers hold for. ``timings``: of every row, in their
+    order, the seconds of one sample; nothing else differs between two studies of the same models. ``likelihood``: empty
+    where it was not computed. ``interpolation``: the ``file`` in ``study/`` of the run that holds ``items`` and what
+    lies ``between`` them, how many ``parts`` and ``steps``; empty where there is none.
     """
 
     rows: tuple[StudyRow, ...]
@@ -63,6 +66,7 @@ class StudyResult:
     floor: ErrorStatistics
     reference: Mapping[str, Any]
     conditions: Mapping[str, Any]
+    timings: tuple[float, ...]
     likelihood: tuple[LikelihoodRow, ...] = ()
     interpolation: Mapping[str, Any] = field(factory=dict)
 

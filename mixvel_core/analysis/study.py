@@ -16,6 +16,7 @@ from mixvel_core.analysis.likelihood import likelihood_of
 from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow, write_record
 from mixvel_core.analysis.references import Reference, reference_of
 from mixvel_core.analysis.settings import StudySettings, study_settings
+from mixvel_core.cost.flops import model_flops
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded, models_key
 from mixvel_core.plugin.discovery import Registry
@@ -36,6 +37,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     """
     settings = study_settings(run, registry)
     key = models_key(run.models, settings.router)
+    flops = model_flops(run.models, run.folder, progress)
     loaded = Loaded(run.models, run.recipe.sample)
     likelihood = likelihood_of(run, settings, loaded, run.folder / "study", progress)
     reference = reference_of(settings, loaded, key, run.folder / "references", progress)
@@ -51,6 +53,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
                 steps=cell.steps,
                 evaluations=float(cell.evaluations.mean()),
                 round_trip=errors.get(cell_name(cell.curve, cell.steps)),
+                flops=flops.of_usage(cell.usage, float(cell.evaluations.mean()), settings.router),
                 **asdict(statistics(distances(cell.x, reference.x))),
             )
             for cell in cells
@@ -61,6 +64,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
         conditions={**_conditions(run, settings, loaded.shape), **likelihood.conditions},
         likelihood=likelihood.rows,
         interpolation=inversion.interpolation(registry, progress),
+        timings=tuple(cell.seconds for cell in cells),
     )
     write_record(found, out)
     return found

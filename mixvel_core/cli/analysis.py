@@ -69,13 +69,21 @@ def _measured(
 
 
 def _print_study(found: StudyResult) -> None:
-    about, shown = ("selector", "integrator", "grid", "steps", "evaluations"), ("median", "rms", "mean square", "p90")
+    from mixvel_core.cost.quantities import amount, duration
+
+    about = ("selector", "integrator", "grid", "steps", "time", "FLOP", "evaluations")
+    shown = ("median", "rms", "mean square", "p90", "round trip")
     errors = [_numbers(".4g", r.median, r.rms, r.mean_square, r.p90, r.round_trip) for r in found.rows]
-    said = [(*_names(r), r.grid, str(r.steps), f"{r.evaluations:g}") for r in found.rows]
-    print_table((*about, *shown, "round trip"), [(*row, *error) for row, error in zip(said, errors, strict=True)])
+    said = [
+        (*_names(r), r.grid, str(r.steps), duration(seconds), amount(r.flops), f"{r.evaluations:g}")
+        for r, seconds in zip(found.rows, found.timings, strict=True)
+    ]
+    print_table((*about, *shown), [(*row, *error) for row, error in zip(said, errors, strict=True)])
     typer.echo("")
-    header = ("selector", "integrator", "grid", "quantity", "slope", "95% interval", "R2", "steps", "")
-    print_table(header, [_slope(slope) for slope in found.slopes])
+    print_table(
+        ("selector", "integrator", "grid", "quantity", "slope", "95% interval", "R2", "steps", ""),
+        [_slope(slope) for slope in found.slopes],
+    )
     typer.echo(
         f"\nerror of the reference ({found.reference['kind']}) itself, estimated: "
         f"median {found.floor.median:.2g}, rms {found.floor.rms:.2g}"

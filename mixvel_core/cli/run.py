@@ -78,6 +78,10 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
         pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert, verify=verify)
+    if stage in (None, "evaluate", "report") and expert is None:
+        from mixvel_core.cli.scores import print_scores
+
+        print_scores(folder, list(checked.sample.methods), checked.sample.steps)
 
 
 def check(

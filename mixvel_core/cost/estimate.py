@@ -10,34 +10,12 @@ from textwrap import wrap
 from attrs import frozen
 
 from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS, PlannedJob, Rate, makespan, rate_of
+from mixvel_core.cost.quantities import amount, duration
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import are_local
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import aligned
-
-_PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
-
-
-def amount(value: float, unit: str = "") -> str:
-    """As in "12.3 GFLOP", "634 k"; powers of 1000."""
-    size = abs(value)
-    step = 0
-    while size >= 999.5 and step < len(_PREFIXES) - 1:
-        size /= 1000.0
-        step += 1
-    number = f"{value / 1000.0**step:.3g}"
-    return f"{number} {_PREFIXES[step]}{unit}".strip()
-
-
-def duration(seconds: float) -> str:
-    """As in "12 s", "3.4 min", "56.7 h", "1.2 M h"."""
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.3g} min"
-    hours = seconds / 3600
-    return f"{hours:.3g} h" if hours < 1000 else f"{amount(hours)} h" if hours >= 1e6 else f"{hours:,.0f} h"
 
 
 def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> str:

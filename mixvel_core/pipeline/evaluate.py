@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import asdict, fields_dict, frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.data.items import Chosen, Floats
-from mixvel_core.errors import DataError
+from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.origins import origins_of
 from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     import torch
 
 
+SCORES_FILE = "scores.json"
+
+
 def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None:
     """The items of ``evaluate.data`` if it is there, else those of all shards; None where these are with their owners.
 
@@ -52,19 +56,23 @@ def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None
 
 @frozen(kw_only=True)
 class Scores:
-    """The artifact: ``rows`` of {method, steps, seed, evaluations, metric, value, larger_is_better,
+    """The artifact: ``rows`` of {method, steps, seed, evaluations, flops, metric, value, larger_is_better,
     conditions}; ``floors``: real against real, and ``noise``: pure noise against real, in the same conditions.
+    ``timings``: {method, steps, seed, seconds, device} of every set of samples. Evaluations, FLOPs and seconds are of
+    one sample. Only timings differ between two runs of a recipe.
     """
 
     rows: tuple[dict[str, Any], ...]
     floors: tuple[dict[str, Any], ...]
     noise: tuple[dict[str, Any], ...]
+    timings: tuple[dict[str, Any], ...]
 
 
 def evaluate(
     samples: Sequence[StoredSamples],
     shards: Shards,
     options: EvaluateOptions,
+    flops: ModelFlops,
     folder: Path,
     progress: Progress,
     *,
@@ -81,6 +89,7 @@ def evaluate(
         samples: of the sample stage.
         shards: the real items, unless the options name others. Without either there are no scores.
         options: the metrics.
+        flops: of the models that were sampled.
         folder: of the run; ``scores.json`` and its record go there.
         progress: a bar over sets of samples.
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
@@ -89,23 +98,41 @@ def evaluate(
     artifact = Artifact(
         folder=folder,
         key=key_of(
-            samples=[s.artifact.digest() for s in samples], shards=shards.key, evaluate=plain(options), smoke=smoke
+            samples=[s.artifact.digest() for s in samples],
+            shards=shards.key,
+            evaluate=plain(options),
+            flops=asdict(flops),
+            smoke=smoke,
         ),
         name="scored",
     )
-    path = folder / "scores.json"
+    path = folder / SCORES_FILE
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
         task = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
-        write_json(path, asdict(_scores(task, {"smoke": "toy size"} if smoke else {}, launcher, progress)))
+        stated = {"smoke": "toy size"} if smoke else {}
+        write_json(path, asdict(_scores(task, flops, stated, launcher, progress)))
         artifact.commit([path.name])
-    return Scores(**{name: tuple(rows) for name, rows in read_json(path).items()})
+    return read_scores(folder)
 
 
-def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | None, progress: Progress) -> Scores:
+def read_scores(folder: Path) -> Scores:
+    """The scores of the run in ``folder``. Raises ArtifactError where there are none, or they are damaged."""
+    path = folder / SCORES_FILE
+    found = read_json(path)
+    try:
+        return Scores(**{name: tuple(found[name]) for name in fields_dict(Scores)})
+    except (KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
+
+
+def _scores(
+    task: _Scoring, flops: ModelFlops, stated: Mapping[str, str], launcher: LauncherUse | None, progress: Progress
+) -> Scores:
+    timings = tuple({**_place(s), "seconds": s.time.each, "device": s.time.device} for s in task.samples)
     if task.options.data is None and not task.shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
-        return Scores(rows=(), floors=(), noise=())
+        return Scores(rows=(), floors=(), noise=(), timings=timings)
     for use in task.options.metrics:
         metric = use.build()
         if isinstance(metric, PreparedMetric):
@@ -122,17 +149,16 @@ def _scores(task: _Scoring, stated: Mapping[str, str], launcher: LauncherUse | N
             found[parts[index]] = scores
             bar.update(len(found) // len(metrics))
     floors, noise, *others = [[_plain(s, stated) for index in metrics for s in found[one, index]] for one in sets]
-    rows = [{**_about(one), **row} for one, scored in zip(task.samples, others, strict=True) for row in scored]
-    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise))
+    rows = [
+        {**_place(one), **asdict(flops.of_samples(one)), **row}
+        for one, scored in zip(task.samples, others, strict=True)
+        for row in scored
+    ]
+    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise), timings=timings)
 
 
-def _about(one: StoredSamples) -> dict[str, Any]:
-    return {
-        "method": one.draw.method,
-        "steps": one.draw.steps,
-        "seed": one.draw.seed,
-        "evaluations": float(one.array("evaluations").mean()),
-    }
+def _place(one: StoredSamples) -> dict[str, Any]:
+    return {"method": one.draw.method, "steps": one.draw.steps, "seed": one.draw.seed}
 
 
 FLOOR, NOISE = -2, -1

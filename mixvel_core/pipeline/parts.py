@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -71,11 +72,31 @@ class SamplePart(Generic[SpecT]):
 
 
 @frozen(kw_only=True)
+class SamplingTime:
+    """What sampling took, without loading. ``seconds``: in all. ``each``: seconds a sample, of several parts the
+    median: the first one of a worker also allocates and chooses kernels. ``device``: which one, and on a CPU with how
+    many threads.
+    """
+
+    seconds: float
+    each: float
+    device: str
+
+
+def sampling_time(notes: Mapping[str, Any], count: int) -> SamplingTime:
+    """The time as the notes of an artifact of ``count`` samples have it; earlier versions kept the seconds in all."""
+    seconds = float(notes["seconds"])
+    return SamplingTime(
+        seconds=seconds, each=float(notes.get("each", seconds / count)), device=str(notes.get("device", ""))
+    )
+
+
+@frozen(kw_only=True)
 class SampledPart:
-    """Samples of a part or of a whole job, on the CPU, and the seconds that sampling took, without loading."""
+    """Samples of a part or of a whole job, on the CPU, and the time that sampling took."""
 
     samples: Samples
-    seconds: float
+    time: SamplingTime
 
 
 @frozen(kw_only=True)
@@ -87,6 +108,8 @@ class _SampleTask(Generic[SpecT]):
     def begin(self, device: torch.device) -> Callable[[SamplePart[SpecT], Callable[[int], None]], SampledPart]:
         import torch
 
+        from mixvel_core.device import device_name
+
         sampler_of = self.source.open(device)
         if self.source.threads is not None:
             torch.set_num_threads(self.source.threads)
@@ -96,7 +119,10 @@ class _SampleTask(Generic[SpecT]):
             sampler = sampler_of(part.spec)
             started = perf_counter()
             samples = sampler.part(part.first, part.last, seed=part.seed, on_step=on_step).cpu()
-            return SampledPart(samples=samples, seconds=perf_counter() - started)
+            seconds = perf_counter() - started
+            each = seconds / (part.last - part.first)
+            time = SamplingTime(seconds=seconds, each=each, device=device_name(device))
+            return SampledPart(samples=samples, time=time)
 
         return sample
 
@@ -214,7 +240,7 @@ class _Collected:
         if stored is None or not stored.is_done():
             return None
         samples = _read_samples(stored.folder / f"{stored.name}.npz")
-        return SampledPart(samples=samples, seconds=float(stored.notes()["seconds"]))
+        return SampledPart(samples=samples, time=sampling_time(stored.notes(), len(samples.x)))
 
     def keep(self, number: int, part: SampledPart) -> None:
         """Writes the part for a later run. The caller stores the last one with the others at once."""
@@ -222,7 +248,7 @@ class _Collected:
         if stored is not None and len(self._done) + 1 < len(self.parts):
             path = stored.folder / f"{stored.name}.npz"
             write_samples(path, part.samples)
-            stored.commit([path.name], seconds=part.seconds)
+            stored.commit([path.name], **asdict(part.time))
 
     def add(self, number: int, part: SampledPart) -> SampledPart | None:
         """The part is done; returns all of the job if it was the last one."""
@@ -238,7 +264,13 @@ class _Collected:
         self.show(number, steps, f"{float(samples.evaluations.float().mean()):.4g} evaluations a sample")
         self.bars.close()
         self._done.clear()
-        return SampledPart(samples=samples, seconds=sum(part.seconds for part in parts))
+        times = [part.time for part in parts]
+        time = SamplingTime(
+            seconds=sum(one.seconds for one in times),
+            each=median(one.each for one in times),
+            device="; ".join(sorted({one.device for one in times})),
+        )
+        return SampledPart(samples=samples, time=time)
 
     def _stored(self, number: int) -> Artifact | None:
         """What the part is kept as until all are there."""

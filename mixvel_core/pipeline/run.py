@@ -13,6 +13,7 @@ from attrs import frozen
 
 from mixvel_core.artifacts.artifact import discard_damaged, report_damage
 from mixvel_core.artifacts.lock import locked
+from mixvel_core.cost.flops import model_flops
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
@@ -66,10 +67,11 @@ class RunResult:
             return
         smoke, launcher = self.recipe.smoke, self.recipe.sample.launcher
         options = self.recipe.evaluate
-        scores = evaluate(samples, shards, options, self.folder, self.progress, smoke=smoke, launcher=launcher)
+        flops = model_flops(stages.models, self.folder, self.progress)
+        scores = evaluate(samples, shards, options, flops, self.folder, self.progress, smoke=smoke, launcher=launcher)
         if stage == "evaluate":
             return
-        report(self.recipe, shards, samples, scores, self.folder, self.progress)
+        report(self.recipe, shards, stages.models, samples, flops, scores, self.folder, self.progress)
 
     def train(self, stages: ModelStages, stage: str, only: int | None = None) -> None:
         """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own.

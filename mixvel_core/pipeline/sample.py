@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
 from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.experts import StoredExpert
-from mixvel_core.pipeline.parts import ModelSource, SampleJob, forget_parts, mapper_of, sample_jobs, write_samples
+from mixvel_core.pipeline.parts import (
+    ModelSource,
+    SampleJob,
+    SamplingTime,
+    forget_parts,
+    mapper_of,
+    sample_jobs,
+    sampling_time,
+    write_samples,
+)
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
@@ -55,7 +64,7 @@ class SampleSpec:
 
 @frozen(kw_only=True)
 class StoredSamples:
-    """The artifact of one ``SampleSpec``: an NPZ file, and in its record the seconds it took."""
+    """The artifact of one ``SampleSpec``: an NPZ file, and in its record the time it took."""
 
     draw: SampleSpec
     artifact: Artifact
@@ -66,9 +75,9 @@ class StoredSamples:
         return self.artifact.folder / f"{self.artifact.name}.npz"
 
     @property
-    def seconds(self) -> float:
+    def time(self) -> SamplingTime:
         """How long the sampling took."""
-        return float(self.artifact.notes()["seconds"])
+        return sampling_time(self.artifact.notes(), len(self.array("evaluations")))
 
     def array(self, name: str) -> np.ndarray:
         """One of the arrays. Raises ArtifactError where the file is damaged."""
@@ -130,7 +139,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         for index, sampled in sample_jobs(source, jobs, mapper_of(options.launcher), options.batch, progress):
             one = todo[index]
             write_samples(one.path, sampled.samples)
-            one.artifact.commit([one.path.name], seconds=sampled.seconds)
+            one.artifact.commit([one.path.name], **asdict(sampled.time))
             forget_parts(one.artifact)
     return tuple(stored)
 

@@ -263,6 +263,12 @@ class ReportOptions:
         doc="points in each interval of time at which routers are compared with the exact posterior; absent: 128, or "
         "64 of large data",
     )
+    diagnostics: int | None = option(
+        default=None,
+        check=at_least(0),
+        doc="trajectories along which disagreement and alignment of the experts are measured, with some 33 evaluations "
+        "of each expert for each; 0: none; absent: as many as there are samples, at most 32",
+    )
 
 
 @frozen(kw_only=True)

@@ -141,10 +141,10 @@ def suit_scale(axes: Axes, y: Sequence[float]) -> None:
         plain_ticks(axes.yaxis)
 
 
-def plain_ticks(axis: Axis) -> None:
-    """Gives a logarithmic axis the ticks 0.5, 1, 2, 5, 10, written so, instead of powers of ten."""
+def plain_ticks(axis: Axis, text: Callable[[float], str] = "{:g}".format) -> None:
+    """Gives a logarithmic axis the ticks 0.5, 1, 2, 5, 10, written as ``text`` does, instead of powers of ten."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
     axis.set_minor_locator(NullLocator())
 
 

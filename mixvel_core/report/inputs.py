@@ -7,23 +7,31 @@ from pathlib import Path
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.analysis.calibration import BucketCalibration
+from mixvel_core.analysis.diagnostics import Diagnostics
 from mixvel_core.analysis.records import StudyResult, TheoryReport
+from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.data.pictures import is_image
 from mixvel_core.pipeline.evaluate import Scores, real_items
-from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.sample import Models, StoredSamples
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.recipe.model import Recipe
 
 
 @frozen(kw_only=True)
 class Inputs:
-    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, ``study`` and ``theory``."""
+    """The upstream artifacts, ``folder`` of the run, where trainings left their losses, and what was measured:
+    ``calibration`` of the routers, ``diagnostics`` of the experts, ``study`` and ``theory``."""
 
     recipe: Recipe
     shards: Shards
+    models: Models
     samples: tuple[StoredSamples, ...]
+    flops: ModelFlops
     scores: Scores
     folder: Path
+    calibration: tuple[BucketCalibration, ...] = ()
+    diagnostics: Diagnostics | None = None
     study: StudyResult | None = None
     theory: TheoryReport | None = None
 

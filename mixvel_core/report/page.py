@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 from attrs import asdict, frozen
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from mixvel_core.cost.quantities import amount as quantity
+from mixvel_core.cost.quantities import duration
 from mixvel_core.plugin.discovery import installed
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import dump, to_plain
 from mixvel_core.report.data import facts_of, shards
+from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
 from mixvel_core.report.inputs import Inputs
-from mixvel_core.report.routing import calibration, measured, usage
+from mixvel_core.report.routing import calibration, usage
 from mixvel_core.report.samples import samples
-from mixvel_core.report.scores import score_tables, scores, seconds, timings
+from mixvel_core.report.scores import scores, times_of_draws, timings
 from mixvel_core.report.study import study
+from mixvel_core.report.tables import score_tables
 from mixvel_core.report.theory import theory
 from mixvel_core.report.training import curves
 from mixvel_core.theory.bound import power_of_ten
@@ -106,6 +111,7 @@ SECTIONS = (
     Section(anchor="shards", title="Shards", stage="partition", make=shards),
     Section(anchor="losses", title="Losses", stage="experts, monolith, routers", make=curves),
     Section(anchor="calibration", title="Calibration of the routers", stage="routers", make=calibration),
+    Section(anchor="diagnostics", title="Disagreement and alignment", stage="experts, routers", make=diagnostics),
     Section(anchor="usage", title="Expert usage", stage="selector", make=usage),
     Section(anchor="origins", title="Seeds and versions", stage="report", make=lambda inputs: versions()),
     Section(anchor="recipe", title="Recipe", stage="recipe", make=lambda inputs: dump(inputs.recipe)),
@@ -130,7 +136,14 @@ def page(inputs: Inputs, progress: Progress) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(number=number, amount=amount, spread=plus_minus, power_of_ten=power_of_ten)
+    environment.filters.update(
+        number=number,
+        amount=amount,
+        spread=plus_minus,
+        power_of_ten=power_of_ten,
+        duration=duration,
+        flops=partial(quantity, unit="FLOP"),
+    )
     template = environment.get_template("page.html.jinja")
     return template.render(inputs=inputs, headline=headline(inputs), facts=facts(inputs), sections=made)
 
@@ -143,7 +156,9 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),
-        "calibration": [asdict(row) for row in measured(inputs)],
+        "calibration": [asdict(row) for row in inputs.calibration],
+        **({"diagnostics": asdict(inputs.diagnostics)} if inputs.diagnostics else {}),
+        "flops": asdict(inputs.flops),
         "routers": {name: {"learned_from": learned_from(use)} for name, use in recipe.routers.items()},
         "shards": [
             {"index": part.index, "count": part.count, "fraction": part.fraction, **asdict(facts_of(part))}
@@ -152,7 +167,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "seeds": {"recipe": recipe.seed, "sample": list(recipe.sample.seeds), "evaluate": recipe.evaluate.seed},
         "versions": versions(),
         "recipe": to_plain(recipe),
-        "timings": seconds(inputs),
+        "timings": times_of_draws(inputs),
         **({"study": asdict(inputs.study)} if inputs.study else {}),
     }
 
@@ -170,6 +185,7 @@ def _table(inputs: Inputs) -> list[dict[str, Any]]:
             "seeds": list(cell.values),
             "values": list(cell.values.values()),
             "evaluations": cell.evaluations,
+            "flops": cell.flops,
             "best": cell.best,
         }
         for table in score_tables(inputs.scores, inputs.methods, inputs.steps)

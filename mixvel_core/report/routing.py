@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
 
-from mixvel_core.analysis.calibration import STEPS, BucketCalibration, calibrate
-from mixvel_core.pipeline.models import model_stages
+from mixvel_core.analysis.calibration import HALF, STEPS, BucketCalibration
+from mixvel_core.cost.quantities import amount as quantity
+from mixvel_core.cost.quantities import duration
 from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.plugin.definition import RouterUse
-from mixvel_core.report.figures import colour, learned_from, literal, panels, time_axis
+from mixvel_core.report.figures import GREY, amount, colour, learned_from, literal, panels, time_axis
 from mixvel_core.report.inputs import Inputs
 
 MEASURES = {
@@ -26,9 +26,12 @@ POINTS = {"noised": "noised items", "flow": "the exact flow"}
 
 @frozen(kw_only=True)
 class CalibrationRow:
-    """A router on one kind of points, its measures averaged over all times. ``learned_from``: in words, if it did."""
+    """A router on one kind of points, its measures averaged over all times. ``learned_from``: in words, if it did.
+    ``share``: FLOPs of a call in those of one evaluation of an expert; None for the floor, and where experts have none.
+    """
 
     router: str
+    share: float | None
     learned_from: str
     points: str
     values: tuple[float, ...]
@@ -45,32 +48,17 @@ class CalibrationContent:
 
 
 def calibration(inputs: Inputs) -> CalibrationContent | None:
-    """Every router of the run; None where nothing could be measured."""
-    found = measured(inputs)
+    """Every router of the run, and the floor; None where nothing could be measured."""
+    found = inputs.calibration
     if not found:
         return None
     kinds = [(points, measure) for points in POINTS for measure in range(len(MEASURES))]
     draw = partial(_panel, found, list(inputs.recipe.routers))
     return CalibrationContent(
-        chart=panels(kinds, draw, height=230, legend_columns=6),
+        chart=panels(kinds, draw, height=245, legend_columns=6),
         measures=tuple(MEASURES.values()),
-        rows=_rows(found, inputs.recipe.routers),
+        rows=_rows(inputs),
     )
-
-
-def measured(inputs: Inputs) -> tuple[BucketCalibration, ...]:
-    """The routers whose folders are there, against the posterior of the items.
-
-    Nothing with a single expert, about which there is nothing to be wrong; nothing where the items are not here.
-    """
-    stages = model_stages(inputs.recipe, inputs.folder, inputs.shards)
-    routers = {name: stage.result for name, stage in stages.routers.items() if stage.is_done()}
-    experts = [stage.result for stage in stages.experts if stage.artifact.is_done()]
-    if len(inputs.shards.parts) < 2 or not inputs.shards.are_local:
-        routers = {}
-    recipe = inputs.recipe
-    points = recipe.report.calibration
-    return calibrate(routers, recipe.schedule, inputs.shards, recipe.seed, inputs.folder, points, experts)
 
 
 def values_of(row: BucketCalibration) -> tuple[float, ...]:
@@ -78,20 +66,24 @@ def values_of(row: BucketCalibration) -> tuple[float, ...]:
     return row.total_variation, row.calibration_error, max(0.0, row.cross_entropy - row.entropy)
 
 
-def _rows(found: Sequence[BucketCalibration], routers: Mapping[str, RouterUse]) -> tuple[CalibrationRow, ...]:
+def _rows(inputs: Inputs) -> tuple[CalibrationRow, ...]:
     made = []
-    for name, use in routers.items():
+    uses = inputs.recipe.routers
+    for name in (*uses, HALF):
         for points, words in POINTS.items():
-            mine = [values_of(r) for r in found if (r.router, r.points) == (name, points)]
+            mine = [values_of(r) for r in inputs.calibration if (r.router, r.points) == (name, points)]
             if mine:
                 values = tuple(sum(column) / len(mine) for column in zip(*mine, strict=True))
-                made.append(CalibrationRow(router=name, learned_from=learned_from(use), points=words, values=values))
+                learned = learned_from(uses[name]) if name in uses else ""
+                share = inputs.flops.share(name) if name in uses else None
+                row = CalibrationRow(router=name, learned_from=learned, points=words, values=values, share=share)
+                made.append(row)
     return tuple(made)
 
 
 def _panel(found: Sequence[BucketCalibration], names: Sequence[str], axes: Axes, kind: tuple[str, int]) -> None:
     points, measure = kind
-    for i, name in enumerate(names):
+    for i, name in enumerate([*names, HALF]):
         mine = [r for r in found if (r.router, r.points) == (name, points)]
         if mine:
             axes.plot(
@@ -99,12 +91,13 @@ def _panel(found: Sequence[BucketCalibration], names: Sequence[str], axes: Axes,
                 [values_of(r)[measure] for r in mine],
                 marker="o",
                 markersize=3,
-                color=colour(i, len(names)),
+                color=GREY if name == HALF else colour(i, len(names)),
+                linestyle="--" if name == HALF else "-",
                 label=literal(name),
             )
     time_axis(axes)
     axes.set_ylim(bottom=0.0)
-    axes.set_title(f"{tuple(MEASURES.values())[measure]}, {POINTS[points]}", fontsize=8)
+    axes.set_title(f"{tuple(MEASURES.values())[measure]},\n{POINTS[points]}", fontsize=8)
 
 
 MOST_NAMED = 20
@@ -126,12 +119,13 @@ def usage(inputs: Inputs) -> UsageContent | None:
         return None
     columns = 10 if len(inputs.shards.parts) <= MOST_NAMED else None
     return UsageContent(
-        chart=panels(routed, partial(_areas, inputs.recipe.sample.delta), height=210, legend_columns=columns),
+        chart=panels(routed, partial(_areas, inputs), height=220, legend_columns=columns),
         single=tuple(one.draw.method for one in shown if one not in routed),
     )
 
 
-def _areas(delta: float, axes: Axes, one: StoredSamples) -> None:
+def _areas(inputs: Inputs, axes: Axes, one: StoredSamples) -> None:
+    delta, cost = inputs.recipe.sample.delta, inputs.flops.of_samples(one)
     times, shares = by_time(one.array("times"), one.array("usage"))
     count = shares.shape[1]
     axes.stackplot(
@@ -145,7 +139,8 @@ def _areas(delta: float, axes: Axes, one: StoredSamples) -> None:
     time_axis(axes, delta)
     axes.set_ylim(0.0, float(shares.sum(axis=1).max()))
     axes.grid(visible=False)
-    axes.set_title(one.draw.method)
+    costs = f"{duration(one.time.each)}, {quantity(cost.flops, 'FLOP')}, {amount(cost.evaluations)} evaluations"
+    axes.set_title(f"{literal(one.draw.method)}\n{costs}", fontsize=8)
     axes.set_ylabel("experts per sample and call")
 
 

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from mixvel_core.analysis.records import read_study, read_theory_report
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json, write_text
+from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.pipeline.evaluate import Scores
-from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.sample import Models, StoredSamples
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from mixvel_core.analysis.calibration import BucketCalibration
 
 
 @frozen(kw_only=True)
@@ -32,19 +37,24 @@ class WrittenReport:
 def report(
     recipe: Recipe,
     shards: Shards,
+    models: Models,
     samples: Sequence[StoredSamples],
+    flops: ModelFlops,
     scores: Scores,
     folder: Path,
     progress: Progress,
 ) -> WrittenReport:
     """Writes ``report/index.html`` and ``report/report.json``, unless they are there.
 
-    The same inputs give the same bytes, but for the seconds that sampling took, which stand apart: in the page's
-    last section and under ``timings``.
+    The same inputs give the same bytes, but for the seconds that sampling took: in report.json they stand apart, under
+    ``timings``.
 
     Args:
+        models: what was sampled.
         samples: in the order of the table.
-        folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written.
+        flops: of the models.
+        folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written,
+            and ``calibration/`` and ``diagnostics/`` where they are not there.
 
     Raises:
         ArtifactError: a file of the run is damaged.
@@ -56,7 +66,8 @@ def report(
             recipe=plain(recipe),
             shards=shards.key,
             samples=[s.artifact.key for s in samples],
-            scores=asdict(scores),
+            scores=asdict(evolve(scores, timings=())),
+            flops=asdict(flops),
             study=asdict(study) if study else None,
             theory=asdict(theory) if theory else None,
         ),
@@ -64,15 +75,20 @@ def report(
     made = WrittenReport(path=artifact.folder / "index.html", json_path=artifact.folder / "report.json")
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
+        from mixvel_core.analysis.diagnostics import diagnose
         from mixvel_core.report.inputs import Inputs
         from mixvel_core.report.page import numbers, page
 
         inputs = Inputs(
             recipe=recipe,
             shards=shards,
+            models=models,
             samples=tuple(samples),
+            flops=flops,
             scores=scores,
             folder=folder,
+            calibration=_calibration(recipe, shards, models, folder, progress),
+            diagnostics=diagnose(recipe, shards, models, folder, progress),
             study=study,
             theory=theory,
         )
@@ -81,3 +97,15 @@ def report(
         artifact.commit([made.path.name, made.json_path.name])
         progress.line(f"report: {made.path}")
     return made
+
+
+def _calibration(
+    recipe: Recipe, shards: Shards, models: Models, folder: Path, progress: Progress
+) -> tuple[BucketCalibration, ...]:
+    """Nothing with a single expert, about which there is nothing to be wrong, and where the items are not here."""
+    from mixvel_core.analysis.calibration import calibrate
+
+    if len(shards.parts) < 2 or not shards.are_local:
+        return ()
+    points = recipe.report.calibration
+    return calibrate(models.routers, recipe.schedule, shards, recipe.seed, folder, points, models.experts, progress)

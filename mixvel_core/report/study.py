@@ -15,34 +15,40 @@ from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow
 from mixvel_core.artifacts.arrays import read_arrays
 from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks
 from mixvel_core.report.inputs import Inputs
+from mixvel_core.report.orders import OrdersContent, orders
 from mixvel_core.report.samples import Picture, picture
+from mixvel_core.report.scores import COSTS
 
 STYLES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D")
+SHOWN: tuple[Literal["median", "rms"], ...] = ("median", "rms")
 NEAR = 0.1
 """The reference's own error is drawn from this part of the smallest error on; further down it squeezes the rest."""
 QUANTITIES: dict[Quantity, str] = {"median": "median", "rms": "RMS", "mean_square": "mean square"}
 
 CurveName: TypeAlias = tuple[str, str, str]
 """Selector, integrator, grid."""
-Kind: TypeAlias = tuple[Literal["median", "rms"], Literal["steps", "evaluations"]]
+Against: TypeAlias = Literal["seconds", "flops", "evaluations", "steps"]
+Kind: TypeAlias = tuple[Literal["median", "rms"], Against]
 """What a panel shows against what."""
-KINDS: tuple[Kind, ...] = (("median", "steps"), ("median", "evaluations"), ("rms", "steps"), ("rms", "evaluations"))
+AXES: dict[Against, str] = {**{cost: axis for cost, (axis, _) in COSTS.items()}, "steps": "steps N"}
 
 
 @frozen(kw_only=True)
 class CurveTable:
-    """One curve: its row of each step count, and its slope of each quantity, None where there is none."""
+    """One curve: its row of each step count with the seconds of one sample, and its slope of each quantity, None where
+    there is none."""
 
     name: str
-    rows: tuple[StudyRow | None, ...]
+    rows: tuple[tuple[StudyRow, float] | None, ...]
     slopes: tuple[SlopeRow | None, ...]
 
 
 @frozen(kw_only=True)
 class StudyContent:
-    """``quantities``: the columns of slopes. ``reference``: how it was made, in words. ``round_trips``: whether a curve
-    has one. ``interpolation``: None where there are no images."""
+    """``quantities``: the columns of slopes. ``reference``: how it was made, in words. ``orders``: beside the scores of
+    the same samplers, if there are any. ``round_trips``: whether a curve has one. ``interpolation``: None where there
+    are no images."""
 
     chart: str
     steps: tuple[int, ...]
@@ -51,6 +57,7 @@ class StudyContent:
     reference: str
     round_trips: bool
     interpolation: Picture | None
+    orders: OrdersContent | None
 
 
 def study(inputs: Inputs) -> StudyContent | None:
@@ -59,12 +66,15 @@ def study(inputs: Inputs) -> StudyContent | None:
     if found is None or not found.rows:
         return None
     steps = tuple(sorted({row.steps for row in found.rows}))
+    shown = [against for against in AXES if any(_cost(row, seconds, against) > 0 for row, seconds in _rows(found))]
+    kinds: list[Kind] = [(quantity, against) for quantity in SHOWN for against in shown]
     return StudyContent(
-        chart=panels(KINDS, partial(_panel, found), height=340, width=430, columns=2, legend_columns=4),
+        chart=panels(kinds, partial(_panel, found), height=300, width=430, columns=2, legend_columns=4),
         steps=steps,
         curves=tuple(_table(found, name, steps) for name in _names(found)),
         quantities=tuple(QUANTITIES.values()),
         reference=_reference(found),
+        orders=orders(inputs),
         round_trips=any(row.round_trip is not None for row in found.rows),
         interpolation=_interpolation(found, inputs.folder / "study"),
     )
@@ -85,6 +95,16 @@ def _interpolation(found: StudyResult, folder: Path) -> Picture | None:
     return picture(np.stack(rows), parts + 2)
 
 
+def _rows(found: StudyResult) -> list[tuple[StudyRow, float]]:
+    """The rows with the seconds of one sample."""
+    return list(zip(found.rows, found.timings, strict=True))
+
+
+def _cost(row: StudyRow, seconds: float, against: Against) -> float:
+    costs = {"seconds": seconds, "flops": row.flops, "evaluations": row.evaluations, "steps": float(row.steps)}
+    return costs[against]
+
+
 def _name(row: StudyRow | SlopeRow) -> CurveName:
     return row.selector, row.integrator, row.grid
 
@@ -100,7 +120,7 @@ def _title(name: CurveName, found: StudyResult) -> str:
 
 
 def _table(found: StudyResult, name: CurveName, steps: tuple[int, ...]) -> CurveTable:
-    rows = {row.steps: row for row in found.rows if _name(row) == name}
+    rows = {row.steps: (row, seconds) for row, seconds in _rows(found) if _name(row) == name}
     slopes = {slope.quantity: slope for slope in found.slopes if _name(slope) == name}
     return CurveTable(
         name=_title(name, found),
@@ -121,30 +141,30 @@ def _error(row: ErrorStatistics, quantity: Literal["median", "rms"]) -> float:
 
 
 def _panel(found: StudyResult, axes: Axes, kind: Kind) -> None:
-    quantity, cost = kind
+    quantity, against = kind
     names, word = _names(found), QUANTITIES[quantity]
     # Selectors by colour, integrators by line, grids by marker.
     orders = [list(dict.fromkeys(name[i] for name in names)) for i in range(3)]
     errors = []
     for name in names:
-        rows = [row for row in found.rows if _name(row) == name and _error(row, quantity) > 0]
+        rows = [(row, seconds) for row, seconds in _rows(found) if _name(row) == name and _error(row, quantity) > 0]
         selector, integrator, grid = (order.index(part) for order, part in zip(orders, name, strict=True))
         axes.plot(
-            [row.steps if cost == "steps" else row.evaluations for row in rows],
-            [_error(row, quantity) for row in rows],
+            [_cost(row, seconds, against) for row, seconds in rows],
+            [_error(row, quantity) for row, _ in rows],
             color=colour(selector, len(orders[0])),
             linestyle=STYLES[integrator % len(STYLES)],
             marker=MARKERS[grid % len(MARKERS)],
             markersize=3.5,
             label=literal(_title(name, found)),
         )
-        errors += [_error(row, quantity) for row in rows]
+        errors += [_error(row, quantity) for row, _ in rows]
     floor = _error(found.floor, quantity)
     if floor > NEAR * min(errors, default=0.0):
         axes.axhline(floor, color=GREY, linestyle=":", linewidth=1.1, label="error of the reference")
     axes.set_xscale("log")
-    plain_ticks(axes.xaxis)
+    plain_ticks(axes.xaxis, "{:g}".format if against == "steps" else COSTS[against][1])
     axes.set_yscale("log")
-    axes.set_title(f"{word} error against {cost}")
-    axes.set_xlabel("steps N" if cost == "steps" else "expert evaluations per sample")
+    axes.set_title(f"{word} error against {AXES[against]}")
+    axes.set_xlabel(AXES[against])
     axes.set_ylabel(f"{word} of distance to the reference")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.cost.estimate import amount, duration
 from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS, Counts, Network
+from mixvel_core.cost.quantities import amount, duration
 from mixvel_core.recipe.build import build
 
 USABLE = 0.3 * 989e12

@@ -16,7 +16,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from attrs import asdict, evolve, frozen
@@ -25,6 +24,7 @@ from lengths import lengths
 from pack import pack
 from work import RUN, SILENT, Place, Until, begin_process, draw_samples, import_all, prepare_metrics, train_model
 
+from mixvel_core.cost.flops import model_flops
 from mixvel_core.data.pictures import grid, save_png
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.run import RunResult
@@ -176,22 +176,20 @@ def _table(ledger: Ledger, place: Place, recipe: Recipe, columns: Iterable[Colum
 def _scored(ledger: Ledger, place: Place, recipe: Recipe, end: float, out: Path) -> None:
     begin(recipe, place.folder)
     shards = RunResult(recipe=recipe, folder=place.folder, progress=SILENT).partition()
-    samples = sample(place.stages(recipe).models, recipe.sample, place.folder / "samples", SILENT)
+    models = place.stages(recipe).models
+    samples = sample(models, recipe.sample, place.folder / "samples", SILENT)
+    flops = model_flops(models, place.folder, SILENT)
     scores = evaluate(
         samples,
         shards,
         recipe.evaluate,
+        flops,
         place.folder,
         Until(end=end),
         smoke=recipe.smoke,
         launcher=recipe.sample.launcher,
     )
-    seconds = [
-        {"method": one.draw.method, "steps": one.draw.steps, "seed": one.draw.seed, "seconds": round(one.seconds, 3)}
-        for one in samples
-    ]
-    table: dict[str, Any] = {"rows": scores.rows, "floors": scores.floors, "noise": scores.noise, "seconds": seconds}
-    table["count"] = recipe.sample.count
+    table = {**asdict(scores), "count": recipe.sample.count}
     (out / "scores.json").write_text(json.dumps(table, indent=1))
     for row in scores.rows:
         ledger.say(f"{row['value']:10.4g} {row['metric']}: {row['method']}, {row['steps']} steps, seed {row['seed']}")

@@ -8,10 +8,11 @@ from pathlib import Path
 from attrs import evolve, frozen
 from whole_runs import EXACT, recipe_of
 
+from mixvel_core.cost.flops import ModelFlops, model_flops
 from mixvel_core.pipeline.evaluate import Scores, evaluate
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.run import RunResult
-from mixvel_core.pipeline.sample import StoredSamples, sample
+from mixvel_core.pipeline.sample import Models, StoredSamples, sample
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import Silent
@@ -44,12 +45,23 @@ class Scored:
 
     recipe: Recipe
     shards: Shards
+    models: Models
     samples: tuple[StoredSamples, ...]
+    flops: ModelFlops
     scores: Scores
 
     def report(self, folder: Path, progress: Progress | None = None) -> WrittenReport:
         """The report of this run in ``folder``."""
-        return report(self.recipe, self.shards, self.samples, self.scores, folder, progress or Silent())
+        return report(
+            self.recipe,
+            self.shards,
+            self.models,
+            self.samples,
+            self.flops,
+            self.scores,
+            folder,
+            progress or Silent(),
+        )
 
     def renamed(self, new: Callable[[str], str]) -> Scored:
         """The same run with other names of the recipe, methods, metrics, labels and provenance."""
@@ -63,11 +75,13 @@ class Scored:
             {**r, "method": new(r["method"]), "metric": new(r["metric"]), "conditions": {new("a"): new("b")}}
             for r in self.scores.rows
         )
-        return Scored(
+        timings = tuple({**r, "method": new(r["method"])} for r in self.scores.timings)
+        return evolve(
+            self,
             recipe=evolve(self.recipe, name=new(self.recipe.name), sample=evolve(self.recipe.sample, methods=methods)),
             shards=evolve(self.shards, about=about),
             samples=tuple(evolve(s, draw=evolve(s.draw, method=new(s.draw.method))) for s in self.samples),
-            scores=evolve(self.scores, rows=rows),
+            scores=evolve(self.scores, rows=rows, timings=timings),
         )
 
 
@@ -79,5 +93,6 @@ def scored(recipe_text: str, folder: Path, *overrides: str) -> Scored:
     makers = model_stages(recipe, folder, shards)
     run.train(makers, "sample")
     samples = sample(makers.models, recipe.sample, folder / "samples", Silent())
-    scores = evaluate(samples, shards, recipe.evaluate, folder, Silent())
-    return Scored(recipe=recipe, shards=shards, samples=samples, scores=scores)
+    flops = model_flops(makers.models, folder, Silent())
+    scores = evaluate(samples, shards, recipe.evaluate, flops, folder, Silent())
+    return Scored(recipe=recipe, shards=shards, models=makers.models, samples=samples, flops=flops, scores=scores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -104,8 +105,18 @@ def snapshot(folder: Path) -> dict[str, tuple[str, int]]:
 def results(folder: Path) -> dict[str, str]:
     """The content of whatever must not depend on how a run came about: no clocks, no checkpoints, no pages."""
     weights = ("model.safetensors", "moments.safetensors", ".npz", ".npy")
-    kept = (*weights, "config.json", "shard.json", "data.json", "scores.json", "losses.csv")
-    return {name: _digest(path) for name, path in files(folder).items() if name.endswith(kept)}
+    kept = (*weights, "config.json", "shard.json", "data.json", "flops.json", "losses.csv")
+    found = {name: _digest(path) for name, path in files(folder).items() if name.endswith(kept)}
+    if (folder / "scores.json").exists():
+        found["scores.json"] = without_timings(folder / "scores.json")
+    return found
+
+
+def without_timings(path: Path) -> str:
+    """The content of a JSON file but for its ``timings``."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    del found["timings"]
+    return json.dumps(found)
 
 
 def _digest(path: Path) -> str:

@@ -12,7 +12,7 @@ from report_runs import VECTORS, scored
 from torch import Tensor
 
 from mixvel_core.analysis import calibration as stage
-from mixvel_core.analysis.calibration import BUCKETS, LEAST, STEPS, calibrate, calibration, measure
+from mixvel_core.analysis.calibration import BUCKETS, HALF, LEAST, STEPS, calibrate, calibration, measure
 from mixvel_core.field.posterior import PosteriorAnswer, PosteriorEngine
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.protocols import Router, SchedulePoint
@@ -40,6 +40,22 @@ def test_known_distances() -> None:
     assert found.calibration_error == pytest.approx((0.3 + 1.0) / 3)
     entropies = [-(0.7 * np.log(0.6) + 0.3 * np.log(0.4)), -(0.2 * np.log(0.4) + 0.8 * np.log(0.6)), -np.log(LEAST)]
     assert found.cross_entropy == pytest.approx(np.mean(entropies))
+
+
+def test_the_error_of_calibrated_weights_is_that_of_sampling_and_of_constant_ones_known() -> None:
+    # Labels drawn from the weights: as one-hot truth they are right on average, bin by bin.
+    rng = np.random.default_rng(0)
+    a = torch.from_numpy(rng.dirichlet(np.ones(3), 20_000))
+    labels = (torch.from_numpy(rng.uniform(size=(20_000, 1))) > a.cumsum(1)).sum(1).clamp_max(2)
+    truth = torch.nn.functional.one_hot(labels, 3).double()
+    found = calibration(a, truth)
+    # Ten bins, each off by at most half over the root of its points.
+    assert found.calibration_error < 0.5 * (10 / 20_000) ** 0.5 * 2
+    assert found.entropy == pytest.approx(0.0, abs=1e-9)
+    # A router that always says 0.8 where its expert is right as often as 1 in 3 is off by the difference.
+    constant = torch.tensor([[0.8, 0.1, 0.1]]).expand(20_000, 3)
+    known = abs(0.8 - float(truth[:, 0].mean()))
+    assert calibration(constant, truth).calibration_error == pytest.approx(known, abs=1e-6)
 
 
 def engine() -> tuple[PosteriorEngine, np.ndarray]:
@@ -94,9 +110,13 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
     run = scored(VECTORS, tmp_path)
     models = model_stages(run.recipe, tmp_path, run.shards).models
     first = calibrate(models.routers, run.recipe.schedule, run.shards, 0, tmp_path)
-    assert {r.router for r in first} == {"exact"}
+    assert {r.router for r in first} == {"exact", HALF}
     rows = json.loads(run.report(tmp_path).json_path.read_text(encoding="utf-8"))["calibration"]
-    assert len(rows) == len(first) == 2 * BUCKETS
+    assert len(rows) == len(first) == 2 * 2 * BUCKETS
+    # What half of the items does not show is more than nothing, and less than what the law would.
+    halves = [r.total_variation for r in first if r.router == HALF]
+    assert 0 < np.mean(halves) < 0.2
+    assert calibrate({}, run.recipe.schedule, run.shards, 0, tmp_path) == ()
     calls: list[Any] = []
 
     def refuse(*arguments: Any) -> None:

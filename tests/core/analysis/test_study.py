@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attrs import asdict
+from attrs import asdict, evolve
 from command import Command
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, recipe_of, registry, run, snapshot
 
@@ -128,7 +128,10 @@ def test_the_same_study_gives_the_same_bytes(small: Path, tmp_path: Path) -> Non
     measure_run(study, small, SMALL, out=first, progress=Silent())
     again = models(tmp_path / "again")
     measure_run(study, again, (*SMALL, "sample.batch=2"), progress=Silent())
-    assert (first / "study.json").read_bytes() == (again / "study.json").read_bytes()
+    # But for how long it took, with which the checksum differs.
+    found = [read_study(folder) for folder in (first, again)]
+    assert None not in found
+    assert [evolve(one, timings=()) for one in found if one] == 2 * [evolve(found[0], timings=())]  # type: ignore[misc]  # it is there
 
 
 def test_another_count_does_not_change_a_samples_reference(small: Path) -> None:
@@ -149,7 +152,8 @@ def test_a_study_goes_on_where_it_was_killed(small: Path) -> None:
     measure_run(study, small, (*SMALL, "study.seed=1"), progress=counting)
     assert counting.events > 40
     with pytest.raises(KilledError):
-        measure_run(study, small, SMALL, progress=Bomb(fuse=counting.events - 12))
+        # Eight events were those of counting FLOPs, which is done once a run.
+        measure_run(study, small, SMALL, progress=Bomb(fuse=counting.events - 8 - 12))
     kept = {name: facts for name, facts in snapshot(small).items() if name.endswith(".npz")}
     done = measure_run(study, small, SMALL, progress=Silent())
     after = snapshot(small)
@@ -234,7 +238,8 @@ def test_the_command_prints_rows_slopes_and_the_floor(mixvel: Command, small: Pa
     done = mixvel("study", str(small), *SMALL)
     assert done.code == 0, done.err
     lines = [line.split() for line in done.out.splitlines()]
-    assert ["mixture", "ddim", "uniform", "2", "6"] in [line[:5] for line in lines]
+    # Evaluations stand before four errors and the round trip; a time and FLOPs may be one word or two.
+    assert ["mixture", "ddim", "uniform", "2", "6"] in [[*line[:4], line[-6]] for line in lines if len(line) > 8]
     assert ["iid", "ddim", "uniform", "median"] in [line[:4] for line in lines]
     assert str(small / "study.json") in done.out
 

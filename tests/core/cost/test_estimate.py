@@ -17,8 +17,8 @@ from trainable import short, vectors
 from whole_runs import EXACT, TRAINED, files, recipe_of, run
 
 from mixvel_core.artifacts.files import write_json
-from mixvel_core.cost.estimate import amount, duration
 from mixvel_core.cost.jobs import Counts, MeasuredSpeed, Network, PlannedJob, makespan, planned_jobs, rate_of, speed_at
+from mixvel_core.cost.quantities import amount, duration
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.protocols import Batch, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions
@@ -144,6 +144,7 @@ def test_what_is_measured_comes_before_what_is_stated_and_flops_last() -> None:
 def test_amounts_and_durations() -> None:
     assert [amount(v) for v in (0, 999, 999.9, 12345, 2e9, 0.5)] == ["0", "999", "1 k", "12.3 k", "2 G", "0.5"]
     assert [amount(v, "B") for v in (999, 12345)] == ["999 B", "12.3 kB"]
+    assert [duration(s) for s in (0, 5e-5, 0.0031, 0.9999, 1)] == ["0 s", "50 µs", "3.1 ms", "1 s", "1 s"]
     assert [duration(s) for s in (12, 120, 7200, 3.6e6 * 5, 3.6e9 * 2)] == ["12 s", "2 min", "2 h", "5,000 h", "2 M h"]
 
 

@@ -55,7 +55,7 @@ def test_held_out_items_and_the_reference_are_apart(
     monkeypatch.setattr("mixvel_core.pipeline.evaluate.plain", str)
     recorder = Recorder()
     options = EvaluateOptions(metrics=(Named(recorder),), reference=reference)  # type: ignore[arg-type]  # in its place
-    scores = evaluate(run.samples[:1], run.shards, options, tmp_path, Silent())
+    scores = evaluate(run.samples[:1], run.shards, options, run.flops, tmp_path, Silent())
     floor, noise, drawn = recorder.shown
     (against,) = recorder.references
     assert (len(floor), len(noise), len(drawn), len(against)) == (8, 8, 8, compared)

@@ -124,7 +124,7 @@ MADE_BY = {
     "monolith": {"shards", "monolith"},
     "routers": {"shards", "routers"},
     "sample": {"shards", "experts", "monolith", "routers", "samples"},
-    "evaluate": {"shards", "experts", "monolith", "routers", "samples", "scores.json", "scored.json"},
+    "evaluate": {"shards", "experts", "monolith", "routers", "samples", "cost", "scores.json", "scored.json"},
 }
 
 

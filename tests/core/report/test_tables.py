@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.pipeline.evaluate import Scores
-from mixvel_core.report.scores import score_tables
+from mixvel_core.report.tables import score_tables
 
 SAME = {"samples": "8"}
 
@@ -19,6 +19,7 @@ def _row(method: str, steps: int, value: float, seed: int = 0, **more: Any) -> d
         "steps": steps,
         "seed": seed,
         "evaluations": float(steps),
+        "flops": 10.0 * steps,
         "metric": "w2",
         "value": value,
         "conditions": SAME,
@@ -27,7 +28,9 @@ def _row(method: str, steps: int, value: float, seed: int = 0, **more: Any) -> d
 
 
 def _scores(*rows: dict[str, Any], floors: tuple[dict[str, Any], ...] = ()) -> Scores:
-    return Scores(rows=rows, floors=floors, noise=())
+    places = ({key: row[key] for key in ("method", "steps", "seed")} for row in rows)
+    timings = tuple({**place, "seconds": 0.1 * (1 + place["seed"]), "device": "cpu"} for place in places)
+    return Scores(rows=rows, floors=floors, noise=(), timings=timings)
 
 
 def test_mean_and_spread_over_seeds_best_and_cost() -> None:
@@ -44,7 +47,9 @@ def test_mean_and_spread_over_seeds_best_and_cost() -> None:
     (b9, b5), (a9, a5) = (row.cells for row in table.rows)
     assert a5 is not None
     assert a5.spread == pytest.approx(math.sqrt(2))
-    assert (a5.mean, a5.values, a5.evaluations) == (2.0, {0: 1.0, 1: 3.0}, 4.5)
+    assert (a5.mean, a5.values) == (2.0, {0: 1.0, 1: 3.0})
+    assert (a5.evaluations, a5.flops) == (4.5, 50.0)
+    assert a5.seconds == pytest.approx(0.15)
     assert b5 is not None
     assert b5.spread is None
     assert [cell is not None and cell.best for cell in (b9, a9, b5, a5)] == [False, True, True, False]

@@ -1,0 +1,137 @@
+"""FLOPs of a run's models, counted once as they run: of one evaluation of an expert, and of one call of a router.
+
+Matrix products and convolutions are counted, a multiply-add as two, and nothing else: of closed forms their products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import asdict, frozen
+
+from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
+from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.protocols import Expert, Progress, Router
+from mixvel_core.recipe.dump import plain
+
+if TYPE_CHECKING:
+    import numpy as np
+
+EARLY, LATER = 1.0, 0.5
+"""Times at which a router is called. The second call is counted: a router may do more, or less, in its first."""
+
+
+def counted(call: Callable[[], object]) -> int:
+    """The FLOPs of a call."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
+def expert_flops(expert: Expert, shape: Sequence[int]) -> int:
+    """FLOPs of one evaluation, m(x, t) at one point of ``shape`` (*data), on the CPU."""
+    import torch
+
+    x = torch.zeros(1, *shape)
+    return counted(lambda: expert.denoise(x, x.new_full((1,), LATER)))
+
+
+def router_flops(router: Router, shape: Sequence[int]) -> int:
+    """FLOPs of one call, a(x, t) at one point of ``shape`` (*data), on the CPU and along a trajectory."""
+    import torch
+
+    x = torch.zeros(1, *shape)
+    early, later = (x.new_full((1,), t) for t in (EARLY, LATER))
+    with torch.no_grad():
+        _, state = router.weights(x, early, router.start(x, early))
+    return counted(lambda: router.weights(x, later, state))
+
+
+@frozen(kw_only=True)
+class SampleCost:
+    """What one sample costs, a mean over samples: ``evaluations`` of experts, ``flops`` of experts and router."""
+
+    evaluations: float
+    flops: float
+
+
+@frozen(kw_only=True)
+class ModelFlops:
+    """``experts``: of one evaluation of each, (K,). ``monolith``: of one of its evaluations, if there is one.
+    ``routers``: of one call of each, by name."""
+
+    experts: tuple[int, ...]
+    monolith: int | None
+    routers: Mapping[str, int]
+
+    def share(self, router: str) -> float | None:
+        """A call of ``router`` in evaluations of an expert, the mean of them all; None where these count nothing."""
+        mean = sum(self.experts) / len(self.experts)
+        return self.routers[router] / mean if mean else None
+
+    def of_usage(self, usage: np.ndarray, evaluations: float, router: str | None) -> float:
+        """FLOPs of a sample, from the experts that the calls of the field evaluated.
+
+        Args:
+            usage: for each call, the share of samples that evaluated each expert, (calls, K).
+            evaluations: of a sample, the mean; those beyond ``usage``, which a router that observes asked for, count
+                as the mean of all experts.
+            router: who was called each time; None: the monolith was sampled.
+        """
+        shares = usage.sum(axis=0, dtype="float64")
+        each = (self.monolith or 0,) if router is None else self.experts
+        calls = len(usage) * (0 if router is None else self.routers[router])
+        asked = max(0.0, evaluations - float(shares.sum())) * sum(each) / len(each)
+        return calls + asked + sum(float(share) * flops for share, flops in zip(shares, each, strict=True))
+
+    def of_samples(self, samples: StoredSamples) -> SampleCost:
+        """The cost of a row and column of the table."""
+        evaluations = float(samples.array("evaluations").mean())
+        flops = self.of_usage(samples.array("usage"), evaluations, samples.draw.router)
+        return SampleCost(evaluations=evaluations, flops=flops)
+
+
+def model_flops(models: Models, folder: Path, progress: Progress) -> ModelFlops:
+    """Counts experts, monolith and routers of a run, one in memory at a time, and keeps what it finds in ``cost/``.
+
+    Args:
+        folder: of the run.
+        progress: a bar over models; none where all is known.
+    """
+    experts, monolith, routers = models.experts, models.monolith, models.routers
+    key = key_of(
+        schedule=plain(models.schedule),
+        experts=[one.key for one in experts],
+        monolith=monolith.key if monolith else None,
+        routers={name: one.key for name, one in routers.items()},
+    )
+    artifact = Artifact(folder=folder / "cost", key=key)
+    path = artifact.folder / "flops.json"
+    if not artifact.is_done():
+        report_damage([artifact.first_damaged()], progress)
+        write_json(path, asdict(_counted_models(models, progress)))
+        artifact.commit([path.name])
+    found = read_json(path)
+    return ModelFlops(experts=tuple(found["experts"]), monolith=found["monolith"], routers=found["routers"])
+
+
+def _counted_models(models: Models, progress: Progress) -> ModelFlops:
+    shape = models.experts[0].config.shape
+    stored = [*models.experts, *([models.monolith] if models.monolith else [])]
+    found: list[int] = []
+    routers: dict[str, int] = {}
+    with progress.task("flops", len(stored) + len(models.routers), "models") as bar:
+        for one in stored:
+            found.append(expert_flops(one.load(), shape))
+            bar.update(len(found))
+        for name, router in models.routers.items():
+            routers[name] = router_flops(router.load(), shape)
+            bar.update(len(found) + len(routers))
+    count = len(models.experts)
+    return ModelFlops(experts=tuple(found[:count]), monolith=found[count] if models.monolith else None, routers=routers)
