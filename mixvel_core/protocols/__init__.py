@@ -48,7 +48,7 @@ from mixvel_core.protocols.schedule import (
     SteppedSchedule,
     Suprema,
 )
-from mixvel_core.protocols.selector import Draws, Estimate, Evaluations, Prior, Selector, SplitSelector
+from mixvel_core.protocols.selector import Draws, Estimate, Evaluations, Prior, Selector, SplitSelector, StepSelector
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
@@ -107,6 +107,7 @@ __all__ = [
     "SharedFamily",
     "SplitField",
     "SplitSelector",
+    "StepSelector",
     "SteppedSchedule",
     "Streaming",
     "Suprema",

@@ -88,6 +88,14 @@ class Selector(Protocol):
 
 
 @runtime_checkable
+class StepSelector(Selector, Protocol):
+    """A selector that counts what it evaluates by how far each step goes."""
+
+    def begin_step(self, t: float, s: float, state: Any) -> None:
+        """Called before the evaluations of a step from t to s; estimates must be right without it too."""
+
+
+@runtime_checkable
 class SplitSelector(Selector, Protocol):
     """A selector whose estimates are not smooth along a trajectory, and which part of them is not."""
 

@@ -21,6 +21,7 @@ from mixvel_core.protocols import (
     Router,
     Selector,
     SplitSelector,
+    StepSelector,
 )
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.observation import observed
@@ -93,6 +94,11 @@ class RoutedField:
         if self._router_state is not None:
             return f"router {type(self.router).__name__}"
         return f"selector {type(self.selector).__name__}" if self._selector_state is not None else ""
+
+    def begin_step(self, t: float, s: float) -> None:
+        """The evaluations that follow are of a step from t to s."""
+        if isinstance(self.selector, StepSelector):
+            self.selector.begin_step(t, s, self._selector_state)
 
     def estimate(self, x: Tensor, t: float) -> Estimate:
         """``denoise`` with the selector's jump apart from what is smooth along the trajectories."""

@@ -282,6 +282,7 @@ class Sampler:
         """The ends of trajectories along ``times``, which fall or rise."""
         history: Any = None
         for step, (t, s) in enumerate(pairwise(times), start=1):
+            field.begin_step(t, s)
             x, history = self.integrator.step(field, x, t, s, history)
             if on_step is not None:
                 on_step(step)

@@ -24,6 +24,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import Field, Integrator
+from mixvel_core.sampling.routed_field import RoutedField
 
 PARTS = ("drift", "truncation", "selection", "network")
 
@@ -90,6 +91,8 @@ def increments(
     memory: list[Any] = [None] * 3
     for n, (t, s) in enumerate(pairwise(times)):
         y, y_next = path[n], path[n + 1]
+        if isinstance(selected, RoutedField):
+            selected.begin_step(t, s)
         by_selected, memory[0] = integrator.step(selected, x, t, s, memory[0])
         by_exact, memory[1] = integrator.step(exact, x, t, s, memory[1])
         if mixture is exact:

@@ -18,7 +18,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, ddim_step, velocity
-from mixvel_core.protocols import Field, SchedulePoint
+from mixvel_core.protocols import Estimate, Field, SchedulePoint, SplitField
 
 LONGER = 1.5
 """On smooth grids the lengths of neighbouring steps differ by a factor near 1: none of their steps is concerned."""
@@ -79,7 +79,7 @@ class DDIM:
 
 @frozen(kw_only=True)
 class Past:
-    """What a step of 2M leaves for the next: its estimate M and its lambda = log(alpha/sigma)."""
+    """What a step of 2M leaves for the next: the smooth part M of its estimate and its lambda = log(alpha/sigma)."""
 
     M: Tensor
     log_snr: float
@@ -98,12 +98,15 @@ class Multistep:
 
     def step(self, field: Field, x: Tensor, t: float, s: float, history: Past | None) -> tuple[Tensor, Past]:
         """x_s, (B, *data), and what the next step needs of this one."""
-        M, p_t, p_s = field.denoise(x, t), at_time(field.schedule, t), at_time(field.schedule, s)
+        estimate = field.estimate(x, t) if isinstance(field, SplitField) else Estimate(smooth=field.denoise(x, t))
+        M, p_t, p_s = estimate.smooth, at_time(field.schedule, t), at_time(field.schedule, s)
         lambda_t, lambda_s = _half_log_snr(p_t), _half_log_snr(p_s)
         M_star = M
         if history is not None and math.isfinite(history.log_snr) and math.isfinite(lambda_s):
             inverse_r = (lambda_s - lambda_t) / (lambda_t - history.log_snr)
             M_star = M + (M - history.M) * (0.5 * (inverse_r if inverse_r <= LONGER else 1.0))
+        if estimate.jump is not None:
+            M_star = M_star + estimate.jump
         return ddim_step(M_star, x, p_t, p_s), Past(M=M, log_snr=lambda_t)
 
 

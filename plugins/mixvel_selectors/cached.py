@@ -1,13 +1,17 @@
 """cached: one expert a step, the others extrapolated; near the accuracy of all K at the cost of one.
 
-    M = sum_k a_k m^_k,   m^_k = m_k where expert k is evaluated, else extrapolated from its last two (``memory``)
+    M = sum_k a_k m^_k + jump,    m^_k = m_k where expert k is evaluated, else extrapolated (``memory``, in the angle)
 
-The weights a are fresh at every step. The expert that is evaluated is the one with the largest a_k age_k^2, since
-linear extrapolation errs like age^2. With a tolerance more are evaluated: as many as it takes for the error of the
-extrapolated ones, predicted from their errors so far, to stay below a part of the integrator's own.
+The weights a are fresh at every step. **Error feedback**: when an expert is evaluated it is known what the steps before
+lacked by its extrapolation, and jump gives ``feedback`` times that back (``feedback``), in its own step only. The
+expert that is evaluated is the one by which the state would otherwise miss most.
+
+With a tolerance more are evaluated: as many as it takes for the error of the extrapolated ones, predicted from their
+errors so far, to stay below a part of the integrator's own.
 
 Stale gradients kept in a table are the idea of SAG and SAGA (Schmidt et al. 2017; Defazio et al. 2014), the
-extrapolation that of multistep methods, the prior guess a control variate.
+extrapolation that of multistep methods, the prior guess a control variate, error feedback that of compressed gradients
+(Seide et al. 2014; Karimireddy et al. 2019).
 """
 
 from __future__ import annotations
@@ -18,11 +22,9 @@ from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.memory import LONGEST, LocalError, Memory, empty_memory
+from mixvel_selectors.feedback import DECAY, Extrapolated, coefficient, none_extrapolated
+from mixvel_selectors.memory import LocalError, Memory, empty_memory
 from mixvel_selectors.selectors import one_hot
-
-DECAY = 0.5
-"""The share of an expert's error rate that stays when a new error is measured."""
 
 
 @define(kw_only=True, eq=False)
@@ -31,6 +33,9 @@ class _State:
     schedule: NoiseSchedule
     prior: Prior | None
     memory: Memory | None = None
+    extrapolated: Extrapolated = field(init=False)
+    c: float | None = None
+    jump: Tensor | None = None
     rate: Tensor = field(init=False)
     first_error: Tensor = field(init=False)
     first_age: Tensor = field(init=False)
@@ -39,12 +44,14 @@ class _State:
 
 @frozen(kw_only=True)
 class Cached:
-    """M = sum_k a_k m^_k. Costs 1 evaluation, or with a ``tolerance`` between 1 and ``max_experts``.
+    """M = sum_k a_k m^_k + jump. Costs 1 evaluation, or with a ``tolerance`` between 1 and ``max_experts``.
 
+    ``feedback``: how much of what earlier steps lacked is given back when an expert is evaluated, 1 for all of it.
     ``tolerance``: the error of the extrapolated experts, as a part of the integrator's local error; 0 evaluates all of
     them, None one expert a step. ``max_experts``: the most evaluated in a step; None for all.
     """
 
+    feedback: float = 1.0
     tolerance: float | None = None
     max_experts: int | None = None
 
@@ -52,19 +59,26 @@ class Cached:
         """An empty state: the number of experts is known at the first step."""
         return _State(x=x, schedule=schedule, prior=prior)
 
+    def begin_step(self, t: float, s: float, state: _State) -> None:
+        """c of the step from t to s, by which an estimate of this step enters x/sigma (S1)."""
+        state.c = coefficient(state.schedule, t, s)
+
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
-        """The expert with the largest a_k age_k^2, and those that the tolerance requires, (B, K) bool."""
+        """The expert whose miss would be largest, and those that the tolerance requires, (B, K) bool."""
         if state.memory is None:
-            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], longest=LONGEST)
-            state.rate = torch.zeros_like(state.memory.last_t)
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
+            state.extrapolated = none_extrapolated(len(x), a.shape[1], x.device)
+            state.rate = torch.zeros_like(state.memory.last_angle)
             state.first_error = state.rate.new_zeros(len(x))
             state.first_age = state.rate.new_zeros(len(x))
             if state.prior is None:
                 # Without moments there is no prior guess: every expert is evaluated once.
                 return torch.ones_like(a, dtype=torch.bool), state
         weights, age = a.double(), state.memory.age(t)
+        state.extrapolated.c = state.c
         # At the very start, and in a second stage, all ages may be zero: then the likeliest.
-        worth = torch.where((age > 0).any(1, keepdim=True), weights * age**2, weights)
+        old = ((age > 0) & (weights > 0)).any(1, keepdim=True)
+        worth = torch.where(old, state.extrapolated.worth(weights, age), weights).masked_fill(weights == 0, -1.0)
         mask = one_hot(worth.argmax(1), a)
         if self.tolerance is not None and (self.max_experts is None or self.max_experts > 1):
             mask |= self._within_tolerance(self.tolerance, weights, age, mask, state, state.memory)
@@ -98,17 +112,29 @@ class Cached:
         if memory is None:
             raise RuntimeError("select comes before combine")
         i, k = answers.sample, answers.expert
-        age, count = memory.age(t)[i, k], memory.count[i, k]
+        ages, count = memory.age(t), memory.count[i, k]
         flat = x.flatten(1)
-        error = torch.linalg.vector_norm(memory.store(flat, t, answers), dim=1).double()
-        self._measure(state, i, k, error, age, count)
+        missed = memory.store(flat, t, answers)
+        error = torch.linalg.vector_norm(missed, dim=1).double()
+        self._measure(state, i, k, error, ages[i, k], count)
         stale = a.clone()
         stale[i, k] = 0.0
         # The fresh part is summed as the full mixture sums it: where nothing is stale they are equal, bit for bit.
         M = weighted_sum(a, answers) + memory.extrapolate(flat, t, stale).reshape(x.shape)
         if self.tolerance is not None:
             state.local.add(t, M.flatten(1))
+        given_back = state.extrapolated.given_back(i, k, ages[i, k])
+        state.extrapolated.add(a.double(), ages.clamp_min(0.0), i, k, error)
+        state.jump = None
+        if given_back is not None and self.feedback > 0.0:
+            share = (self.feedback * given_back).to(flat)
+            state.jump = torch.zeros_like(flat).index_add_(0, i, share[:, None] * missed).reshape(x.shape)
+            M = M + state.jump
         return M, state
+
+    def jump(self, state: _State) -> Tensor | None:
+        """The part of the last M that enters its own step only, (B, *data); None for zero."""
+        return state.jump
 
     def _measure(self, state: _State, i: Tensor, k: Tensor, error: Tensor, age: Tensor, count: Tensor) -> None:
         """Updates the error rates by errors (E,); a denoiser of age zero has none."""

@@ -30,6 +30,11 @@ class NucleusOptions:
 class CachedOptions:
     """Options of the selector ``cached``."""
 
+    feedback: float = option(
+        default=1.0,
+        check=at_least(0),
+        doc="how much of what earlier steps lacked is given back when an expert is evaluated: 1 all, 0 nothing",
+    )
     tolerance: float | None = option(
         default=None,
         check=at_least(0),
@@ -44,6 +49,7 @@ class CachedOptions:
 class SwitchingOptions:
     """Options of the selector ``switching``."""
 
+    memory: bool = option(default=True, doc="remember answers as control variates; false: the paper's draw, `iid`")
     importance: float = option(
         default=1.0, check=at_least(0), doc="p of q_k ~ a_k age_k^p: experts with an old memory are drawn more often"
     )

@@ -1,22 +1,23 @@
 """The last two denoisers of every expert and their extrapolation, and the local error of an integrator beside it.
 
-With tau and tau' the positions of the last two evaluations of expert k on a clock (t itself, or its angle), g(x, t) the
-prior guess (D3 from the moments), and d = m - g the difference at an evaluation,
+With theta and theta' the angles of the last two evaluations of expert k, g(x, t) the prior guess (D3 from the moments),
+and d = m - g the difference at an evaluation,
 
-    m^(x, t) = g(x, t) + d + w (d - d'),   w = (position of t - tau) / (tau - tau'), at most ``longest``.
+    m^(x, t) = g(x, t) + d + w (d - d'),   w = (angle of t - theta) / (theta - theta'), at most ``LONGEST``.
+
+The angle atan(sigma/alpha) is the same on every schedule, so a selector that remembers does the same on all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import TypeAlias
 
 import torch
 from attrs import define, field
 from torch import Tensor
 from torch.linalg import vector_norm
 
+from mixvel_core.field.angle import angle_at
 from mixvel_core.field.conversions import at_time
 from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior
@@ -54,20 +55,22 @@ def _norm(difference: Tensor) -> Tensor:
     return norm.double()
 
 
-LONGEST = 1.5
-"""The most of its own last intervals over which `cached` extrapolates an expert's difference; longer overshoots."""
+LONGEST = 1.0
+"""The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
 
-Clock: TypeAlias = Callable[[float], float]
-"""The position of a time t, increasing in t."""
+
+def angle(schedule: NoiseSchedule, t: float) -> float:
+    """theta = atan(sigma/alpha) at t."""
+    return float(angle_at(schedule, torch.tensor(t, dtype=torch.float64)))
 
 
 @define(kw_only=True, eq=False)
 class Memory:
     """The last two evaluations of K experts for B samples.
 
-    ``mean``, ``variance``: of the prior guess, (K, D). ``last``, ``before``: d and d', (B, K, D). ``last_t``,
-    ``before_t``: tau and tau', (B, K) float64; tau' is infinite until there are two. ``count``: of evaluations, (B, K).
-    ``clock``, ``longest``: see above.
+    ``mean``, ``variance``: of the prior guess, (K, D). ``last``, ``before``: d and d', (B, K, D). ``last_angle``,
+    ``before_angle``: theta and theta', (B, K) float64; theta' is infinite until there are two. ``count``: evaluations
+    so far, (B, K).
     """
 
     schedule: NoiseSchedule
@@ -75,21 +78,19 @@ class Memory:
     variance: Tensor
     last: Tensor
     before: Tensor
-    last_t: Tensor
-    before_t: Tensor
+    last_angle: Tensor
+    before_angle: Tensor
     count: Tensor
-    clock: Clock
-    longest: float
 
     def age(self, t: float) -> Tensor:
-        """tau less that of t: how long ago each expert was evaluated, (B, K) >= 0; -inf if never, without a prior."""
-        return self.last_t - self.clock(t)
+        """theta less that of t: how long ago each expert was evaluated, (B, K) >= 0; -inf if never, without a prior."""
+        return self.last_angle - angle(self.schedule, t)
 
     def reach(self, t: float) -> Tensor:
         """w, how far each difference is extrapolated in units of its last interval, (B, K)."""
-        two = self.before_t.isfinite()
-        interval = torch.where(two, self.before_t - self.last_t, 1.0)
-        return torch.where(two, (self.age(t) / interval).clamp(0.0, self.longest), 0.0)
+        two = self.before_angle.isfinite()
+        interval = torch.where(two, self.before_angle - self.last_angle, 1.0)
+        return torch.where(two, (self.age(t) / interval).clamp(0.0, LONGEST), 0.0)
 
     def extrapolate(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
         """sum_k weights_k m^_k(x, t), (B, D); nothing of size (B, K, D) is made.
@@ -119,19 +120,17 @@ class Memory:
         fresh = m - gaussian_denoiser(x[i], p, self.mean[k], self.variance[k])
         last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
         missed: Tensor = fresh - last - w * (last - self.before[i, k])
-        position = self.clock(t)
-        later = self.last_t[i, k] > position
+        position = angle(self.schedule, t)
+        later = self.last_angle[i, k] > position
         self.before[i, k] = torch.where(later[:, None], last, self.before[i, k])
-        self.before_t[i, k] = torch.where(later, self.last_t[i, k], self.before_t[i, k])
+        self.before_angle[i, k] = torch.where(later, self.last_angle[i, k], self.before_angle[i, k])
         self.last[i, k] = fresh
-        self.last_t[i, k] = position
+        self.last_angle[i, k] = position
         self.count[i, k] += 1
         return missed
 
 
-def empty_memory(
-    x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int, *, clock: Clock = float, longest: float
-) -> Memory:
+def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
     """Before the first evaluation: m^ = g, as if evaluated at t = 1.
 
     Without ``prior`` g is zero, which nobody said: the first answer has no other before it to be extrapolated with.
@@ -145,9 +144,7 @@ def empty_memory(
         variance=prior.variance.flatten(1) if prior else zero,
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
-        last_t=torch.full(size, clock(1.0) if prior else -math.inf, dtype=torch.float64, device=x.device),
-        before_t=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
+        last_angle=torch.full(size, angle(schedule, 1.0) if prior else -math.inf, dtype=torch.float64, device=x.device),
+        before_angle=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
         count=torch.zeros(size, dtype=torch.int64, device=x.device),
-        clock=clock,
-        longest=longest,
     )

@@ -3,10 +3,10 @@
     q_k = (1 - e) a_k age_k^p / sum_j a_j age_j^p + e a_k,    k ~ q
     M   = sum_j a_j m^_j + (a_k / q_k) (m_k - m^_k)
 
-with m^ the extrapolated denoisers (``memory``, in the angle). Given the memory M is unbiased for sum_j a_j m_j, as the
-paper's draw is, which is the case m^ = 0 and q = a (``iid``); its noise is that of what the memory missed, which goes
-to zero with the step. A rare expert, drawn for its age, does not enter with weight 1. Control variates from a table
-are SAGA's (Defazio et al. 2014).
+with m^ the extrapolated denoisers (``memory``). Given the memory M is unbiased for sum_j a_j m_j, as the paper's draw
+is, which is the case m^ = 0 and q = a (``memory=False``, the selector ``iid``). Its noise is that of what the memory
+missed, which goes to zero with the step. A rare expert, drawn for its age, does not enter with weight 1. Control
+variates from a table are SAGA's (Defazio et al. 2014).
 
 Multistep integrators extrapolate the smooth part, sum_j a_j (m_j where evaluated, else m^_j); the rest of the
 correction, a_k (1 / q_k - 1) (m_k - m^_k), enters its own step only.
@@ -14,20 +14,14 @@ correction, a_k (1 / q_k - 1) (m_k - m^_k), enters its own step only.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from attrs import define, frozen
 from torch import Tensor
 
-from mixvel_core.field.angle import angle_at
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 from mixvel_selectors.memory import Memory, empty_memory
 from mixvel_selectors.selectors import categorical, one_hot
-
-LONGEST = 1.0
-"""The most of its own last intervals over which an expert's difference is extrapolated."""
 
 
 @define(kw_only=True, eq=False)
@@ -44,8 +38,12 @@ class _State:
 
 @frozen(kw_only=True)
 class Switching:
-    """One expert drawn at every evaluation. ``importance``: p. ``mixing``: e in (0, 1]."""
+    """One expert drawn at every evaluation. ``importance``: p. ``mixing``: e in (0, 1].
 
+    ``memory``: False forgets every answer; without ages and guesses q = a and M = m_k, which is ``iid`` bit for bit.
+    """
+
+    memory: bool = True
     importance: float = 1.0
     mixing: float = 0.3
 
@@ -55,9 +53,12 @@ class Switching:
 
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
         """A draw from q, (B, K) bool; without moments there is no prior guess and every expert is evaluated once."""
+        if not self.memory:
+            choice = categorical(a, state.draws.uniform(state.call))
+            state.call += 1
+            return one_hot(choice, a), state
         if state.memory is None:
-            clock = partial(_angle, state.schedule)
-            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], clock=clock, longest=LONGEST)
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
             if state.prior is None:
                 return torch.ones_like(a, dtype=torch.bool), state
         weights = a.double() / a.double().sum(1, keepdim=True)
@@ -74,6 +75,8 @@ class Switching:
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
         """M, (B, *data), its smooth part and its jump together."""
+        if not self.memory:
+            return weighted_sum(torch.ones_like(a), answers), state
         if state.memory is None:
             raise RuntimeError("select comes before combine")
         i, k = answers.sample, answers.expert
@@ -92,7 +95,3 @@ class Switching:
     def jump(self, state: _State) -> Tensor | None:
         """The part of the last M that enters its own step only, (B, *data); None for zero."""
         return state.jump
-
-
-def _angle(schedule: NoiseSchedule, t: float) -> float:
-    return float(angle_at(schedule, torch.tensor(t, dtype=torch.float64)))

@@ -65,7 +65,7 @@ def _memory_row() -> Row:
     memory = empty_memory(x, Cosine(), None, K, longest=LONGEST)
     held = sum(
         tensor.numel() * tensor.element_size()
-        for tensor in (memory.last, memory.before, memory.last_t, memory.before_t, memory.count)
+        for tensor in (memory.last, memory.before, memory.last_angle, memory.before_angle, memory.count)
     )
     images = x.numel() * x.element_size()
     return Row(

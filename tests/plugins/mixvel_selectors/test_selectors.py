@@ -69,7 +69,7 @@ def test_a_smaller_tolerance_asks_more_and_errs_less() -> None:
     # Once the integrator's own error rules, a hundredth up or down is chance.
     assert errors[1] <= 1.01 * errors[0]
     assert errors[2] < errors[0]
-    assert errors[2] == pytest.approx(errors[3], rel=0.03)
+    assert errors[2] == pytest.approx(errors[3], rel=0.06)
 
 
 def test_cached_without_moments_asks_everyone_once_and_then_one_a_step() -> None:

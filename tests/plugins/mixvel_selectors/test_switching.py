@@ -6,9 +6,10 @@ import pytest
 import torch
 from exact import exact
 
-from mixvel_core.protocols import Evaluations, Prior
+from mixvel_core.protocols import Evaluations, Integrator, Prior
 from mixvel_core.sampling.sampler import SampleDraws
-from mixvel_integrators.integrators import DDIM
+from mixvel_integrators.angle_multistep import AngleMultistep
+from mixvel_integrators.integrators import DDIM, Heun
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.selectors import Iid, Mixture
 from mixvel_selectors.switching import Switching
@@ -38,6 +39,16 @@ def test_it_is_unbiased_given_its_memory(importance: float) -> None:
     assert bool((error.mean(0).abs() < 5 * error.std(0) / COUNT**0.5).all())
 
 
+@pytest.mark.parametrize("integrator", [DDIM(), Heun(), AngleMultistep()], ids=["ddim", "heun", "pc"])
+def test_without_memory_it_is_the_papers_draw_bit_for_bit(integrator: Integrator) -> None:
+    problem = exact(Cosine(), experts=5, dimension=4)
+    forgetful = Switching(memory=False, importance=2.0, mixing=0.1)
+    expected, usual = problem.run(Iid(), integrator, 9, count=40)
+    got, field = problem.run(forgetful, integrator, 9, count=40)
+    assert torch.equal(got, expected)
+    assert torch.equal(torch.stack(field.usage), torch.stack(usual.usage))
+
+
 def test_one_expert_and_equal_experts_leave_nothing_random() -> None:
     one = exact(Cosine(), experts=1, dimension=3)
     torch.testing.assert_close(one.run(Switching(), DDIM(), 6)[0], one.run(Mixture(), DDIM(), 6)[0], rtol=0, atol=1e-12)
@@ -45,8 +56,6 @@ def test_one_expert_and_equal_experts_leave_nothing_random() -> None:
 
 @pytest.mark.parametrize("steps", [20, 40])
 def test_its_error_is_far_below_that_of_the_papers_draw(steps: int) -> None:
-    from mixvel_integrators.angle_multistep import AngleMultistep
-
     problem = exact(Cosine(), experts=8, dimension=16, seed=0)
     end = problem.exact(count=128)
     [drawn, reduced] = [
