@@ -12,7 +12,7 @@ from mixvel_core.protocols import Selector
 from mixvel_integrators.integrators import Multistep
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
-from mixvel_selectors.memory import LONGEST, empty_memory
+from mixvel_selectors.memory import empty_memory
 from mixvel_selectors.selectors import Mixture, Nucleus
 
 COUNT = 60
@@ -62,7 +62,7 @@ def _error(problem: Exact, end: torch.Tensor, selector: Selector, steps: int) ->
 def _memory_row() -> Row:
     """Bytes of the cache over bytes of the images of a batch, counted from its tensors."""
     K, x = 8, torch.zeros(16, 3, 32, 32)
-    memory = empty_memory(x, Cosine(), None, K, longest=LONGEST)
+    memory = empty_memory(x, Cosine(), None, K)
     held = sum(
         tensor.numel() * tensor.element_size()
         for tensor in (memory.last, memory.before, memory.last_angle, memory.before_angle, memory.count)
