@@ -22,7 +22,7 @@ from mixvel_core.protocols.data import Items
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.training import Batch
 from mixvel_core.randomness import key, normal, permutation, uniform
-from mixvel_core.training.held_out import Split, held_batch, split
+from mixvel_core.training.held_out import HeldOutSplit, held_batch, split
 from mixvel_core.training.world import World
 
 
@@ -261,7 +261,7 @@ class Batches:
         return earliest + (latest - earliest) * part
 
 
-def _part(job: Job) -> Split:
+def _part(job: Job) -> HeldOutSplit:
     if stream_of(job.task.items) is not None:
         raise DataError(f"{job.name}: held_out: items of a stream are read in its order; leave held_out at 0")
     return split(job.name, len(job.task.items), job.task.options.held_out, job.seed)

@@ -25,7 +25,7 @@ COLUMN = "held_out"
 
 
 @frozen(kw_only=True, eq=False)
-class Split:
+class HeldOutSplit:
     """The items of a training in two parts. ``kept``: indices of those that are trained on, (n,); ``held``: of the
     others, (h,)."""
 
@@ -33,7 +33,7 @@ class Split:
     held: np.ndarray
 
 
-def split(name: str, count: int, fraction: float, seed: int) -> Split:
+def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
     """Which of ``count`` items are held out: a ``fraction`` in (0, 1) of them, at least one, chosen by ``seed``.
 
     Raises DataError, naming the training, where no item would be left on one side.
@@ -42,7 +42,7 @@ def split(name: str, count: int, fraction: float, seed: int) -> Split:
     if held >= count:
         raise DataError(f"{name}: held_out of {fraction:g} leaves none of {count} items to train on; make it smaller")
     order = permutation(key(seed, "held-out"), count, 0).numpy()
-    return Split(kept=np.sort(order[held:]), held=np.sort(order[:held]))
+    return HeldOutSplit(kept=np.sort(order[held:]), held=np.sort(order[:held]))
 
 
 def held_batch(items: Items, shards: np.ndarray | None, held: np.ndarray, options: TrainOptions, seed: int) -> Batch:
