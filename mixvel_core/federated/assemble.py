@@ -20,7 +20,7 @@ from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.run_folder import begin, check_folder
-from mixvel_core.pipeline.shards import RemoteShard, Shards, open_shards
+from mixvel_core.pipeline.shards import RemoteShard, Shards, write_remote
 from mixvel_core.pipeline.shared_experts import check_apart
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import ExpertConfig, Progress
@@ -107,26 +107,8 @@ def place_shards(parts: tuple[RemoteShard, ...], artifact: Artifact) -> Shards:
     """
     stored = stored_shards(artifact)
     if stored is None:
-        artifact.clear()
-        for part in parts:
-            facts = {
-                "remote": True,
-                "count": part.count,
-                "fraction": part.fraction,
-                "shape": list(part.shape),
-                "labels": {},
-            }
-            write_json(part.folder / "shard.json", facts)
-        total = sum(part.count for part in parts)
-        about = {
-            "shards": len(parts),
-            "count": total,
-            "shape": list(parts[0].shape),
-            "provenance": {"source": f"{len(parts)} owners, who keep them", "count": str(total)},
-        }
-        write_json(artifact.folder / "data.json", about)
-        artifact.commit([*(f"{part.index}/shard.json" for part in parts), "data.json"])
-        stored = open_shards(artifact.folder, artifact.digest())
+        source = {"source": f"{len(parts)} owners, who keep them", "count": str(sum(part.count for part in parts))}
+        stored = write_remote(parts, artifact, source)
     if stored.parts != parts:
         raise _other_experts(artifact.folder.parent)
     return stored

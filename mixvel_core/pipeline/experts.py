@@ -12,9 +12,9 @@ from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, MOMENTS, Finish, ModelStage
-from mixvel_core.pipeline.shards import RemoteShard
+from mixvel_core.pipeline.shards import CheckpointShard, RemoteShard
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
-from mixvel_core.protocols import Expert, ExpertConfig, Moments, Shard, TrainTask
+from mixvel_core.protocols import CheckpointFamily, Expert, ExpertConfig, Moments, Shard, TrainTask
 from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
@@ -96,12 +96,19 @@ class ExpertStage(ModelStage):
         return StoredExpert(key=self.artifact.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
 
     def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
+        family = self.family.build()
+        if isinstance(self.shard, CheckpointShard) and isinstance(family, CheckpointFamily):
+            index, known = self.shard.index, family
+
+            def copy(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
+                self.store(known.tensors_without_items(index))
+
+            return {}, copy
         if isinstance(self.shard, RemoteShard):
             raise DataError(
                 f"{self.folder}: missing or damaged, and the data of {self.name} stay with their owner; "
                 "`mixvel assemble` makes a whole run in another --out"
             )
-        family = self.family.build()
         task = family.task(self.shard, self.schedule.build())
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:

@@ -15,14 +15,15 @@ from mixvel_core.artifacts.artifact import discard_damaged, report_damage
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.errors import UsageError
+from mixvel_core.pipeline.checkpoints import PROVENANCE, Checkpoints, open_checkpoints
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import ModelStages, model_stages
-from mixvel_core.pipeline.partition import partition, partition_artifact, stored_shards
+from mixvel_core.pipeline.partition import Split, partition, partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import check_weights, preflight
 from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.sample import sample
-from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.shards import Shards, write_remote
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.stage import report
@@ -45,13 +46,19 @@ class RunResult:
         stored = None if fresh else stored_shards(artifact)
         if stored is None and not fresh:
             report_damage([artifact.first_damaged()], self.progress)
-        found = stored or preflight(self.recipe, self.progress)
+        found: Shards | Split | Checkpoints
+        if stored is None and self.recipe.data is None:
+            found = open_checkpoints(self.recipe, artifact.folder)
+        else:
+            found = stored or preflight(self.recipe, self.progress)
         if only is not None and not 0 <= only < len(found.parts):
             raise UsageError(f"--expert {only}: there are experts 0 to {len(found.parts) - 1}")
         if not self.recipe.smoke:
             # At toy size there may be fewer shards than the recipe was written for.
             check_weights(self.recipe.sample, len(found.parts))
         begin(self.recipe, self.folder, fresh)
+        if isinstance(found, Checkpoints):
+            return write_remote(found.parts, artifact, PROVENANCE)
         return found if isinstance(found, Shards) else partition(found, artifact, self.progress)
 
     def until(self, shards: Shards, stage: str, only: int | None = None) -> None:

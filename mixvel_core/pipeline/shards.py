@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays
-from mixvel_core.artifacts.files import read_json
+from mixvel_core.artifacts.artifact import Artifact
+from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
@@ -53,6 +54,11 @@ class RemoteShard(StoredShard):
     def items(self) -> np.ndarray:
         """Raises DataError: whatever needs items cannot be made here."""
         raise DataError(f"shard {self.index}: its items stay with their owner; choose what can do without them")
+
+
+@frozen(kw_only=True)
+class CheckpointShard(RemoteShard):
+    """The shard of an expert that was there already (``CheckpointFamily``): of its items only the shape is known."""
 
 
 @frozen(kw_only=True)
@@ -131,6 +137,33 @@ def some_items(shards: Shards, count: int, seed: int) -> np.ndarray:
     return np.asarray(items[np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)])
 
 
+_KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard, "checkpoint": CheckpointShard}
+"""Which shards are here, by what `shard.json` calls ``remote``."""
+
+
+def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: Mapping[str, str]) -> Shards:
+    """Shards without items, as the artifact of the partition stage; what was there is cleared."""
+    artifact.clear()
+    for part in parts:
+        facts: dict[str, object] = {
+            "remote": "checkpoint" if isinstance(part, CheckpointShard) else True,
+            "count": part.count,
+            "fraction": part.fraction,
+            "shape": list(part.shape),
+            "labels": {},
+        }
+        write_json(part.folder / "shard.json", facts)
+    about = {
+        "shards": len(parts),
+        "count": sum(part.count for part in parts),
+        "shape": list(parts[0].shape),
+        "provenance": dict(provenance),
+    }
+    write_json(artifact.folder / "data.json", about)
+    artifact.commit([*(f"{part.index}/shard.json" for part in parts), "data.json"])
+    return open_shards(artifact.folder, artifact.digest())
+
+
 def open_shards(folder: Path, key: str) -> Shards:
     """The shards in ``folder``, written by the partition stage. Reads no items."""
     about = read_json(folder / "data.json")
@@ -138,7 +171,7 @@ def open_shards(folder: Path, key: str) -> Shards:
     try:
         for k in range(about["shards"]):
             facts = read_json(folder / str(k) / "shard.json")
-            kind = RemoteShard if facts.get("remote") else StoredShard
+            kind = _KINDS[facts.get("remote", False)]
             count, fraction, shape = facts["count"], facts["fraction"], tuple(facts["shape"])
             parts.append(kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape))
     except (KeyError, TypeError, AttributeError) as error:

@@ -15,6 +15,7 @@ from mixvel_core.protocols.data import (
     Streaming,
 )
 from mixvel_core.protocols.expert import (
+    CheckpointFamily,
     DensityExpert,
     DiscreetFamily,
     Expert,
@@ -56,6 +57,7 @@ __all__ = [
     "Batch",
     "BoundedSchedule",
     "CheckedRouterFamily",
+    "CheckpointFamily",
     "Data",
     "DataSource",
     "DensityExpert",

@@ -113,6 +113,20 @@ class PretrainedFamily(Protocol):
         """Whether any of its experts is one."""
 
 
+@runtime_checkable
+class CheckpointFamily(Protocol):
+    """A family of experts that others have trained, which can be made without items of their shards.
+
+    Their shards are known by the shape of an item alone, and count alike.
+    """
+
+    def shapes(self) -> Sequence[tuple[int, ...]]:
+        """``*data`` of experts 0..K-1. Raises MixvelError where they cannot be had, or need their items."""
+
+    def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
+        """What ``load`` needs of expert ``index``; its moments are not known."""
+
+
 class ExpertGroup(Protocol):
     """K experts that are one network in memory."""
 

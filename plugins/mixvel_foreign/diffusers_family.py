@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +24,10 @@ from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.denoiser import (
     NetworkDenoiser,
     for_use,
+    moment_tensors,
     network_weights,
     stored_moments,
-    stored_tensors,
+    weight_tensors,
     without_moments,
 )
 
@@ -101,17 +103,43 @@ class DiffusersFamily(DiffusersOptions):
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, the folder's configurations as ``config``, and ``mean`` and ``variance`` of the shard."""
+        return self._tensors(self._open(shard), shard.index) | moment_tensors(item_moments(shard.items))
+
+    def shapes(self) -> Sequence[tuple[int, ...]]:
+        """Of the images of the folders with {k} = 0, 1, ... for as long as they are there; of the one folder else."""
+        count = 1
+        if "{k}" in str(self.path):
+            count = max(1, next(k for k in itertools.count() if not place_of(self.path, k, WHAT).is_dir()))
+        return tuple(self.shape_of(k) for k in range(count))
+
+    def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
+        """``network.*`` and ``config``."""
+        return self._tensors(open_folder(place_of(self.path, index, WHAT), self.scheduler), index)
+
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """``*data`` of expert ``index``, as its folder says. Raises RecipeError where it does not."""
+        path = place_of(self.path, index, WHAT)
+        folder = open_folder(path, self.scheduler)
+        training_of(folder.scheduler, str(path))
+        self._label(folder.model, index)
+        size = folder.model.get("sample_size")
+        if size is None:
+            raise RecipeError(f"{WHAT}: {path} does not say for which size its images are; name data of that size")
+        side = size if isinstance(size, list) else [size, size]
+        return (int(folder.model.get("in_channels", 3)), *map(int, side))
+
+    def _tensors(self, folder: DiffusersFolder, index: int) -> dict[str, Tensor]:
+        """The weights and the configurations."""
         from mixvel_foreign.unet2d import make_unet2d, todays_name
 
-        folder = self._open(shard)
-        where = str(place_of(self.path, shard.index, WHAT))
+        where = str(place_of(self.path, index, WHAT))
         # On the meta device it takes no memory: only names and shapes are read off, before the weights are read.
         with torch.device("meta"):
             expected = make_unet2d(folder.model, where).state_dict()
         weights = read_checked(folder.files, expected, todays_name)
         about = json.dumps({"model": folder.model, "scheduler": folder.scheduler}, sort_keys=True)
         config = torch.frombuffer(bytearray(about.encode()), dtype=torch.uint8)
-        return stored_tensors(weights, item_moments(shard.items)) | {_CONFIG: config}
+        return weight_tensors(weights) | {_CONFIG: config}
 
     def without_moments(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The weights and configurations, without mean and variance of the shard."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,7 @@ from mixvel_core.protocols import (
     Shard,
     TrainTask,
 )
+from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_foreign.hooks import (
     AzulaOptions,
     FactoryOptions,
@@ -71,6 +72,23 @@ class PerShardFamily(PerShardOptions):
     def is_network(self) -> bool:
         """Whether any of the families is one of networks."""
         return any(isinstance(family, PretrainedFamily) and family.is_network() for family in self.families)
+
+    def shapes(self) -> Sequence[tuple[int, ...]]:
+        """Of the items of each family's expert. Raises RecipeError where one needs the items of its shard."""
+        return tuple(self._checkpoint(index).shape_of(index) for index in range(len(self.families)))
+
+    def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
+        """Those of the shard's own family."""
+        return self._checkpoint(index).tensors_without_items(index)
+
+    def _checkpoint(self, index: int) -> DiffusersFamily:
+        family = self._of(index)
+        if not isinstance(family, DiffusersFamily):
+            raise RecipeError(
+                f"expert per-shard: `data` is null, and experts[{index}] ({self.experts[index].name}) needs the items "
+                "of its shard; name data, or a diffusers folder"
+            )
+        return family
 
     def _of(self, index: int) -> ExpertFamily:
         if not 0 <= index < len(self.families):

@@ -95,8 +95,17 @@ _NETWORK = "network."
 
 def stored_tensors(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
     """The tensors of the file, for ``weights`` by their names in the network and the moments of the expert's shard."""
-    named = {_NETWORK + name: value for name, value in weights.items()}
-    return named | {"mean": moments.mean, "variance": moments.variance}
+    return weight_tensors(weights) | moment_tensors(moments)
+
+
+def weight_tensors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights alone, by their names in the network, as they are called in the file."""
+    return {_NETWORK + name: value for name, value in weights.items()}
+
+
+def moment_tensors(moments: Moments) -> dict[str, Tensor]:
+    """The moments alone, as they are called in the file."""
+    return {"mean": moments.mean, "variance": moments.variance}
 
 
 def network_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ class MomentsOptions:
         """r for these shards, at most what the smallest of them carries where ``rank`` is absent."""
         if self.rank is not None or self.components > 1:
             return self.rank or 0
-        return min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards))
+        return max(0, min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards)))
 
 
 def _are_times(times: Sequence[float]) -> bool:

@@ -17,6 +17,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.errors import DataError
 from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians
 from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
@@ -66,6 +67,11 @@ class MomentsFamily(MomentsOptions):
 
 def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -> None:
     """Raises DataError, beginning with ``where``, where a shard cannot be taken for these Gaussians."""
+    for shard in shards:
+        try:
+            _ = shard.items
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
     rank = options.rank_for(shards)
     for shard in shards:
         check_fit(shard, rank, options.components, where)

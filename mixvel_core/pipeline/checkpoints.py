@@ -1,0 +1,59 @@
+"""Runs of experts that others have trained, without any data: their shards are known by the shape of an item alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from mixvel_core.errors import DataError, RecipeError
+from mixvel_core.pipeline.preflight import preflight_without_data
+from mixvel_core.pipeline.shards import CheckpointShard
+from mixvel_core.protocols import CheckpointFamily
+from mixvel_core.recipe.model import Recipe
+
+PROVENANCE = {"source": "experts that others have trained; their data are not here"}
+
+
+@frozen(kw_only=True)
+class Checkpoints:
+    """``parts``: the shards of experts that are there, all of one fraction."""
+
+    parts: tuple[CheckpointShard, ...]
+
+
+def open_checkpoints(recipe: Recipe, folder: Path) -> Checkpoints:
+    """The shards of a recipe whose `data` are null; nothing is written.
+
+    Args:
+        recipe: names experts that are there.
+        folder: of the partition stage.
+
+    Raises:
+        DataError: its experts need data.
+        RecipeError: they are of different shapes, or plugins cannot do without the items; a line for each problem.
+        MixvelError: an expert is not where the recipe says.
+    """
+    family = recipe.expert.build()
+    if not isinstance(family, CheckpointFamily):
+        raise DataError(
+            f"`data` is null, and experts {recipe.expert.name} need data; name them, or make a run of experts whose "
+            "owners keep them with `mixvel assemble`"
+        )
+    shapes = list(family.shapes())
+    for index, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise RecipeError(
+                f"expert {recipe.expert.name}: expert {index} is for items of {_sides(shape)}, expert 0 for "
+                f"{_sides(shapes[0])}; name experts of one shape"
+            )
+    parts = tuple(
+        CheckpointShard(folder=folder / str(k), index=k, count=0, fraction=1.0 / len(shapes), shape=tuple(shape))
+        for k, shape in enumerate(shapes)
+    )
+    preflight_without_data(recipe, parts)
+    return Checkpoints(parts=parts)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
