@@ -15,7 +15,7 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.bundle import ExpertBundle, read_bundle
 from mixvel_core.pipeline.experts import ExpertStage
-from mixvel_core.pipeline.jobs import MODEL
+from mixvel_core.pipeline.jobs import MODEL, MOMENTS
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight_without_data
@@ -95,6 +95,7 @@ def remote_shards(bundles: Sequence[ExpertBundle], folder: Path) -> tuple[Remote
             count=bundle.count,
             fraction=bundle.count / total,
             shape=bundle.shape,
+            moments_from=bundle.folder / MOMENTS,
         )
         for bundle in bundles
     )

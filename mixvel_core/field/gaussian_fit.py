@@ -23,7 +23,7 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.randomness import key, normal, permutation, uniform
 
 if TYPE_CHECKING:
-    from mixvel_core.protocols import Shard
+    from mixvel_core.protocols import Moments, Shard
 
 FLOOR = 1e-3
 """Added to the remaining variances: items that lie in few dimensions leave a density that is none."""
@@ -60,6 +60,12 @@ def fit_gaussians(shard: Shard, *, rank: int, components: int) -> ShardGaussians
     if components > 1:
         return _by_k_means(shard, components)
     return _principal(shard, rank) if rank > 0 else _diagonal(shard)
+
+
+def gaussian_of_moments(moments: Moments) -> ShardGaussians:
+    """The Gaussian of a shard of which mean and variance are known."""
+    mean, variance = moments.mean.double().flatten(), moments.variance.double().flatten()
+    return _one(mean, variance.clamp_min(0.0) + FLOOR, mean.new_zeros(len(mean), 0), mean.new_zeros(0))
 
 
 def _blocks(shard: Shard) -> Iterator[Tensor]:

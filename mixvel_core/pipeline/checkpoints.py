@@ -36,10 +36,7 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> Checkpoints:
     """
     family = recipe.expert.build()
     if not isinstance(family, CheckpointFamily):
-        raise DataError(
-            f"`data` is null, and experts {recipe.expert.name} need data; name them, or make a run of experts whose "
-            "owners keep them with `mixvel assemble`"
-        )
+        raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
     shapes = list(family.shapes())
     for index, shape in enumerate(shapes):
         if shape != shapes[0]:

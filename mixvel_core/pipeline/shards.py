@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, field, frozen
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.artifacts.artifact import Artifact
@@ -15,7 +15,8 @@ from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.protocols import GaussianLaw, Items, Shard
+from mixvel_core.pipeline.jobs import MOMENTS
+from mixvel_core.protocols import GaussianLaw, Items, Moments, Shard
 
 LAW = ("weights", "means", "covariances")
 
@@ -48,7 +49,25 @@ class StoredShard:
 
 @frozen(kw_only=True)
 class RemoteShard(StoredShard):
-    """A shard that is with its owner: what is shared of it is here, its items are not."""
+    """A shard that is with its owner: what is shared of it is here, its items are not.
+
+    ``moments_from``: the file of its moments, if they are shared; absent: the one in its own folder.
+    """
+
+    moments_from: Path | None = field(default=None, eq=False)
+
+    def shared_moments(self) -> Moments | None:
+        """Mean and variance of its items; None where they are not shared. Raises ArtifactError where the file is not of
+        such items."""
+        from mixvel_core.artifacts.tensors import read_tensors
+
+        path = self.moments_from or self.folder / MOMENTS
+        if not path.exists():
+            return None
+        found = read_tensors(path)
+        if set(found) != {"mean", "variance"} or any(tuple(one.shape) != self.shape for one in found.values()):
+            raise ArtifactError(f"{path}: not the moments of items of shape {self.shape}; ask its owner for it again")
+        return Moments(**found)
 
     @property
     def items(self) -> np.ndarray:
@@ -144,7 +163,14 @@ _KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard
 def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: Mapping[str, str]) -> Shards:
     """Shards without items, as the artifact of the partition stage; what was there is cleared."""
     artifact.clear()
+    files = ["data.json"]
     for part in parts:
+        if (moments := part.shared_moments()) is not None:
+            from mixvel_core.artifacts.tensors import write_checksummed
+
+            write_checksummed(part.folder / MOMENTS, asdict(moments, recurse=False), {"shard": str(part.index)})
+            files.append(f"{part.index}/{MOMENTS}")
+        files.append(f"{part.index}/shard.json")
         facts: dict[str, object] = {
             "remote": "checkpoint" if isinstance(part, CheckpointShard) else True,
             "count": part.count,
@@ -160,7 +186,7 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
         "provenance": dict(provenance),
     }
     write_json(artifact.folder / "data.json", about)
-    artifact.commit([*(f"{part.index}/shard.json" for part in parts), "data.json"])
+    artifact.commit(files)
     return open_shards(artifact.folder, artifact.digest())
 
 

@@ -12,6 +12,7 @@ from mixvel_core.protocols.data import (
     Partitioner,
     PreparedSource,
     Shard,
+    SharingShard,
     Streaming,
 )
 from mixvel_core.protocols.expert import (
@@ -107,6 +108,7 @@ __all__ = [
     "Selector",
     "Shard",
     "SharedFamily",
+    "SharingShard",
     "SplitField",
     "SplitSelector",
     "StepSelector",

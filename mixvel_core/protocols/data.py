@@ -10,6 +10,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     import numpy as np
 
+    from mixvel_core.protocols.expert import Moments
     from mixvel_core.protocols.progress import Progress
 
 
@@ -136,3 +137,11 @@ class Shard(Protocol):
     @property
     def law(self) -> GaussianLaw | None:
         """The closed form the items were drawn from, if there is one."""
+
+
+@runtime_checkable
+class SharingShard(Protocol):
+    """A shard whose items stay with their owner, who may share their moments."""
+
+    def shared_moments(self) -> Moments | None:
+        """Mean and variance of the items; None where only their count is shared."""

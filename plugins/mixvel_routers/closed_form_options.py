@@ -10,7 +10,7 @@ from typing import Literal
 from attrs import frozen
 
 from mixvel_core.plugin.options import OptionCheck, at_least, between, option
-from mixvel_core.protocols import Shard
+from mixvel_core.protocols import Shard, SharingShard
 
 USUAL_RANK = 8
 """Principal components, where the shards carry as many."""
@@ -35,10 +35,11 @@ class MomentsOptions:
             raise ValueError("rank: is for one Gaussian a shard; leave out `rank` or `components`")
 
     def rank_for(self, shards: Sequence[Shard]) -> int:
-        """r for these shards, at most what the smallest of them carries where ``rank`` is absent."""
-        if self.rank is not None or self.components > 1:
+        """r for these shards; if ``rank`` is absent at most what the smallest carries, and 0 where one is not here."""
+        remote = any(isinstance(shard, SharingShard) for shard in shards)
+        if self.rank is not None or self.components > 1 or remote:
             return self.rank or 0
-        return max(0, min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards)))
+        return min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards))
 
 
 def _are_times(times: Sequence[float]) -> bool:

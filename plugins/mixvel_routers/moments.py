@@ -18,9 +18,9 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import DataError
-from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians
+from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of_moments
 from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
-from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
+from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
 from mixvel_routers.closed_form_options import MomentsOptions
 
 if TYPE_CHECKING:
@@ -67,21 +67,31 @@ class MomentsFamily(MomentsOptions):
 
 def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -> None:
     """Raises DataError, beginning with ``where``, where a shard cannot be taken for these Gaussians."""
-    for shard in shards:
-        try:
-            _ = shard.items
-        except DataError as error:
-            raise DataError(f"{where}: {error}") from None
     rank = options.rank_for(shards)
     for shard in shards:
-        check_fit(shard, rank, options.components, where)
+        if not isinstance(shard, SharingShard):
+            check_fit(shard, rank, options.components, where)
+        elif shard.shared_moments() is None:
+            raise DataError(
+                f"{where}: the moments of shard {shard.index} are not shared; ask its owner for them "
+                "(`mixvel train --share moments`), or take a router that does without"
+            )
+        elif rank > 0 or options.components > 1:
+            raise DataError(
+                f"{where}: of shard {shard.index} mean and variance are shared and no more; leave out `rank` and "
+                "`components`"
+            )
 
 
 def gaussian_tensors(options: MomentsOptions, shards: Sequence[Shard], where: str) -> dict[str, Tensor]:
     """The fields of ``ShardGaussians`` of all shards, (K, ...), float32. Raises DataError as ``check_shards`` does."""
     check_shards(options, shards, where)
     rank = options.rank_for(shards)
-    parts = [fit_gaussians(shard, rank=rank, components=options.components).tensors() for shard in shards]
+    parts = []
+    for shard in shards:
+        moments = shard.shared_moments() if isinstance(shard, SharingShard) else None
+        made = gaussian_of_moments(moments) if moments else None
+        parts.append((made or fit_gaussians(shard, rank=rank, components=options.components)).tensors())
     return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import Command
 from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
 from whole_runs import recipe_of, results, run, snapshot
@@ -15,6 +16,7 @@ from whole_runs import recipe_of, results, run, snapshot
 from mixvel_core.analysis.commands import measure_run
 from mixvel_core.analysis.study import study
 from mixvel_core.artifacts.files import read_json
+from mixvel_core.artifacts.tensors import read_tensors
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.assemble import assemble
 from mixvel_core.pipeline.opened import open_run, sample_run
@@ -216,6 +218,33 @@ def test_numbers_come_from_the_owners_if_they_differ_else_from_the_order(place: 
     assemble([namesake, place / "0"], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
     counts = [read_json(tmp_path / f"run/shards/{k}/shard.json")["count"] for k in range(2)]
     assert counts == [COUNTS[1], COUNTS[0]]
+
+
+def test_the_router_moments_is_made_of_what_owners_share(place: Path, tmp_path: Path) -> None:
+    """Mean and variance in the bundles make the router that the items make."""
+    routers = "routers={m: {use: moments, rank: 0}}"
+    hand_over(place, 1, tmp_path / "1")
+    folders = [place / "0", tmp_path / "1", place / "2"]
+    assemble(folders, tmp_path / "run", recipe=place / "silos.yaml", overrides=[routers], progress=Silent())
+    go_on(tmp_path / "run", stage="routers")
+    run_recipe(recipe_of(SILOS, pooled_data(place), routers), tmp_path / "pooled", progress=Silent(), stage="routers")
+    mine, pooled = (read_tensors(tmp_path / name / "routers" / "m" / "model.safetensors") for name in ("run", "pooled"))
+    for name, value in pooled.items():
+        torch.testing.assert_close(mine[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("router", "message"),
+    [
+        ("{use: moments}", "router moments: the moments of shard 1 are not shared; ask its owner for them"),
+        ("{use: moments, rank: 2}", "router moments: of shard 0 mean and variance are shared and no more"),
+        ("{use: experts, components: 2}", "router experts: of shard 0 mean and variance are shared and no more"),
+    ],
+)
+def test_a_router_that_needs_more_than_owners_share(place: Path, tmp_path: Path, router: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        put_together(place, tmp_path / "run", f"routers={{m: {router}}}")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_without_data_is_no_recipe_to_run(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def test_one_command_makes_samples_of_three_checkpoints(mixvel: Command, place: 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        (["routers={m: moments}"], "routers.m  router moments: shard 0: its items stay with their owner"),
-        (["expert={use: unet}"], "`data` is null, and experts unet need data"),
+        (["routers={m: moments}"], "routers.m  router moments: the moments of shard 0 are not shared; ask its owner"),
+        (["expert={use: unet}"], "`data` is null, they are with their owners"),
         (["expert.path=nowhere/{k}"], "no such folder"),
         (
             ["expert={use: per-shard, experts: [{use: unet}]}"],
