@@ -16,13 +16,13 @@ PROVENANCE = {"source": "experts that others have trained; their data are not he
 
 
 @frozen(kw_only=True)
-class Checkpoints:
+class CheckpointShards:
     """``parts``: the shards of experts that are there, all of one fraction."""
 
     parts: tuple[CheckpointShard, ...]
 
 
-def open_checkpoints(recipe: Recipe, folder: Path) -> Checkpoints:
+def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
     """The shards of a recipe whose `data` are null; nothing is written.
 
     Args:
@@ -49,7 +49,7 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> Checkpoints:
         for k, shape in enumerate(shapes)
     )
     preflight_without_data(recipe, parts)
-    return Checkpoints(parts=parts)
+    return CheckpointShards(parts=parts)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -15,7 +15,7 @@ from mixvel_core.artifacts.artifact import discard_damaged, report_damage
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.errors import UsageError
-from mixvel_core.pipeline.checkpoints import PROVENANCE, Checkpoints, open_checkpoints
+from mixvel_core.pipeline.checkpoints import PROVENANCE, CheckpointShards, open_checkpoints
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import ModelStages, model_stages
@@ -46,7 +46,7 @@ class RunResult:
         stored = None if fresh else stored_shards(artifact)
         if stored is None and not fresh:
             report_damage([artifact.first_damaged()], self.progress)
-        found: Shards | Split | Checkpoints
+        found: Shards | Split | CheckpointShards
         if stored is None and self.recipe.data is None:
             found = open_checkpoints(self.recipe, artifact.folder)
         else:
@@ -57,7 +57,7 @@ class RunResult:
             # At toy size there may be fewer shards than the recipe was written for.
             check_weights(self.recipe.sample, len(found.parts))
         begin(self.recipe, self.folder, fresh)
-        if isinstance(found, Checkpoints):
+        if isinstance(found, CheckpointShards):
             return write_remote(found.parts, artifact, PROVENANCE)
         return found if isinstance(found, Shards) else partition(found, artifact, self.progress)
 

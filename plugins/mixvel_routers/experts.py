@@ -38,7 +38,7 @@ PROBE = 1e-2
 
 
 @frozen(kw_only=True, eq=False)
-class Rates:
+class CorrectionRates:
     """What C_k changes by, as far as it is known.
 
     ``r``: m_k less the denoiser of the Gaussian (or less nothing), (B, K, D). ``tau``: tr Cov_k by a probe, less that
@@ -62,7 +62,7 @@ class Place:
     c: Tensor
     guess: Tensor
     trace: Tensor
-    rates: Rates
+    rates: CorrectionRates
 
 
 @frozen(kw_only=True, eq=False)
@@ -96,7 +96,7 @@ class ExpertsRouter:
         B, K, D = len(x), len(self.log_pi), x[0].numel()
         nothing = x.new_zeros(B, K, dtype=torch.float64)
         unknown = torch.zeros_like(nothing, dtype=torch.bool)
-        rates = Rates(r=x.new_zeros(B, K, D), tau=nothing, known=unknown, measured=unknown)
+        rates = CorrectionRates(r=x.new_zeros(B, K, D), tau=nothing, known=unknown, measured=unknown)
         # Later than any time: the first call begins a step of no length.
         later = torch.full((B, 1), math.inf, dtype=torch.float64, device=x.device)
         now, _ = self._place(x, t, nothing, rates)
@@ -128,11 +128,11 @@ class ExpertsRouter:
             tau, measured = tau.clone(), measured.clone()
             tau[i, k] = self.second_moments(x, t, answers, ask, state)
             measured[i, k] = self.schedule.at(t.double()).alpha[i] >= LEAST_ALPHA
-        now = evolve(now, rates=Rates(r=r, tau=tau, known=known, measured=measured))
+        now = evolve(now, rates=CorrectionRates(r=r, tau=tau, known=known, measured=measured))
         now = evolve(now, c=self._integral(state.begin, now))
         return evolve(state, now=now, answered=answered, count=state.count + 1)
 
-    def _place(self, x: Tensor, t: Tensor, c: Tensor, rates: Rates) -> tuple[Place, Tensor]:
+    def _place(self, x: Tensor, t: Tensor, c: Tensor, rates: CorrectionRates) -> tuple[Place, Tensor]:
         """(x, t) in the coordinates of the integral, and the Gaussians' log densities there, (B, K)."""
         p = self.schedule.at(t.double())
         flat = x.flatten(1).double()
@@ -218,9 +218,9 @@ def _chosen(rows: Tensor, one: Place, other: Place) -> Place:
     return Place(guess=guess, rates=_chosen_rates(rows, one.rates, other.rates), **made)
 
 
-def _chosen_rates(rows: Tensor, one: Rates, other: Rates) -> Rates:
+def _chosen_rates(rows: Tensor, one: CorrectionRates, other: CorrectionRates) -> CorrectionRates:
     made = {name: torch.where(rows, getattr(one, name), getattr(other, name)) for name in ("tau", "known", "measured")}
-    return Rates(r=torch.where(rows[..., None], one.r, other.r), **made)
+    return CorrectionRates(r=torch.where(rows[..., None], one.r, other.r), **made)
 
 
 @frozen(kw_only=True)
