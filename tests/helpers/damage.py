@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from whole_runs import EXACT, TRAINED, files, recipe_of, results, snapshot
 
 from mixvel_core.analysis.commands import measure_run
-from mixvel_core.analysis.records import read_study
+from mixvel_core.analysis.records import StudyResult, read_study
 from mixvel_core.analysis.study import study
 from mixvel_core.analysis.theory_report import theory_report
 from mixvel_core.errors import MixvelError
@@ -123,7 +123,7 @@ def again(run: Finished, verb: str, victim: str, kind: str, place: Path, rng: np
             wrong += ["other samples"] if draw(folder, out) != run.drawn else []
         else:
             measure_run(study, folder, [], progress=lines)
-            wrong += ["another study"] if read_study(folder) != read_study(run.folder) else []
+            wrong += ["another study"] if _without_times(folder) != _without_times(run.folder) else []
     except MixvelError as error:
         refused = str(error)
         # To sample and study, a record that is damaged may take a file that it knows for damaged.
@@ -140,6 +140,12 @@ def again(run: Finished, verb: str, victim: str, kind: str, place: Path, rng: np
     return Outcome(refused=refused, named=named, wrong=tuple(wrong))
 
 
+def _without_times(folder: Path) -> StudyResult | None:
+    """The study of a run but for how long it took."""
+    found = read_study(folder)
+    return None if found is None else evolve(found, timings=())
+
+
 def _says_the_same(path: Path, like: Path, damaged: tuple[str, int] | None) -> bool:
     """Whether a file was taken as it is, and rightly: a JSON file without the end of its last line."""
     untouched = damaged is not None and path.exists() and path.stat().st_mtime_ns == damaged[1]
@@ -149,7 +155,7 @@ def _says_the_same(path: Path, like: Path, damaged: tuple[str, int] | None) -> b
 def _matters(victim: str) -> bool:
     """Whether a finished run needs the file: not what lets a training go on, or says how fast it was."""
     unused = ("/state/", "trained.safetensors", "speed.json", "started.json", "recipe.yaml")
-    beside = ("calibration/", "references/", "study/", "tensorboard/")
+    beside = ("calibration/", "diagnostics/", "references/", "study/", "tensorboard/")
     return not (any(part in victim for part in unused) or victim.startswith(beside))
 
 
