@@ -15,7 +15,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import SampleOptions
+from mixvel_core.recipe.model import SampleOptions, grid_name
 
 if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler
@@ -85,7 +85,7 @@ def cells_of(
         bar.update(done)
         for (curve, steps), artifact, found in zip(wanted, artifacts, there, strict=True):
             if found is None:
-                names = {**curve.names, "grid": curve.grid}
+                names = {**curve.names, "grid": grid_name(curve.grid)}
                 note = " ".join([*names.values(), str(steps)])
 
                 def on_step(passed: int, before: int = done, note: str = note) -> None:
@@ -122,7 +122,7 @@ def _artifact(
         models=models_key,
         selector=plain(curve.selector),
         integrator=plain(curve.integrator),
-        grid=curve.grid,
+        grid=plain(curve.grid),
         steps=steps,
         count=settings.count,
         seed=settings.seed,

@@ -15,8 +15,7 @@ from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.describe import label
-from mixvel_core.recipe.model import LikelihoodOptions, StudyOptions, TheoryOptions
-from mixvel_core.sampling.grid import Grid
+from mixvel_core.recipe.model import Grid, LikelihoodOptions, StudyOptions, TheoryOptions
 from mixvel_core.sampling.sampler import is_random
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import grid_name
 
 
 def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyResult:
@@ -49,7 +50,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
         rows=tuple(
             StudyRow(
                 **cell.curve.names,
-                grid=cell.curve.grid,
+                grid=grid_name(cell.curve.grid),
                 steps=cell.steps,
                 evaluations=float(cell.evaluations.mean()),
                 round_trip=errors.get(cell_name(cell.curve, cell.steps)),
@@ -80,7 +81,7 @@ def _slopes(
         for quantity in QUANTITIES:
             law = power_law(settings.fitted, apart, quantity, floor, settings.seed)
             if law is not None:
-                found.append(SlopeRow(**curve.names, grid=curve.grid, quantity=quantity, **asdict(law)))
+                found.append(SlopeRow(**curve.names, grid=grid_name(curve.grid), quantity=quantity, **asdict(law)))
     return found
 
 

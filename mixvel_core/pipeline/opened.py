@@ -64,7 +64,7 @@ class Run:
         router: str | None = None,
         monolith: bool = False,
         steps: int | None = None,
-        grid: str | None = None,
+        grid: str | Sequence[float] | Mapping[str, float] | None = None,
         delta: float | None = None,
         weights: Mapping[str, float | None] | None = None,
         device: torch.device | str | None = None,
@@ -77,7 +77,7 @@ class Run:
             router: a router by its name in the recipe; the first one if None.
             monolith: sample from the monolith instead.
             steps: N, at least 1.
-            grid: the time grid by name.
+            grid: the time grid, by its name, as its N + 1 times, or ``{"shift": s}``.
             delta: the last time, 0 or in [1e-12, 1).
             weights: what is done to the router's weights, as in a recipe: ``{"top": 2, "from": 0.5}``.
             device: where it computes; the best one if None.

@@ -7,6 +7,7 @@ reference that ``mixvel check`` and the docs print.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 from attrs import frozen
@@ -46,7 +47,35 @@ class WeightOptions:
     )
 
 
-Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev", "native"]
+@frozen(kw_only=True)
+class ShiftedGrid:
+    """The grid ``uniform`` with its steps moved towards noise, as flow matching does."""
+
+    shift: float = option(
+        check=above(0), doc="s of t = s u/(1 + (s - 1) u), u uniform; above 1 for more steps near noise"
+    )
+
+
+GridName: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"]
+StudyGrid: TypeAlias = GridName | ShiftedGrid | tuple[float, ...]
+Grid: TypeAlias = Literal[GridName, "native"] | ShiftedGrid | tuple[float, ...]
+"""A grid by its name, ``{shift: s}``, or its times."""
+
+TIMES = OptionCheck(
+    text="a grid, or a list of times that fall from 1",
+    holds=lambda v: not isinstance(v, tuple) or _is_falling(v),
+)
+
+
+def _is_falling(times: tuple[float, ...]) -> bool:
+    return len(times) > 1 and times[0] == 1.0 and times[-1] >= 0.0 and all(t > s for t, s in pairwise(times))
+
+
+def grid_name(grid: Grid) -> str:
+    """A grid in words: its name, ``shift 3``, or its times."""
+    if isinstance(grid, ShiftedGrid):
+        return f"shift {grid.shift:g}"
+    return grid if isinstance(grid, str) else f"[{', '.join(f'{t:g}' for t in grid)}]"
 
 
 @frozen(kw_only=True)
@@ -62,7 +91,9 @@ class Method:
     weights: WeightOptions | None = option(
         default=None, doc="what is done to the router's weights; `sample.weights` if absent"
     )
-    grid: Grid | None = option(default=None, doc="how the steps are spread over time; `sample.grid` if absent")
+    grid: Grid | None = option(
+        default=None, check=TIMES, doc="how the steps are spread over time; `sample.grid` if absent"
+    )
 
 
 STOP = OptionCheck(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
@@ -78,7 +109,9 @@ class SampleOptions:
     seeds: tuple[int, ...] = option(default=(0,), check=each(at_least(0)), doc="seeds; mean and spread are reported")
     grid: Grid = option(
         default="uniform",
-        doc="how the steps are spread over time; native: as the schedule's own sampler does, with delta 0",
+        check=TIMES,
+        doc="how the steps are spread over time: a name, {shift: s}, or a list of times from 1 to delta; native: as "
+        "the schedule's own sampler does, with delta 0",
     )
     delta: float = option(default=0.01, check=STOP, doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
@@ -154,8 +187,8 @@ class StudyOptions:
     integrators: tuple[IntegratorUse, ...] | None = option(
         default=None, check=NOT_EMPTY, doc="the integrators; absent: ddim and 2m"
     )
-    grids: tuple[Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"], ...] = (
-        option(default=("uniform",), check=NOT_EMPTY, doc="how the steps are spread over time")
+    grids: tuple[StudyGrid, ...] = option(
+        default=("uniform",), check=each(TIMES), doc="how the steps are spread over time; each as `sample.grid`"
     )
     steps: tuple[int, ...] = option(default=(10, 20, 40, 80), check=each(at_least(1)), doc="step counts")
     count: int = option(default=128, check=at_least(1), doc="samples")

@@ -116,12 +116,24 @@ def _union(value: object, annotation: Any, registry: Registry) -> Any:
         return None
     if len(others) == 1:
         return structure(value, others[0], registry)
+    if isinstance(value, (Mapping, list, tuple)) and len(shaped := [a for a in others if _holds(a, value)]) == 1:
+        return structure(value, shaped[0], registry)
+    words = [a for a in others if get_origin(a) is Literal]
+    if isinstance(value, str) and words and not any(a is str for a in others):
+        return _literal(value, Literal[tuple(word for a in words for word in get_args(a))])
     for other in others:
         try:
             return structure(value, other, registry)
         except ProblemsFound:
             continue
     raise _wrong(describe_type(annotation), value)
+
+
+def _holds(annotation: Any, value: object) -> bool:
+    """Whether it is a type of lists where the value is a list, or of sections where it is one."""
+    if isinstance(value, Mapping):
+        return get_origin(annotation) is Mapping or (isinstance(annotation, type) and attrs.has(annotation))
+    return get_origin(annotation) is tuple
 
 
 def _tuple(value: object, annotation: Any, registry: Registry) -> tuple[Any, ...]:

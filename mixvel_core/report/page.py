@@ -16,6 +16,7 @@ from mixvel_core.cost.quantities import duration
 from mixvel_core.plugin.discovery import installed
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import dump, to_plain
+from mixvel_core.recipe.model import grid_name
 from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
@@ -66,7 +67,8 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
         ("routers", routers or "none"),
         (
             "sample",
-            f"{amount(sample.count)} of each method, step count and seed; {sample.grid} steps to t = {sample.delta:g}",
+            f"{amount(sample.count)} of each method, step count and seed; {grid_name(sample.grid)} steps to "
+            f"t = {sample.delta:g}",
         ),
         ("evaluate", ", ".join(brief(use) for use in recipe.evaluate.metrics)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -10,8 +10,7 @@ from torch import Tensor
 from mixvel_core.errors import UsageError
 from mixvel_core.field.angle import angle_at, time_of
 from mixvel_core.protocols import NoiseSchedule, SteppedSchedule
-
-Grid: TypeAlias = Literal["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev", "native"]
+from mixvel_core.recipe.model import Grid, ShiftedGrid
 
 RHO = 7.0
 """Exponent of the Karras grid (Karras et al. 2022, table 1)."""
@@ -29,7 +28,8 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
         grid: ``uniform`` in t; ``quadratic``: uniform in sqrt(t), denser near data; ``logsnr``: uniform in
             lambda = log(alpha/sigma); ``karras``: uniform in (sigma/alpha)^(1/7); ``angle``: uniform in
             theta = atan(sigma/alpha); ``angle-quadratic``: uniform in sqrt(theta); ``chebyshev``: Chebyshev points in
-            theta, dense at both ends; ``native``: the schedule's own.
+            theta, dense at both ends; ``native``: the schedule's own. ``ShiftedGrid``: t = s u/(1 + (s - 1) u), u even,
+            which on the schedule rectified multiplies sigma/alpha by s. Or the N + 1 times themselves.
         schedule: gives lambda to ``logsnr`` and ``karras``, and its steps to ``native``.
         steps: N >= 1.
         delta: the last time, 0 <= delta < 1; 0 for ``native``.
@@ -46,10 +46,16 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
         raise UsageError(f"steps must be at least 1, not {steps}")
     if not 0.0 <= delta < 1.0:
         raise UsageError(f"delta must be at least 0 and below 1, not {delta!r}")
+    if isinstance(grid, tuple):
+        return _given(grid, steps, delta)
     if grid == "native":
         return _native(schedule, steps, delta)
     u = torch.linspace(0.0, 1.0, steps + 1, dtype=torch.float64)
     match grid:
+        case ShiftedGrid(shift=s):
+            # What is shifted to delta.
+            even = 1.0 + u * (delta / (s - (s - 1.0) * delta) - 1.0)
+            times = s * even / (1.0 + (s - 1.0) * even)
         case "uniform":
             times = 1.0 + u * (delta - 1.0)
         case "quadratic":
@@ -81,6 +87,14 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
             "delta, fewer steps or another grid"
         )
     return [float(t) for t in times]
+
+
+def _given(times: tuple[float, ...], steps: int, delta: float) -> list[float]:
+    if len(times) != steps + 1:
+        raise UsageError(f"grid: {len(times)} times are those of {len(times) - 1} steps, not of {steps}")
+    if times[0] != 1.0 or times[-1] != delta or not all(t > s for t, s in pairwise(times)):
+        raise UsageError(f"grid: the times must fall from 1 to delta, {delta!r}; give {delta!r} as the last of them")
+    return list(times)
 
 
 def _bounds(schedule: NoiseSchedule, delta: float) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,8 @@ from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, RandomIntegrator, Router, Selector
 from mixvel_core.randomness import key, normal, uniform
-from mixvel_core.sampling.grid import Grid, time_grid
+from mixvel_core.recipe.model import Grid
+from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.routed_field import RoutedField, start_field
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 

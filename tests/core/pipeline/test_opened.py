@@ -13,6 +13,7 @@ from whole_runs import EXACT, run
 import mixvel_core as mx
 from mixvel_core.errors import RecipeError, UsageError
 from mixvel_core.pipeline.opened import Run
+from mixvel_core.recipe.model import ShiftedGrid
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,13 @@ def test_one_line_from_a_folder_to_samples(opened: Run) -> None:
     samples = mx.open_run(opened.folder).sampler(selector="cached", integrator="2m", steps=20).sample(64)
     assert samples.x.shape == (64, 4)
     assert samples.evaluations.tolist() == [20] * 64
+
+
+def test_a_grid_may_be_a_shift_or_its_times(opened: Run) -> None:
+    assert opened.sampler(steps=4, grid={"shift": 3}).grid == ShiftedGrid(shift=3.0)
+    times = [1.0, 0.4, 0.1]
+    sampler = opened.sampler(steps=2, grid=times, delta=0.1)
+    assert sampler.sample(2).times.tolist() == times[:2]
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import UsageError
-from mixvel_core.sampling.grid import Grid, time_grid
-from mixvel_schedules.schedules import Cosine, Linear
+from mixvel_core.recipe.model import Grid, ShiftedGrid
+from mixvel_core.sampling.grid import time_grid
+from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
 SCHEDULES = all_schedules()
+SHIFT = ShiftedGrid(shift=3.0)
+NAMES: list[Grid] = ["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"]
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    grid=st.sampled_from(["uniform", "logsnr", "quadratic", "karras", "angle", "angle-quadratic", "chebyshev"]),
+    grid=st.sampled_from([*NAMES, SHIFT]),
     name=st.sampled_from(sorted(SCHEDULES)),
     steps=st.integers(1, 200),
     delta=st.one_of(st.just(0.0), st.floats(1e-3, 0.5)),
@@ -57,6 +60,24 @@ def test_chebyshev_points_are_those_of_the_cosine_schedule() -> None:
     times = time_grid("chebyshev", Cosine(), 8, 0.01)
     expected = [1 - (1 - 0.01) * (1 - math.cos(math.pi * i / 8)) / 2 for i in range(9)]
     assert times == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_shifted_grid_multiplies_the_noise_to_data_ratio_of_rectified() -> None:
+    plain, moved = time_grid("uniform", Rectified(), 9, 0.1), time_grid(SHIFT, Rectified(), 9, 0.25)
+    ratio = [[t / (1 - t) for t in times[1:]] for times in (plain, moved)]
+    assert ratio[1] == pytest.approx([3 * r for r in ratio[0]], rel=1e-12)
+    assert time_grid(ShiftedGrid(shift=1.0), Cosine(), 9, 0.1) == pytest.approx(time_grid("uniform", Cosine(), 9, 0.1))
+
+
+def test_times_stand_as_they_are_given() -> None:
+    assert time_grid((1.0, 0.7, 0.2, 0.01), Cosine(), 3, 0.01) == [1.0, 0.7, 0.2, 0.01]
+    for times, words in (
+        ((1.0, 0.5, 0.01), "3 times are those of 2 steps, not of 3"),
+        ((1.0, 0.5, 0.6, 0.01), "must fall from 1 to delta"),
+        ((1.0, 0.5, 0.2, 0.1), "give 0.01 as the last"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            time_grid(times, Cosine(), 3, 0.01)
 
 
 @pytest.mark.parametrize("grid", ["logsnr", "karras"])
