@@ -21,6 +21,7 @@ from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import grid_name
 from mixvel_core.sampling.inversion import follows_ode, round_trip, spherical
 
 PARTS, STEPS = 7, 20
@@ -32,7 +33,7 @@ Cell: TypeAlias = tuple[str, str, str, int]
 
 def cell_name(curve: Curve, steps: int) -> Cell:
     """What a row of the study is found by."""
-    return (*curve.names.values(), curve.grid, steps)
+    return (*curve.names.values(), grid_name(curve.grid), steps)
 
 
 @frozen(kw_only=True)
@@ -64,7 +65,7 @@ class InversionTask:
                 for done, n in enumerate(missing, start=1):
                     curve, steps = wanted[n]
                     errors[n] = error = self._round_trip(curve, steps)
-                    write_kept(kept[n], {"error": error}, **curve.names, grid=curve.grid, steps=steps)
+                    write_kept(kept[n], {"error": error}, **curve.names, grid=grid_name(curve.grid), steps=steps)
                     bar.update(done)
         return {
             cell_name(*cell): float(np.median(error))
@@ -92,7 +93,13 @@ class InversionTask:
                 bar.update(3)
             made = {"items": items[: 2 * pairs].cpu().numpy(), "between": between.cpu().numpy()}
             write_kept(artifact, made, **curve.names)
-        return {"file": f"{artifact.name}.npz", "parts": PARTS, "steps": STEPS, **curve.names, "grid": curve.grid}
+        return {
+            "file": f"{artifact.name}.npz",
+            "parts": PARTS,
+            "steps": STEPS,
+            **curve.names,
+            "grid": grid_name(curve.grid),
+        }
 
     def _follows_ode(self, curve: Curve) -> bool:
         """Whether a curve can be followed back, from items that are here."""
@@ -122,7 +129,7 @@ class InversionTask:
             items=self.shards.key,
             selector=plain(curve.selector),
             integrator=plain(curve.integrator),
-            grid=curve.grid,
+            grid=plain(curve.grid),
             steps=steps,
             seed=self.settings.seed,
             delta=self.settings.delta,

@@ -11,6 +11,7 @@ from mixvel_core.analysis.records import StudyRow
 from mixvel_core.pipeline.sample import SampleSpec
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.model import grid_name
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.tables import ScoreTable, score_tables
 
@@ -89,7 +90,7 @@ def _in_common(inputs: Inputs, steps: int) -> dict[str, StudyRow]:
 
 
 def _name(draw: SampleSpec) -> tuple[str, str, str, int]:
-    return label(draw.selector), label(draw.integrator), draw.grid, draw.steps
+    return label(draw.selector), label(draw.integrator), grid_name(draw.grid), draw.steps
 
 
 def _is_comparable(inputs: Inputs, draw: SampleSpec) -> bool:

@@ -79,7 +79,7 @@ def slope_of(found: StudyResult, integrator: str) -> SlopeRow:
 def test_orders_of_the_full_mixture_are_measured(made: StudyResult) -> None:
     euler, second = slope_of(made, "euler"), slope_of(made, "2m")
     assert euler.slope == pytest.approx(-1.0, abs=0.2)
-    # With 20 steps the last ones are so unequal that 2M bounds its slope, and its error is below the line of the others.
+    # With 20 steps the last ones are so unequal that 2M bounds its extrapolation: that error lies below the line.
     assert second.slope < -1.4
     for slope, straight in ((euler, 0.99), (second, 0.98)):
         assert slope.low <= slope.slope <= slope.high
