@@ -10,10 +10,12 @@ import torch
 from attrs import evolve
 from torch import Tensor
 from trainable import CPU, byte_shards, router_config, run
+from whole_runs import TRAINED, recipe_of
 
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.protocols import Batch, Job, Router, RouterConfig
+from mixvel_core.recipe.dump import dump
 from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
@@ -134,3 +136,12 @@ def test_every_row_of_fixed_is_the_prior() -> None:
     assert state is None
     assert a.dtype == x.dtype
     torch.testing.assert_close(a, torch.tensor([[0.5, 0.3, 0.2]] * 4, dtype=torch.float64))
+
+
+def test_a_recipe_sizes_it_by_its_experts_and_keeps_that() -> None:
+    recipe = recipe_of(
+        TRAINED.replace("[4, 8]", "[64, 128]"), "routers={a: a-network, own: {use: naive, channels: [8]}}"
+    )
+    assert recipe.routers["a"].options.channels == (56, 112)
+    assert recipe.routers["own"].options.channels == (8,)
+    assert recipe_of(dump(recipe), "expert.channels=[4, 8]").routers["a"].options.channels == (56, 112)
