@@ -76,7 +76,7 @@ def test_the_example_of_the_readme_runs_on_public_names_alone(
     names: dict[str, Any] = {}
     exec(compile(example.text, example.where, "exec"), names)
     assert (names["samples"].evaluations == 10).all(), "one expert a step"
-    assert capsys.readouterr().out == "torch.Size([64, 16]) tensor(50.)\n"
+    assert capsys.readouterr().out == "torch.Size([64, 16]) tensor(10.)\n"
 
 
 def merged(base: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
