@@ -1,7 +1,7 @@
 """Path errors of integrators and grids on the networks of a trained run: python tests/bench/integrators.py RUN FOLDER.
 
-The full mixture, 64 samples: the median distance to the end of its own ODE (dopri5, 1e-5) for each of three seeds of noise
-(one at N = 50), as JSON lines in FOLDER/rows.jsonl. The ends of dopri5 are kept in FOLDER.
+The full mixture, 64 samples: the median distance to the end of its own ODE (dopri5, 1e-5) for each of three seeds of
+noise (one at N = 50), as JSON lines in FOLDER/rows.jsonl. The ends of dopri5 are kept in FOLDER.
 """
 
 from __future__ import annotations
