@@ -236,7 +236,8 @@ def main() -> None:
         made = DATA[given.data](folder) if given.data in DATA else []
         path = ROOT / "recipes" / "digits.yaml" if given.data in DATA else Path(given.data)
         routers = [f"r{i}: {row}" for i, row in enumerate(given.rows) if row not in (HALF, EXACT)]
-        named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}"]
+        # The recipe's methods name its own routers.
+        named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}", "sample.methods={one: {}}"]
         recipe = load_recipe(path, [*made, "launcher={use: local, threads: 1}", *named, *given.overrides])
         recipe = evolve(recipe, monolith=None)
         print(f"| {given.data} | FLOPs | made in s | mean | by time, data first |\n|---|---|---|---|---|")

@@ -12,6 +12,8 @@ from mixvel_core.recipe.resolve import load_recipe
 from mixvel_routers.moments import MomentsFamily
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "digits.yaml"
+METHODS = "sample.methods={one: {}}"
+"""Those of the recipe name its own routers."""
 
 
 def test_a_router_in_closed_form_is_checked_and_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,12 +21,12 @@ def test_a_router_in_closed_form_is_checked_and_not_made(monkeypatch: pytest.Mon
         raise RuntimeError("made before the run")
 
     monkeypatch.setattr(MomentsFamily, "tensors", fail)
-    preflight(load_recipe(RECIPE, ["routers={m: moments}"]))
+    preflight(load_recipe(RECIPE, ["routers={m: moments}", METHODS]))
 
 
 def test_its_problem_is_one_line() -> None:
     with pytest.raises(RecipeError) as caught:
-        preflight(load_recipe(RECIPE, ["routers={m: {use: moments, rank: 64}}"]))
+        preflight(load_recipe(RECIPE, ["routers={m: {use: moments, rank: 64}}", METHODS]))
     assert str(caught.value) == (
         "router moments: rank 64 is not below the 178 items of shard 0 and their 64 numbers; give a smaller rank"
     )
