@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from mixvel_core.cli.run import Overrides, RecipePath
+from mixvel_core.errors import UsageError
 
 
 def train(
@@ -21,14 +22,25 @@ def train(
         typer.Option("--out", metavar="DIR", help="The folder to hand over.", show_default="silos/NAME-expert-K"),
     ] = None,
     share: Annotated[
-        Literal["count", "moments"],
-        typer.Option("--share", help="What is shared of the data: their count, or also their mean and variance."),
+        str,
+        typer.Option(
+            "--share",
+            metavar="count|moments|rank=R|components=J",
+            help="What is shared of the data: their count; their mean and variance too; R principal components too; or "
+            "J k-means Gaussians too.",
+        ),
     ] = "moments",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
 ) -> None:
     """Train one expert on all of the recipe's data, and write a folder with the expert and nothing else of them."""
+    from mixvel_core.federated.share import share_of
     from mixvel_core.plugin.discovery import load_registry
     from mixvel_core.recipe.resolve import load_recipe
+
+    try:
+        shared = share_of(share)
+    except ValueError as error:
+        raise UsageError(f"--share: {error}") from None
 
     checked = load_recipe(recipe, overrides or [], load_registry())
     folder = out if out is not None else Path("silos") / f"{checked.name}-expert-{expert}"
@@ -39,7 +51,7 @@ def train(
     # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
-        train_expert(checked, expert, folder, share=share, fresh=fresh, progress=progress)
+        train_expert(checked, expert, folder, share=shared, fresh=fresh, progress=progress)
 
 
 def assemble(

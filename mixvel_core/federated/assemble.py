@@ -15,7 +15,7 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.bundle import ExpertBundle, read_bundle
 from mixvel_core.pipeline.experts import ExpertStage
-from mixvel_core.pipeline.jobs import MODEL, MOMENTS
+from mixvel_core.pipeline.jobs import MODEL
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import preflight_without_data
@@ -72,6 +72,7 @@ def _difference(old: Any, new: Any) -> str:
 
 def check_loads(bundle: ExpertBundle, recipe: Recipe) -> None:
     """Raises ArtifactError, naming the folder, where its weights are not those of the expert that it describes."""
+    bundle.check_gaussians()
     config = ExpertConfig(index=bundle.index, count=bundle.count, fraction=1.0, shape=bundle.shape)
     try:
         recipe.expert.build().load(config, bundle.tensors(), recipe.schedule.build())
@@ -95,7 +96,9 @@ def remote_shards(bundles: Sequence[ExpertBundle], folder: Path) -> tuple[Remote
             count=bundle.count,
             fraction=bundle.count / total,
             shape=bundle.shape,
-            moments_from=bundle.folder / MOMENTS,
+            rank=bundle.share.rank,
+            components=bundle.share.components,
+            shared_from=bundle.folder,
         )
         for bundle in bundles
     )
@@ -129,7 +132,7 @@ def place_expert(bundle: ExpertBundle, stage: ExpertStage, run: Path) -> None:
 
 
 def _other_experts(run: Path) -> UsageError:
-    return UsageError(f"{run}: assembled from other experts; choose another --out")
+    return UsageError(f"{run}: assembled from other experts, or with more or less shared; choose another --out")
 
 
 USUAL: dict[str, Any] = {
@@ -173,6 +176,8 @@ def assemble(
         check_loads(bundle, made)
     artifact = partition_artifact(made, out)
     parts = remote_shards(bundles, artifact.folder)
+    for remote in parts:
+        remote.check_shared()
     preflight_without_data(made, parts)
     with locked(out):
         check_folder(made, out, fresh=False)

@@ -1,8 +1,9 @@
 """A bundle: an expert as its owner shares it, a folder with all that is shared of a shard and nothing else of it.
 
 ``config.json`` describes it; ``model.safetensors`` holds the weights and, under their checksum, the same description,
-so that neither can be exchanged alone; ``moments.safetensors`` is there if mean and variance are shared; ``done.json``
-lists the checksum of every file.
+so that neither can be exchanged alone; ``moments.safetensors`` is there if mean and variance are shared;
+``gaussians.safetensors``, which holds the description too, if principal components or k-means Gaussians are;
+``done.json`` lists the checksum of every file.
 """
 
 from __future__ import annotations
@@ -19,16 +20,15 @@ from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import check_fits_memory, read_json, write_json
 from mixvel_core.data.items import spans
 from mixvel_core.errors import ArtifactError, DataError, UsageError
+from mixvel_core.federated.share import Share, share_of, shared_gaussians
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
-from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items
+from mixvel_core.pipeline.shards import GAUSSIANS
+from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items, Shard
 from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Share: TypeAlias = Literal["count", "moments"]
-"""What an owner shares of a shard: the number of its items alone, or their mean and variance too."""
 
 Values: TypeAlias = Literal["-1..1", "any"]
 """The range of the items: images and whatever else is scaled to [-1, 1], or free numbers."""
@@ -36,7 +36,7 @@ Values: TypeAlias = Literal["-1..1", "any"]
 FORMAT = 2
 """Of a bundle; others are refused."""
 CONFIG = "config.json"
-FILES = (CONFIG, MODEL, MOMENTS, "done.json")
+FILES = (CONFIG, MODEL, MOMENTS, GAUSSIANS, "done.json")
 _MOST, _MOST_SIDES = 1 << 40, 8
 """Of items, and of values of one: more than anyone has."""
 
@@ -61,36 +61,43 @@ class ExpertBundle:
     def tensors(self) -> dict[str, Tensor]:
         """What the expert's family loads it from. Raises ArtifactError where it is not the file that
         was bundled with ``config.json``."""
+        return self._described(MODEL)
+
+    def check_gaussians(self) -> None:
+        """Raises ArtifactError where the Gaussians are missing, or were not bundled with ``config.json``."""
+        if self.share.has_gaussians:
+            self._described(GAUSSIANS)
+
+    def _described(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file that holds the same description as ``config.json``."""
         from mixvel_core.artifacts.tensors import read_checksummed
 
-        tensors, metadata = read_checksummed(self.folder / MODEL)
+        tensors, metadata = read_checksummed(self.folder / name)
         if metadata.get("about") != read_json(self.folder / CONFIG):
-            raise ArtifactError(
-                f"{self.folder}: {CONFIG} and {MODEL} are not of one expert; ask its owner for it again"
-            )
+            raise ArtifactError(f"{self.folder}: {CONFIG} and {name} are not of one expert; ask its owner for it again")
         return tensors
 
 
 def check_share(share: Share, family: ExpertFamily, name: str) -> None:
     """Raises UsageError or RecipeError where experts of the family called ``name`` cannot keep their moments."""
-    if share == "moments":
+    if share.moments:
         return
     if not isinstance(family, DiscreetFamily):
         raise UsageError(f"--share count: experts {name} cannot do without the moments of their shard; share them")
     family.without_moments({})
 
 
-def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path) -> None:
+def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path) -> None:
     """Writes the folder of a trained expert.
 
     Args:
         stored: the expert.
-        items: it was trained on, (count, *data); nothing of them is written.
+        shard: it was trained on; none of its items is written.
         share: what is shared of them.
         folder: where it goes; holds no other files.
 
     Raises:
-        DataError: the expert is made of the items themselves.
+        DataError: the expert is made of the items themselves, or a Gaussian would be.
         UsageError, RecipeError: it cannot do without what is not shared.
     """
     from mixvel_core.artifacts.tensors import read_tensors, write_checksummed
@@ -99,15 +106,16 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
     config, family = stored.config, stored.family.build()
     _refuse_items(tensors, config.count, config.shape, stored.family.name)
     check_share(share, family, stored.family.name)
-    if share == "count" and isinstance(family, DiscreetFamily):
+    if not share.moments and isinstance(family, DiscreetFamily):
         tensors = dict(family.without_moments(tensors))
+    gaussians = shared_gaussians(share, shard) if share.has_gaussians else None
     about = {
         "format": FORMAT,
         "index": config.index,
         "count": config.count,
         "shape": list(config.shape),
-        "values": values_of(items),
-        "share": share,
+        "values": values_of(shard.items),
+        "share": str(share),
         "expert": plain(stored.family),
         "schedule": plain(stored.schedule),
     }
@@ -115,11 +123,14 @@ def write_bundle(stored: StoredExpert, items: Items, share: Share, folder: Path)
     artifact.clear()
     files = [MODEL, CONFIG]
     write_checksummed(folder / MODEL, tensors, {"expert": stored.family.name, "about": about})
-    moments = stored.moments() if share == "moments" else None
+    moments = stored.moments() if share.moments else None
     if moments is not None:
         shared = {"mean": moments.mean, "variance": moments.variance}
         write_checksummed(folder / MOMENTS, shared, {"expert": stored.family.name})
         files.append(MOMENTS)
+    if gaussians is not None:
+        write_checksummed(folder / GAUSSIANS, gaussians.tensors(), {"expert": stored.family.name, "about": about})
+        files.append(GAUSSIANS)
     write_json(folder / CONFIG, about)
     artifact.commit(files)
 
@@ -148,19 +159,24 @@ def read_bundle(folder: Path) -> ExpertBundle:
         raise ArtifactError(
             f"{folder}: written by {whose} mixvel (format {about['format']}, here {FORMAT}); take that version"
         )
-    if not Artifact(folder=folder, key=key_of(**about)).is_done(verify=True):
-        raise ArtifactError(f"{folder}: damaged, or changed since its owner wrote it; ask its owner for it again")
+    artifact = Artifact(folder=folder, key=key_of(**about))
+    if not artifact.is_done(verify=True):
+        changed = artifact.first_damaged(verify=True) or folder
+        raise ArtifactError(f"{changed}: damaged, or changed since its owner wrote it; ask its owner for it again")
     try:
         shape = tuple(_integer(side, 1) for side in about["shape"])
         if len(shape) > _MOST_SIDES or math.prod(shape) > _MOST:
             raise ValueError(f"items of {len(shape)} dimensions and {math.prod(shape):.0e} values")
+        count, share = _integer(about["count"], 1), share_of(about["share"])
+        if share.rank >= max(1, min(count, math.prod(shape))) or share.components > count:
+            raise ValueError(f"{share} of {count} items of {math.prod(shape)} numbers")
         return ExpertBundle(
             folder=folder,
             index=_integer(about["index"], 0),
-            count=_integer(about["count"], 1),
+            count=count,
             shape=shape,
             values=_one_of(about["values"], get_args(Values)),
-            share=_one_of(about["share"], get_args(Share)),
+            share=share,
             expert=dict(about["expert"]),
             schedule=dict(about["schedule"]),
         )

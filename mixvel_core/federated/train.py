@@ -14,7 +14,8 @@ from mixvel_core.artifacts.artifact import FORMAT, Artifact, key_of
 from mixvel_core.artifacts.files import read_json, remove_unfinished, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError, UsageError
-from mixvel_core.federated.bundle import FILES, Share, check_share, is_bundle, write_bundle
+from mixvel_core.federated.bundle import FILES, check_share, is_bundle, write_bundle
+from mixvel_core.federated.share import Share, check_shared_fit
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.partition import partition, split, stored_shards
@@ -25,6 +26,7 @@ from mixvel_core.recipe.dump import diff, plain
 from mixvel_core.recipe.model import Recipe
 
 _ABOUT = "expert.json"
+_USUAL = Share()
 
 
 def training_folder(out: Path) -> Path:
@@ -33,7 +35,7 @@ def training_folder(out: Path) -> Path:
 
 
 def train_expert(
-    recipe: Recipe, index: int, out: Path, *, share: Share = "moments", fresh: bool = False, progress: Progress
+    recipe: Recipe, index: int, out: Path, *, share: Share = _USUAL, fresh: bool = False, progress: Progress
 ) -> None:
     """Trains expert ``index`` on all items of the recipe's data; goes on where it stopped, or does nothing.
 
@@ -41,7 +43,7 @@ def train_expert(
         recipe: its data are one owner's own. The partition is not made, and routers and sampling do not matter.
         index: k in 0..K-1, which names the job and so decides its random numbers.
         out: the folder of the bundle; beside it ``OUT.training`` stays with the owner.
-        share: what is shared of the data: the count of items, or their mean and variance too.
+        share: what is shared of the data beside the count of items; by default their mean and variance.
         fresh: throw away what is there.
         progress: shows where it is.
 
@@ -58,7 +60,7 @@ def train_expert(
         key = key_of(data=plain(recipe.data), partition=None, seed=recipe.seed)
         shards = Artifact(folder=work / "shards", key=key)
         stage = ExpertStage(
-            shard=_own_shard(recipe, index, shards, work, fresh, progress),
+            shard=_own_shard(recipe, index, share, shards, work, fresh, progress),
             shards_key=shards.digest(),
             family=recipe.expert,
             schedule=recipe.schedule,
@@ -72,16 +74,15 @@ def train_expert(
         if is_bundle(out, index, share, stored):
             progress.line(f"{stage.name}: already bundled")
             return
-        write_bundle(stored, stage.shard.items, share, out)
-        shared = "count, mean and variance of its items" if (out / FILES[2]).exists() else "count of its items"
-        progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {shared}")
+        write_bundle(stored, stage.shard, share, out)
+        progress.line(f"{stage.name}: trained on {stage.shard.count} items; shares weights and {share.in_words}")
 
 
 def _own_shard(
-    recipe: Recipe, index: int, artifact: Artifact, work: Path, fresh: bool, progress: Progress
+    recipe: Recipe, index: int, share: Share, artifact: Artifact, work: Path, fresh: bool, progress: Progress
 ) -> StoredShard:
-    """All items of the data as shard ``index``. Nothing is written where the expert cannot be
-    trained on them."""
+    """All items of the data as shard ``index``. Nothing is written where the expert cannot be trained on them, or they
+    are too few for what is to be shared."""
     stored = None if fresh else stored_shards(artifact)
     if stored is None:
         if recipe.data is None:
@@ -90,6 +91,7 @@ def _own_shard(
         schedule = recipe.schedule.build()
         family = recipe.expert.build()
         [part] = made.parts
+        check_shared_fit(share, evolve(part, index=index))
         if family.task(part, schedule) is None:
             family.tensors(part, None)
         remove_unfinished(work)
@@ -99,7 +101,9 @@ def _own_shard(
         write_json(work / _ABOUT, _about(recipe, index))
         stored = partition(made, artifact, progress)
     [only] = stored.parts
-    return evolve(only, index=index)
+    shard = evolve(only, index=index)
+    check_shared_fit(share, shard)
+    return shard
 
 
 def _about(recipe: Recipe, index: int) -> dict[str, object]:

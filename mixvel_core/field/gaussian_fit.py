@@ -68,6 +68,16 @@ def gaussian_of_moments(moments: Moments) -> ShardGaussians:
     return _one(mean, variance.clamp_min(0.0) + FLOOR, mean.new_zeros(len(mean), 0), mean.new_zeros(0))
 
 
+def leading(gaussian: ShardGaussians, rank: int) -> ShardGaussians:
+    """One Gaussian of r principal components with its first ``rank`` of them, 1..r; the others join the rest."""
+    r, D = gaussian.rank, gaussian.means.shape[1]
+    if rank == r:
+        return gaussian
+    left = (D - r) * (gaussian.rest[0, 0] - FLOOR) + gaussian.variances[0, rank:].sum()
+    rest = left[None] / (D - rank) + FLOOR
+    return _one(gaussian.means[0], rest, gaussian.axes[0, :, :rank], gaussian.variances[0, :rank])
+
+
 def _blocks(shard: Shard) -> Iterator[Tensor]:
     """The items in order, (b, D) float64."""
     items, rows = shard.items, max(1, _BLOCK // math.prod(shard.shape))

@@ -17,6 +17,7 @@ import torch
 from attrs import fields_dict, frozen
 from torch import Tensor
 
+from mixvel_core.errors import ArtifactError
 from mixvel_core.protocols import SchedulePoint
 
 _AT_ONCE = 1 << 23
@@ -54,6 +55,38 @@ class ShardGaussians:
 
 NAMES = tuple(fields_dict(ShardGaussians))
 """Of the tensors of a shard."""
+_ROUNDING = 1e-3
+"""By how much axes and weights in float32 may miss the identity and 1."""
+
+
+def check_gaussians(tensors: Mapping[str, Tensor], D: int, rank: int, components: int, where: str) -> None:
+    """Raises ArtifactError, beginning with ``where``, where tensors from elsewhere are no ``ShardGaussians`` of
+    ``rank`` r and J ``components`` for items of ``D`` numbers: names, types, shapes, finite numbers, positive
+    variances, weights of sum 1 and orthonormal axes."""
+    shapes = {
+        "weights": (components,),
+        "means": (components, D),
+        "rest": (components, 1 if rank > 0 else D),
+        "axes": (components, D, rank),
+        "variances": (components, rank),
+    }
+    found = {name: tuple(value.shape) if value.dtype == torch.float32 else None for name, value in tensors.items()}
+    if found != shapes:
+        raise _no_gaussians(where, f"not float32 tensors of rank {rank} and {components} components for {D} numbers")
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise _no_gaussians(where, "numbers that are not finite")
+    if not all(bool((tensors[name] > 0.0).all()) for name in ("rest", "variances")):
+        raise _no_gaussians(where, "variances that are not above 0")
+    weights, axes = tensors["weights"].double(), tensors["axes"].double()
+    if bool((weights < 0.0).any()) or abs(float(weights.sum()) - 1.0) > _ROUNDING:
+        raise _no_gaussians(where, "weights that are negative or not of sum 1")
+    off = axes.mT @ axes - torch.eye(rank, dtype=torch.float64)
+    if off.numel() and float(off.abs().max()) > _ROUNDING:
+        raise _no_gaussians(where, "axes that are not orthonormal")
+
+
+def _no_gaussians(where: str, what: str) -> ArtifactError:
+    return ArtifactError(f"{where}: {what}; ask its owner for it again")
 
 
 @frozen(kw_only=True, eq=False)

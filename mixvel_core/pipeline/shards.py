@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import asdict, field, frozen
@@ -18,7 +19,12 @@ from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import MOMENTS
 from mixvel_core.protocols import GaussianLaw, Items, Moments, Shard
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LAW = ("weights", "means", "covariances")
+GAUSSIANS = "gaussians.safetensors"
+"""Of a shard that is with its owner, where more than its mean and variance is shared."""
 
 
 @frozen(kw_only=True)
@@ -51,23 +57,51 @@ class StoredShard:
 class RemoteShard(StoredShard):
     """A shard that is with its owner: what is shared of it is here, its items are not.
 
-    ``moments_from``: the file of its moments, if they are shared; absent: the one in its own folder.
+    ``rank``, ``components``: of the Gaussians that are shared beside mean and variance; 0 and 1 where none are.
+    ``shared_from``: the folder of what is shared; absent: its own.
     """
 
-    moments_from: Path | None = field(default=None, eq=False)
+    rank: int = 0
+    components: int = 1
+    shared_from: Path | None = field(default=None, eq=False)
+
+    @property
+    def origin(self) -> str:
+        """The folder of what is shared, for messages."""
+        return str(self.shared_from or self.folder)
 
     def shared_moments(self) -> Moments | None:
         """Mean and variance of its items; None where they are not shared. Raises ArtifactError where the file is not of
         such items."""
         from mixvel_core.artifacts.tensors import read_tensors
 
-        path = self.moments_from or self.folder / MOMENTS
+        path = (self.shared_from or self.folder) / MOMENTS
         if not path.exists():
             return None
         found = read_tensors(path)
         if set(found) != {"mean", "variance"} or any(tuple(one.shape) != self.shape for one in found.values()):
             raise ArtifactError(f"{path}: not the moments of items of shape {self.shape}; ask its owner for it again")
+        if not all(bool(one.isfinite().all()) for one in found.values()):
+            raise ArtifactError(f"{path}: moments that are not finite; ask its owner for it again")
         return Moments(**found)
+
+    def shared_gaussians(self) -> Mapping[str, Tensor] | None:
+        """Principal components or k-means Gaussians of its items, the fields of ``ShardGaussians`` by name; None where
+        neither are shared. Raises ArtifactError where the file is not of such Gaussians."""
+        from mixvel_core.artifacts.tensors import read_tensors
+        from mixvel_core.field.gaussians import check_gaussians
+
+        if self.rank == 0 and self.components == 1:
+            return None
+        path = (self.shared_from or self.folder) / GAUSSIANS
+        found = read_tensors(path)
+        check_gaussians(found, math.prod(self.shape), self.rank, self.components, str(path))
+        return found
+
+    def check_shared(self) -> None:
+        """Raises ArtifactError, naming the file, where what is shared is not what it is called."""
+        self.shared_moments()
+        self.shared_gaussians()
 
     @property
     def items(self) -> np.ndarray:
@@ -170,6 +204,11 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
 
             write_checksummed(part.folder / MOMENTS, asdict(moments, recurse=False), {"shard": str(part.index)})
             files.append(f"{part.index}/{MOMENTS}")
+        if (gaussians := part.shared_gaussians()) is not None:
+            from mixvel_core.artifacts.tensors import write_checksummed
+
+            write_checksummed(part.folder / GAUSSIANS, gaussians, {"shard": str(part.index)})
+            files.append(f"{part.index}/{GAUSSIANS}")
         files.append(f"{part.index}/shard.json")
         facts: dict[str, object] = {
             "remote": "checkpoint" if isinstance(part, CheckpointShard) else True,
@@ -178,6 +217,8 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
             "shape": list(part.shape),
             "labels": {},
         }
+        if part.rank > 0 or part.components > 1:
+            facts["gaussians"] = {"rank": part.rank, "components": part.components}
         write_json(part.folder / "shard.json", facts)
     about = {
         "shards": len(parts),
@@ -199,7 +240,9 @@ def open_shards(folder: Path, key: str) -> Shards:
             facts = read_json(folder / str(k) / "shard.json")
             kind = _KINDS[facts.get("remote", False)]
             count, fraction, shape = facts["count"], facts["fraction"], tuple(facts["shape"])
-            parts.append(kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape))
+            # Of remote shards: the rank and the components that are shared, if any.
+            shared = facts.get("gaussians", {})
+            parts.append(kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape, **shared))
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
     return Shards(key=key, parts=tuple(parts), about=about)

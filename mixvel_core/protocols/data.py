@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from mixvel_core.protocols.expert import Moments
     from mixvel_core.protocols.progress import Progress
@@ -141,7 +142,15 @@ class Shard(Protocol):
 
 @runtime_checkable
 class SharingShard(Protocol):
-    """A shard whose items stay with their owner, who may share their moments."""
+    """A shard whose items stay with their owner, who may share their moments, or Gaussians of them."""
+
+    @property
+    def origin(self) -> str:
+        """Where what the owner shares lies, for messages."""
 
     def shared_moments(self) -> Moments | None:
         """Mean and variance of the items; None where only their count is shared."""
+
+    def shared_gaussians(self) -> Mapping[str, Tensor] | None:
+        """Principal components or k-means Gaussians of the items, the fields of ``ShardGaussians`` by name, float32;
+        None where neither are shared."""

@@ -35,11 +35,18 @@ class MomentsOptions:
             raise ValueError("rank: is for one Gaussian a shard; leave out `rank` or `components`")
 
     def rank_for(self, shards: Sequence[Shard]) -> int:
-        """r for these shards; if ``rank`` is absent at most what the smallest carries, and 0 where one is not here."""
-        remote = any(isinstance(shard, SharingShard) for shard in shards)
-        if self.rank is not None or self.components > 1 or remote:
+        """r for these shards; if ``rank`` is absent at most what each carries, or its owner shares."""
+        if self.rank is not None or self.components > 1:
             return self.rank or 0
-        return min(USUAL_RANK, *(min(shard.count, math.prod(shard.shape)) - 1 for shard in shards))
+        return min(USUAL_RANK, *(_most(shard) for shard in shards))
+
+
+def _most(shard: Shard) -> int:
+    """The largest r that can be had of a shard."""
+    if not isinstance(shard, SharingShard):
+        return min(shard.count, math.prod(shard.shape)) - 1
+    shared = shard.shared_gaussians()
+    return 0 if shared is None else shared["axes"].shape[-1]
 
 
 def _are_times(times: Sequence[float]) -> bool:

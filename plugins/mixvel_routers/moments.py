@@ -18,8 +18,8 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import DataError
-from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of_moments
-from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
+from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of_moments, leading
+from mixvel_core.field.gaussians import Gaussians, ShardGaussians, gaussians_of_tensors
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
 from mixvel_routers.closed_form_options import MomentsOptions
 
@@ -69,30 +69,44 @@ def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -
     """Raises DataError, beginning with ``where``, where a shard cannot be taken for these Gaussians."""
     rank = options.rank_for(shards)
     for shard in shards:
-        if not isinstance(shard, SharingShard):
+        if isinstance(shard, SharingShard):
+            _of_owner(shard, shard.index, rank, options.components, where)
+        else:
             check_fit(shard, rank, options.components, where)
-        elif shard.shared_moments() is None:
-            raise DataError(
-                f"{where}: the moments of shard {shard.index} are not shared; ask its owner for them "
-                "(`mixvel train --share moments`), or take a router that does without"
-            )
-        elif rank > 0 or options.components > 1:
-            raise DataError(
-                f"{where}: of shard {shard.index} mean and variance are shared and no more; leave out `rank` and "
-                "`components`"
-            )
 
 
 def gaussian_tensors(options: MomentsOptions, shards: Sequence[Shard], where: str) -> dict[str, Tensor]:
     """The fields of ``ShardGaussians`` of all shards, (K, ...), float32. Raises DataError as ``check_shards`` does."""
     check_shards(options, shards, where)
-    rank = options.rank_for(shards)
+    rank, components = options.rank_for(shards), options.components
     parts = []
     for shard in shards:
-        moments = shard.shared_moments() if isinstance(shard, SharingShard) else None
-        made = gaussian_of_moments(moments) if moments else None
-        parts.append((made or fit_gaussians(shard, rank=rank, components=options.components)).tensors())
+        if isinstance(shard, SharingShard):
+            made = _of_owner(shard, shard.index, rank, components, where)
+        else:
+            made = fit_gaussians(shard, rank=rank, components=components)
+        parts.append(made.tensors())
     return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def _of_owner(shard: SharingShard, k: int, rank: int, components: int, where: str) -> ShardGaussians:
+    """Shard ``k``, whose items are with their owner. Raises DataError where these Gaussians are not shared."""
+    if rank == 0 and components == 1:
+        if (moments := shard.shared_moments()) is not None:
+            return gaussian_of_moments(moments)
+        what, flag, else_ = "mean and variance", "moments", "take a router that does without"
+    else:
+        shared = shard.shared_gaussians()
+        made = ShardGaussians(**shared) if shared is not None else None
+        if made is not None and made.components == components and made.rank >= rank:
+            return leading(made, rank) if rank > 0 else made
+        what, flag, else_ = f"{components} k-means Gaussians", f"components={components}", "give what is shared"
+        if rank > 0:
+            what, flag = f"{rank} principal components", f"rank={rank}"
+    raise DataError(
+        f"{where}: {shard.origin} does not hold the {what} of shard {k}; ask its owner for `mixvel train --share "
+        f"{flag}`, or {else_}"
+    )
 
 
 def log_fractions(config: RouterConfig) -> Tensor:

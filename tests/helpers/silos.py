@@ -9,7 +9,7 @@ from whole_runs import recipe_of, save_classes
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.federated.bundle import Share
+from mixvel_core.federated.share import share_of
 from mixvel_core.federated.train import train_expert
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import Silent
@@ -68,14 +68,14 @@ def hand_over(
     out: Path,
     *overrides: str,
     index: int | None = None,
-    share: Share = "moments",
+    share: str = "moments",
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """The folder of owner k's expert, called ``index``."""
     recipe = recipe_of(SILOS, owner_data(data, k), *overrides)
     named = k if index is None else index
-    train_expert(recipe, named, out, share=share, fresh=fresh, progress=progress or Silent())
+    train_expert(recipe, named, out, share=share_of(share), fresh=fresh, progress=progress or Silent())
     return out
 
 

@@ -12,6 +12,7 @@ from whole_runs import EXACT, Bomb, KilledError, files, recipe_of, snapshot
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.artifacts.tensors import read_checksummed
 from mixvel_core.errors import DataError, RecipeError, UsageError
+from mixvel_core.federated.share import share_of
 from mixvel_core.federated.train import train_expert, training_folder
 from mixvel_core.protocols.progress import Silent
 
@@ -126,7 +127,7 @@ def test_what_cannot_be_kept_back_is_said_before_anything_is_done(
 ) -> None:
     recipe = recipe_of(SILOS, owner_data(data, 0), *overrides)
     with pytest.raises(error, match=message):
-        train_expert(recipe, 0, tmp_path / "silo", share="count", progress=Silent())
+        train_expert(recipe, 0, tmp_path / "silo", share=share_of("count"), progress=Silent())
     assert not list(tmp_path.iterdir())
 
 
