@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from mixvel_core.sampling.grid import time_grid as time_grid
     from mixvel_core.sampling.ode import reference as reference
     from mixvel_core.sampling.sampler import Sampler as Sampler
-    from mixvel_core.sampling.sampler import Samples as Samples
+    from mixvel_core.sampling.samples import Samples as Samples
     from mixvel_core.training.options import TrainOptions as TrainOptions
 
     __version__: str
@@ -75,7 +75,8 @@ _NAMES = {
     "mixvel_core.recipe.resolve": "load_recipe",
     "mixvel_core.sampling.grid": "time_grid",
     "mixvel_core.sampling.ode": "reference",
-    "mixvel_core.sampling.sampler": "Sampler Samples",
+    "mixvel_core.sampling.sampler": "Sampler",
+    "mixvel_core.sampling.samples": "Samples",
     "mixvel_core.training.options": "TrainOptions",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}

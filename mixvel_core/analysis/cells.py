@@ -15,7 +15,8 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import SampleOptions, grid_name
+from mixvel_core.recipe.grids import grid_name
+from mixvel_core.recipe.model import SampleOptions
 
 if TYPE_CHECKING:
     from mixvel_core.sampling.sampler import Sampler

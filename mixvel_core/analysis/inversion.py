@@ -21,7 +21,7 @@ from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import grid_name
+from mixvel_core.recipe.grids import grid_name
 from mixvel_core.sampling.inversion import follows_ode, round_trip, spherical
 
 PARTS, STEPS = 7, 20

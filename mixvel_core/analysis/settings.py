@@ -14,8 +14,9 @@ from mixvel_core.pipeline.opened import Run
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
+from mixvel_core.recipe.analysis_options import LikelihoodOptions, StudyOptions, TheoryOptions
 from mixvel_core.recipe.describe import label
-from mixvel_core.recipe.model import Grid, LikelihoodOptions, StudyOptions, TheoryOptions
+from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.sampler import is_random
 
 if TYPE_CHECKING:

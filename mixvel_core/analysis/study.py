@@ -23,7 +23,7 @@ from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import grid_name
+from mixvel_core.recipe.grids import grid_name
 
 
 def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyResult:

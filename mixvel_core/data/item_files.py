@@ -54,6 +54,8 @@ def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise UsageError(f"{file}: holds {array.dtype} values; give uint8, or floats in [-1, 1]")
     items = _as_items(array, shape)
+    if array.size == 0:
+        raise UsageError(f"{file}: holds no item, its array has shape {array.shape}; give at least one")
     if items is None:
         raise UsageError(
             f"{file}: of shape {array.shape}, but items of the run have shape {shape}; give items (n, *data) or images "

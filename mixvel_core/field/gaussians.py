@@ -40,12 +40,12 @@ class ShardGaussians:
 
     @property
     def rank(self) -> int:
-        """r."""
+        """r of the principal components of each Gaussian; 0 where variances are of coordinates."""
         return self.axes.shape[-1]
 
     @property
     def components(self) -> int:
-        """J."""
+        """J, how many Gaussians each shard has."""
         return self.weights.shape[-1]
 
     def tensors(self) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
 from mixvel_core.pipeline.shards import some_items
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.model import Grid
+from mixvel_core.recipe.grids import Grid
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -163,6 +163,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
         overrides: of the parts of its recipe that say how to sample.
 
     Raises:
+        RecipeError: an override is wrong, or more weights are to be kept than there are experts.
         UsageError: there is no run, or its models are not all made yet.
         ArtifactError: its recipe, shards or models are damaged; names the file.
     """
@@ -176,6 +177,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     shards = stored_shards(artifact)
     if shards is None:
         raise _unfinished(folder, "its partition", artifact.first_damaged())
+    check_weights(recipe.sample, len(shards.parts))
     stages = model_stages(recipe, folder, shards)
     if missing := stages.missing():
         raise _unfinished(folder, missing, stages.first_damaged())

@@ -27,7 +27,8 @@ from mixvel_core.recipe.build import build
 if TYPE_CHECKING:
     import torch
 
-    from mixvel_core.sampling.sampler import Sampler, Samples
+    from mixvel_core.sampling.sampler import Sampler
+    from mixvel_core.sampling.samples import Samples
 
 SpecT = TypeVar("SpecT")
 
@@ -151,7 +152,7 @@ def sample_jobs(
     Yields:
         The index of each job and its samples, as jobs are done.
     """
-    from mixvel_core.sampling.sampler import cuts
+    from mixvel_core.sampling.samples import cuts
 
     parts = [
         SamplePart(job=index, spec=job.spec, seed=job.seed, first=first, last=last)
@@ -204,7 +205,7 @@ def write_samples(path: Path, samples: Samples) -> None:
 def _read_samples(path: Path) -> Samples:
     import torch
 
-    from mixvel_core.sampling.sampler import Samples
+    from mixvel_core.sampling.samples import Samples
 
     names = [one.name for one in fields(Samples)]
     return Samples(**dict(zip(names, map(torch.from_numpy, read_arrays(path, *names)), strict=True)))
@@ -252,7 +253,7 @@ class _Collected:
 
     def add(self, number: int, part: SampledPart) -> SampledPart | None:
         """The part is done; returns all of the job if it was the last one."""
-        from mixvel_core.sampling.sampler import joined
+        from mixvel_core.sampling.samples import joined
 
         self._done[number] = part
         steps = (self.parts[number].last - self.parts[number].first) * self.job.steps

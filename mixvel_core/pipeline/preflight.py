@@ -56,8 +56,8 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     with problems.noted():
         if recipe.monolith is not None:
             _try_expert(recipe.monolith.build(), JoinedShard(parts=made.parts), schedule)
-    for router in recipe.routers.values():
-        with problems.noted():
+    for name, router in recipe.routers.items():
+        with problems.noted(f"routers.{name}  "):
             family = router.build()
             # Samples of experts, which a router may learn from in place of the items, are not there yet.
             if not family.tasks(made.parts, schedule):

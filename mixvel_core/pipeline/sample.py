@@ -28,7 +28,8 @@ from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import Grid, SampleOptions, WeightOptions
+from mixvel_core.recipe.grids import Grid
+from mixvel_core.recipe.model import SampleOptions, WeightOptions
 
 if TYPE_CHECKING:
     import torch

@@ -38,7 +38,7 @@ class NoisyField(Field, Protocol):
 
 
 class Integrator(Protocol):
-    """Moves x from time t to an earlier time s."""
+    """Moves x from time t to an earlier time s, or to a later one where an encoding follows the ODE back."""
 
     @property
     def order(self) -> int:
@@ -55,7 +55,7 @@ class Integrator(Protocol):
             field: the mixture.
             x: points at time t, (B, *data).
             t: where x is, in (0, 1].
-            s: where to go, 0 <= s < t.
+            s: where to go, 0 <= s < t; t < s <= 1 in an encoding.
             history: None at the first step, then what the previous step returned.
 
         Returns:

@@ -31,7 +31,8 @@ class Router(Protocol):
     def weights(self, x: Points, t: Times, state: Any) -> tuple[Weights, Any]:
         """The posterior at (x, t), and the state to pass to the next call.
 
-        Calls follow the trajectory: t never increases. A second call at the same t replaces the first,
+        Calls follow the trajectory: t never increases, but for routers without a state, by which points are encoded
+        too. A second call at the same t replaces the first,
         as the last stage of a Heun step replaces its predictor.
 
         Args:

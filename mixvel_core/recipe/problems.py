@@ -138,7 +138,7 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from _doubles(sample)
     if sample.get("grid") == "native" and sample.get("delta") != 0:
         yield ("sample", "delta"), "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
-    yield from _times(("sample", "grid"), sample.get("grid"), sample)
+    yield from _times(("sample", "grid"), sample.get("grid"), sample.get("steps"), sample.get("delta"))
     if methods == {}:
         yield ("sample", "methods"), "is empty; name at least one method"
     for name, method in (methods or {}).items():
@@ -146,7 +146,7 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         if isinstance(method, dict) and method.get("grid") == "native" and sample.get("delta") != 0:
             yield (*path, "grid"), "the steps of `native` end where the schedule's own do; write `sample.delta: 0`"
         if isinstance(method, dict):
-            yield from _times((*path, "grid"), method.get("grid"), sample)
+            yield from _times((*path, "grid"), method.get("grid"), sample.get("steps"), sample.get("delta"))
         if isinstance(method, dict) and method.get("model") == "monolith":
             if recipe.get("monolith") is None:
                 yield (*path, "model"), "the recipe has no section `monolith` to make it"
@@ -159,13 +159,15 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     study = _section(recipe, "study")
     if study is not None:
         yield from _routed(("study",), study, routers)
+        grids = study.get("grids")
+        for index, grid in enumerate(grids if isinstance(grids, list) else ()):
+            yield from _times(("study", "grids", index), grid, None, sample.get("delta"))
 
 
-def _times(path: KeyPath, grid: Any, sample: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def _times(path: KeyPath, grid: Any, steps: Any, delta: Any) -> Iterator[tuple[KeyPath, str]]:
     """A list of times has its own number of steps and its own end."""
     if not isinstance(grid, list) or not grid:
         return
-    steps, delta = sample.get("steps"), sample.get("delta")
     if isinstance(steps, list) and any(n != len(grid) - 1 for n in steps):
         yield path, f"has the times of {len(grid) - 1} steps; write `sample.steps: [{len(grid) - 1}]`, or a name"
     if isinstance(delta, (int, float)) and grid[-1] != delta:

@@ -11,7 +11,7 @@ from mixvel_core.analysis.records import StudyRow
 from mixvel_core.pipeline.sample import SampleSpec
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
-from mixvel_core.recipe.model import grid_name
+from mixvel_core.recipe.grids import grid_name
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.tables import ScoreTable, score_tables
 

@@ -16,7 +16,7 @@ from mixvel_core.cost.quantities import duration
 from mixvel_core.plugin.discovery import installed
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import dump, to_plain
-from mixvel_core.recipe.model import grid_name
+from mixvel_core.recipe.grids import grid_name
 from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text

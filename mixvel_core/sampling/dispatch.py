@@ -84,7 +84,7 @@ class GroupMember:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The group's."""
+        """The noise schedule of the group, which all its experts share."""
         return self.group.schedule
 
     @property

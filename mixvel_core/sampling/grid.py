@@ -10,7 +10,7 @@ from torch import Tensor
 from mixvel_core.errors import UsageError
 from mixvel_core.field.angle import angle_at, time_of
 from mixvel_core.protocols import NoiseSchedule, SteppedSchedule
-from mixvel_core.recipe.model import Grid, ShiftedGrid
+from mixvel_core.recipe.grids import Grid, ShiftedGrid
 
 RHO = 7.0
 """Exponent of the Karras grid (Karras et al. 2022, table 1)."""
@@ -91,7 +91,8 @@ def time_grid(grid: Grid, schedule: NoiseSchedule, steps: int, delta: float) -> 
 
 def _given(times: tuple[float, ...], steps: int, delta: float) -> list[float]:
     if len(times) != steps + 1:
-        raise UsageError(f"grid: {len(times)} times are those of {len(times) - 1} steps, not of {steps}")
+        own = len(times) - 1
+        raise UsageError(f"grid: {len(times)} times are those of {own} steps, not of {steps}; set steps to {own}")
     if times[0] != 1.0 or times[-1] != delta or not all(t > s for t, s in pairwise(times)):
         raise UsageError(f"grid: the times must fall from 1 to delta, {delta!r}; give {delta!r} as the last of them")
     return list(times)

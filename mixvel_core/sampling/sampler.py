@@ -7,16 +7,17 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from attrs import asdict, frozen
+from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, RandomIntegrator, Router, Selector
 from mixvel_core.randomness import key, normal, uniform
-from mixvel_core.recipe.model import Grid
+from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.routed_field import RoutedField, start_field
+from mixvel_core.sampling.samples import Samples, cuts, joined
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
 
@@ -47,48 +48,14 @@ def is_random(integrator: Integrator) -> bool:
 
 @frozen(kw_only=True)
 class SingleExpertRouter:
-    """K = 1."""
+    """The router of a sampler with one expert, K = 1, such as the monolith."""
 
     def start(self, x: Tensor, t: Tensor) -> None:
-        """No state."""
+        """Returns None: the router keeps no state."""
 
     def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
-        """Ones, (B, 1)."""
+        """Weights of one, (B, 1), at any (x, t)."""
         return x.new_ones(len(x), 1), None
-
-
-@frozen(kw_only=True, eq=False)
-class Samples:
-    """``x``: (count, *data). ``evaluations``: expert calls of each sample, (count,). ``times``: of the calls of the
-    field, (calls,). ``usage``: the share of samples that evaluated each expert at each call, (calls, K). ``origin``: of
-    the experts evaluated at the last call, the one of the most weight, (count,)."""
-
-    x: Tensor
-    evaluations: Tensor
-    times: Tensor
-    usage: Tensor
-    origin: Tensor
-
-    def cpu(self) -> Samples:
-        """The same, in the memory of the CPU."""
-        return Samples(**{name: value.cpu() for name, value in asdict(self, recurse=False).items()})
-
-
-def cuts(count: int, batch: int) -> list[tuple[int, int]]:
-    """First and last + 1 of the samples that are moved together, of ``count``."""
-    return [(first, min(first + batch, count)) for first in range(0, count, batch)]
-
-
-def joined(parts: Sequence[Samples]) -> Samples:
-    """Samples of several parts as one, in the order of the parts."""
-    sizes = torch.tensor([len(part.x) for part in parts], dtype=torch.float32, device=parts[0].usage.device)
-    return Samples(
-        x=torch.cat([part.x for part in parts]),
-        evaluations=torch.cat([part.evaluations for part in parts]),
-        times=parts[0].times,
-        usage=torch.einsum("p,pck->ck", sizes / sizes.sum(), torch.stack([part.usage for part in parts])),
-        origin=torch.cat([part.origin for part in parts]),
-    )
 
 
 @frozen(kw_only=True)
@@ -192,7 +159,8 @@ class Sampler:
         Returns: the noise as ``x``, with its cost; its times rise.
 
         Raises:
-            UsageError: x has another shape, delta is 0, or the selector or the router carries a state.
+            UsageError: x is no floating-point tensor of finite values or has another shape, delta is 0, the integrator
+                follows an SDE, or the selector or the router carries a state.
             SamplingError: an expert, the router or the selector fails.
         """
         times = self._times()[::-1]
@@ -211,7 +179,7 @@ class Sampler:
             batch, on_step: as of ``encode``.
 
         Raises:
-            UsageError: the noise has another shape.
+            UsageError: the noise is no floating-point tensor of finite values, or has another shape.
             SamplingError: an expert, the router or the selector fails.
         """
         return self._given(noise, self._times(), batch=batch, seed=seed, on_step=on_step)
@@ -227,10 +195,17 @@ class Sampler:
         state: str | None = None,
     ) -> Samples:
         """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
-        if len(x) < 1 or batch < 1:
-            raise UsageError(f"there must be at least one point and one in a batch, not {len(x)} and {batch}")
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
+            raise UsageError(f"points must be a floating-point tensor (n, *data), not {found}; give x.float()")
+        if x.ndim < 2 or len(x) < 1 or batch < 1:
+            raise UsageError(
+                f"there must be at least one point, (n, *data), and one in a batch, not {tuple(x.shape)} and {batch}"
+            )
         if self.shape is not None and tuple(x.shape[1:]) != tuple(self.shape):
             raise UsageError(f"points of shape {tuple(x.shape[1:])} are given to a sampler of shape {self.shape}")
+        if not bool(x.isfinite().all()):
+            raise UsageError("points have values that are not finite; leave those out")
         parts = []
         for first, last in cuts(len(x), batch):
 

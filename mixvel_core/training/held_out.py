@@ -72,7 +72,7 @@ class Averaged(nn.Module):
         self._state = dict(state)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The network's output."""
+        """The network's output for the same inputs, by the weights ``state``."""
         output: Tensor = functional_call(self._network, self._state, inputs)
         return output
 

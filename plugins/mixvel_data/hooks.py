@@ -109,7 +109,7 @@ class GreyOptions:
 
 @frozen(kw_only=True)
 class IdxOptions(GreyOptions):
-    """Options of ``idx``."""
+    """Options of the data source ``idx``: which of the files in a folder, and how their images are changed."""
 
     path: str = option(doc="a folder of IDX files, packed by gzip or not, named as they are published")
     prefix: str | None = option(
@@ -120,7 +120,7 @@ class IdxOptions(GreyOptions):
 
 @frozen(kw_only=True)
 class FashionOptions(GreyOptions):
-    """Options of ``fashion-mnist``."""
+    """Options of the data source ``fashion-mnist``: where it lies, and how its images are changed."""
 
     path: str | None = option(
         default=None,

@@ -113,7 +113,7 @@ class DiffusersFamily(DiffusersOptions):
         return tuple(self.shape_of(k) for k in range(count))
 
     def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
-        """``network.*`` and ``config``."""
+        """The weights as ``network.*``, and ``config``, the folder's configurations."""
         return self._tensors(open_folder(place_of(self.path, index, WHAT), self.scheduler), index)
 
     def shape_of(self, index: int) -> tuple[int, ...]:

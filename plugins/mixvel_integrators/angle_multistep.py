@@ -46,7 +46,7 @@ class Angle:
         return end < STEEP * start
 
     def coefficients(self, nodes: Sequence[float], start: float, end: float) -> list[float]:
-        """c_i, ``lagrange_integrals``."""
+        """c_i of the estimates at ``nodes``, for a step from ``start`` to ``end`` (``lagrange_integrals``)."""
         return lagrange_integrals(nodes, start, end)
 
 

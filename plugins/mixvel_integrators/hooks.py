@@ -25,7 +25,7 @@ class DDIMOptions:
 
 @frozen(kw_only=True)
 class AncestralOptions:
-    """Options of ``ancestral``."""
+    """Options of the integrator ``ancestral``: how much of each step is noise."""
 
     eta: float = option(
         default=1.0, check=between(0, 1), doc="the churn: 0 is ddim, 1 makes as much noise anew as DDPM does"
@@ -34,7 +34,7 @@ class AncestralOptions:
 
 @frozen(kw_only=True)
 class AngleMultistepOptions:
-    """Options of ``pc``."""
+    """Options of the integrator ``pc``: the orders of its predictor and its corrector."""
 
     predictor: int = option(default=2, check=between(1, 4), doc="order of the predictor")
     corrector: int = option(default=3, check=between(0, 5), doc="order of the corrector, which costs nothing; 0: none")
@@ -42,7 +42,7 @@ class AngleMultistepOptions:
 
 @frozen(kw_only=True)
 class UniPCOptions:
-    """Options of ``unipc``."""
+    """Options of the integrator ``unipc``: its number of nodes and its variant."""
 
     nodes: int = option(
         default=3, check=between(1, 3), doc="estimates that the predictor uses; its order in diffusers' words"
@@ -54,14 +54,14 @@ class UniPCOptions:
 
 @frozen(kw_only=True)
 class DEISOptions:
-    """Options of ``deis``."""
+    """Options of the integrator ``deis``: its number of nodes."""
 
     nodes: int = option(default=3, check=between(1, 4), doc="estimates that a step uses; its order in diffusers' words")
 
 
 @frozen(kw_only=True)
 class IPNDMOptions:
-    """Options of ``ipndm``."""
+    """Options of the integrator ``ipndm``: its number of nodes."""
 
     nodes: int = option(default=4, check=between(1, 4), doc="estimates that a step uses; its authors' order")
 

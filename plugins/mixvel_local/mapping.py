@@ -49,7 +49,7 @@ class LocalMapping(Generic[PartT, ResultT]):
     def run(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
-        """See ``Mapper.map``."""
+        """Does the parts one after the other or side by side (see ``Mapper.map``)."""
         if self.workers > 1:
             yield from self._side_by_side(task, parts, report)
         elif parts:

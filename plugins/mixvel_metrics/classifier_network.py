@@ -72,7 +72,7 @@ class GreyClassifier(nn.Module):
         return found
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits."""
+        """The logits of images, (n, classes)."""
         logits: Tensor = self.last(functional.relu(self.features(x)))
         return logits
 

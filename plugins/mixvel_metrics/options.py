@@ -45,7 +45,7 @@ class FrechetOptions:
 
 @frozen(kw_only=True)
 class ClassifierMetricOptions:
-    """Options of ``classifier``."""
+    """Options of the metric ``classifier``: what its network is trained and tested on, and for how long."""
 
     data: DataUse = option(
         doc="labelled images it is trained on, once: of the recipe's size, never those compared with"

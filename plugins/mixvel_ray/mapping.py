@@ -75,7 +75,7 @@ class RayMapping(Generic[PartT, ResultT]):
     def run(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
     ) -> Generator[tuple[int, ResultT]]:
-        """See ``Mapper.map``."""
+        """Does the parts on workers of the cluster (see ``Mapper.map``)."""
         mailbox = new_mailbox()
         begin = partial(self._begin, ray.put(task), mailbox)
         todo, left = deque(range(len(parts))), len(parts)

@@ -88,7 +88,7 @@ class Channel(Protocol):
     """The way to the driver."""
 
     def send(self, events: Sequence[Event]) -> None:
-        """Sends without waiting."""
+        """Sends events to the driver, without waiting for it."""
         ...
 
     def answer(self) -> bool | None:
@@ -138,7 +138,7 @@ class WorkerReport:
             self.wire.send([bar.last])
 
     def line(self, text: str) -> None:
-        """One line."""
+        """Sends one line of text, to be shown above the bars."""
         self.wire.send([TextLine(text)])
 
 

@@ -29,7 +29,7 @@ class ClusterReader:
     tasks: int = 2
 
     def read(self, groups: Sequence[RowGroup], column: Column, ahead: int) -> Generator[np.ndarray]:
-        """See ``GroupReader``."""
+        """The values of the groups in their order, read ahead on the cluster (see ``GroupReader``)."""
         # It logs the beginning and the end of every epoch.
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         dataset = ray.data.read_datasource(

@@ -129,7 +129,7 @@ class NaiveFamily(ClassifierOptions):
         return {"classifier": RouterTask(members=tuple(shards), schedule=schedule, options=self.train, make=make)}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The averaged weights."""
+        """The averaged weights of the classifier, by name."""
         return dict(trained["classifier"])
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:

@@ -49,7 +49,7 @@ class MomentsFamily(MomentsOptions):
     """Each shard's Gaussians are made of its own items alone."""
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
-        """Nothing is trained."""
+        """No networks to train: the posterior is in closed form."""
         return {}
 
     def check(self, shards: Sequence[Shard]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import DensityExpert, Expert, Integrator, Moments, NoiseSchedule, Selector
-from mixvel_core.recipe.model import Grid
+from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.ode import reference
 from mixvel_core.sampling.routed_field import RoutedField
 from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter

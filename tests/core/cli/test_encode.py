@@ -94,6 +94,8 @@ def test_the_runs_own_items_come_back(mixvel: Command, vectors: Path) -> None:
         (("whole.npy",), 2, "whole.npy: holds int64 values; give uint8, or floats"),
         (("text.png",), 3, "text.png: cannot be read as an image"),
         (("other.npz",), 3, "other.npz: cannot be read (no array 'items'; it holds y)"),
+        (("nothing.npy",), 2, "nothing.npy: holds no item, its array has shape (0, 8, 8); give at least one"),
+        (("sample.weights.top=9",), 2, "sample.weights.top  must be at most 3, the number of experts, not 9"),
         (("empty",), 3, "empty: holds no image and no array"),
         (("--selector", "cached"), 2, "encode follows an ODE, but the selector Cached carries a state"),
         (("sample.delta=0",), 2, "set delta above 0"),
@@ -107,6 +109,7 @@ def test_what_cannot_be_encoded_gets_one_line(
     Image.new("L", (9, 9)).save(tmp_path / "large.png")
     np.save(tmp_path / "vectors.npy", np.zeros((3, 5), np.float32))
     np.save(tmp_path / "bright.npy", np.full((2, 8, 8), 255.0))
+    np.save(tmp_path / "nothing.npy", np.zeros((0, 8, 8), np.float32))
     np.save(tmp_path / "whole.npy", np.zeros((2, 8, 8), np.int64))
     np.savez(tmp_path / "other.npz", y=np.zeros((2, 8, 8), np.uint8))
     (tmp_path / "text.png").write_text("no image")

@@ -13,7 +13,7 @@ from whole_runs import EXACT, run
 import mixvel_core as mx
 from mixvel_core.errors import RecipeError, UsageError
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.recipe.model import ShiftedGrid
+from mixvel_core.recipe.grids import ShiftedGrid
 
 
 @pytest.fixture(scope="module")

@@ -28,5 +28,6 @@ def test_its_problem_is_one_line() -> None:
     with pytest.raises(RecipeError) as caught:
         preflight(load_recipe(RECIPE, ["routers={m: {use: moments, rank: 64}}", METHODS]))
     assert str(caught.value) == (
-        "router moments: rank 64 is not below the 178 items of shard 0 and their 64 numbers; give a smaller rank"
+        "routers.m  router moments: rank 64 is not below the 178 items of shard 0 and their 64 numbers; "
+        "give a smaller rank"
     )

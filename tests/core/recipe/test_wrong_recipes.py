@@ -108,6 +108,7 @@ USAGE = [
     (["--out", "data.npz"], "data.npz"),
     (["--out", "data.npz/run"], "data.npz/run"),
     (["--out", "."], "data.npz"),
+    (["sample.delta=0.01", "study={grids: [[1.0, 0.5, 0.02]], steps: [2]}"], "study.grids.0  ends at 0.02"),
 ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixvel_core.errors import UsageError
-from mixvel_core.recipe.model import Grid, ShiftedGrid
+from mixvel_core.recipe.grids import Grid, ShiftedGrid
 from mixvel_core.sampling.grid import time_grid
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
 
@@ -84,3 +84,8 @@ def test_times_stand_as_they_are_given() -> None:
 def test_a_delta_in_the_noise_before_a_grids_first_time_is_refused(grid: Grid) -> None:
     with pytest.raises(UsageError, match=f"grid {grid}: 4 steps to delta 0.999 do not fall"):
         time_grid(grid, Cosine(), 4, 0.999)
+
+
+def test_times_of_another_number_of_steps_name_the_number_that_fits() -> None:
+    with pytest.raises(UsageError, match=r"grid: 3 times are those of 2 steps, not of 4; set steps to 2$"):
+        time_grid((1.0, 0.5, 0.01), Cosine(), 4, 0.01)

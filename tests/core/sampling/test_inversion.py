@@ -130,6 +130,22 @@ def test_what_cannot_be_encoded_is_refused_in_one_line(problem: Exact) -> None:
         sampler(problem, 5, DDIM()).encode(x[:0])
 
 
+@pytest.mark.parametrize("move", ["encode", "decode"])
+def test_points_that_are_no_finite_floats_are_refused_before_anything_is_evaluated(problem: Exact, move: str) -> None:
+    x = problem.start(3)[0]
+    broken = x.clone()
+    broken[1, 2] = math.nan
+    wrong: list[tuple[Any, str]] = [
+        (broken, "points have values that are not finite; leave those out"),
+        (x.long(), r"not torch.int64; give x.float\(\)"),
+        (x.numpy(), r"not ndarray; give x.float\(\)"),
+        (torch.tensor(0.5), r"not \(\) and 256"),
+    ]
+    for points, line in wrong:
+        with pytest.raises(UsageError, match=line):
+            getattr(sampler(problem, 5, DDIM()), move)(points)
+
+
 def test_steps_are_reported_over_all_batches(problem: Exact) -> None:
     told: list[int] = []
     round_trip(sampler(problem, 3, DDIM()), problem.start(5)[0], batch=2, on_step=told.append)
