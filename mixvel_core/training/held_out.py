@@ -40,7 +40,8 @@ def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
     """
     held = max(1, round(fraction * count))
     if held >= count:
-        raise DataError(f"{name}: held_out of {fraction:g} leaves none of {count} items to train on; make it smaller")
+        remedy = "make it smaller" if count > 1 else "leave held_out at 0, or take more items"
+        raise DataError(f"{name}: held_out of {fraction:g} leaves none of {count} items to train on; {remedy}")
     order = permutation(key(seed, "held-out"), count, 0).numpy()
     return HeldOutSplit(kept=np.sort(order[held:]), held=np.sort(order[:held]))
 

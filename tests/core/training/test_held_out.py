@@ -81,6 +81,11 @@ def test_share_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
         run(level_job(tmp_path, items=vectors(2), options=evolve(OPTIONS, held_out=0.9)))
 
 
+def test_one_item_cannot_be_parted_by_any_share() -> None:
+    with pytest.raises(DataError, match="none of 1 items to train on; leave held_out at 0, or take more items"):
+        split("expert-2", 1, 0.02, 0)
+
+
 @pytest.mark.parametrize(("count", "fraction", "held"), [(10, 0.02, 1), (100, 0.25, 25), (2, 0.1, 1)])
 def test_split_parts_all_items(count: int, fraction: float, held: int) -> None:
     parts = split("x", count, fraction, 0)
