@@ -48,14 +48,15 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     problems = _Problems()
     with problems.noted():
         if recipe.expert.is_shared:
-            _check_flips(shared_family(recipe.expert).shared_task(made.parts, schedule), made.parts[0])
+            task = shared_family(recipe.expert).shared_task(made.parts, schedule)
+            _check_training(task, JoinedShard(parts=made.parts), "experts")
         else:
             expert = recipe.expert.build()
             for part in made.parts:
-                _try_expert(expert, part, schedule)
+                _try_expert(expert, part, schedule, f"expert-{part.index}")
     with problems.noted():
         if recipe.monolith is not None:
-            _try_expert(recipe.monolith.build(), JoinedShard(parts=made.parts), schedule)
+            _try_expert(recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, "monolith")
     for name, router in recipe.routers.items():
         with problems.noted(f"routers.{name}  "):
             family = router.build()
@@ -145,16 +146,22 @@ def _try_closed_form(family: RouterFamily, parts: Sequence[Shard]) -> None:
         family.tensors(parts, {})
 
 
-def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule) -> None:
+def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule, training: str) -> None:
     task = family.task(shard, schedule)
     if task is not None:
-        _check_flips(task, shard)
+        _check_training(task, shard, training)
     else:
         # All of a closed form is made here, and it is only here that it can fail.
         family.tensors(shard, None)
 
 
-def _check_flips(task: TrainTask, shard: Shard) -> None:
+def _check_training(task: TrainTask, shard: Shard, name: str) -> None:
+    """Raises DataError where the options of the training ``name`` do not go with its items."""
+    if task.options.held_out > 0.0:
+        # Here, because it loads torch.
+        from mixvel_core.training.held_out import held_count
+
+        held_count(name, shard.count, task.options.held_out)
     if task.options.horizontal_flips and len(shard.shape) != 3:
         raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
 

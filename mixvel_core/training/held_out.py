@@ -33,8 +33,8 @@ class HeldOutSplit:
     held: np.ndarray
 
 
-def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
-    """Which of ``count`` items are held out: a ``fraction`` in (0, 1) of them, at least one, chosen by ``seed``.
+def held_count(name: str, count: int, fraction: float) -> int:
+    """How many of ``count`` items are held out: a ``fraction`` in (0, 1) of them, at least one.
 
     Raises DataError, naming the training, where no item would be left on one side.
     """
@@ -42,6 +42,12 @@ def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
     if held >= count:
         remedy = "make it smaller" if count > 1 else "leave held_out at 0, or take more items"
         raise DataError(f"{name}: held_out of {fraction:g} leaves none of {count} items to train on; {remedy}")
+    return held
+
+
+def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
+    """Which of ``count`` items are held out: ``held_count`` of them, chosen by ``seed``. Raises as it does."""
+    held = held_count(name, count, fraction)
     order = permutation(key(seed, "held-out"), count, 0).numpy()
     return HeldOutSplit(kept=np.sort(order[held:]), held=np.sort(order[:held]))
 

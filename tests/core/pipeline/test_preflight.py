@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mixvel_core.errors import RecipeError
@@ -30,4 +31,15 @@ def test_its_problem_is_one_line() -> None:
     assert str(caught.value) == (
         "routers.m  router moments: rank 64 is not below the 178 items of shard 0 and their 64 numbers; "
         "give a smaller rank"
+    )
+
+
+def test_a_shard_too_small_to_hold_items_out_is_found_before_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "items.npz"
+    np.savez(path, items=np.zeros((5, 1, 8, 8), np.uint8), labels=np.array([0, 0, 1, 1, 2]))
+    data = f"data={{use: numpy, path: {path}, labels: labels}}"
+    with pytest.raises(RecipeError) as caught:
+        preflight(load_recipe(RECIPE, [data, "train.held_out=0.1", "monolith=null", "routers={m: moments}", METHODS]))
+    assert caught.value.problems[0] == (
+        "expert-2: held_out of 0.1 leaves none of 1 items to train on; leave held_out at 0, or take more items"
     )
