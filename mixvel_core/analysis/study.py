@@ -17,6 +17,7 @@ from mixvel_core.analysis.records import SlopeRow, StudyResult, StudyRow, write_
 from mixvel_core.analysis.references import Reference, reference_of
 from mixvel_core.analysis.settings import StudySettings, study_settings
 from mixvel_core.cost.flops import model_flops
+from mixvel_core.device import threads
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded, models_key
 from mixvel_core.plugin.discovery import Registry
@@ -37,6 +38,13 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
         SamplingError: an expert, router or selector returned something that cannot be used.
     """
     settings = study_settings(run, registry)
+    with threads(run.recipe.sample.threads):
+        found = _measured(run, settings, registry, progress)
+    write_record(found, out)
+    return found
+
+
+def _measured(run: Run, settings: StudySettings, registry: Registry, progress: Progress) -> StudyResult:
     key = models_key(run.models, settings.router)
     flops = model_flops(run.models, run.folder, progress)
     loaded = Loaded(run.models, run.recipe.sample)
@@ -46,7 +54,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
     inversion = InversionTask(settings=settings, loaded=loaded, shards=run.shards, key=key, folder=run.folder / "study")
     errors = inversion.round_trips(progress)
     floor = distances(reference.looser, reference.x)
-    found = StudyResult(
+    return StudyResult(
         rows=tuple(
             StudyRow(
                 **cell.curve.names,
@@ -67,8 +75,6 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
         interpolation=inversion.interpolation(registry, progress),
         timings=tuple(cell.seconds for cell in cells),
     )
-    write_record(found, out)
-    return found
 
 
 def _slopes(

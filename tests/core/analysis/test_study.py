@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from attrs import asdict, evolve
 from command import Command
+from trainable import Watching
 from whole_runs import EXACT, TRAINED, Bomb, KilledError, recipe_of, registry, run, snapshot
 
 from mixvel_core.analysis.commands import measure_recipe, measure_run
@@ -65,6 +67,19 @@ def models(folder: Path) -> Path:
 def small(tmp_path: Path) -> Path:
     """A run whose models are made, to be studied in a moment."""
     return models(tmp_path / "run")
+
+
+def test_a_study_computes_with_the_threads_of_sampling(small: Path) -> None:
+    seen: set[int] = set()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        watching = Watching(on_update=lambda done, note: seen.add(torch.get_num_threads()))
+        measure_recipe(study, recipe_of(EXACT, *SMALL, "sample.threads=1"), small, progress=watching)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1}
 
 
 def rows_of(found: StudyResult, selector: str, integrator: str) -> list[StudyRow]:
