@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import fmean
+from textwrap import fill
 from typing import Any, Literal, TypeAlias
 
 from attrs import asdict, frozen
@@ -92,9 +93,9 @@ def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, table: Score
     axes.set_xscale("log")
     plain_ticks(axes.xaxis, text)
     suit_scale(axes, levels)
-    axes.set_title(literal(table.metric))
+    # Names of metrics may be longer than a panel is wide; they break at hyphens.
+    axes.set_title(literal(fill(table.metric, 30)), fontsize=8)
     axes.set_xlabel(axis)
-    axes.set_ylabel(literal(table.metric))
 
 
 @frozen(kw_only=True)
