@@ -84,7 +84,7 @@ def test_one_command_makes_samples_of_three_checkpoints(mixvel: Command, place: 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        (["routers={m: moments}"], "routers.m  router moments: the moments of shard 0 are not shared; ask its owner"),
+        (["routers={m: moments}"], "mean and variance of shard 0; ask its owner for `mixvel train --share moments`"),
         (["expert={use: unet}"], "`data` is null, they are with their owners"),
         (["expert.path=nowhere/{k}"], "no such folder"),
         (
