@@ -20,6 +20,7 @@ from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
 from mixvel_core.pipeline.shards import some_items
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.grids import Grid
+from mixvel_core.recipe.model import SampleOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,7 @@ def encode_run(
             progress.line("these items are encoded already; remove the file to do it again")
             error, evaluations = read_arrays(arrays, "error", "evaluations")
         else:
-            there_and_back = _moved(Loaded(run.models, options).sampler(spec), items, options.batch, progress)
+            there_and_back = _moved(Loaded(run.models, options).sampler(spec), items, options, progress)
             found = {name: value.cpu().numpy() for name, value in _arrays(there_and_back).items()}
             error, evaluations = found["error"], found["evaluations"]
             _write_picture(picture, items, found["decoded"])
@@ -121,13 +122,15 @@ def _items(run: Run, images: Sequence[Path], count: int) -> np.ndarray:
     return to_float(some_items(run.shards, count, run.recipe.seed))
 
 
-def _moved(sampler: Sampler, items: np.ndarray, batch: int, progress: Progress) -> RoundTrip:
+def _moved(sampler: Sampler, items: np.ndarray, options: SampleOptions, progress: Progress) -> RoundTrip:
     import torch
 
+    from mixvel_core.device import threads
     from mixvel_core.sampling.inversion import round_trip
 
-    with progress.task("encode and decode", 2 * len(items) * sampler.steps, "image steps") as bar:
-        return round_trip(sampler, torch.from_numpy(items), batch=batch, on_step=bar.update)
+    steps = 2 * len(items) * sampler.steps
+    with threads(options.threads), progress.task("encode and decode", steps, "image steps") as bar:
+        return round_trip(sampler, torch.from_numpy(items), batch=options.batch, on_step=bar.update)
 
 
 def _arrays(found: RoundTrip) -> dict[str, Tensor]:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import Command
 from PIL import Image
+from trainable import Watching
 from whole_runs import EXACT, TRAINED, run, snapshot
 
+from mixvel_core.pipeline.encode import encode_run
 from mixvel_core.pipeline.opened import open_run
 
 STEPS = ("--steps", "4", "--grid", "uniform")
@@ -128,3 +131,18 @@ def test_vectors_are_no_images(mixvel: Command, vectors: Path, tmp_path: Path) -
     done = mixvel("encode", str(vectors), str(tmp_path / "a.png"), *STEPS)
     assert done.code == 2
     assert "are no images; give a .npy or .npz file" in done.err
+
+
+def test_encoding_computes_with_the_threads_of_sampling(vectors: Path, tmp_path: Path) -> None:
+    seen: set[int] = set()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        watching = Watching(on_update=lambda done, note: seen.add(torch.get_num_threads()))
+        given = ("sample.threads=1", "sample.steps=[3]", "sample.selector=mixture", "sample.grid=chebyshev")
+        out = tmp_path / "out"
+        encode_run(vectors, [], given, count=2, router=None, monolith=False, out=out, progress=watching)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == {1}
