@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from mixvel_core.pipeline.sample import SampleSpec
 from mixvel_core.plugin.definition import RouterUse, Use
 from mixvel_core.recipe.describe import chosen_options
+from mixvel_core.recipe.grids import grid_name
 
 
 def number(value: float) -> str:
@@ -55,10 +56,9 @@ def learned_from(use: RouterUse) -> str:
 
 
 def method_text(draw: SampleSpec) -> str:
-    """How a method samples: router, selector and integrator; the monolith has but the last."""
-    if draw.router is None:
-        return f"monolith · {brief(draw.integrator)}"
-    return f"{draw.router} · {brief(draw.selector)} · {brief(draw.integrator)}"
+    """How a method samples: router, selector, integrator and grid; the monolith has but the last two."""
+    how = f"{brief(draw.integrator)} · {grid_name(draw.grid)}"
+    return f"monolith · {how}" if draw.router is None else f"{draw.router} · {brief(draw.selector)} · {how}"
 
 
 GREY = "#8b919a"

@@ -18,8 +18,8 @@ from mixvel_core.report.inputs import Inputs
 
 MEASURES = {
     "total_variation": "total variation",
-    "calibration_error": "expected calibration error",
-    "cross_entropy": "cross entropy above the least, nats",
+    "calibration_error": "calibration error",
+    "cross_entropy": "excess cross entropy, nats",
 }
 POINTS = {"noised": "noised items", "flow": "the exact flow"}
 

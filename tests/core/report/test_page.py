@@ -16,6 +16,7 @@ from whole_runs import Bomb
 
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import ReportOptions
+from mixvel_core.report.figures import method_text
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.stage import WrittenReport
 
@@ -175,3 +176,11 @@ def test_numbers_are_those_of_the_scores(vectors: Scored, vectors_report: Writte
     assert sum(shard["count"] for shard in found["shards"]) == 60
     assert found["seeds"] == {"recipe": 0, "sample": [0, 1], "evaluate": 0}
     assert len(found["timings"]) == len(vectors.samples)
+
+
+def test_a_row_names_its_own_grid(vectors: Scored) -> None:
+    draw = evolve(vectors.samples[0].draw, router="a", grid="uniform")
+    how = f"a · {draw.selector.name} · {draw.integrator.name} · "
+    assert method_text(draw) == how + "uniform"
+    assert method_text(evolve(draw, grid="chebyshev")) == how + "chebyshev"
+    assert method_text(evolve(draw, grid=(1.0, 0.5, 0.01))) == how + "[1, 0.5, 0.01]"
