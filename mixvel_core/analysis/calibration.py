@@ -30,7 +30,7 @@ from mixvel_core.plugin.definition import ScheduleUse
 from mixvel_core.protocols import Expert, Items, NoiseSchedule, ObservingRouter, Progress, Router
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.randomness import key, normal, permutation, uniform
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.observation import all_answers
 from mixvel_core.sampling.snr_matched import all_snr_matched
 
@@ -165,7 +165,7 @@ def calibrate(
             key=key_of(
                 router=router_key,
                 shards=shards.key,
-                schedule=plain(schedule),
+                schedule=keyed(schedule),
                 seed=seed,
                 steps=STEPS,
                 points=points,

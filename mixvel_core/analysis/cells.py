@@ -14,7 +14,7 @@ from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.pipeline.sample import Loaded, SampleSpec
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import grid_name
 from mixvel_core.recipe.model import SampleOptions
 
@@ -121,15 +121,15 @@ def _artifact(
 ) -> Artifact:
     key = key_of(
         models=models_key,
-        selector=plain(curve.selector),
-        integrator=plain(curve.integrator),
-        grid=plain(curve.grid),
+        selector=keyed(curve.selector),
+        integrator=keyed(curve.integrator),
+        grid=keyed(curve.grid),
         steps=steps,
         count=settings.count,
         seed=settings.seed,
         delta=settings.delta,
         precision=settings.precision,
-        weights=plain(options.weights),
+        weights=keyed(options.weights),
         autocast=options.autocast,
         channels_last=options.channels_last,
         compile=options.compile,

@@ -25,7 +25,7 @@ from mixvel_core.pipeline.sample import Loaded, Models
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.protocols import Progress, Router
 from mixvel_core.randomness import key, permutation
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.sampling.sampler import SampleDraws
 
@@ -73,7 +73,7 @@ def diagnose(recipe: Recipe, shards: Shards, models: Models, folder: Path, progr
     artifact = Artifact(
         folder=folder / "diagnostics",
         key=key_of(
-            schedule=plain(recipe.schedule),
+            schedule=keyed(recipe.schedule),
             experts=[one.key for one in models.experts],
             monolith=models.monolith.key if models.monolith else None,
             routers={name: one.key for name, one in models.routers.items()},

@@ -20,7 +20,7 @@ from mixvel_core.pipeline.shards import Shards, some_items
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import grid_name
 from mixvel_core.sampling.inversion import follows_ode, round_trip, spherical
 
@@ -127,14 +127,14 @@ class InversionTask:
         key = key_of(
             models=self.key,
             items=self.shards.key,
-            selector=plain(curve.selector),
-            integrator=plain(curve.integrator),
-            grid=plain(curve.grid),
+            selector=keyed(curve.selector),
+            integrator=keyed(curve.integrator),
+            grid=keyed(curve.grid),
             steps=steps,
             seed=self.settings.seed,
             delta=self.settings.delta,
             precision=self.settings.precision,
-            weights=plain(options.weights),
+            weights=keyed(options.weights),
             autocast=options.autocast,
             channels_last=options.channels_last,
             compile=options.compile,

@@ -22,7 +22,7 @@ from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded, models_key
 from mixvel_core.protocols import Expert, Progress
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.likelihood import Trace, bits_per_dimension, dequantised, log_density, mixture_log_density
 from mixvel_core.sampling.ode import Denoise, full_mixture
 from mixvel_core.sampling.sampler import SingleExpertRouter
@@ -103,13 +103,13 @@ def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Pat
         name = key_of(
             model=model,
             models=models_key(run.models, routed_by),
-            items=[run.shards.key, plain(run.recipe.evaluate.data)],
-            likelihood=plain(options),
+            items=[run.shards.key, keyed(run.recipe.evaluate.data)],
+            likelihood=keyed(options),
             seed=settings.seed,
             delta=settings.delta,
             precision=settings.precision,
             tolerance=settings.tolerance,
-            weights=plain(loaded.options.weights),
+            weights=keyed(loaded.options.weights),
         )
         artifact = Artifact(folder=folder, key=name, name=name)
         kept = read_kept(artifact, "log_p")

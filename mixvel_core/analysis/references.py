@@ -25,7 +25,7 @@ from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Ask, DensityExpert, Evaluations, ObservingRouter, Progress, Router
 from mixvel_core.randomness import key, normal
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.ode import ddim_reference, reference
 from mixvel_core.sampling.sampler import SampleDraws, Sampler
 from mixvel_core.sampling.weights import WeightTransform
@@ -94,7 +94,7 @@ def reference_of(
     about = _about(settings)
     start = {"count": settings.count, "seed": settings.seed, "delta": settings.delta, "precision": settings.precision}
     # Neither grids nor selectors nor integrators: all curves are measured against one reference.
-    key = key_of(models=models_key, weights=plain(loaded.options.weights), **about, **start)
+    key = key_of(models=models_key, weights=keyed(loaded.options.weights), **about, **start)
     artifact = Artifact(folder=folder, key=key, name=key)
     found = read_kept(artifact, "x", "looser")
     if found is None:

@@ -15,7 +15,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.pipeline.sample import Models, StoredSamples
 from mixvel_core.protocols import Expert, Progress, Router
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def model_flops(models: Models, folder: Path, progress: Progress) -> ModelFlops:
     """
     experts, monolith, routers = models.experts, models.monolith, models.routers
     key = key_of(
-        schedule=plain(models.schedule),
+        schedule=keyed(models.schedule),
         experts=[one.key for one in experts],
         monolith=monolith.key if monolith else None,
         routers={name: one.key for name, one in routers.items()},

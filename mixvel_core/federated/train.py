@@ -22,7 +22,7 @@ from mixvel_core.pipeline.partition import partition, split, stored_shards
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.pipeline.shared_experts import check_apart
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import diff, plain
+from mixvel_core.recipe.dump import diff, keyed, plain
 from mixvel_core.recipe.model import Recipe
 
 _ABOUT = "expert.json"
@@ -57,7 +57,7 @@ def train_expert(
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)
         check_share(share, recipe.expert.build(), recipe.expert.name)
-        key = key_of(data=plain(recipe.data), partition=None, seed=recipe.seed)
+        key = key_of(data=keyed(recipe.data), partition=None, seed=recipe.seed)
         shards = Artifact(folder=work / "shards", key=key)
         stage = ExpertStage(
             shard=_own_shard(recipe, index, share, shards, work, fresh, progress),

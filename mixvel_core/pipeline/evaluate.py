@@ -30,7 +30,7 @@ from mixvel_core.protocols import (
     Score,
     Shard,
 )
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import EvaluateOptions
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def evaluate(
         key=key_of(
             samples=[s.artifact.digest() for s in samples],
             shards=shards.key,
-            evaluate=plain(options),
+            evaluate=keyed(options),
             flops=asdict(flops),
             smoke=smoke,
         ),

@@ -16,7 +16,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json
 from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
 from mixvel_core.protocols import Job, Progress, TrainTask
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed, plain
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,7 @@ class ModelStage(ABC):
         self.artifact.commit([*written, "config.json", *beside])
 
     def _artifact(self, **inputs: Any) -> Artifact:
-        return Artifact(folder=self.folder, key=key_of(schedule=plain(self.schedule), seed=self.seed, **inputs))
+        return Artifact(folder=self.folder, key=key_of(schedule=keyed(self.schedule), seed=self.seed, **inputs))
 
 
 def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from mixvel_core.pipeline.shards import LAW, Shards, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
 from mixvel_core.protocols.progress import SILENT
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
 
 
@@ -133,7 +133,7 @@ def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] |
 
 def partition_artifact(recipe: Recipe, folder: Path) -> Artifact:
     """The artifact of this stage in the run folder ``folder``."""
-    key = key_of(data=plain(recipe.data), partition=plain(recipe.partition), seed=recipe.seed)
+    key = key_of(data=keyed(recipe.data), partition=keyed(recipe.partition), seed=recipe.seed)
     return Artifact(folder=folder / "shards", key=key)
 
 

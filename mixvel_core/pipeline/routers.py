@@ -36,7 +36,7 @@ from mixvel_core.protocols import (
     TrainTask,
 )
 from mixvel_core.recipe.build import build
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed, plain
 from mixvel_core.recipe.model import SampleOptions
 from mixvel_core.training.options import RouterDataOptions
 
@@ -136,7 +136,7 @@ class RouterDataStage:
     def _artifact(self, stage: ReadyExpert, count: int) -> Artifact:
         key = key_of(
             expert=stage.artifact.digest(),
-            drawn=plain(evolve(self.options, count=count)),
+            drawn=keyed(evolve(self.options, count=count)),
             seed=self.seed,
             index=stage.shard.index,
         )
@@ -179,7 +179,7 @@ def _open(stages: Sequence[ReadyExpert], options: RouterDataOptions, device: tor
 
 def router_data_folder(run: Path, options: RouterDataOptions) -> Path:
     """Where the samples lie in a run folder: routers with the same options share them."""
-    return run / "router_data" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**plain(options))[:8]}"
+    return run / "router_data" / f"{options.integrator}-{options.steps}-{options.count}-{key_of(**keyed(options))[:8]}"
 
 
 def router_tensors(
@@ -243,7 +243,7 @@ class RouterStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of the router."""
-        return self._artifact(shards=self.learned_from.key, router=plain(self.family))
+        return self._artifact(shards=self.learned_from.key, router=keyed(self.family))
 
     @property
     def result(self) -> StoredRouter:

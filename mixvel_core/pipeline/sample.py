@@ -27,7 +27,7 @@ from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import IntegratorUse, ScheduleUse, SelectorUse
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.recipe.model import SampleOptions, WeightOptions
 
@@ -105,8 +105,8 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
     """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once."""
     matters = ("autocast", "channels_last", "compile", "count", "delta")
-    of_all = {name: value for name, value in plain(options).items() if name in matters}
-    key = key_of(models=models_key, **plain(draw), **of_all)
+    of_all = {name: value for name, value in keyed(options).items() if name in matters}
+    key = key_of(models=models_key, **keyed(draw), **of_all)
     return Artifact(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
 
 
@@ -114,9 +114,9 @@ def models_key(models: Models, router: str | None) -> str:
     """A digest of the networks that are sampled; ``router``: which one routes, None for the monolith."""
     if router is None:
         keys = [models.monolith.key] if models.monolith else []
-        return key_of(schedule=plain(models.schedule), monolith=keys)
+        return key_of(schedule=keyed(models.schedule), monolith=keys)
     keys = [expert.key for expert in models.experts]
-    return key_of(schedule=plain(models.schedule), experts=keys, router=models.routers[router].key)
+    return key_of(schedule=keyed(models.schedule), experts=keys, router=models.routers[router].key)
 
 
 def sample(models: Models, options: SampleOptions, folder: Path, progress: Progress) -> tuple[StoredSamples, ...]:

@@ -7,7 +7,7 @@ where an option is described: recipes are checked against it, ``mixvel plugins s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -68,13 +68,41 @@ def each(check: OptionCheck) -> OptionCheck:
 
 
 def option(
-    *, doc: str, default: Any = NOTHING, factory: Callable[[], Any] | None = None, check: OptionCheck | None = None
+    *,
+    doc: str,
+    default: Any = NOTHING,
+    factory: Callable[[], Any] | None = None,
+    check: OptionCheck | None = None,
+    before: Any = NOTHING,
 ) -> Any:
-    """One option: ``doc`` in a line, a ``default`` (or a ``factory`` of it) unless required, and its range."""
-    metadata = {"doc": doc, "range": check.text if check else ""}
+    """One option of a plugin or of a recipe's section.
+
+    Args:
+        doc: what it does, in a line.
+        default: its value where a recipe leaves it out; without it and ``factory`` a recipe must set it.
+        factory: makes the default.
+        check: its range.
+        before: of an option that was added later, the value that does what was done before there was the option. With
+            this value it is left out of the keys of artifacts, so that what was made before stays as it is. Never
+            change it, whatever becomes of the default.
+    """
+    metadata = {"doc": doc, "range": check.text if check else "", BEFORE: before}
     if factory is not None:
         return attrs.field(factory=factory, validator=check, metadata=metadata)
     return attrs.field(default=default, validator=check, metadata=metadata)
+
+
+BEFORE = "before"
+"""In the metadata of an attrs field: see ``option``. Without it, or with ``NOTHING``, a value is part of every key."""
+
+
+def key_values(options: Any) -> Iterator[tuple[str, Any]]:
+    """Key and value of those fields of an attrs object that go into the keys of artifacts: not of options that were
+    added later and have the value of what was done before."""
+    for field in attrs.fields(type(options)):
+        value = getattr(options, field.name)
+        if field.init and value != field.metadata.get(BEFORE, NOTHING):
+            yield option_key(field), value
 
 
 def option_key(field: Attribute[Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import attrs
 import yaml
 
 from mixvel_core.plugin.definition import Use
-from mixvel_core.plugin.options import option_key
+from mixvel_core.plugin.options import key_values, option_key
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import KeyPath, dotted, one_line
 from mixvel_core.recipe.text import add_core_schema
@@ -50,15 +50,29 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def plain(value: Any) -> Any:
     """A recipe or any part of one as dicts, lists and values."""
+    return _plain(value, _all_values)
+
+
+def keyed(value: Any) -> Any:
+    """What of a recipe's part goes into the key of an artifact: ``plain``, less options that were added later and have
+    the value of what was done before (``before`` of ``option``)."""
+    return _plain(value, key_values)
+
+
+def _plain(value: Any, values: Callable[[Any], Iterator[tuple[str, Any]]]) -> Any:
     if isinstance(value, Use):
-        return {"use": value.name, **plain(value.options)}
+        return {"use": value.name, **_plain(value.options, values)}
     if attrs.has(type(value)):
-        return {option_key(f): plain(getattr(value, f.name)) for f in attrs.fields(type(value)) if f.init}
+        return {name: _plain(one, values) for name, one in values(value)}
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: _plain(item, values) for key, item in value.items()}
     if isinstance(value, tuple):
-        return [plain(item) for item in value]
+        return [_plain(item, values) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _all_values(value: Any) -> Iterator[tuple[str, Any]]:
+    return ((option_key(field), getattr(value, field.name)) for field in attrs.fields(type(value)) if field.init)
 
 
 def _leaves(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.artifacts.files import checksum
 from mixvel_core.artifacts.tensors import read_checksummed, write_checksummed
 from mixvel_core.errors import ArtifactError
+from mixvel_core.plugin.options import key_values
 from mixvel_core.protocols.progress import Progress
 from mixvel_core.training.log import FILE
 from mixvel_core.training.options import TrainOptions
@@ -23,7 +24,7 @@ _HOUSEKEEPING = ("checkpoint_every", "keep", "log_every")
 
 def identity(seed: int, items: int, options: TrainOptions) -> dict[str, Any]:
     """What must be the same for a training to go on from a checkpoint: all that its result depends on."""
-    chosen = {name: value for name, value in asdict(options).items() if name not in _HOUSEKEEPING}
+    chosen = {name: value for name, value in key_values(options) if name not in _HOUSEKEEPING}
     return {"seed": seed, "items": items, "options": chosen}
 
 
