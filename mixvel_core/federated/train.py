@@ -19,6 +19,7 @@ from mixvel_core.federated.share import Share, check_shared_fit
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.partition import partition, split, stored_shards
+from mixvel_core.pipeline.preflight import try_expert
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.pipeline.shared_experts import check_apart
 from mixvel_core.protocols import Progress
@@ -88,12 +89,10 @@ def _own_shard(
         if recipe.data is None:
             raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
         made = split(recipe.data, None, recipe.seed, progress)
-        schedule = recipe.schedule.build()
-        family = recipe.expert.build()
         [part] = made.parts
         check_shared_fit(share, evolve(part, index=index))
-        if family.task(part, schedule) is None:
-            family.tensors(part, None)
+        streamed = made.data.streaming is not None
+        try_expert(f"expert-{index}", recipe.expert.build(), part, recipe.schedule.build(), streamed)
         remove_unfinished(work)
         if fresh:
             for name in ("expert", "shards", "tensorboard"):

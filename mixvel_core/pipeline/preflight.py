@@ -14,7 +14,8 @@ from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
-from mixvel_core.pipeline.shards import JoinedShard
+from mixvel_core.pipeline.routers import counts_of
+from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import shared_family
 from mixvel_core.protocols import (
     CheckedRouterFamily,
@@ -45,26 +46,20 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
     made = split(recipe.data, recipe.partition, recipe.seed, progress)
     schedule = recipe.schedule.build()
+    streamed = made.data.streaming is not None
     problems = _Problems()
     with problems.noted():
         if recipe.expert.is_shared:
             task = shared_family(recipe.expert).shared_task(made.parts, schedule)
-            _check_training(task, JoinedShard(parts=made.parts), "experts")
+            _check_training("experts", task, _count(made.parts), made.parts[0].shape, streamed)
         else:
             expert = recipe.expert.build()
             for part in made.parts:
-                _try_expert(expert, part, schedule, f"expert-{part.index}")
+                try_expert(f"expert-{part.index}", expert, part, schedule, streamed)
     with problems.noted():
         if recipe.monolith is not None:
-            _try_expert(recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, "monolith")
-    for name, router in recipe.routers.items():
-        with problems.noted(f"routers.{name}  "):
-            family = router.build()
-            # Samples of experts, which a router may learn from in place of the items, are not there yet.
-            if not family.tasks(made.parts, schedule):
-                _try_closed_form(family, made.parts)
-            elif isinstance(family, CheckedRouterFamily) and router.router_data() is None:
-                family.check(made.parts)
+            try_expert("monolith", recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, streamed)
+    _try_routers(recipe, made.parts, schedule, streamed, problems)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, made.parts, problems)
     return made
@@ -78,15 +73,7 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
     problems = _Problems()
     schedule = recipe.schedule.build()
     check_weights(recipe.sample, len(parts))
-    for name, router in recipe.routers.items():
-        family = router.build()
-        with problems.noted(f"routers.{name}  "):
-            if not family.tasks(parts, schedule):
-                _try_closed_form(family, parts)
-            elif router.router_data() is None:
-                raise RecipeError(
-                    f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
-                )
+    _try_routers(recipe, parts, schedule, False, problems)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, parts, problems)
 
@@ -138,32 +125,59 @@ def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) ->
         raise RecipeError(*dict.fromkeys(problems.lines))
 
 
-def _try_closed_form(family: RouterFamily, parts: Sequence[Shard]) -> None:
-    """All of a router without training is made here, where it cannot be checked without."""
-    if isinstance(family, CheckedRouterFamily):
-        family.check(parts)
-    else:
-        family.tensors(parts, {})
+def try_expert(name: str, family: ExpertFamily, shard: Shard, schedule: NoiseSchedule, streamed: bool) -> None:
+    """Raises MixvelError where the expert ``name`` cannot be made of this shard, as far as that is known before.
 
-
-def _try_expert(family: ExpertFamily, shard: Shard, schedule: NoiseSchedule, training: str) -> None:
+    ``streamed``: whether its items will be read as a stream.
+    """
     task = family.task(shard, schedule)
     if task is not None:
-        _check_training(task, shard, training)
+        _check_training(name, task, shard.count, shard.shape, streamed)
     else:
         # All of a closed form is made here, and it is only here that it can fail.
         family.tensors(shard, None)
 
 
-def _check_training(task: TrainTask, shard: Shard, name: str) -> None:
-    """Raises DataError where the options of the training ``name`` do not go with its items."""
+def _try_routers(
+    recipe: Recipe, parts: Sequence[Shard], schedule: NoiseSchedule, streamed: bool, problems: _Problems
+) -> None:
+    for name, router in recipe.routers.items():
+        with problems.noted(f"routers.{name}  "):
+            family, drawn = router.build(), router.router_data()
+            tasks = family.tasks(parts, schedule)
+            if tasks and drawn is None and not are_local(parts):
+                raise RecipeError(
+                    f"learns from data, which stay with their owners; set routers.{name}.train_on=experts"
+                )
+            if drawn is None:
+                # Samples of experts, which a router may learn from in place of the items, are not there yet.
+                _try_router_tensors(family, parts, trains=bool(tasks))
+            count = _count(parts) if drawn is None else sum(counts_of(drawn.count, [part.fraction for part in parts]))
+            for network, task in tasks.items():
+                _check_training(network, task, count, parts[0].shape, streamed and drawn is None)
+
+
+def _try_router_tensors(family: RouterFamily, parts: Sequence[Shard], *, trains: bool) -> None:
+    """All of a router without training is made here, where it cannot be checked without."""
+    if isinstance(family, CheckedRouterFamily):
+        family.check(parts)
+    elif not trains:
+        family.tensors(parts, {})
+
+
+def _check_training(name: str, task: TrainTask, count: int, shape: tuple[int, ...], streamed: bool) -> None:
+    """Raises DataError where the options of the training ``name`` do not go with its ``count`` items."""
     if task.options.held_out > 0.0:
         # Here, because it loads torch.
         from mixvel_core.training.held_out import held_count
 
-        held_count(name, shard.count, task.options.held_out)
-    if task.options.horizontal_flips and len(shard.shape) != 3:
-        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shard.shape)}; leave it out")
+        held_count(name, count, task.options.held_out, streamed=streamed)
+    if task.options.horizontal_flips and len(shape) != 3:
+        raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shape)}; leave it out")
+
+
+def _count(parts: Sequence[Shard]) -> int:
+    return sum(part.count for part in parts)
 
 
 @frozen(kw_only=True)

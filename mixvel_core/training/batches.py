@@ -22,7 +22,7 @@ from mixvel_core.protocols.data import Items
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.training import Batch
 from mixvel_core.randomness import key, normal, permutation, uniform
-from mixvel_core.training.held_out import HeldOutSplit, held_batch, split
+from mixvel_core.training.held_out import held_batch, split
 from mixvel_core.training.world import World
 
 
@@ -215,7 +215,8 @@ class Batches:
         self._shards = shards
         self._options = task.options
         self._share = world.share(task.options.batch)
-        part = None if task.options.held_out == 0.0 else _part(job)
+        held, streamed = task.options.held_out, stream_of(items) is not None
+        part = split(job.name, len(items), held, seed, streamed=streamed) if held > 0.0 else None
         self._feed = _feed(items, key(seed, "order"), world, None if part is None else part.kept)
         self._held = None if part is None else held_batch(items, shards, part.held, task.options, seed)
         self._time_key = key(seed, "time")
@@ -259,12 +260,6 @@ class Batches:
         earliest, latest = self._options.earliest_t, self._options.latest_t
         part = (index + uniform(self._time_key, index, step)) / self._options.batch
         return earliest + (latest - earliest) * part
-
-
-def _part(job: Job) -> HeldOutSplit:
-    if stream_of(job.task.items) is not None:
-        raise DataError(f"{job.name}: held_out: items of a stream are read in its order; leave held_out at 0")
-    return split(job.name, len(job.task.items), job.task.options.held_out, job.seed)
 
 
 def _feed(items: Items, seed: int, world: World, kept: np.ndarray | None) -> Feed:

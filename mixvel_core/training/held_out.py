@@ -33,11 +33,13 @@ class HeldOutSplit:
     held: np.ndarray
 
 
-def held_count(name: str, count: int, fraction: float) -> int:
+def held_count(name: str, count: int, fraction: float, *, streamed: bool = False) -> int:
     """How many of ``count`` items are held out: a ``fraction`` in (0, 1) of them, at least one.
 
-    Raises DataError, naming the training, where no item would be left on one side.
+    Raises DataError, naming the training, where no item would be left on one side, or they are read as a stream.
     """
+    if streamed:
+        raise DataError(f"{name}: held_out: items of a stream are read in its order; leave held_out at 0")
     held = max(1, round(fraction * count))
     if held >= count:
         remedy = "make it smaller" if count > 1 else "leave held_out at 0, or take more items"
@@ -45,9 +47,9 @@ def held_count(name: str, count: int, fraction: float) -> int:
     return held
 
 
-def split(name: str, count: int, fraction: float, seed: int) -> HeldOutSplit:
+def split(name: str, count: int, fraction: float, seed: int, *, streamed: bool = False) -> HeldOutSplit:
     """Which of ``count`` items are held out: ``held_count`` of them, chosen by ``seed``. Raises as it does."""
-    held = held_count(name, count, fraction)
+    held = held_count(name, count, fraction, streamed=streamed)
     order = permutation(key(seed, "held-out"), count, 0).numpy()
     return HeldOutSplit(kept=np.sort(order[held:]), held=np.sort(order[:held]))
 

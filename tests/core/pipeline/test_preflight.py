@@ -1,4 +1,4 @@
-"""Preflight looks at routers without training by their `check`, where they have one, and makes nothing of theirs."""
+"""Preflight finds what would fail late: routers in closed form by their `check`, and items that cannot be held out."""
 
 from __future__ import annotations
 
@@ -42,4 +42,16 @@ def test_a_shard_too_small_to_hold_items_out_is_found_before_the_run(tmp_path: P
         preflight(load_recipe(RECIPE, [data, "train.held_out=0.1", "monolith=null", "routers={m: moments}", METHODS]))
     assert caught.value.problems[0] == (
         "expert-2: held_out of 0.1 leaves none of 1 items to train on; leave held_out at 0, or take more items"
+    )
+
+
+def test_a_router_that_would_have_no_item_to_learn_from_is_found_before_the_run() -> None:
+    held = "train: {held_out: 0.9999}"
+    drawn = "train_on: experts, drawn: {count: 20}"
+    router = f"routers={{a: {{use: a-network, {held}}}, b: {{use: da-network, {drawn}, {held}}}}}"
+    with pytest.raises(RecipeError) as caught:
+        preflight(load_recipe(RECIPE, [router, METHODS]))
+    assert caught.value.problems == (
+        "routers.a  a: held_out of 0.9999 leaves none of 1797 items to train on; make it smaller",
+        "routers.b  interval-0: held_out of 0.9999 leaves none of 20 items to train on; make it smaller",
     )

@@ -13,7 +13,7 @@ from parquet_files import images, pictures, raw, save, structs
 from whole_runs import TRAINED, files, run
 
 from mixvel_core.artifacts.tensors import read_checksummed
-from mixvel_core.errors import DataError
+from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.protocols import DataSource
 from mixvel_core.recipe.build import build
 
@@ -154,8 +154,14 @@ def test_streamed_from_data_to_report(folder: Path, tmp_path: Path, store: str) 
     assert {name: learned[name] for name in weights(tmp_path / "again")} == weights(tmp_path / "again")
 
 
-def test_a_store_without_streaming_is_refused() -> None:
-    from mixvel_core.errors import RecipeError
+def test_items_held_out_of_a_stream_are_refused_before_anything_is_written(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        run(RECIPE, tmp_path / "run", data_of(folder, ", streaming: true"), "train.held_out=0.1")
+    stream = "held_out: items of a stream are read in its order; leave held_out at 0"
+    assert caught.value.problems[0] == f"expert-0: {stream}"
+    assert not (tmp_path / "run" / "shards").exists()
 
+
+def test_a_store_without_streaming_is_refused() -> None:
     with pytest.raises(RecipeError, match="store: is for streaming"):
         source("a", store="s3://bucket")
