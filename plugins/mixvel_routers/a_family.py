@@ -18,6 +18,7 @@ from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import CheckedRouterFamily, NoiseSchedule, Router, RouterConfig, Shard
 from mixvel_routers.a_network import ANetworkRouter, make_objective
 from mixvel_routers.classifier import check_items, load_classifier
+from mixvel_routers.fixed import log_prior
 from mixvel_routers.options import ANetworkOptions
 from mixvel_routers.stacking import KNOTS, StackedRouter, fit_stack
 from mixvel_routers.targets import RouterTask, targets_of
@@ -77,8 +78,9 @@ class ANetworkFamily(ANetworkOptions):
         knots = torch.empty(2, KNOTS, dtype=torch.float64, device="meta")
         check_same({name: tensors[name] for name in (_STACK,) if name in tensors}, {_STACK: knots}, self.what)
         network, closed = self._parts(self.stack_on, config, tensors, schedule)
-        pi = torch.tensor(config.fractions, dtype=torch.float64, device=tensors[_STACK].device)
-        return StackedRouter(network=network, closed=closed, knots=tensors[_STACK], log_pi=(pi / pi.sum()).log())
+        stack = tensors[_STACK]
+        log_pi = log_prior(config.fractions, stack.device)
+        return StackedRouter(network=network, closed=closed, knots=stack, log_pi=log_pi)
 
     def _parts(
         self, use: RouterUse, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule

@@ -17,6 +17,7 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule, RouterConfig
 from mixvel_networks.denoiser import for_use
 from mixvel_networks.encoder import make_encoder, make_perceptron
+from mixvel_routers.fixed import log_prior
 from mixvel_routers.options import USUAL_CHANNELS, ClassifierOptions
 
 REACH = 4.0
@@ -40,10 +41,9 @@ class PosteriorLogits(nn.Module):
         super().__init__()
         self.network = network
         self.schedule = schedule
-        pi = torch.tensor(fractions, dtype=torch.float64)
         self.log_pi: Tensor
         # No weight: a network that was trained is used with the fractions of its shards.
-        self.register_buffer("log_pi", (pi / pi.sum()).log(), persistent=False)
+        self.register_buffer("log_pi", log_prior(fractions), persistent=False)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """(B, K) at x, (B, *data), and t, (B,), in the type of x."""

@@ -24,7 +24,8 @@ from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
 from mixvel_core.protocols import Ask, Evaluations, NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_core.randomness import bits, key
 from mixvel_routers.closed_form_options import ExpertsOptions
-from mixvel_routers.moments import check_shards, gaussian_tensors, log_fractions
+from mixvel_routers.fixed import log_prior
+from mixvel_routers.moments import check_shards, gaussian_tensors
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -243,4 +244,5 @@ class ExpertsFamily(ExpertsOptions):
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ExpertsRouter:
         """The router with the fractions of ``config``."""
         gaussians = gaussians_of_tensors(tensors) if self.needs_moments else None
-        return ExpertsRouter(log_pi=log_fractions(config), gaussians=gaussians, schedule=schedule, options=self)
+        log_pi = log_prior(config.fractions)
+        return ExpertsRouter(log_pi=log_pi, gaussians=gaussians, schedule=schedule, options=self)

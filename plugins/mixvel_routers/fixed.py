@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 
 def prior(fractions: Sequence[float], x: Tensor) -> Tensor:
     """pi at B points x, (B, K) in their type: ``fractions`` divided by their sum."""
-    pi = torch.tensor(fractions, dtype=torch.float64)
-    return (pi / pi.sum()).to(x).expand(len(x), -1)
+    return _normalised(fractions).to(x).expand(len(x), -1)
+
+
+def log_prior(fractions: Sequence[float], device: torch.device | None = None) -> Tensor:
+    """log pi, (K,) float64: of ``fractions`` divided by their sum."""
+    return _normalised(fractions, device).log()
+
+
+def _normalised(fractions: Sequence[float], device: torch.device | None = None) -> Tensor:
+    pi = torch.tensor(fractions, dtype=torch.float64, device=device)
+    return pi / pi.sum()
 
 
 @frozen(kw_only=True)

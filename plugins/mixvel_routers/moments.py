@@ -22,6 +22,7 @@ from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of
 from mixvel_core.field.gaussians import Gaussians, ShardGaussians, gaussians_of_tensors
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
 from mixvel_routers.closed_form_options import MomentsOptions
+from mixvel_routers.fixed import log_prior
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -62,7 +63,8 @@ class MomentsFamily(MomentsOptions):
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> MomentsRouter:
         """The router with the fractions of ``config``, on the device of ``tensors``."""
-        return MomentsRouter(log_pi=log_fractions(config), gaussians=gaussians_of_tensors(tensors), schedule=schedule)
+        gaussians = gaussians_of_tensors(tensors)
+        return MomentsRouter(log_pi=log_prior(config.fractions), gaussians=gaussians, schedule=schedule)
 
 
 def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -> None:
@@ -107,9 +109,3 @@ def _of_owner(shard: SharingShard, k: int, rank: int, components: int, where: st
         f"{where}: {shard.origin} does not hold the {what} of shard {k}; ask its owner for `mixvel train --share "
         f"{flag}`, or {else_}"
     )
-
-
-def log_fractions(config: RouterConfig) -> Tensor:
-    """log pi, (K,) float64."""
-    pi = torch.tensor(config.fractions, dtype=torch.float64)
-    return (pi / pi.sum()).log()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Batch, Items, Router
 from mixvel_core.randomness import key, normal, permutation, uniform
+from mixvel_routers.fixed import log_prior
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -80,9 +81,8 @@ def fit_stack(
 ) -> StackedRouter:
     """The stacked router whose b and g bring the total variation to the exact posterior of ``items`` lowest."""
     device = next(network.parameters()).device
-    pi = torch.tensor(fractions, dtype=torch.float64, device=device)
     knots = torch.full((2, KNOTS), 0.5, dtype=torch.float64, device=device)
-    stacked = StackedRouter(network=network, closed=closed, knots=knots, log_pi=(pi / pi.sum()).log())
+    stacked = StackedRouter(network=network, closed=closed, knots=knots, log_pi=log_prior(fractions, device))
     density, learned, exact, t = _points(stacked, targets, items, device)
     knots = knots.clone().requires_grad_()
     adam = torch.optim.Adam([knots], lr=_RATE)
