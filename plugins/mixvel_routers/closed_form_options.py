@@ -11,6 +11,7 @@ from attrs import frozen
 
 from mixvel_core.plugin.options import OptionCheck, at_least, between, option
 from mixvel_core.protocols import Shard, SharingShard
+from mixvel_routers.options import INCREASING
 
 USUAL_RANK = 8
 """Principal components, where the shards carry as many."""
@@ -49,8 +50,9 @@ def _most(shard: Shard) -> int:
     return 0 if shared is None else shared["axes"].shape[-1]
 
 
-def _are_times(times: Sequence[float]) -> bool:
-    return len(times) > 0 and all(0.0 < t < 1.0 for t in times) and all(a < b for a, b in pairwise(times))
+_BOUNDARIES = OptionCheck(
+    text=f"a list, not empty, of {INCREASING.text}", holds=lambda times: len(times) > 0 and INCREASING.holds(times)
+)
 
 
 @frozen(kw_only=True)
@@ -58,7 +60,7 @@ class NoiseLevelsOptions:
     """Options of the router ``noise-levels``."""
 
     boundaries: tuple[float, ...] = option(
-        check=OptionCheck(text="a list, not empty, of increasing times above 0 and below 1", holds=_are_times),
+        check=_BOUNDARIES,
         doc="where the times of one expert end and those of the next begin; the first expert is nearest data",
     )
     width: float = option(default=0.0, check=at_least(0), doc="time over which weights pass from one to the next")
