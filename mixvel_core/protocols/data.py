@@ -148,6 +148,10 @@ class SharingShard(Protocol):
     def origin(self) -> str:
         """Where what the owner shares lies, for messages."""
 
+    @property
+    def rank(self) -> int:
+        """r of the principal components that are shared; 0 where none are."""
+
     def shared_moments(self) -> Moments | None:
         """Mean and variance of the items; None where only their count is shared."""
 

@@ -44,10 +44,7 @@ class MomentsOptions:
 
 def _most(shard: Shard) -> int:
     """The largest r that can be had of a shard."""
-    if not isinstance(shard, SharingShard):
-        return min(shard.count, math.prod(shard.shape)) - 1
-    shared = shard.shared_gaussians()
-    return 0 if shared is None else shared["axes"].shape[-1]
+    return shard.rank if isinstance(shard, SharingShard) else min(shard.count, math.prod(shard.shape)) - 1
 
 
 _BOUNDARIES = OptionCheck(
