@@ -11,7 +11,7 @@ up to what all share, and nothing of size D x D is ever made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from attrs import fields_dict, frozen
@@ -120,7 +120,8 @@ class Gaussians:
             p: the schedule at their times, (B,) float64.
         """
         flat = x.flatten(1).double()
-        return torch.cat([self._parts(flat, p, some).logsumexp(0) for some in self._groups(flat)]).T
+        found = [self._parts(p, some, self._offs(flat, p, some)).logsumexp(0) for some in self._groups(flat)]
+        return torch.cat(found).T
 
     def answers(self, x: Tensor, p: SchedulePoint) -> GaussianAnswers:
         """Densities, denoisers and second moments at the noisy points x, (B, *data)."""
@@ -134,34 +135,34 @@ class Gaussians:
         step = max(1, _AT_ONCE // (flat.numel() * self.weights.shape[1]))
         return (slice(k, k + step) for k in range(0, len(self.weights), step))
 
-    def _parts(self, flat: Tensor, p: SchedulePoint, some: slice) -> Tensor:
+    def _offs(self, flat: Tensor, p: SchedulePoint, some: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        """d, (some, B, D), and z, (some, B, r), of each component."""
+        for j in range(self.weights.shape[1]):
+            d = flat - p.alpha[:, None] * self.means[some, j, None]
+            yield d, d @ self.axes[some, j]
+
+    def _parts(self, p: SchedulePoint, some: slice, offs: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         """log (w_j N_j) of each component, (J, some, B)."""
         alpha2, sigma2 = p.alpha[:, None] ** 2, p.sigma[:, None] ** 2
         rows = []
-        for j in range(self.weights.shape[1]):
-            d, z = self._off(flat, p, some, j)
+        for j, (d, z) in enumerate(offs):
             c, c_0 = (alpha2 * v[some, j, None] + sigma2 for v in (self.variances, self.rest))
             left = ((d * d / c_0).sum(-1) - (z * z / c_0[..., :1]).sum(-1)).clamp_min(0.0)
-            free = (flat.shape[1] - z.shape[-1]) / c_0.shape[-1]
+            free = (d.shape[-1] - z.shape[-1]) / c_0.shape[-1]
             total = (z * z / c + c.log()).sum(-1) + left + free * c_0.log().sum(-1)
             rows.append(self.weights[some, j, None].log() - 0.5 * total)
         return torch.stack(rows)
 
-    def _off(self, flat: Tensor, p: SchedulePoint, some: slice, j: int) -> tuple[Tensor, Tensor]:
-        """d, (some, B, D), and z, (some, B, r), of component j."""
-        d = flat - p.alpha[:, None] * self.means[some, j, None]
-        return d, d @ self.axes[some, j]
-
     def _answers(self, flat: Tensor, p: SchedulePoint, some: slice) -> tuple[Tensor, Tensor, Tensor]:
         """Density (some, B), denoiser (some, B, D) and second moment (some, B)."""
-        parts = self._parts(flat, p, some)
+        offs = tuple(self._offs(flat, p, some))
+        parts = self._parts(p, some, offs)
         shares = parts.softmax(0)
         alpha, sigma2 = p.alpha[:, None], p.sigma[:, None] ** 2
         m = torch.zeros_like(flat).expand(parts.shape[1], -1, -1).clone()
         trace = torch.zeros_like(parts[0])
         square = torch.zeros_like(trace)
-        for j, share in enumerate(shares):
-            d, z = self._off(flat, p, some, j)
+        for j, (share, (d, z)) in enumerate(zip(shares, offs, strict=True)):
             kept, rest = (
                 (v[some, j, None] / (alpha**2 * v[some, j, None] + sigma2)).nan_to_num(0.0)
                 for v in (self.variances, self.rest)
