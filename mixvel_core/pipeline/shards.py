@@ -196,19 +196,18 @@ _KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard
 
 def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: Mapping[str, str]) -> Shards:
     """Shards without items, as the artifact of the partition stage; what was there is cleared."""
+    from mixvel_core.artifacts.tensors import write_checksummed
+
     artifact.clear()
     files = ["data.json"]
     for part in parts:
-        if (moments := part.shared_moments()) is not None:
-            from mixvel_core.artifacts.tensors import write_checksummed
-
-            write_checksummed(part.folder / MOMENTS, asdict(moments, recurse=False), {"shard": str(part.index)})
-            files.append(f"{part.index}/{MOMENTS}")
-        if (gaussians := part.shared_gaussians()) is not None:
-            from mixvel_core.artifacts.tensors import write_checksummed
-
-            write_checksummed(part.folder / GAUSSIANS, gaussians, {"shard": str(part.index)})
-            files.append(f"{part.index}/{GAUSSIANS}")
+        moments = part.shared_moments()
+        stored = None if moments is None else asdict(moments, recurse=False)
+        shared = {MOMENTS: stored, GAUSSIANS: part.shared_gaussians()}
+        for name, tensors in shared.items():
+            if tensors is not None:
+                write_checksummed(part.folder / name, tensors, {"shard": str(part.index)})
+                files.append(f"{part.index}/{name}")
         files.append(f"{part.index}/shard.json")
         facts: dict[str, object] = {
             "remote": "checkpoint" if isinstance(part, CheckpointShard) else True,
