@@ -191,7 +191,12 @@ def router_tensors(
     """All that is stored of a router: its tensors, and what is fitted to its trained networks."""
     tensors = family.tensors(shards, trained)
     if isinstance(family, FittedRouterFamily):
-        tensors = {**tensors, **family.fitted(shards, schedule, tensors)}
+        # Here, because it loads torch.
+        from mixvel_core.device import best_device
+
+        near = {name: value.to(best_device()) for name, value in tensors.items()}
+        fitted = family.fitted(shards, schedule, near)
+        tensors = {**tensors, **{name: value.cpu() for name, value in fitted.items()}}
     return tensors
 
 

@@ -111,4 +111,5 @@ class FittedRouterFamily(RouterFamily, Protocol):
     def fitted(
         self, shards: Sequence[Shard], schedule: NoiseSchedule, tensors: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
-        """What ``load`` needs besides, by name. ``tensors``: the answer of ``tensors`` for the same shards."""
+        """What ``load`` needs besides, by name. ``tensors``: those of ``tensors`` for the same shards, on the device
+        where networks are to be evaluated."""

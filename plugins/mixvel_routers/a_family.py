@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import check_same
 from mixvel_core.data.items import joined
-from mixvel_core.device import best_device
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import CheckedRouterFamily, NoiseSchedule, Router, RouterConfig, Shard
@@ -21,7 +20,7 @@ from mixvel_routers.classifier import check_items, load_classifier
 from mixvel_routers.fixed import log_prior
 from mixvel_routers.options import ANetworkOptions
 from mixvel_routers.stacking import KNOTS, StackedRouter, fit_stack
-from mixvel_routers.targets import RouterTask, targets_of
+from mixvel_routers.targets import RouterTask, config_of, targets_of
 
 _CLOSED, _STACK = "stack_on.", "stack"
 
@@ -63,11 +62,10 @@ class ANetworkFamily(ANetworkOptions):
         """``stack``, b and g on the knots, (2, 11) float64, where there is something to be joined."""
         if self.stack_on is None:
             return {}
-        near = {name: value.to(best_device()) for name, value in tensors.items()}
-        config = RouterConfig(fractions=tuple(float(shard.count) for shard in shards), shape=shards[0].shape)
-        network, closed = self._parts(self.stack_on, config, near, schedule)
+        config = config_of(shards)
+        network, closed = self._parts(self.stack_on, config, tensors, schedule)
         items = joined(*(shard.items for shard in shards))
-        return {_STACK: fit_stack(network, closed, config.fractions, targets_of(shards, schedule), items).knots.cpu()}
+        return {_STACK: fit_stack(network, closed, config.fractions, targets_of(shards, schedule), items).knots}
 
     def load(
         self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule

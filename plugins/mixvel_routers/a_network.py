@@ -18,7 +18,7 @@ from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_routers.classifier import PosteriorLogits, check_items, load_classifier, make_trunk
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions
-from mixvel_routers.targets import RouterTask, Targets, targets_of
+from mixvel_routers.targets import RouterTask, Targets, config_of, targets_of
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -141,8 +141,9 @@ def make_objective(
     design: ClassifierOptions, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
 ) -> Objective:
     """A fresh classifier of K = ``len(members)`` shards and its loss; ``what`` is the plugin, for errors."""
-    counts = [shard.count for shard in members]
-    network = PosteriorLogits(make_trunk(design, members[0].shape, len(members), seed, what), schedule, counts)
+    config = config_of(members)
+    trunk = make_trunk(design, config.shape, len(members), seed, what)
+    network = PosteriorLogits(trunk, schedule, config.fractions)
     if isinstance(design, ANetworkOptions) and design.targets == "exact":
         first = design.first_stage if design.stages == 2 else None
         return PosteriorRegression(network=network, targets=targets_of(members, schedule), first_stage=first)

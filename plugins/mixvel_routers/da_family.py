@@ -10,7 +10,6 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import check_same, loaded
-from mixvel_core.device import best_device
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard
 from mixvel_networks.denoiser import for_use
 from mixvel_routers.a_network import make_objective as make_a_objective
@@ -19,7 +18,7 @@ from mixvel_routers.da_network import WHAT, IntervalRates, make_network, make_ob
 from mixvel_routers.gains import BUCKETS, STEP, fit_gains
 from mixvel_routers.integrated import Gains, IntegratedRouter
 from mixvel_routers.options import ANetworkOptions, DaNetworkOptions
-from mixvel_routers.targets import RouterTask, targets_of
+from mixvel_routers.targets import RouterTask, config_of, targets_of
 
 _CORRECTOR, _GAINS = "a", "gains"
 
@@ -53,10 +52,9 @@ class DaNetworkFamily(DaNetworkOptions):
         """``gains``, (8,) float64, where there is something to correct with."""
         if self.correct == "none":
             return {}
-        near = {name: value.to(best_device()) for name, value in tensors.items()}
-        config = RouterConfig(fractions=tuple(float(shard.count) for shard in shards), shape=shards[0].shape)
-        rate = self._rate(config, near, schedule)
-        return {_GAINS: fit_gains(rate, config, targets_of(shards, schedule), next(iter(near.values())).device).cpu()}
+        config = config_of(shards)
+        rate = self._rate(config, tensors, schedule)
+        return {_GAINS: fit_gains(rate, config, targets_of(shards, schedule), next(iter(tensors.values())).device)}
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> IntegratedRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""

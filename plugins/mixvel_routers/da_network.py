@@ -20,7 +20,7 @@ from mixvel_routers.a_network import errors_of_a, loss_of_a, squared_error
 from mixvel_routers.classifier import PosteriorAndRate, halves, make_trunk
 from mixvel_routers.integrated import RateAnswer
 from mixvel_routers.options import DaNetworkOptions
-from mixvel_routers.targets import Targets, targets_of
+from mixvel_routers.targets import Targets, config_of, targets_of
 
 WHAT = "router da-network"
 
@@ -65,7 +65,7 @@ def make_objective(
 ) -> Objective:
     """The network, the same whatever the job's ``seed``, and its loss."""
     return RateRegression(
-        network=make_network(design, members[0].shape, tuple(float(shard.count) for shard in members), schedule),
+        network=make_network(design, members[0].shape, config_of(members).fractions, schedule),
         targets=targets_of(members, schedule),
         path=design.path,
         first_stage=design.first_stage if design.stages == 2 else None,

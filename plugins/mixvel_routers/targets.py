@@ -13,7 +13,7 @@ from torch import Tensor
 from mixvel_core.data.items import joined
 from mixvel_core.field.conversions import add_noise, expand, point_for
 from mixvel_core.field.posterior import Path, PosteriorAnswer, PosteriorEngine
-from mixvel_core.protocols import Batch, Items, NoiseSchedule, Objective, Shard
+from mixvel_core.protocols import Batch, Items, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_core.training.options import TrainOptions
 
 
@@ -94,6 +94,11 @@ class Targets:
         p = self.schedule.at(batch.t.double())
         u = expand(p.d_alpha, batch.x_0) * batch.x_0 + expand(p.d_sigma, batch.x_0) * batch.eps
         return answer.rate(path, u)
+
+
+def config_of(members: Sequence[Shard]) -> RouterConfig:
+    """What a router that learned from the shards is loaded with: pi is N_k / N."""
+    return RouterConfig(fractions=tuple(float(shard.count) for shard in members), shape=members[0].shape)
 
 
 def targets_of(members: Sequence[Shard], schedule: NoiseSchedule) -> Targets:
