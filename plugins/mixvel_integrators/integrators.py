@@ -18,7 +18,8 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, ddim_step, velocity
-from mixvel_core.protocols import Estimate, Field, SchedulePoint, SplitField
+from mixvel_core.protocols import Field
+from mixvel_integrators.multistep import LOG_SNR, estimate_of
 
 LONGER = 1.5
 """On smooth grids the lengths of neighbouring steps differ by a factor near 1: none of their steps is concerned."""
@@ -98,9 +99,9 @@ class Multistep:
 
     def step(self, field: Field, x: Tensor, t: float, s: float, history: Past | None) -> tuple[Tensor, Past]:
         """x_s, (B, *data), and what the next step needs of this one."""
-        estimate = field.estimate(x, t) if isinstance(field, SplitField) else Estimate(smooth=field.denoise(x, t))
+        estimate = estimate_of(field, x, t)
         M, p_t, p_s = estimate.smooth, at_time(field.schedule, t), at_time(field.schedule, s)
-        lambda_t, lambda_s = _half_log_snr(p_t), _half_log_snr(p_s)
+        lambda_t, lambda_s = LOG_SNR.coordinate(p_t), LOG_SNR.coordinate(p_s)
         M_star = M
         if history is not None and math.isfinite(history.log_snr) and math.isfinite(lambda_s):
             inverse_r = (lambda_s - lambda_t) / (lambda_t - history.log_snr)
@@ -108,11 +109,3 @@ class Multistep:
         if estimate.jump is not None:
             M_star = M_star + estimate.jump
         return ddim_step(M_star, x, p_t, p_s), Past(M=M, log_snr=lambda_t)
-
-
-def _half_log_snr(p: SchedulePoint) -> float:
-    """lambda = log(alpha/sigma), infinite at the ends where one of them is zero."""
-    alpha, sigma = float(p.alpha), float(p.sigma)
-    if sigma == 0.0:
-        return math.inf
-    return math.log(alpha / sigma) if alpha > 0.0 else -math.inf
