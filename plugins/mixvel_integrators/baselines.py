@@ -7,16 +7,16 @@ number of steps that are left.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, ddim_step
 from mixvel_core.protocols import Field
-from mixvel_integrators.multistep import LOG_SNR, POINTS, WEIGHTS, History, LogSNR, estimate_of, lagrange, step
+from mixvel_integrators.multistep import LOG_SNR, History, LogSNR, estimate_of, exponential_integrals, step
 
 
 @frozen(kw_only=True)
@@ -87,40 +87,56 @@ class NoiseHistory:
 
 
 @frozen(kw_only=True)
-class DEIS:
-    """DEIS (Zhang & Chen 2022), log-rho: the noise eps = (x - alpha M)/sigma is a polynomial in
-    log(sigma/alpha),
-
-        x_s/alpha_s = x_t/alpha_t + sum_i c_i eps_i,    c_i = int l_i d(sigma/alpha),
-
-    through the last ``nodes`` of them.
+class NoiseMultistep(ABC):
+    """A method on the noise eps = (x - alpha M)/sigma of the last ``nodes`` steps, newest first: the DDIM step with
+    sum_i w_i eps_i, sum_i w_i = 1, in place of the newest.
     """
 
-    nodes: int = 3
+    nodes: int
 
     evaluations: int = 1
 
     @property
     def order(self) -> int:
-        """As many as nodes, and 2 at most: the first step is one of order 1."""
+        """As many as nodes, and 2 at most."""
         return min(self.nodes, 2)
+
+    @abstractmethod
+    def weights(self, nodes: Sequence[float], start: float, end: float) -> Sequence[float]:
+        """w_i of the nodes in lambda, newest first, in a step from ``start`` to ``end``."""
 
     def step(
         self, field: Field, x: Tensor, t: float, s: float, history: NoiseHistory | None
     ) -> tuple[Tensor, NoiseHistory]:
         """x_s, (B, *data), and what the next step needs."""
-        return _noise_step(_log_rho_weights, self.nodes, field, x, t, s, history)
+        estimate, p_t, p_s = estimate_of(field, x, t), at_time(field.schedule, t), at_time(field.schedule, s)
+        M = estimate.smooth if estimate.jump is None else estimate.smooth + estimate.jump
+        moved = ddim_step(M, x, p_t, p_s)
+        u_t, u_s = LOG_SNR.coordinate(p_t), LOG_SNR.coordinate(p_s)
+        nodes = ((u_t, (x - p_t.alpha * estimate.smooth) / p_t.sigma), *(history.nodes if history else ()))
+        if len(nodes) > 1 and not LOG_SNR.is_steep(u_t, u_s):
+            # alpha_s int d(sigma/alpha): what eps is multiplied by in a step.
+            scale = float(p_s.sigma - p_s.alpha * (p_t.sigma / p_t.alpha))
+            for w, (_, eps) in zip(self.weights([u for u, _ in nodes], u_t, u_s)[1:], nodes[1:], strict=True):
+                moved = moved + scale * w * (eps - nodes[0][1])
+        return moved, NoiseHistory(nodes=nodes[: self.nodes - 1])
 
 
-def _log_rho_weights(nodes: Sequence[float], start: float, end: float) -> list[float]:
-    """c_i / int d(sigma/alpha) of nodes in lambda, in which a polynomial has no node at pure noise."""
-    finite = [u for u in nodes if math.isfinite(u)]
-    half = 0.5 * (end - start)
-    u = half * POINTS + 0.5 * (end + start)
-    density = WEIGHTS * np.exp(-u)
-    shares = [float((density * factor).sum() / density.sum()) for factor in lagrange(finite, u)]
-    made = dict(zip(finite, shares, strict=True))
-    return [made.get(u, 0.0) for u in nodes]
+@frozen(kw_only=True)
+class DEIS(NoiseMultistep):
+    """DEIS (Zhang & Chen 2022), log-rho: eps is a polynomial in log(sigma/alpha),
+
+        x_s/alpha_s = x_t/alpha_t + sum_i c_i eps_i,    c_i = int l_i d(sigma/alpha).
+
+    Its order ends at 2 because the first step is one of order 1.
+    """
+
+    nodes: int = 3
+
+    def weights(self, nodes: Sequence[float], start: float, end: float) -> list[float]:
+        """c_i / int d(sigma/alpha); a node at pure noise has none, for the polynomial cannot pass through it."""
+        c = exponential_integrals(nodes, start, end, -1.0)
+        return [value / sum(c) for value in c]
 
 
 ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
@@ -128,52 +144,15 @@ ADAMS_BASHFORTH = ((1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 2
 
 
 @frozen(kw_only=True)
-class IPNDM:
-    """iPNDM (Zhang & Chen 2022, after Liu et al. 2022): DDIM steps with a noise combined from the last ``nodes`` by
-    Adams and Bashforth's weights, as if steps were equally long."""
+class IPNDM(NoiseMultistep):
+    """iPNDM (Zhang & Chen 2022, after Liu et al. 2022): the weights of Adams and Bashforth, as if steps were equally
+    long.
+
+    Its order ends at 2 because the weights take no account of how sigma/alpha bends within a step.
+    """
 
     nodes: int = 4
 
-    evaluations: int = 1
-
-    @property
-    def order(self) -> int:
-        """2: the weights take no account of how sigma/alpha bends within a step."""
-        return min(self.nodes, 2)
-
-    def step(
-        self, field: Field, x: Tensor, t: float, s: float, history: NoiseHistory | None
-    ) -> tuple[Tensor, NoiseHistory]:
-        """x_s, (B, *data), and what the next step needs."""
-        return _noise_step(_equal_step_weights, self.nodes, field, x, t, s, history)
-
-
-def _equal_step_weights(nodes: Sequence[float], start: float, end: float) -> Sequence[float]:
-    """Of as many nodes as there are."""
-    return ADAMS_BASHFORTH[len(nodes) - 1]
-
-
-def _noise_step(
-    weights: Callable[[Sequence[float], float, float], Sequence[float]],
-    most: int,
-    field: Field,
-    x: Tensor,
-    t: float,
-    s: float,
-    history: NoiseHistory | None,
-) -> tuple[Tensor, NoiseHistory]:
-    """The DDIM step with eps + sum_i w_i (eps_i - eps) in place of the newest noise eps, as sum_i w_i = 1.
-
-    ``weights``: w of the nodes of a step. ``most``: how many nodes.
-    """
-    estimate, p_t, p_s = estimate_of(field, x, t), at_time(field.schedule, t), at_time(field.schedule, s)
-    M = estimate.smooth if estimate.jump is None else estimate.smooth + estimate.jump
-    moved = ddim_step(M, x, p_t, p_s)
-    u_t, u_s = LOG_SNR.coordinate(p_t), LOG_SNR.coordinate(p_s)
-    nodes = ((u_t, (x - p_t.alpha * estimate.smooth) / p_t.sigma), *(history.nodes if history else ()))
-    if len(nodes) > 1 and not LOG_SNR.is_steep(u_t, u_s):
-        # alpha_s int d(sigma/alpha): what eps is multiplied by in a step.
-        scale = float(p_s.sigma - p_s.alpha * (p_t.sigma / p_t.alpha))
-        for w, (_, eps) in zip(weights([u for u, _ in nodes], u_t, u_s)[1:], nodes[1:], strict=True):
-            moved = moved + scale * w * (eps - nodes[0][1])
-    return moved, NoiseHistory(nodes=nodes[: most - 1])
+    def weights(self, nodes: Sequence[float], start: float, end: float) -> Sequence[float]:
+        """Those of as many nodes as there are."""
+        return ADAMS_BASHFORTH[len(nodes) - 1]

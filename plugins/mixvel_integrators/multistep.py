@@ -124,6 +124,16 @@ def lagrange(nodes: Sequence[float], u: np.ndarray) -> list[np.ndarray]:
     return [np.prod([(u - b) / (a - b) for b in nodes if b != a] + [np.ones_like(u)], axis=0) for a in nodes]
 
 
+def exponential_integrals(nodes: Sequence[float], start: float, end: float, rate: float) -> list[float]:
+    """int l_i(u) e^(rate u) du from ``start`` to ``end``, l_i of the nodes that are finite; 0 of those that are not."""
+    finite = [u for u in nodes if math.isfinite(u)]
+    half = 0.5 * (end - start)
+    u = half * POINTS + 0.5 * (end + start)
+    density = half * WEIGHTS * np.exp(rate * u)
+    made = dict(zip(finite, lagrange(finite, u), strict=True))
+    return [float((density * made[u]).sum()) if u in made else 0.0 for u in nodes]
+
+
 @frozen(kw_only=True)
 class LogSNR:
     """The coordinate lambda = log(alpha/sigma), in which the field's baselines are defined: d(alpha/sigma) = e^lambda
@@ -146,11 +156,7 @@ class LogSNR:
         if len(finite) <= 1:
             held = math.exp(end) - math.exp(start)
             return [held if u == (finite or nodes)[0] else 0.0 for u in nodes]
-        half = 0.5 * (end - start)
-        u = half * POINTS + 0.5 * (end + start)
-        density = half * WEIGHTS * np.exp(u)
-        made = dict(zip(finite, lagrange(finite, u), strict=True))
-        return [float((density * made[u]).sum()) if u in made else 0.0 for u in nodes]
+        return exponential_integrals(nodes, start, end, 1.0)
 
 
 LOG_SNR = LogSNR()
