@@ -8,10 +8,11 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.analysis.disagreement import every, mixed, truncated
+from mixvel_core.analysis.disagreement import mixed, stacked, truncated
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Expert, NoiseSchedule, Router
 from mixvel_core.randomness import key, normal
+from mixvel_core.sampling.observation import evaluate_all
 
 OWN, MONOLITH, MIXTURE = "own expert", "monolith", "mixture"
 
@@ -76,7 +77,7 @@ def alignment(
         at_t = x_0.new_full((len(x_0),), t)
         eps = normal(key(seed, "diagnostics", "noise"), index, tuple(x_0.shape[1:]), x_0.dtype, n)
         x = add_noise(x_0, eps, point_for(schedule, at_t, x_0))
-        m_k = every(experts, x, t)
+        m_k = stacked(evaluate_all(experts, x, t), x)
         losses = _loss(m_k, x_0[:, None].expand_as(m_k), 2)
         rows.append(AlignmentRow(t=t, losses=tuple(map(tuple, (losses.T @ of_shard).tolist()))))
         made = {("", OWN): (losses * own).sum(1)}

@@ -255,9 +255,10 @@ def _along_flow(
         at_t = x.new_full((len(x),), t)
         answer = engine.at(x, schedule.at(at_t.double()), means=n < STEPS)
         exact.append(answer.a)
+        answers = None
         for name, router in routers.items():
             if isinstance(router, ObservingRouter) and experts:
-                a, _, states[name] = all_answers(router, experts, x, t, states[name])
+                a, answers, states[name] = all_answers(router, experts, x, t, states[name], answers)
             else:
                 a, states[name] = router.weights(x, at_t, states[name])
             seen[name].append(a)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
-from attrs import define, frozen
+from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, ddim_step
-from mixvel_core.protocols import Expert, Moments, NoiseSchedule, Router
-from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.observation import all_answers
+from mixvel_core.protocols import Evaluations, Expert, NoiseSchedule, Router
+from mixvel_core.sampling.observation import all_answers, evaluate_all
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.sampling.snr_matched import all_snr_matched
+from mixvel_core.sampling.weights import WeightTransform
 
 TOPS = (1, 2, 3)
 """How many of the likeliest experts are looked at."""
@@ -50,9 +50,7 @@ def disagreement(a: Tensor, m_k: Tensor) -> Tensor:
 
 def truncated(a: Tensor, count: int) -> Tensor:
     """The weights of the ``count`` likeliest experts, scaled to sum 1, and zero for the others, (B, K)."""
-    values, places = a.topk(count, dim=1)
-    kept = torch.zeros_like(a).scatter(1, places, values)
-    return kept / kept.sum(1, keepdim=True)
+    return WeightTransform(top=count)(a, a.new_ones(len(a)))
 
 
 def row_of(router: str, t: float, a: Tensor, m_k: Tensor) -> DisagreementRow:
@@ -68,34 +66,6 @@ def row_of(router: str, t: float, a: Tensor, m_k: Tensor) -> DisagreementRow:
         errors=tuple(float((mixed(few, m_k) - m).square().mean()) for few in fewer),
         imbalance=tuple(float((few.mean(0) - mean).abs().sum() / 2) for few in fewer),
     )
-
-
-@define(kw_only=True)
-class _Answers:
-    """What all experts say at the points that are looked at: x, (B, *data), and m_k, (B, K, *data)."""
-
-    x: Tensor
-    m_k: Tensor
-
-
-@frozen(kw_only=True, eq=False)
-class _Answered:
-    """Expert ``index`` of those whose answers are there; a router that observes may ask at further points.
-
-    ``expert``: itself, of this ``schedule``.
-    """
-
-    schedule: NoiseSchedule
-    answers: _Answers
-    index: int
-    expert: Expert
-
-    @property
-    def moments(self) -> Moments | None:
-        return self.expert.moments
-
-    def denoise(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.answers.m_k[:, self.index] if x is self.answers.x else self.expert.denoise(x, t)
 
 
 def along_mixture(
@@ -119,27 +89,22 @@ def along_mixture(
         A row for each router at each time; all experts are evaluated once at each point.
     """
     x = draws.noise(shape, torch.float32)
-    answers = _Answers(x=x, m_k=x[:, None])
-    replayed = [
-        _Answered(schedule=schedule, answers=answers, index=k, expert=expert)
-        for k, expert in enumerate(all_snr_matched(experts, schedule))
-    ]
+    matched = all_snr_matched(experts, schedule)
     states = {name: router.start(x, x.new_ones(len(x))) for name, router in routers.items()}
     rows, first = [], next(iter(routers))
     for n, (t, s) in enumerate(pairwise([*times, times[-1]]), start=1):
-        answers.x, answers.m_k = x, every(experts, x, t)
+        answers = evaluate_all(matched, x, t)
+        m_k = stacked(answers, x)
         a = {}
         for name, router in routers.items():
-            a[name], _, states[name] = all_answers(router, replayed, x, t, states[name])
-            rows.append(row_of(name, t, a[name].to(x.dtype), answers.m_k))
-        M = mixed(a[first].to(x.dtype), answers.m_k)
+            a[name], _, states[name] = all_answers(router, matched, x, t, states[name], answers)
+            rows.append(row_of(name, t, a[name].to(x.dtype), m_k))
+        M = mixed(a[first].to(x.dtype), m_k)
         x = ddim_step(M, x, at_time(schedule, t), at_time(schedule, s))
         on_time(n)
     return rows
 
 
-def every(experts: Sequence[Expert], x: Tensor, t: float) -> Tensor:
-    """m_k(x, t) of all experts, (B, K, *data)."""
-    mask = torch.ones(len(x), len(experts), dtype=torch.bool)
-    answers = evaluate(experts, x, t, mask)
-    return answers.m.reshape(len(experts), *x.shape).transpose(0, 1)
+def stacked(answers: Evaluations, x: Tensor) -> Tensor:
+    """m_k, (B, K, *data), of the answers of all experts at the points x, (B, *data)."""
+    return answers.m.reshape(-1, *x.shape).transpose(0, 1)

@@ -33,13 +33,22 @@ def observed(
     return router.weights(x, t, state) if all_answered else (None, state)
 
 
+def evaluate_all(experts: Sequence[Expert], x: Tensor, t: float) -> Evaluations:
+    """The answers of all K experts at the points x, (B, *data), and time t: K B of them, grouped by expert."""
+    return evaluate(experts, x, t, torch.ones(len(x), len(experts), dtype=torch.bool))
+
+
 def all_answers(
-    router: Router, experts: Sequence[Expert], x: Tensor, t: float, state: Any
+    router: Router, experts: Sequence[Expert], x: Tensor, t: float, state: Any, answers: Evaluations | None = None
 ) -> tuple[Tensor, Evaluations, Any]:
-    """Weights (B, K), the answers of all experts, and the router's state, at the points x, (B, *data), and time t."""
+    """Weights (B, K), the answers of all experts, and the router's state, at the points x, (B, *data), and time t.
+
+    ``answers``: of all experts at these points, for several routers; evaluated here if None.
+    """
     at_t = x.new_full((len(x),), t)
     a, state = router.weights(x, at_t, state)
-    answers = evaluate(experts, x, t, torch.ones(len(x), len(experts), dtype=torch.bool))
+    if answers is None:
+        answers = evaluate_all(experts, x, t)
     ask = partial(_ask, experts, t)
     again, state = observed(router, x, at_t, answers, ask, state, all_answered=True)
     return a if again is None else again, answers, state
