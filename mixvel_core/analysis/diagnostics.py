@@ -17,6 +17,7 @@ from attrs import asdict, evolve, frozen
 from mixvel_core.analysis.alignment import AlignmentRow, LabelledItems, RuleRow, alignment
 from mixvel_core.analysis.calibration import BUCKETS, EARLIEST
 from mixvel_core.analysis.disagreement import DisagreementRow, along_mixture
+from mixvel_core.analysis.records import restored
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.device import threads
@@ -90,27 +91,7 @@ def diagnose(recipe: Recipe, shards: Shards, models: Models, folder: Path, progr
             found = _measured(recipe, shards, models, points, progress)
         write_json(path, asdict(found))
         artifact.commit([path.name])
-    return _read(path)
-
-
-def _read(path: Path) -> Diagnostics:
-    found = read_json(path)
-
-    def tuples(row: Mapping[str, object]) -> dict[str, object]:
-        """Lists as the fields have them, and lists of lists."""
-        return {name: _tuple(value) for name, value in row.items()}
-
-    return Diagnostics(
-        flow=tuple(DisagreementRow(**tuples(row)) for row in found["flow"]),  # type: ignore[arg-type]  # as it was written
-        alignment=tuple(AlignmentRow(**tuples(row)) for row in found["alignment"]),  # type: ignore[arg-type]  # as it was written
-        rules=tuple(RuleRow(**row) for row in found["rules"]),
-        points=found["points"],
-        items=found["items"],
-    )
-
-
-def _tuple(value: object) -> object:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+    return restored(Diagnostics, read_json(path))
 
 
 def _measured(recipe: Recipe, shards: Shards, models: Models, points: int, progress: Progress) -> Diagnostics:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from attrs import NOTHING, asdict, field, fields_dict, frozen, has
+from attrs import NOTHING, AttrsInstance, asdict, field, fields_dict, frozen, has
 
 from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity, Takeover
 from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
@@ -190,6 +190,7 @@ def read_theory_report(folder: Path) -> TheoryReport | None:
 
 
 Record = TypeVar("Record", StudyResult, TheoryReport)
+RowT = TypeVar("RowT", bound=AttrsInstance)
 
 
 def _read(cls: type[Record], path: Path, again: str) -> Record | None:
@@ -197,18 +198,25 @@ def _read(cls: type[Record], path: Path, again: str) -> Record | None:
         return None
     found = read_checksummed_json(path)
     try:
-        types = get_type_hints(cls)
-        # What has a default was not measured by earlier versions.
-        known = [name for name, one in fields_dict(cls).items() if name in found or one.default is NOTHING]
-        return cls(**{name: _value(found[name], types[name]) for name in known})
+        return restored(cls, found)
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not one of this version ({error}); {again} makes it again") from None
 
 
+def restored(cls: type[RowT], found: Mapping[str, Any]) -> RowT:
+    """The record or row that ``found`` was written from by ``attrs.asdict``, with its rows and tuples.
+
+    Raises KeyError or TypeError where it is none of this version.
+    """
+    types = get_type_hints(cls)
+    # What has a default was not measured by earlier versions.
+    known = [name for name, one in fields_dict(cls).items() if name in found or one.default is NOTHING]
+    return cls(**{name: _value(found[name], types[name]) for name in known})
+
+
 def _value(found: Any, annotation: Any) -> Any:
-    """A value as its field has it: a row of the class that the annotation names, a tuple of them, or what it is."""
+    """A value as its field has it: a row of the class that the annotation names, a tuple, or what it is."""
     if isinstance(found, list):
-        return tuple(_value(one, get_args(annotation)[0]) for one in found)
-    if not has(annotation):
-        return found
-    return annotation(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
+        inner = [*get_args(annotation), None]
+        return tuple(_value(one, inner[0]) for one in found)
+    return restored(annotation, found) if has(annotation) else found
