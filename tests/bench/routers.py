@@ -25,7 +25,7 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.analysis.calibration import BucketCalibration, measure
+from mixvel_core.analysis.calibration import BucketCalibration, half_of_items, measure
 from mixvel_core.cost.jobs import planned_jobs
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
@@ -90,31 +90,6 @@ DATA: dict[str, Callable[[Path], list[str]]] = {
 """Overrides of recipes/digits.yaml; a folder for files that have to be made."""
 
 
-@frozen(kw_only=True)
-class ExactRouter:
-    """D2 of the items of ``engine``."""
-
-    engine: PosteriorEngine
-    schedule: NoiseSchedule
-
-    def start(self, x: Tensor, t: Tensor) -> None:
-        """No state."""
-
-    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
-        """The posterior, (B, K)."""
-        return self.engine.at(x, self.schedule.at(t.double()), means=False).a, None
-
-
-def half_of(shards: Shards, schedule: NoiseSchedule, seed: int) -> ExactRouter:
-    """The exact posterior of a random half of each shard."""
-    rng = np.random.default_rng(seed)
-    halves = []
-    for part in shards.parts:
-        rows = np.sort(rng.permutation(part.count)[: max(1, part.count // 2)])
-        halves.append(torch.from_numpy(to_float(part.items[rows])))
-    return ExactRouter(engine=PosteriorEngine(shards=tuple(halves), fractions=shards.fractions), schedule=schedule)
-
-
 @frozen(kw_only=True, eq=False)
 class ExactSecondMoments(ExpertsRouter):
     """The router ``experts`` with tr Cov_k of the ``shards``, each (n, D) float64, by a sum over their items."""
@@ -151,7 +126,7 @@ def routers_of(
     for place, row in enumerate(rows):
         started = time.perf_counter()
         if row == HALF:
-            router: Router = half_of(shards, recipe.schedule.build(), recipe.seed)
+            router: Router = half_of_items(shards, recipe.schedule.build(), recipe.seed)
         elif row == EXACT:
             router = with_exact_second_moments(shards, recipe.schedule.build())
         else:
