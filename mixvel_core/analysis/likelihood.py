@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mixvel_core.analysis.cells import read_kept, sampler_of, write_kept
 from mixvel_core.analysis.records import LikelihoodRow
-from mixvel_core.analysis.references import TransformedRouter
+from mixvel_core.analysis.references import TransformedRouter, transformed
 from mixvel_core.analysis.settings import StudySettings
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.errors import UsageError
@@ -63,11 +63,9 @@ def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Pat
     if len(items) < 2:
         raise UsageError("study.likelihood: one item has no mean with an error; take more data")
     sampler = sampler_of(settings.curves[0], 1, settings, loaded)
-    router = TransformedRouter(router=sampler.router, transform=sampler.weights)
-    if (
-        router.start(torch.zeros(1, *loaded.shape, device=loaded.device), torch.ones(1, device=loaded.device))
-        is not None
-    ):
+    router = transformed(sampler.router, sampler.weights)
+    x = torch.zeros(1, *loaded.shape, device=loaded.device)
+    if router.start(x, x.new_ones(1)) is not None:
         raise UsageError(
             f"study.likelihood: router {settings.router} carries a state, so that its mixture has no density in closed "
             "form; name another one as study.router"
