@@ -1,6 +1,6 @@
 """Diagnostics of a run's experts: disagreement along the mixture's trajectories, and alignment with the shards.
 
-They say why one way to select experts scores better than another (after arXiv 2602.02685): where experts disagree,
+They show why one way to select experts scores better than another (after arXiv 2602.02685): where experts disagree,
 drawing one or keeping few costs accuracy; where an expert is bad on the shards of others, giving it weight does.
 """
 
@@ -63,7 +63,7 @@ def diagnose(recipe: Recipe, shards: Shards, models: Models, folder: Path, progr
         progress: a bar over times; none where all is known.
 
     Returns:
-        What was found; None with a single expert, without routers, or where the recipe wants none.
+        What was found; None with a single expert, without routers, or where `report.diagnostics` is 0.
     """
     points = POINTS if recipe.report.diagnostics is None else recipe.report.diagnostics
     if recipe.report.diagnostics is None:

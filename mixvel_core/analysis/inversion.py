@@ -25,7 +25,7 @@ from mixvel_core.recipe.grids import grid_name
 from mixvel_core.sampling.inversion import follows_ode, round_trip, spherical
 
 PARTS, STEPS = 7, 20
-"""Images of a pair, the two ends among them, and steps each way: few, because nobody sees the difference."""
+"""Images of a pair, the two ends among them, and steps each way: few, because no difference can be seen."""
 
 Cell: TypeAlias = tuple[str, str, str, int]
 """Selector, integrator, grid and steps."""
@@ -144,7 +144,7 @@ class InversionTask:
 
 
 def path_curve(registry: Registry) -> Curve:
-    """The selector, integrator and grid that `mixvel encode` takes unless told otherwise."""
+    """The selector, integrator and grid that `mixvel encode` takes by default."""
     selector, integrator = registry.get("selector", PATH.selector), registry.get("integrator", PATH.integrator)
     return Curve(
         selector=SelectorUse(definition=selector, options=selector.options()),

@@ -80,15 +80,15 @@ class ModelFlops:
 
         Args:
             usage: for each call, the share of samples that evaluated each expert, (calls, K).
-            evaluations: of a sample, the mean; those beyond ``usage``, which a router that observes asked for, count
-                as the mean of all experts.
-            router: who was called each time; None: the monolith was sampled.
+            evaluations: of a sample, the mean; those beyond ``usage`` are a router's that observes, and count as the
+                mean of all experts.
+            router: which one was called each time; None: the monolith was sampled.
         """
         shares = usage.sum(axis=0, dtype="float64")
         each = (self.monolith or 0,) if router is None else self.experts
         calls = len(usage) * (0 if router is None else self.routers[router])
-        asked = max(0.0, evaluations - float(shares.sum())) * sum(each) / len(each)
-        return calls + asked + sum(float(share) * flops for share, flops in zip(shares, each, strict=True))
+        further = max(0.0, evaluations - float(shares.sum())) * sum(each) / len(each)
+        return calls + further + sum(float(share) * flops for share, flops in zip(shares, each, strict=True))
 
     def of_samples(self, samples: StoredSamples) -> SampleCost:
         """The cost of a row and column of the table."""

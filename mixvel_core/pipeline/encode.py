@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class PathDefaults:
-    """How items are encoded where nothing else is said: by names of plugins, and the number of steps each way."""
+    """How items are encoded by default: names of plugins, and the number of steps each way."""
 
     selector: str = "mixture"
     integrator: str = "pc"

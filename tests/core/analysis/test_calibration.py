@@ -52,7 +52,7 @@ def test_the_error_of_calibrated_weights_is_that_of_sampling_and_of_constant_one
     # Ten bins, each off by at most half over the root of its points.
     assert found.calibration_error < 0.5 * (10 / 20_000) ** 0.5 * 2
     assert found.entropy == pytest.approx(0.0, abs=1e-9)
-    # A router that always says 0.8 where its expert is right as often as 1 in 3 is off by the difference.
+    # A router of weight 0.8 everywhere where its expert is right as often as 1 in 3 is off by the difference.
     constant = torch.tensor([[0.8, 0.1, 0.1]]).expand(20_000, 3)
     known = abs(0.8 - float(truth[:, 0].mean()))
     assert calibration(constant, truth).calibration_error == pytest.approx(known, abs=1e-6)

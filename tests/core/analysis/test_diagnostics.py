@@ -26,7 +26,7 @@ from mixvel_schedules.schedules import Cosine
 
 @frozen(kw_only=True, eq=False)
 class Constant:
-    """An expert that always says the same."""
+    """An expert with one answer everywhere."""
 
     value: Tensor
     schedule: NoiseSchedule = field(factory=Cosine)

@@ -56,7 +56,7 @@ def test_a_samples_flops_are_those_of_its_calls() -> None:
     usage = np.array([[0.75, 0.25], [1.0, 1.0]], np.float32)
     of_calls = 0.75 * 10 + 0.25 * 20 + 30 + 2 * 3
     assert FLOPS.of_usage(usage, 3.0, "a") == pytest.approx(of_calls)
-    # Two more evaluations, which a router asked for.
+    # Two more evaluations, those of a router that observes.
     assert FLOPS.of_usage(usage, 5.0, "a") == pytest.approx(of_calls + 2 * 15)
     assert FLOPS.of_usage(np.ones((4, 1), np.float32), 4.0, None) == pytest.approx(4 * 7)
     assert FLOPS.share("a") == 0.2
