@@ -55,7 +55,8 @@ def bits(key: int, *counters: Tensor | int) -> Tensor:
     z = torch.tensor(key, dtype=torch.int64)
     for counter in counters:
         c = torch.as_tensor(counter, dtype=torch.int64)
-        z = _mix((z.to(c.device) if z.ndim == 0 else z) + (c + 1) * _GOLDEN)
+        # z may be a number on the CPU beside counters of a device: copied there it would wait for what that computes.
+        z = _mix(z + (c + 1) * _GOLDEN)
     return _mix(z)
 
 

@@ -20,11 +20,11 @@ import torch
 from attrs import define, field, frozen
 from torch import Tensor
 
-from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.feedback import DECAY, Extrapolated, coefficient, none_extrapolated
-from mixvel_selectors.memory import LocalError, Memory, empty_memory
+from mixvel_selectors.feedback import Extrapolated, coefficient, none_extrapolated
+from mixvel_selectors.memory import Memory, at_samples, empty_memory
 from mixvel_selectors.selectors import one_hot
+from mixvel_selectors.tolerance import ExtrapolationErrors, no_errors
 
 
 @define(kw_only=True, eq=False)
@@ -36,10 +36,7 @@ class _State:
     extrapolated: Extrapolated = field(init=False)
     c: float | None = None
     jump: Tensor | None = None
-    rate: Tensor = field(init=False)
-    first_error: Tensor = field(init=False)
-    first_age: Tensor = field(init=False)
-    local: LocalError = field(factory=LocalError)
+    errors: ExtrapolationErrors | None = None
 
 
 @frozen(kw_only=True)
@@ -68,9 +65,8 @@ class Cached:
         if state.memory is None:
             state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
             state.extrapolated = none_extrapolated(len(x), a.shape[1], x.device)
-            state.rate = torch.zeros_like(state.memory.last_angle)
-            state.first_error = state.rate.new_zeros(len(x))
-            state.first_age = state.rate.new_zeros(len(x))
+            if self.tolerance is not None:
+                state.errors = no_errors(len(x), a.shape[1], x.device)
             if state.prior is None:
                 # Without moments there is no prior guess: every expert is evaluated once.
                 return torch.ones_like(a, dtype=torch.bool), state
@@ -80,31 +76,18 @@ class Cached:
         old = ((age > 0) & (weights > 0)).any(1, keepdim=True)
         worth = torch.where(old, state.extrapolated.worth(weights, age), weights).masked_fill(weights == 0, -1.0)
         mask = one_hot(worth.argmax(1), a)
-        if self.tolerance is not None and (self.max_experts is None or self.max_experts > 1):
-            mask |= self._within_tolerance(self.tolerance, weights, age, mask, state, state.memory)
+        if state.errors is not None and self.max_experts != 1:
+            predicted = state.errors.predicted(weights, age, state.memory.count)
+            mask |= self._required(state.errors, predicted, mask, weights)
         return mask, state
 
-    def _within_tolerance(
-        self, tolerance: float, weights: Tensor, age: Tensor, mask: Tensor, state: _State, memory: Memory
-    ) -> Tensor:
-        """The experts without which the error of the extrapolated ones would exceed the tolerance, (B, K) bool."""
-        predicted = _predicted(weights, age, state, memory)
-        if tolerance == 0.0:
-            wanted = weights > 0.0
-        else:
-            allowed = state.local.size()
-            if allowed is None:
-                return mask
-            ordered, index = predicted.masked_fill(mask, 0.0).sort(dim=1, descending=True)
-            # Errors of different experts point in unrelated directions: they add up as squares. An expert is evaluated
-            # if without it and all smaller ones too much would be left.
-            left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
-            wanted = torch.zeros_like(mask).scatter_(1, index, left > tolerance * allowed[:, None])
-        if self.max_experts is not None and self.max_experts < mask.shape[1]:
-            ranked = predicted.masked_fill(~wanted, -1.0)
-            best = ranked.topk(self.max_experts - 1, dim=1)
-            wanted = torch.zeros_like(mask).scatter_(1, best.indices, best.values >= 0.0)
-        return wanted
+    def _required(self, errors: ExtrapolationErrors, predicted: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+        """The experts that the tolerance requires besides those in the mask, as many as may be, (B, K) bool."""
+        required = errors.required(self.tolerance, predicted, mask) if self.tolerance else weights > 0.0
+        if self.max_experts is None or self.max_experts >= mask.shape[1]:
+            return required
+        best = predicted.masked_fill(~required, -1.0).topk(self.max_experts - 1, dim=1)
+        return torch.zeros_like(mask).scatter_(1, best.indices, best.values >= 0.0)
 
     def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: _State) -> tuple[Tensor, _State]:
         """M of fresh denoisers where there are some and extrapolated ones elsewhere, under fresh weights."""
@@ -113,45 +96,20 @@ class Cached:
             raise RuntimeError("select comes before combine")
         i, k = answers.sample, answers.expert
         ages, count = memory.age(t), memory.count[i, k]
-        flat = x.flatten(1)
-        missed = memory.store(flat, t, answers)
+        missed = memory.store(x.flatten(1), t, answers)
         error = torch.linalg.vector_norm(missed, dim=1).double()
-        self._measure(state, i, k, error, ages[i, k], count)
-        stale = a.clone()
-        stale[i, k] = 0.0
-        # The fresh part is summed as the full mixture sums it: where nothing is stale they are equal, bit for bit.
-        M = weighted_sum(a, answers) + memory.extrapolate(flat, t, stale).reshape(x.shape)
-        if self.tolerance is not None:
-            state.local.add(t, M.flatten(1))
+        M = memory.mixture(x, t, a, answers)
+        if state.errors is not None:
+            state.errors.add(i, k, error, ages[i, k], count)
+            state.errors.local.add(t, M.flatten(1))
         given_back = state.extrapolated.given_back(i, k, ages[i, k])
         state.extrapolated.add(a.double(), ages.clamp_min(0.0), i, k, error)
         state.jump = None
         if given_back is not None and self.feedback > 0.0:
-            share = (self.feedback * given_back).to(flat)
-            state.jump = torch.zeros_like(flat).index_add_(0, i, share[:, None] * missed).reshape(x.shape)
+            state.jump = at_samples(x, i, self.feedback * given_back, missed)
             M = M + state.jump
         return M, state
 
     def jump(self, state: _State) -> Tensor | None:
         """The part of the last M that enters its own step only, (B, *data); None for zero."""
         return state.jump
-
-    def _measure(self, state: _State, i: Tensor, k: Tensor, error: Tensor, age: Tensor, count: Tensor) -> None:
-        """Updates the error rates by errors (E,); a denoiser of age zero has none."""
-        old = age > 0
-        rate = error / age.clamp_min(1e-12) ** 2
-        smoothed = torch.where(count > 1, DECAY * state.rate[i, k] + (1.0 - DECAY) * rate, rate)
-        state.rate[i, k] = torch.where(old, smoothed, state.rate[i, k])
-        first = old & (count == 0)
-        state.first_error.index_add_(0, i, torch.where(first, error, 0.0))
-        state.first_age.index_add_(0, i, torch.where(first, age, 0.0))
-
-
-def _predicted(weights: Tensor, age: Tensor, state: _State, memory: Memory) -> Tensor:
-    """The errors p_k = a_k r_k age_k^2, r_k measured before; a_k r age_k for experts that were never evaluated.
-
-    Those have no slope yet, so their prior guess errs like the age; r is the error of that guess per unit of time,
-    measured at the experts that were evaluated.
-    """
-    guess = (state.first_error / state.first_age.clamp_min(1e-12))[:, None] * age
-    return weights * torch.where(memory.count == 0, guess, state.rate * age**2)

@@ -71,8 +71,10 @@ class Extrapolated:
         if math.isfinite(self._c):
             self.weight += self._c * a
             self.by_age += self._c * a * age
-        self.weight[i, k] = 0.0
-        self.by_age[i, k] = 0.0
+        # A tensor of the device: a number would be copied there first, which waits for it.
+        none = self.weight.new_zeros(())
+        self.weight[i, k] = none
+        self.by_age[i, k] = none
         before, now = self.rate[i, k], missed / age[i, k].clamp_min(1e-12)
         smoothed = torch.where(before > 0, DECAY * before + (1.0 - DECAY) * now, now)
         self.rate[i, k] = torch.where(age[i, k] > 0, smoothed, before)

@@ -1,4 +1,4 @@
-"""The last two denoisers of every expert and their extrapolation, and the local error of an integrator beside it.
+"""The last two denoisers of every expert and their extrapolation.
 
 With theta and theta' the angles of the last two evaluations of expert k, g(x, t) the prior guess (D3 from the moments),
 and d = m - g the difference at an evaluation,
@@ -13,47 +13,13 @@ from __future__ import annotations
 import math
 
 import torch
-from attrs import define, field
+from attrs import define
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from mixvel_core.field.angle import angle_at
 from mixvel_core.field.conversions import at_time
-from mixvel_core.field.mixture import gaussian_denoiser
+from mixvel_core.field.mixture import gaussian_denoiser, weighted_sum
 from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior
-
-
-@define(kw_only=True, eq=False)
-class LocalError:
-    """The second difference of M over the last three distinct times: what a second-order step cannot follow, (B,)."""
-
-    _past: list[tuple[float, Tensor]] = field(factory=list)
-
-    def add(self, t: float, M: Tensor) -> None:
-        """Takes in the estimate M, (B, D), at t; a second one at the same time replaces the first."""
-        if self._past and self._past[-1][0] == t:
-            self._past.pop()
-        self._past = [*self._past[-2:], (t, M)]
-
-    def size(self) -> Tensor | None:
-        """||(M_n - M_{n-1}) - rho (M_{n-1} - M_{n-2})|| with rho the ratio of the steps; of two, the difference.
-
-        None before there are two: a first step has no error to compare with.
-        """
-        if len(self._past) < 2:
-            return None
-        (t_1, M_1), (t, M) = self._past[-2:]
-        if len(self._past) == 2:
-            return _norm(M - M_1)
-        t_2, M_2 = self._past[0]
-        ratio = (t_1 - t) / (t_2 - t_1)
-        return _norm((M - M_1) - ratio * (M_1 - M_2))
-
-
-def _norm(difference: Tensor) -> Tensor:
-    norm: Tensor = vector_norm(difference, dim=1)
-    return norm.double()
-
 
 LONGEST = 1.0
 """The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
@@ -109,6 +75,13 @@ class Memory:
         differences -= torch.einsum("bk,bkd->bd", weights * w, self.before)
         return differences + weights @ constant + x * (weights @ slope)
 
+    def mixture(self, x: Tensor, t: float, a: Tensor, answers: Evaluations) -> Tensor:
+        """sum_k a_k m_k, (B, *data), with m^_k in place of m_k where expert k is not evaluated; x is (B, *data)."""
+        # Not `stale[i, k] = 0.0`: a number is copied to the device first, and that waits for it.
+        stale = a.index_put((answers.sample, answers.expert), a.new_zeros(()))
+        # The fresh part is summed as the full mixture sums it: where nothing is stale they are equal, bit for bit.
+        return weighted_sum(a, answers) + self.extrapolate(x.flatten(1), t, stale).reshape(x.shape)
+
     def store(self, x: Tensor, t: float, answers: Evaluations) -> Tensor:
         """Takes in evaluations at x, (B, D), and t; returns what the extrapolation missed, m_k - m^_k, (E, D).
 
@@ -120,10 +93,11 @@ class Memory:
         fresh = m - gaussian_denoiser(x[i], p, self.mean[k], self.variance[k])
         last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
         missed: Tensor = fresh - last - w * (last - self.before[i, k])
-        position = angle(self.schedule, t)
-        later = self.last_angle[i, k] > position
+        before_angle = self.last_angle[i, k]
+        position = torch.full_like(before_angle, angle(self.schedule, t))
+        later = before_angle > position
         self.before[i, k] = torch.where(later[:, None], last, self.before[i, k])
-        self.before_angle[i, k] = torch.where(later, self.last_angle[i, k], self.before_angle[i, k])
+        self.before_angle[i, k] = torch.where(later, before_angle, self.before_angle[i, k])
         self.last[i, k] = fresh
         self.last_angle[i, k] = position
         self.count[i, k] += 1
@@ -133,7 +107,7 @@ class Memory:
 def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
     """Before the first evaluation: m^ = g, as if evaluated at t = 1.
 
-    Without ``prior`` g is zero, which nobody said: the first answer has no other before it to be extrapolated with.
+    Without ``prior`` g is zero, which is no guess: the first answer has no other before it to be extrapolated with.
     """
     size = (len(x), experts)
     D = math.prod(x.shape[1:])
@@ -148,3 +122,16 @@ def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, expert
         before_angle=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
         count=torch.zeros(size, dtype=torch.int64, device=x.device),
     )
+
+
+def at_samples(x: Tensor, sample: Tensor, scale: Tensor, missed: Tensor) -> Tensor:
+    """A jump in the shape of x: of each sample the sum of scale times missed over its evaluations.
+
+    Args:
+        x: points, (B, *data).
+        sample: rows of x, (E,).
+        scale: of each evaluation, (E,).
+        missed: m_k - m^_k, (E, D).
+    """
+    added = torch.zeros_like(x.flatten(1)).index_add_(0, sample, scale.to(missed)[:, None] * missed)
+    return added.reshape(x.shape)

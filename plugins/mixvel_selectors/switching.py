@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.memory import Memory, empty_memory
+from mixvel_selectors.memory import Memory, at_samples, empty_memory
 from mixvel_selectors.selectors import categorical, one_hot
 
 
@@ -80,15 +80,11 @@ class Switching:
         if state.memory is None:
             raise RuntimeError("select comes before combine")
         i, k = answers.sample, answers.expert
-        flat = x.flatten(1)
-        missed = state.memory.store(flat, t, answers)
-        stale = a.clone()
-        stale[i, k] = 0.0
-        M = weighted_sum(a, answers) + state.memory.extrapolate(flat, t, stale).reshape(x.shape)
+        missed = state.memory.store(x.flatten(1), t, answers)
+        M = state.memory.mixture(x, t, a, answers)
         state.jump = None
         if state.q is not None:
-            extra = (a.double()[i, k] * (1.0 / state.q[i, k] - 1.0)).to(flat)
-            state.jump = torch.zeros_like(flat).index_add_(0, i, extra[:, None] * missed).reshape(x.shape)
+            state.jump = at_samples(x, i, a.double()[i, k] * (1.0 / state.q[i, k] - 1.0), missed)
             M = M + state.jump
         return M, state
 

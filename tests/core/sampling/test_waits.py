@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import pytest
@@ -16,8 +17,11 @@ from mixvel_core.protocols import Expert, Moments, NoiseSchedule
 from mixvel_core.sampling.dispatch import members
 from mixvel_core.sampling.routed_field import RoutedField, start_field
 from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.selectors import Mixture, TopK
+from mixvel_selectors.cached import Cached
+from mixvel_selectors.selectors import Fixed, Iid, Mixture, Nucleus, SumUp, TopK
+from mixvel_selectors.switching import Switching
 
 READS = frozenset(("cpu", "tolist", "item", "numpy", "nonzero", "masked_select", "unique"))
 READS_AS = frozenset(("__bool__", "__float__", "__int__", "__index__"))
@@ -35,7 +39,10 @@ class Remote(Tensor):
         name = getattr(function, "__name__", "")
         remote = isinstance(args[0], Remote) if args else False
         by_mask = name in ("__getitem__", "__setitem__") and isinstance(args[1], Remote) and args[1].dtype == torch.bool
-        if remote and (name in READS or name in READS_AS or by_mask):
+        # A number that is written through indices is copied to the device first.
+        number = name == "__setitem__" and isinstance(args[1], tuple) and isinstance(args[2], (int, float))
+        by_number = number and any(isinstance(i, Tensor) for i in args[1])
+        if remote and (name in READS or name in READS_AS or by_mask or by_number):
             cls.waits.append(name)
         found = super().__torch_function__(function, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch's
         return found.as_subclass(Tensor) if name == "cpu" else found
@@ -55,7 +62,9 @@ class OneNetwork:
         return x / (1.0 + k)[:, None]
 
 
-def field_of(selector: Any, experts: Sequence[Expert] | None) -> tuple[RoutedField, Tensor]:
+def field_of(
+    selector: Any, experts: Sequence[Expert] | None, weights: WeightTransform = AS_THEY_ARE
+) -> tuple[RoutedField, Tensor]:
     problem = exact(Cosine(), experts=4, dimension=3)
     x, draws = problem.start(8)
     x = x.as_subclass(Remote)
@@ -66,18 +75,31 @@ def field_of(selector: Any, experts: Sequence[Expert] | None) -> tuple[RoutedFie
         selector=selector,
         x=x,
         t=1.0,
-        draws=SampleDraws(seed=0, index=draws.index),
+        draws=SampleDraws(seed=0, index=draws.index.as_subclass(Remote)),
+        weights=weights,
     )
     return found, x
 
 
-@pytest.mark.parametrize("selector", [Mixture(), TopK(k=2)], ids=["mixture", "top2"])
+SELECTORS: Sequence[Any] = (
+    *(Mixture(), TopK(k=2), Nucleus(), Iid(), Fixed(), SumUp()),
+    *(Cached(), Cached(tolerance=0.3), Cached(tolerance=0.0, max_experts=2), Switching(), Switching(memory=False)),
+)
+TRUNCATED = WeightTransform(temperature=0.7, floor=0.01, top=3, soft=1.5, from_=0.6)
+
+
+@pytest.mark.parametrize("selector", SELECTORS, ids=repr)
+@pytest.mark.parametrize("weights", [AS_THEY_ARE, TRUNCATED], ids=["whole", "truncated"])
 @pytest.mark.parametrize("experts", [None, members(OneNetwork(schedule=Cosine()), 4)], ids=["apart", "shared"])
-def test_a_field_evaluation_waits_for_the_device_once(selector: Any, experts: Sequence[Expert] | None) -> None:
-    field, x = field_of(selector, experts)
-    for t in (0.9, 0.5, 0.1):
+def test_a_field_evaluation_waits_for_the_device_once(
+    selector: Any, experts: Sequence[Expert] | None, weights: WeightTransform
+) -> None:
+    field, x = field_of(selector, experts, weights)
+    for t, s in pairwise((0.9, 0.7, 0.5, 0.1, 0.01)):
         Remote.waits.clear()
-        field.denoise(x, t)
+        field.begin_step(t, s)
+        field.estimate(x, t)
+        field.noise(x, 0)
         assert Remote.waits == ["cpu"]
 
 
