@@ -12,10 +12,9 @@ from attrs import frozen
 
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import key_of
-from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import UsageError
 from mixvel_core.field.scale import to_float
-from mixvel_core.pipeline.opened import Run, open_run
+from mixvel_core.pipeline.opened import OutputFiles, Run, open_run
 from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
 from mixvel_core.pipeline.shards import some_items
 from mixvel_core.protocols import Progress
@@ -91,22 +90,20 @@ def encode_run(
         items=hashlib.blake2b(np.ascontiguousarray(items).data).hexdigest(),
         shape=list(items.shape),
     )
-    source = "monolith" if spec.router is None else f"{spec.router}-{spec.selector.name}"
-    stem = f"encoded-{source}-{spec.integrator.name}-{spec.steps}-{key[:8]}"
-    arrays, picture = out / f"{stem}.npz", out / f"{stem}.png"
-    with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
-        if arrays.exists():
+    made = OutputFiles(folder=out, stem=f"encoded-{spec.stem}-{key[:8]}")
+    with made.locked(folder):
+        if made.arrays.exists():
             progress.line("these items are encoded already; remove the file to do it again")
-            error, evaluations = read_arrays(arrays, "error", "evaluations")
+            error, evaluations = read_arrays(made.arrays, "error", "evaluations")
         else:
             there_and_back = _moved(Loaded(run.models, options).sampler(spec), items, options, progress)
             found = {name: value.cpu().numpy() for name, value in _arrays(there_and_back).items()}
             error, evaluations = found["error"], found["evaluations"]
-            _write_picture(picture, items, found["decoded"])
+            _write_picture(made.picture, items, found["decoded"])
             # The arrays last: where they are, all is.
-            write_arrays(arrays, {"items": items, **found})
+            write_arrays(made.arrays, {"items": items, **found})
     return EncodedFiles(
-        files=tuple(path for path in (arrays, picture) if path.exists()),
+        files=tuple(made.existing),
         error=tuple(sorted(map(float, error))),
         evaluations=float(evaluations.mean()),
     )

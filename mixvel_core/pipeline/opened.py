@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -191,6 +192,34 @@ def _unfinished(folder: Path, what: str, damage: Path | None) -> MixvelError:
     return UsageError(f"{folder}: {what} is not made yet; {again}")
 
 
+@frozen(kw_only=True)
+class OutputFiles:
+    """What a command makes of an opened run: arrays (NPZ) and, where items are images, a picture (PNG).
+
+    ``folder``: where they go. ``stem``: their name, which ends with a digest of all that they depend on.
+    """
+
+    folder: Path
+    stem: str
+
+    @property
+    def arrays(self) -> Path:
+        return self.folder / f"{self.stem}.npz"
+
+    @property
+    def picture(self) -> Path:
+        return self.folder / f"{self.stem}.png"
+
+    @property
+    def existing(self) -> list[Path]:
+        """Those that are there."""
+        return [path for path in (self.arrays, self.picture) if path.exists()]
+
+    def locked(self, run: Path) -> AbstractContextManager[None]:
+        """No other process writes them. A ``run`` that is at work removes unfinished files wherever in it they lie."""
+        return locked(run if self.folder.absolute().is_relative_to(run.absolute()) else self.folder)
+
+
 def sample_run(
     folder: Path,
     overrides: Sequence[str],
@@ -229,30 +258,24 @@ def sample_run(
     # Parts are kept beside this until all are there, by the key of the same samples in the run's table.
     key = sample_artifact(spec, options, models_key(run.models, spec.router), out).key
     kept = Artifact(folder=out, key=key, name=f".{key[:16]}")
-    # The digest holds all that the samples depend on, the readable part what is looked for.
-    source = "monolith" if spec.router is None else f"{spec.router}-{spec.selector.name}"
-    stem = f"{source}-{spec.integrator.name}-{spec.steps}-seed-{spec.seed}-{key[:8]}"
-    arrays, picture = out / f"{stem}.npz", out / f"{stem}.png"
-    # A run that is at work removes unfinished files wherever they lie in its folder.
-    with locked(folder if out.absolute().is_relative_to(folder.absolute()) else out):
-        if arrays.exists():
+    made = OutputFiles(folder=out, stem=f"{spec.stem}-seed-{spec.seed}-{key[:8]}")
+    with made.locked(folder):
+        if made.arrays.exists():
             progress.line("these samples are there already; remove the file to make them again")
-            return [path for path in (arrays, picture) if path.exists()]
+            return made.existing
         job = sample_job("sample", spec, options.count, kept)
         models = model_source(run.models, options, folder)
         [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
-        pictures = _write_picture(picture, sampled.samples.x)
+        _write_picture(made.picture, sampled.samples.x)
         # The arrays last: where they are, all is.
-        write_samples(arrays, sampled.samples)
+        write_samples(made.arrays, sampled.samples)
         forget_parts(kept)
-        return [arrays, *pictures]
+        return made.existing
 
 
-def _write_picture(path: Path, x: Tensor) -> list[Path]:
+def _write_picture(path: Path, x: Tensor) -> None:
     """Where items are images, the PNG file of all of them."""
     from mixvel_core.data.pictures import grid, is_image, save_png
 
-    if not is_image(tuple(x.shape[1:])):
-        return []
-    save_png(grid(x.float().cpu().numpy(), columns=8, scale=max(1, 64 // x.shape[-1])), path)
-    return [path]
+    if is_image(tuple(x.shape[1:])):
+        save_png(grid(x.float().cpu().numpy(), columns=8, scale=max(1, 64 // x.shape[-1])), path)

@@ -62,6 +62,12 @@ class SampleSpec:
     weights: WeightOptions
     grid: Grid
 
+    @property
+    def stem(self) -> str:
+        """What files of such samples are called, by what a reader looks for."""
+        source = "monolith" if self.router is None else f"{self.router}-{self.selector.name}"
+        return f"{source}-{self.integrator.name}-{self.steps}"
+
 
 @frozen(kw_only=True)
 class StoredSamples:
