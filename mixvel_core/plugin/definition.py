@@ -69,7 +69,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         target: ``module:name`` of the component's class, or of a function that returns the component. It is called with
             the options' fields as keyword arguments.
         build: options -> component, where calling a target is not enough; it may import what it likes.
-        example_options: options of a tiny working component; the defaults if absent.
+        example_options: options of a tiny working component, or a function that makes them and what they name, such as
+            files; the defaults if absent.
         example: makes that component, for the conformance checks, where building from options is not enough.
         smoke: what a recipe writes at toy size. Keys are ``option`` or ``section.option``; with a key ``use``, another
             plugin of the same kind takes its place.
@@ -94,7 +95,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     summary: str
     target: str = ""
     build: Callable[[OptionsT], BuiltT_co] = field()
-    example_options: OptionsT | None = None
+    example_options: OptionsT | Callable[[], OptionsT] | None = None
     example: Callable[[], BuiltT_co] = field()
     smoke: Mapping[str, object] = field(factory=dict)
     shares: Callable[[OptionsT], bool] = lambda options: False
@@ -113,7 +114,12 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
 
     @example.default
     def _example(self) -> Callable[[], BuiltT_co]:
-        return lambda: self.build(self.options() if self.example_options is None else self.example_options)
+        return lambda: self.build(self._options_of_example())
+
+    def _options_of_example(self) -> OptionsT:
+        if self.example_options is None:
+            return self.options()
+        return self.example_options() if callable(self.example_options) else self.example_options
 
 
 def is_name(text: str) -> bool:

@@ -155,7 +155,7 @@ SCHEDULES: Sequence[PluginDef[Any, NoiseSchedule]] = (
         name="diffusers",
         options=ForeignFolderOptions,
         target="mixvel_foreign.diffusers_family:folder_schedule",
-        example=lambda: SCHEDULES[0].build(ForeignFolderOptions(path=_diffusers())),
+        example_options=lambda: ForeignFolderOptions(path=_diffusers()),
         summary="the schedule of a diffusers folder, with the steps its scheduler takes (grid native)",
     ),
 )
@@ -176,7 +176,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         name="diffusers",
         options=DiffusersOptions,
         target="mixvel_foreign.diffusers_family:DiffusersFamily",
-        example=lambda: EXPERTS[0].build(DiffusersOptions(path=_diffusers())),
+        example_options=lambda: DiffusersOptions(path=_diffusers()),
         summary="a UNet2DModel of a diffusers folder, under the schedule of its own training",
     ),
     _TORCH_MODULE,
@@ -193,7 +193,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         name="paris",
         options=ParisOptions,
         target="mixvel_foreign.module_family:ParisFamily",
-        example=lambda: EXPERTS[3].build(ParisOptions(path=_paris(), module=_NETWORK, prediction="x0")),
+        example_options=lambda: ParisOptions(path=_paris(), module=_NETWORK, prediction="x0"),
         summary="the experts of a Paris-style folder, their network given by import path",
     ),
     PluginDef(
@@ -212,7 +212,7 @@ ROUTERS: Sequence[PluginDef[Any, RouterFamily]] = (
         name="paris",
         options=ParisRouterOptions,
         target="mixvel_foreign.paris_router:ParisRouterFamily",
-        example=lambda: ROUTERS[0].build(ParisRouterOptions(path=_paris(), module=_LOGITS)),
+        example_options=lambda: ParisRouterOptions(path=_paris(), module=_LOGITS),
         summary="the router of a Paris-style folder, its network given by import path",
     ),
 )

@@ -95,7 +95,7 @@ class Sized:
     count: int
 
 
-def _targeted(target: str) -> PluginDef[Any, Any]:
+def _targeted(target: str, example_options: Any = None) -> PluginDef[Any, Any]:
     return PluginDef(
         kind="data",
         name="d",
@@ -103,7 +103,7 @@ def _targeted(target: str) -> PluginDef[Any, Any]:
         target=target,
         summary="sized",
         contract=CONTRACT,
-        example_options=CountOptions(count=2),
+        example_options=example_options or CountOptions(count=2),
     )
 
 
@@ -111,6 +111,8 @@ def test_a_target_is_called_with_the_fields_of_the_options() -> None:
     made = _targeted(f"{__name__}:Sized")
     assert made.build(CountOptions(count=3)) == Sized(count=3)
     assert made.example() == Sized(count=2)
+    of_files = _targeted(f"{__name__}:Sized", lambda: CountOptions(count=4))
+    assert of_files.example() == Sized(count=4)
 
 
 @pytest.mark.parametrize("target", ["", "nowhere"])
