@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 from whole_runs import recipe_of, save_classes
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.errors import MixvelError
+from mixvel_core.federated.assemble import assemble
 from mixvel_core.federated.share import share_of
 from mixvel_core.federated.train import train_expert
+from mixvel_core.pipeline.run import run as run_recipe
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import Silent
+from mixvel_core.recipe.resolve import load_recipe
 
 K = 3
 COUNTS = (12, 9, 6)
@@ -43,7 +50,8 @@ launcher: {use: local, device: cpu, threads: 1}
 
 
 def save_data(folder: Path) -> None:
-    """``pooled.npz`` with everything, and ``owner-K.npz`` with what one owner holds of it."""
+    """``silos.yaml``, ``pooled.npz`` with everything, and ``owner-K.npz`` with what one owner holds of it."""
+    (folder / "silos.yaml").write_text(SILOS)
     save_classes(folder / "all.npz", classes=K, each=max(COUNTS))
     with np.load(folder / "all.npz") as arrays:
         items, labels = arrays["items"], arrays["labels"]
@@ -77,6 +85,33 @@ def hand_over(
     named = k if index is None else index
     train_expert(recipe, named, out, share=share_of(share), fresh=fresh, progress=progress or Silent())
     return out
+
+
+def put_together(place: Path, out: Path, *overrides: str, folders: Sequence[Path]) -> None:
+    """A run of the experts in ``folders`` by the recipe at ``place``."""
+    assemble(folders, out, recipe=place / "silos.yaml", overrides=overrides, progress=Silent())
+
+
+def go_on(folder: Path, fresh: bool = False, stage: str | None = None) -> None:
+    """Runs what is in ``folder`` by its own recipe."""
+    recipe = load_recipe(folder / "recipe.yaml", [], load_registry())
+    run_recipe(recipe, folder, progress=Silent(), fresh=fresh, stage=stage)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def require_refusal(
+    error: type[MixvelError], message: str, bad: Path, folders: Sequence[Path], out: Path, recipe: Path | None = None
+) -> None:
+    """Passes if nothing is made of ``folders``, and one line names the ``bad`` one of them."""
+    with pytest.raises(MixvelError, match=message) as refused:
+        assemble(folders, out, recipe=recipe, overrides=[], progress=Silent())
+    assert type(refused.value) is error
+    assert str(bad) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not out.exists()
 
 
 def forge(folder: Path, **changes: object) -> None:

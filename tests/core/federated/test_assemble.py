@@ -8,20 +8,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command import Command
-from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
+from silos import (
+    COUNTS,
+    SILOS,
+    K,
+    cut_short,
+    forge,
+    go_on,
+    hand_over,
+    pooled_data,
+    put_together,
+    require_refusal,
+    save_data,
+)
 from whole_runs import recipe_of, results, run, snapshot
 
 from mixvel_core.analysis.commands import measure_run
 from mixvel_core.analysis.study import study
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.artifacts.tensors import read_tensors
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.assemble import assemble
 from mixvel_core.pipeline.opened import open_run, sample_run
 from mixvel_core.pipeline.plan import plan
-from mixvel_core.pipeline.run import run as run_recipe
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.resolve import load_recipe
@@ -32,27 +41,24 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data, the recipe, and an expert of each owner; nobody changes them."""
     folder = tmp_path_factory.mktemp("owners")
     save_data(folder)
-    (folder / "silos.yaml").write_text(SILOS)
     for k in range(K):
         hand_over(folder, k, folder / str(k), share="count" if k == 1 else "moments")
     return folder
 
 
-def put_together(place: Path, out: Path, *overrides: str, owners: tuple[int, ...] = (0, 1, 2)) -> None:
-    folders = [place / str(k) for k in owners]
-    assemble(folders, out, recipe=place / "silos.yaml", overrides=overrides, progress=Silent())
+def folders_of(place: Path, *owners: int) -> list[Path]:
+    return [place / str(k) for k in owners or range(K)]
 
 
-def go_on(folder: Path, fresh: bool = False, stage: str | None = None) -> None:
-    recipe = load_recipe(folder / "recipe.yaml", [], load_registry())
-    run_recipe(recipe, folder, progress=Silent(), fresh=fresh, stage=stage)
+def put_all_together(place: Path, out: Path, *overrides: str) -> None:
+    put_together(place, out, *overrides, folders=folders_of(place))
 
 
 @pytest.fixture(scope="module")
 def finished(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An assembled run, up to its report; nobody changes it."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    put_together(place, folder)
+    put_all_together(place, folder)
     go_on(folder)
     return folder
 
@@ -101,7 +107,7 @@ def test_it_is_sampled_and_studied(finished: Path, tmp_path: Path) -> None:
 
 def test_again_changes_nothing(place: Path, finished: Path) -> None:
     before = snapshot(finished)
-    put_together(place, finished, owners=(2, 0, 1))
+    put_together(place, finished, folders=folders_of(place, 2, 0, 1))
     go_on(finished)
     assert snapshot(finished) == before
     assert "with their owners" in str(plan(load_recipe(finished / "recipe.yaml", [], load_registry()), finished))
@@ -110,14 +116,14 @@ def test_again_changes_nothing(place: Path, finished: Path) -> None:
 def test_other_experts_are_refused(place: Path, finished: Path) -> None:
     before = snapshot(finished)
     with pytest.raises(UsageError, match="assembled from other experts"):
-        put_together(place, finished, owners=(0, 1))
+        put_together(place, finished, folders=folders_of(place, 0, 1))
     with pytest.raises(UsageError, match="made by another recipe"):
-        put_together(place, finished, "seed=4")
+        put_all_together(place, finished, "seed=4")
     assert snapshot(finished) == before
 
 
 def test_nothing_is_lost_where_the_data_would_be_needed(place: Path, tmp_path: Path) -> None:
-    put_together(place, tmp_path)
+    put_all_together(place, tmp_path)
     before = snapshot(tmp_path)
     with pytest.raises(DataError, match="`data` is null"):
         go_on(tmp_path, fresh=True)
@@ -125,12 +131,12 @@ def test_nothing_is_lost_where_the_data_would_be_needed(place: Path, tmp_path: P
     (tmp_path / "experts/1/model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match=r"experts/1: "):
         go_on(tmp_path)
-    put_together(place, tmp_path)
+    put_all_together(place, tmp_path)
     assert results(tmp_path)["experts/1/model.safetensors"] == before["experts/1/model.safetensors"][0]
 
 
 def test_a_data_set_to_compare_with_gives_scores(place: Path, tmp_path: Path) -> None:
-    put_together(place, tmp_path, f"evaluate.data={{use: numpy, path: {place}/pooled.npz}}")
+    put_all_together(place, tmp_path, f"evaluate.data={{use: numpy, path: {place}/pooled.npz}}")
     go_on(tmp_path)
     assert len(read_json(tmp_path / "scores.json")["rows"]) == 2
 
@@ -148,14 +154,9 @@ def test_a_data_set_to_compare_with_gives_scores(place: Path, tmp_path: Path) ->
 )
 def test_recipes_that_do_not_fit(place: Path, tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message) as refused:
-        put_together(place, tmp_path / "run", override)
+        put_all_together(place, tmp_path / "run", override)
     assert len(refused.value.problems) == 1
     assert not (tmp_path / "run").exists()
-
-
-def cut_short(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-8])
 
 
 def exchange(folder: Path) -> None:
@@ -166,7 +167,7 @@ def exchange(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], type[MixvelError], str]] = {
     "absent": (shutil.rmtree, DataError, "no expert here"),
-    "weights cut short": (cut_short, ArtifactError, "damaged, or changed"),
+    "weights cut short": (lambda f: cut_short(f / "model.safetensors"), ArtifactError, "damaged, or changed"),
     "moments gone": (lambda f: (f / "moments.safetensors").unlink(), ArtifactError, "damaged, or changed"),
     "no list of files": (lambda f: (f / "done.json").unlink(), ArtifactError, "damaged, or changed"),
     "an ordinary run's": (lambda f: (f / "config.json").write_text('{"index": 0}'), ArtifactError, "not written by"),
@@ -181,19 +182,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], type[MixvelError], str]] = {
 def test_what_is_damaged_or_foreign_is_named(copy: Path, tmp_path: Path, damage: str) -> None:
     spoil, error, message = DAMAGES[damage]
     spoil(copy / "2")
-    with pytest.raises(MixvelError, match=message) as refused:
-        put_together(copy, tmp_path / "run")
-    assert type(refused.value) is error
-    assert str(copy / "2") in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "run").exists()
+    require_refusal(error, message, copy / "2", folders_of(copy), tmp_path / "run", copy / "silos.yaml")
 
 
 def test_a_shape_claimed_by_all_headers_is_refused_too(copy: Path, tmp_path: Path) -> None:
     for k in range(K):
         forge(copy / str(k), shape=[1, 16, 16])
     with pytest.raises(ArtifactError, match="not of one expert"):
-        put_together(copy, tmp_path / "run")
+        put_all_together(copy, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -211,49 +207,13 @@ def test_how_long_each_was_trained_is_its_owners_business(place: Path, tmp_path:
 
 
 def test_numbers_come_from_the_owners_if_they_differ_else_from_the_order(place: Path, tmp_path: Path) -> None:
-    put_together(place, tmp_path / "gaps", owners=(2, 0))
+    put_together(place, tmp_path / "gaps", folders=folders_of(place, 2, 0))
     counts = [read_json(tmp_path / f"gaps/shards/{k}/shard.json")["count"] for k in range(2)]
     assert counts == [COUNTS[0], COUNTS[2]]
     namesake = hand_over(place, 1, tmp_path / "namesake", index=0)
     assemble([namesake, place / "0"], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
     counts = [read_json(tmp_path / f"run/shards/{k}/shard.json")["count"] for k in range(2)]
     assert counts == [COUNTS[1], COUNTS[0]]
-
-
-def test_the_router_moments_is_made_of_what_owners_share(place: Path, tmp_path: Path) -> None:
-    """Mean and variance in the bundles make the router that the items make."""
-    routers = "routers={m: {use: moments, rank: 0}}"
-    hand_over(place, 1, tmp_path / "1")
-    folders = [place / "0", tmp_path / "1", place / "2"]
-    assemble(folders, tmp_path / "run", recipe=place / "silos.yaml", overrides=[routers], progress=Silent())
-    go_on(tmp_path / "run", stage="routers")
-    run_recipe(recipe_of(SILOS, pooled_data(place), routers), tmp_path / "pooled", progress=Silent(), stage="routers")
-    mine, pooled = (read_tensors(tmp_path / name / "routers" / "m" / "model.safetensors") for name in ("run", "pooled"))
-    for name, value in pooled.items():
-        torch.testing.assert_close(mine[name], value, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("router", "message"),
-    [
-        (
-            "{use: moments}",
-            "router moments: .*/1 does not hold the mean and variance of shard 1; .* --share moments`",
-        ),
-        (
-            "{use: moments, rank: 2}",
-            "router moments: .*/0 does not hold the 2 principal components of shard 0; .* --share rank=2`",
-        ),
-        (
-            "{use: experts, components: 2}",
-            "router experts: .*/0 does not hold the 2 k-means Gaussians of shard 0; .* --share components=2`",
-        ),
-    ],
-)
-def test_a_router_that_needs_more_than_owners_share(place: Path, tmp_path: Path, router: str, message: str) -> None:
-    with pytest.raises(RecipeError, match=message):
-        put_together(place, tmp_path / "run", f"routers={{m: {router}}}")
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_without_data_is_no_recipe_to_run(tmp_path: Path) -> None:
@@ -279,7 +239,7 @@ def test_the_commands(mixvel: Command, place: Path, tmp_path: Path, monkeypatch:
     done = mixvel("assemble", "silos/owner=2", "--out", "none")
     assert (done.code, len(done.problems)) == (3, 1)
     assert "silos/owner=2" in done.err
-    cut_short(Path(out))
+    cut_short(Path(out) / "model.safetensors")
     done = mixvel("assemble", out, str(place / "2"), "--out", "none")
     assert (done.code, len(done.problems)) == (4, 1)
     assert mixvel("assemble", out, "seed=1").code == 2

@@ -10,19 +10,28 @@ import numpy as np
 import pytest
 import torch
 from command import Command
-from silos import COUNTS, SILOS, K, forge, hand_over, pooled_data, save_data
+from silos import (
+    COUNTS,
+    SILOS,
+    K,
+    cut_short,
+    forge,
+    go_on,
+    hand_over,
+    pooled_data,
+    put_together,
+    require_refusal,
+    save_data,
+)
 from torch import Tensor
 from whole_runs import files, recipe_of
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.artifacts.tensors import read_checksummed, read_tensors, write_checksummed
 from mixvel_core.errors import ArtifactError, DataError, RecipeError, UsageError
-from mixvel_core.federated.assemble import assemble
 from mixvel_core.federated.share import Share, share_of, shared_gaussians
 from mixvel_core.pipeline.run import run as run_recipe
-from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols.progress import Silent
-from mixvel_core.recipe.resolve import load_recipe
 from mixvel_core.testing.problems import MemoryShard
 
 GAUSSIANS = "gaussians.safetensors"
@@ -34,9 +43,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data, the recipe, and under the name of each share an expert of each owner; nobody changes them."""
     folder = tmp_path_factory.mktemp("owners")
     save_data(folder)
-    (folder / "silos.yaml").write_text(SILOS)
     for k in range(K):
-        for share in (*SHARES, "moments"):
+        for share in (*SHARES, "moments", "count"):
             # Trained once: what is shared may change later.
             hand_over(folder, k, folder / "made" / str(k), share=share)
             shutil.copytree(folder / "made" / str(k), folder / share / str(k))
@@ -45,9 +53,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def routers(place: Path, out: Path, router: str, *folders: Path) -> dict[str, Tensor]:
     """The tensors of a router of an assembled run."""
-    override = f"routers={{m: {router}}}"
-    assemble(folders, out, recipe=place / "silos.yaml", overrides=[override], progress=Silent())
-    run_recipe(load_recipe(out / "recipe.yaml", [], load_registry()), out, progress=Silent(), stage="routers")
+    put_together(place, out, f"routers={{m: {router}}}", folders=folders)
+    go_on(out, stage="routers")
     return read_tensors(out / "routers/m/model.safetensors")
 
 
@@ -80,10 +87,12 @@ def test_the_router_has_the_bits_of_the_one_made_of_the_items(
         assert torch.equal(mine[name], value), name
 
 
-def test_fewer_principal_components_than_are_shared(place: Path, tmp_path: Path) -> None:
-    """The first of them, with the variance of the others in the rest."""
-    mine = routers(place, tmp_path / "run", "{use: moments, rank: 2}", *owners(place, *["rank=4"] * K))
-    for name, value in of_items(place, tmp_path / "pooled", "{use: moments, rank: 2}").items():
+@pytest.mark.parametrize(("share", "rank"), [("moments", 0), ("rank=4", 2)])
+def test_fewer_principal_components_than_are_shared(place: Path, tmp_path: Path, share: str, rank: int) -> None:
+    """The first of them, with the variance of the others in the rest; none, with mean and variance."""
+    router = f"{{use: moments, rank: {rank}}}"
+    mine = routers(place, tmp_path / "run", router, *owners(place, *[share] * K))
+    for name, value in of_items(place, tmp_path / "pooled", router).items():
         torch.testing.assert_close(mine[name], value, rtol=1e-5, atol=1e-6)
 
 
@@ -116,6 +125,12 @@ def test_a_bundle_says_what_it_holds_and_no_item_is_in_it(place: Path) -> None:
         (("rank=4",) * 3, "{use: moments, rank: 5}", "rank=4/0 does not hold the 5 principal .* --share rank=5`"),
         (("rank=4",) * 3, "{use: moments, components: 2}", "rank=4/0 does not hold the 2 k-means .*components=2`"),
         (("components=2",) * 3, "{use: experts, components: 3}", "components=2/0 does not hold the 3 k-means"),
+        (("moments",) * 3, "{use: experts, components: 2}", "router experts: .*moments/0 does not hold the 2 k-means"),
+        (
+            ("moments", "count", "moments"),
+            "{use: moments}",
+            "router moments: .*count/1 does not hold the mean and variance of shard 1; .* --share moments`",
+        ),
     ],
 )
 def test_what_is_not_shared_is_named_with_the_flag(
@@ -145,13 +160,8 @@ def rewritten(change: Callable[[dict[str, Tensor]], object]) -> Callable[[Path],
     return spoil
 
 
-def cut_short(folder: Path) -> None:
-    path = folder / GAUSSIANS
-    path.write_bytes(path.read_bytes()[:-8])
-
-
 def cut_and_listed(folder: Path) -> None:
-    cut_short(folder)
+    cut_short(folder / GAUSSIANS)
     forge(folder)
 
 
@@ -162,7 +172,7 @@ def exchange(folder: Path) -> None:
 
 
 SPOILS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut short": (cut_short, f"{GAUSSIANS}: damaged, or changed"),
+    "cut short": (lambda f: cut_short(f / GAUSSIANS), f"{GAUSSIANS}: damaged, or changed"),
     "cut short, and listed so": (cut_and_listed, f"{GAUSSIANS}: damaged"),
     "gone": (lambda f: (f / GAUSSIANS).unlink(), f"{GAUSSIANS}: damaged, or changed"),
     "of another owner": (exchange, f"config.json and {GAUSSIANS} are not of one expert"),
@@ -189,11 +199,7 @@ def test_what_is_spoiled_is_named(place: Path, tmp_path: Path, spoil: str) -> No
     shutil.copytree(place / "rank=4/1", tmp_path / "other")
     change, message = SPOILS[spoil]
     change(bad)
-    with pytest.raises(ArtifactError, match=message) as refused:
-        assemble([bad], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
-    assert str(refused.value).startswith(str(bad))
-    assert "\n" not in str(refused.value)
-    assert not (tmp_path / "run").exists()
+    require_refusal(ArtifactError, message, bad, [bad], tmp_path / "run")
 
 
 def test_moments_that_are_no_numbers_are_named(place: Path, tmp_path: Path) -> None:
@@ -201,9 +207,8 @@ def test_moments_that_are_no_numbers_are_named(place: Path, tmp_path: Path) -> N
     tensors, metadata = read_checksummed(bad / "moments.safetensors")
     write_checksummed(bad / "moments.safetensors", {**tensors, "mean": tensors["mean"] * float("nan")}, metadata)
     forge(bad)
-    with pytest.raises(ArtifactError, match=r"moments\.safetensors: moments that are not finite"):
-        assemble([bad], tmp_path / "run", recipe=None, overrides=[], progress=Silent())
-    assert not (tmp_path / "run").exists()
+    message = r"moments\.safetensors: moments that are not finite"
+    require_refusal(ArtifactError, message, bad, [bad], tmp_path / "run")
 
 
 @pytest.mark.parametrize("share", [Share(), Share(moments=False), Share(rank=8), Share(components=64)])
