@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,70 +12,25 @@ import pytest
 import torch
 from attrs import evolve
 from diffusers import DDIMPipeline, DDIMScheduler, EDMEulerScheduler, UNet2DModel
+from diffusers_folders import CONFIG, SHAPE, SHARD, family, loaded, network, rewritten, save_pipeline
 from report_runs import IMAGES
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from whole_runs import run
 
-from mixvel_core.errors import DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.protocols import ExpertConfig
+from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
-from mixvel_core.testing.problems import MemoryShard
-from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_foreign.examples import diffusers_folder
 from mixvel_foreign.scheduler import training_of
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.selectors import Mixture
 
-SHAPE = (3, 8, 8)
-SCALE = 0.2
-SHARD = MemoryShard(items=np.random.default_rng(0).uniform(-1, 1, (6, *SHAPE)).astype(np.float32))
-CONFIG = ExpertConfig(index=0, count=6, fraction=1.0, shape=SHAPE)
-
-
-def network(**changes: Any) -> UNet2DModel:
-    torch.manual_seed(3)
-    settings: dict[str, Any] = {
-        "sample_size": 8,
-        "block_out_channels": (8, 16),
-        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
-        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
-        "layers_per_block": 1,
-        "norm_num_groups": 4,
-        "attention_head_dim": 8,
-    }
-    unet = UNet2DModel(**settings | changes).eval()
-    # A random network can be so steep that rounding grows: with its weights as they come, diffusers' own images in
-    # float32 and float64 are 2e-3 apart at 50 clipped steps. Such a network could show nothing to 1e-4.
-    with torch.no_grad():
-        unet.conv_out.weight *= SCALE
-    return unet
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pipeline")
-    DDIMPipeline(unet=network(), scheduler=DDIMScheduler()).save_pretrained(folder)
-    return folder
-
-
-def rewritten(saved: Path, folder: Path, scheduler: Any) -> Path:
-    """The same network with another scheduler."""
-    shutil.copytree(saved, folder)
-    scheduler.save_pretrained(folder / "scheduler")
-    return folder
-
-
-def family(path: Path, **changes: Any) -> DiffusersFamily:
-    return DiffusersFamily(path=path, **changes)
-
-
-def loaded(path: Path, **changes: Any) -> Any:
-    made = family(path, **changes)
-    made.task(SHARD, Cosine())
-    return made.load(CONFIG, made.tensors(SHARD, None), Cosine())
+    return save_pipeline(tmp_path_factory.mktemp("pipeline"))
 
 
 def theirs(folder: Path, steps: int, **options: Any) -> tuple[Tensor, Tensor]:
@@ -214,63 +168,6 @@ def test_weights_in_parts_are_read_and_their_names_stay_in_the_folder(saved: Pat
             loaded(tmp_path / "parts")
 
 
-def test_a_pickle_is_refused_with_its_conversion(saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path / "pickled")
-    unet = tmp_path / "pickled" / "unet"
-    (unet / "diffusion_pytorch_model.safetensors").rename(unet / "diffusion_pytorch_model.bin")
-    with pytest.raises(DataError, match=r"pickle, which is not read; if you trust it: python -c") as caught:
-        loaded(tmp_path / "pickled")
-    assert caught.value.exit_code == 3
-    assert f"save_pretrained('{unet}')" in str(caught.value)
-
-
-def spoil(path: Path, **changes: Any) -> None:
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps(config | changes))
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "error", "words"),
-    [
-        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, DataError, "only UNet2DModel is read"),
-        ("unet/config.json", {"block_out_channels": [8]}, DataError, "diffusers cannot make this network"),
-        ("unet/config.json", {"block_out_channels": [16, 16]}, DataError, "is it of another network"),
-        ("unet/config.json", {"layers_per_block": 2}, DataError, "lacks "),
-        ("unet/config.json", {"sample_size": 16}, RecipeError, "for images of 3 x 16 x 16"),
-        ("unet/config.json", {"in_channels": 1}, RecipeError, "resize the data"),
-        ("scheduler/scheduler_config.json", {"_class_name": "ScoreSdeVeScheduler"}, DataError, "is not known"),
-        ("scheduler/scheduler_config.json", {"prediction_type": "x"}, DataError, "prediction_type 'x' is not known"),
-        ("scheduler/scheduler_config.json", {"beta_schedule": "x"}, DataError, "beta_schedule 'x' is not known"),
-        ("scheduler/scheduler_config.json", {"beta_start": "x"}, DataError, "of the wrong type"),
-        ("scheduler/scheduler_config.json", {"trained_betas": [0.1, 2.0]}, MixvelError, "beta table"),
-        ("scheduler/scheduler_config.json", {"rescale_betas_zero_snr": True}, DataError, "zero_snr"),
-    ],
-)
-def test_what_does_not_fit_is_refused_in_a_line(
-    saved: Path, tmp_path: Path, name: str, changes: dict[str, Any], error: type[Exception], words: str
-) -> None:
-    shutil.copytree(saved, tmp_path / "spoilt")
-    spoil(tmp_path / "spoilt" / name, **changes)
-    with pytest.raises(error) as caught:
-        loaded(tmp_path / "spoilt")
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_damaged_and_absent_files_are_named(saved: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such folder; download one with `hf download") as caught:
-        loaded(tmp_path / "nowhere")
-    assert caught.value.exit_code == 3
-    shutil.copytree(saved, tmp_path / "cut")
-    weights = tmp_path / "cut" / "unet" / "diffusion_pytorch_model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(DataError, match="cannot be read as safetensors"):
-        loaded(tmp_path / "cut")
-    (tmp_path / "cut" / "unet" / "config.json").write_text("[")
-    with pytest.raises(DataError, match="cannot be read as JSON"):
-        loaded(tmp_path / "cut")
-
-
 def test_classes_are_shards_or_what_is_said(saved: Path, tmp_path: Path) -> None:
     folder = rewritten(saved, tmp_path / "classes", DDIMScheduler(clip_sample=False))
     unet = network(num_class_embeds=3)
@@ -310,17 +207,6 @@ def test_every_scheduler_of_a_beta_table_has_its_table() -> None:
     assert 0 < float(sigmoid.at(torch.ones(())).alpha) < 0.1
     flow = training_of({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "here")
     assert flow.prediction == "flow"
-
-
-def test_more_steps_than_a_table_has_are_refused() -> None:
-    for spacing in ("leading", "trailing", "linspace"):
-        config = {"_class_name": "DDIMScheduler", "num_train_timesteps": 100, "beta_start": 0.01}
-        schedule: Any = training_of(config | {"timestep_spacing": spacing}, "here").schedule
-        times = schedule.times(7)
-        assert len(times) == 8
-        assert all(a > b for a, b in pairwise(times))
-        with pytest.raises(UsageError, match="has 100 entries"):
-            schedule.times(101)
 
 
 def test_a_recipe_samples_from_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""The kit finds what is wrong with broken selectors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from attrs import define, evolve, frozen
+from conformance import Mutant, each_mutant, require_complaint, spoilt
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from mixvel_core.field.mixture import weighted_sum
+from mixvel_core.plugin.kinds import Kind
+from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
+
+
+@define(kw_only=True, eq=False)
+class Turns:
+    """The state of ``Choice``."""
+
+    draws: Draws
+    calls: int = 0
+    mask: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class Choice:
+    """A sound selector: one expert drawn by its weight. The mutants replace a step of it."""
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> Turns:
+        return Turns(draws=draws)
+
+    def uniform(self, state: Turns, a: Tensor) -> Tensor:
+        return state.draws.uniform(state.calls)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: Turns) -> tuple[Tensor, Turns]:
+        passed = (a.double().cumsum(1) < self.uniform(state, a)[:, None]).sum(1).clamp_max(a.shape[1] - 1)
+        state.calls += 1
+        state.mask = torch.zeros_like(a, dtype=torch.bool).scatter_(1, passed[:, None], True)
+        return state.mask, state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> tuple[Tensor, Turns]:
+        return weighted_sum(torch.ones_like(a), answers), state
+
+
+CALLS = itertools.count(1)
+
+
+def _with_weights(weights: Callable[[Tensor], Tensor]) -> Any:
+    return lambda self, x, t, a, answers, state: (weighted_sum(weights(a), answers), state)
+
+
+def _taken_back(self: Choice, *call: Any) -> Any:
+    call[-1].mask.zero_()
+    return Choice.combine(self, *call)
+
+
+def _doubled(self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> Any:
+    answers.m.mul_(2.0)
+    return 0.5 * Choice.combine(self, x, t, a, answers, state)[0], state
+
+
+def _towards_x(self: Choice, x: Tensor, *call: Any) -> Any:
+    M, state = Choice.combine(self, x, *call)
+    return M + 1e-3 * (x - M), state
+
+
+def _flattened(self: Choice, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Turns) -> Any:
+    return Choice.combine(self, x, t, a, evolve(answers, m=answers.m.flatten(1)), state)
+
+
+def _floats(self: Choice, *call: Any) -> Any:
+    mask, state = Choice.select(self, *call)
+    return mask.float(), state
+
+
+def _selecting(mask: Callable[[Tensor], Tensor]) -> Any:
+    return lambda self, x, t, a, state: (mask(a), state)
+
+
+def _two_of(a: Tensor) -> Tensor:
+    return torch.zeros_like(a, dtype=torch.bool).scatter_(1, a.topk(min(2, a.shape[1]), dim=1).indices, True)
+
+
+def _all_of(a: Tensor) -> Tensor:
+    return torch.ones_like(a, dtype=torch.bool)
+
+
+def _likeliest(a: Tensor) -> Tensor:
+    return one_hot(a.argmax(1), a.shape[1]).to(a)
+
+
+def _choice(**methods: Any) -> Any:
+    return spoilt(Choice(), **methods)
+
+
+SELECTORS: list[Mutant] = [
+    ("nothing", Choice(), ""),
+    ("weights do not sum to 1", _choice(select=_selecting(_two_of), combine=_with_weights(lambda a: a)), "weights"),
+    ("0/0 on a corner", _choice(combine=_with_weights(lambda a: a.log() / a.log())), "corners"),
+    ("pays for more than it uses", _choice(select=_selecting(_all_of), combine=_with_weights(_likeliest)), "cost"),
+    ("hides its cost", _choice(combine=_taken_back), "mask"),
+    ("asks nobody", _choice(select=_selecting(lambda a: a > 0.5)), "mask"),
+    ("a mask of floats", _choice(select=_floats), "mask"),
+    ("torch's own generator", _choice(uniform=lambda self, state, a: torch.rand(len(a)).double()), "determinism"),
+    (
+        "one draw for all",
+        _choice(uniform=lambda self, state, a: Choice.uniform(self, state, a)[:1].expand(len(a))),
+        "rows",
+    ),
+    ("one count for all", _choice(uniform=lambda self, state, a: state.draws.uniform(next(CALLS))), "trajectories"),
+    ("edits the answers", _choice(combine=_doubled), "arguments"),
+    ("adds to a single expert", _choice(combine=_towards_x), "single"),
+    ("flattens images", _choice(combine=_flattened), "estimate"),
+]
+
+
+@each_mutant({"selector": SELECTORS})
+def test_broken_components_are_named_and_sound_ones_pass(kind: Kind, component: object, check: str) -> None:
+    require_complaint(kind, check, component)
