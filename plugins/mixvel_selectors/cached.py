@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
 from mixvel_selectors.feedback import Extrapolated, coefficient, none_extrapolated
-from mixvel_selectors.memory import Memory, at_samples, empty_memory
+from mixvel_selectors.memory import Memory, angle, at_samples, empty_memory
 from mixvel_selectors.selectors import one_hot
 from mixvel_selectors.tolerance import ExtrapolationErrors, no_errors
 
@@ -101,7 +101,7 @@ class Cached:
         M = memory.mixture(x, t, a, answers)
         if state.errors is not None:
             state.errors.add(i, k, error, ages[i, k], count)
-            state.errors.local.add(t, M.flatten(1))
+            state.errors.local.add(angle(state.schedule, t), M.flatten(1))
         given_back = state.extrapolated.given_back(i, k, ages[i, k])
         state.extrapolated.add(a.double(), ages.clamp_min(0.0), i, k, error)
         state.jump = None

@@ -12,15 +12,15 @@ from mixvel_selectors.feedback import DECAY
 
 @define(kw_only=True, eq=False)
 class LocalError:
-    """The second difference of M over the last three distinct times: what a second-order step cannot follow, (B,)."""
+    """The second difference of M over the last three distinct angles: what a second-order step cannot follow, (B,)."""
 
     _past: list[tuple[float, Tensor]] = field(factory=list)
 
-    def add(self, t: float, M: Tensor) -> None:
-        """Takes in the estimate M, (B, D), at t; a second one at the same time replaces the first."""
-        if self._past and self._past[-1][0] == t:
+    def add(self, theta: float, M: Tensor) -> None:
+        """Takes in the estimate M, (B, D), at an angle; a second one at the same angle replaces the first."""
+        if self._past and self._past[-1][0] == theta:
             self._past.pop()
-        self._past = [*self._past[-2:], (t, M)]
+        self._past = [*self._past[-2:], (theta, M)]
 
     def size(self) -> Tensor | None:
         """||(M_n - M_{n-1}) - rho (M_{n-1} - M_{n-2})|| with rho the ratio of the steps; of two, the difference.
@@ -29,11 +29,11 @@ class LocalError:
         """
         if len(self._past) < 2:
             return None
-        (t_1, M_1), (t, M) = self._past[-2:]
+        (theta_1, M_1), (theta, M) = self._past[-2:]
         if len(self._past) == 2:
             return _norm(M - M_1)
-        t_2, M_2 = self._past[0]
-        ratio = (t_1 - t) / (t_2 - t_1)
+        theta_2, M_2 = self._past[0]
+        ratio = (theta_1 - theta) / (theta_2 - theta_1)
         return _norm((M - M_1) - ratio * (M_1 - M_2))
 
 

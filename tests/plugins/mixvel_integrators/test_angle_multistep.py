@@ -12,7 +12,6 @@ from scipy.integrate import quad
 
 from mixvel_core.field.angle import angle_at, time_of
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_core.testing.integrators import follow
 from mixvel_integrators.angle_multistep import AngleMultistep, lagrange_integrals
 from mixvel_integrators.integrators import DDIM
 from mixvel_schedules.schedules import Cosine, Linear, Rectified
@@ -69,24 +68,6 @@ def test_samples_do_not_depend_on_the_schedule() -> None:
             ends.append(x / torch.hypot(p.alpha, p.sigma))
     torch.testing.assert_close(ends[0], ends[2], rtol=0, atol=1e-5)
     torch.testing.assert_close(ends[1], ends[3], rtol=0, atol=1e-5)
-
-
-def test_nor_do_trajectories_from_the_first_angle_of_the_linear_schedule() -> None:
-    """Which is not quite that of pure noise: so all begin there; the memory of `switching` begins at t = 1."""
-    schedules: tuple[NoiseSchedule, ...] = (Linear(), Cosine(), Rectified())
-    first, last = float(angle_at(Linear(), torch.ones((), dtype=torch.float64))), 0.05
-    angles = first + 0.5 * (1 - torch.cos(torch.pi * torch.linspace(0, 1, 13, dtype=torch.float64))) * (last - first)
-    ends = []
-    for schedule in schedules:
-        problem = exact(schedule, experts=4, dimension=3, seed=2)
-        times = time_of(schedule, angles)
-        p = schedule.at(times)
-        scale = torch.hypot(p.alpha, p.sigma)
-        z, draws = problem.start(32)
-        field = problem.sampler(Mixture(), AngleMultistep(), 12, 0.01).start(scale[0] * z, float(times[0]), draws)
-        ends.append(follow(AngleMultistep(), field, scale[0] * z, times.tolist()) / scale[-1])
-    torch.testing.assert_close(ends[1], ends[0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(ends[2], ends[0], rtol=0, atol=1e-5)
 
 
 def test_a_last_step_to_clean_data_holds_the_denoiser() -> None:
