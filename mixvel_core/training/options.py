@@ -42,12 +42,21 @@ class TrainOptions:
     )
     channels_last: bool = option(default=False, doc="lay out networks channels last; faster on recent GPUs")
     compile: bool = option(default=False, doc="compile the network; takes minutes, pays on GPUs and for many steps")
+    cuda_graphs: bool = option(
+        default=False,
+        doc="replay the network's kernels as one graph on a GPU: faster for small networks; no effect on a CPU and "
+        "where several workers share a batch",
+    )
     checkpoint_every: int = option(default=250, check=at_least(1), doc="steps between checkpoints")
     keep: int = option(default=2, check=at_least(1), doc="checkpoints kept")
     log_every: int = option(default=20, check=at_least(1), doc="steps between two recorded losses")
 
     def __attrs_post_init__(self) -> None:
-        """Raises ValueError where the times are out of order."""
+        """Raises ValueError where the times are out of order, or two options exclude each other."""
+        if self.cuda_graphs and (self.compile or self.microbatch is not None):
+            # Parts of a batch add up their gradients, and a graph writes its own over the last ones.
+            other = "compile" if self.compile else "microbatch"
+            raise ValueError(f"cuda_graphs excludes {other}; leave one of them out")
         if self.latest_t <= self.earliest_t:
             raise ValueError(f"latest_t must be above earliest_t, {self.earliest_t:g}, not {self.latest_t:g}")
 

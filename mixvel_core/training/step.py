@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mixvel_core.errors import TrainingError
 from mixvel_core.protocols.training import Batch, Objective
+from mixvel_core.training.graphed import GraphedNetwork
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.world import World
@@ -60,6 +61,8 @@ class Step:
         totals: dict[str, Tensor] = {}
         parts = list(_parts(batch, self.options.microbatch))
         self.state.begin()
+        if isinstance(self.network, GraphedNetwork):
+            self.network.begin()
         for i, part in enumerate(parts):
             share = len(part.x_0) / len(batch.x_0)
             # Workers exchange gradients once a step, not once a part.
@@ -73,7 +76,9 @@ class Step:
 
     def _losses(self, batch: Batch) -> Mapping[str, Tensor]:
         reduced = self.options.precision == "bfloat16"
-        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=reduced):
+        # A graph holds its own casts of the weights: cached ones would be those of the first step.
+        cache = not isinstance(self.network, GraphedNetwork)
+        with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=reduced, cache_enabled=cache):
             return self.objective.losses(self.network, batch)
 
     def _without_exchange(self) -> AbstractContextManager[object]:
@@ -91,8 +96,10 @@ def placed(network: nn.Module, options: TrainOptions, device: torch.device) -> n
 
 
 def called(network: nn.Module, options: TrainOptions, world: World) -> nn.Module:
-    """What the objective calls in place of ``network``: averaging over workers, compiled if asked for."""
+    """What the objective calls in place of ``network``: averaging over workers, compiled or replayed if asked for."""
     wrapped = world.wrap(network)
+    if options.cuda_graphs and world.size == 1 and all(p.is_cuda for p in network.parameters()):
+        return GraphedNetwork(wrapped)
     if not options.compile:
         return wrapped
     compiled: nn.Module = torch.compile(wrapped)  # type: ignore[assignment]  # a module gives a module

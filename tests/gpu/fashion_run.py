@@ -11,9 +11,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,7 +23,18 @@ from attrs import asdict, evolve, frozen
 from ledger import Ledger
 from lengths import lengths
 from pack import pack
-from work import RUN, SILENT, Place, Until, begin_process, draw_samples, import_all, prepare_metrics, train_model
+from work import (
+    RUN,
+    SILENT,
+    Place,
+    Until,
+    begin_process,
+    draw_samples,
+    import_all,
+    missing_columns,
+    prepare_metrics,
+    train_model,
+)
 
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.data.pictures import grid, save_png
@@ -33,7 +45,7 @@ from mixvel_core.pipeline.sample import sample
 from mixvel_core.recipe.model import Recipe
 from mixvel_data.idx_source import fashion_folder
 
-TRAINING, SAMPLING, SCORING = 0.50, 0.75, 0.92
+TRAINING, SAMPLING, SCORING = 0.45, 0.78, 0.93
 """When each is over, in parts of the section's time."""
 FOR_SCORES = "what scores need"
 LATE = 1.2
@@ -63,11 +75,11 @@ def fashion(ledger: Ledger, data: Path, place: Place, out: Path) -> None:
             one.result()
         ledger.say(f"{len(shards.parts)} shards, {workers} processes")
         place = evolve(place, end=started + TRAINING * LATE * whole)
-        place = lengths(ledger, pool, workers, place, len(shards.parts), started + TRAINING * whole)
-        recipe = _train(ledger, pool, place)
+        place, many = lengths(ledger, pool, workers, place, len(shards.parts), started + TRAINING * whole)
+        recipe = _train(ledger, pool, place, many)
         # Networks first: whatever ends the session later, they are kept.
         _pack(ledger, place.folder, out)
-        columns = _sample(ledger, pool, evolve(place, end=started + SAMPLING * whole), recipe)
+        columns = _sample(ledger, pool, evolve(place, end=started + SAMPLING * whole), recipe, workers)
     if not columns:
         raise TimeoutError("no column of the table is complete; run again to go on")
     _table(ledger, place, recipe, columns, started + SCORING * whole, out)
@@ -80,8 +92,9 @@ def _overrides(data: Path, *, toy: bool) -> Iterator[str]:
     if data != fashion_folder(None):
         for key in ("data", "evaluate.data", "evaluate.metrics.0.data", "evaluate.metrics.0.test"):
             yield f"{key}.path={data}"
-    # Its targets are a pass over all items at each step.
+    # Their targets are a pass over all items at each step.
     yield "routers.da.train.steps=500"
+    yield "routers.both.train.steps=500"
     yield "sample.launcher={use: local, parallel: 4, threads: 4}"
 
 
@@ -95,21 +108,24 @@ def _processes(count: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _train(ledger: Ledger, pool: ProcessPoolExecutor, place: Place) -> Recipe:
-    """All models, the longest first; the recipe without those routers, and their rows, that could not be trained.
+def _train(ledger: Ledger, pool: ProcessPoolExecutor, place: Place, many: int) -> Recipe:
+    """All models, ``many`` at a time, the longest first; the recipe without those routers, and their rows, that could
+    not be trained.
 
     Raises TimeoutError where an expert or the monolith was not trained to its end.
     """
     recipe = place.load()
     begin(recipe, place.folder)
     stages = place.stages(recipe)
-    names = [*(["monolith"] if stages.monolith else []), *(f"router-{name}" for name in stages.routers)]
+    # Targets of a da-network are a pass over all items at each step.
+    heavy_first = sorted(stages.routers, key=lambda name: recipe.routers[name].name != "da-network")
+    names = [*(["monolith"] if stages.monolith else []), *(f"router-{name}" for name in heavy_first)]
     names += [f"expert-{one.shard.index}" for one in stages.separate]
     started = time.monotonic()
-    tasks = {name: pool.submit(train_model, place, name) for name in names[:2]}
-    tasks[FOR_SCORES] = pool.submit(prepare_metrics, place)
-    tasks |= {name: pool.submit(train_model, place, name) for name in names[2:]}
-    unfinished = [name for name in _all(ledger, tasks, "trained") if name != FOR_SCORES]
+    works = {name: partial(train_model, place, name) for name in names[:3]}
+    works[FOR_SCORES] = partial(prepare_metrics, place)
+    works |= {name: partial(train_model, place, name) for name in names[3:]}
+    unfinished = [name for name in _all(ledger, pool, works, "trained", many) if name != FOR_SCORES]
     ledger.figure("all trainings", time.monotonic() - started, "s", models=len(names))
     missing = {name.removeprefix("router-") for name in unfinished if name.startswith("router-")}
     if len(unfinished) > len(missing):
@@ -119,34 +135,47 @@ def _train(ledger: Ledger, pool: ProcessPoolExecutor, place: Place) -> Recipe:
     return evolve(recipe, routers=routers, sample=evolve(recipe.sample, methods=methods))
 
 
-def _sample(ledger: Ledger, pool: ProcessPoolExecutor, place: Place, recipe: Recipe) -> list[Column]:
+def _sample(ledger: Ledger, pool: ProcessPoolExecutor, place: Place, recipe: Recipe, workers: int) -> list[Column]:
     """The columns of the table that are complete when the time is up, the first seed's first."""
-    columns = [Column(steps=steps, seed=seed) for seed in recipe.sample.seeds for steps in recipe.sample.steps]
-    tasks: dict[str, Future[float]] = {}
-    for column in columns:
-        for method in recipe.sample.methods:
-            name = f"{method}{_suffix(column)}"
-            tasks[name] = pool.submit(draw_samples, place, method, column.steps, column.seed)
-    unfinished = _all(ledger, tasks, "sampled")
-    complete = [one for one in columns if not any(name.endswith(_suffix(one)) for name in unfinished)]
-    ledger.note("columns", [asdict(column) for column in complete])
-    return complete
+    # One task draws a method's samples at all step counts: opening its models takes as long as some of them.
+    works = {
+        f"{method}, seed {seed}": partial(draw_samples, place, method, seed)
+        for seed in recipe.sample.seeds
+        for method in _dearest_first(recipe)
+    }
+    _all(ledger, pool, works, "sampled", workers)
+    missing = missing_columns(place, recipe)
+    every = ((steps, seed) for seed in recipe.sample.seeds for steps in recipe.sample.steps)
+    columns = [Column(steps=steps, seed=seed) for steps, seed in every if (steps, seed) not in missing]
+    ledger.note("columns", [asdict(column) for column in columns])
+    return columns
 
 
-def _suffix(column: Column) -> str:
-    return f", {column.steps} steps, seed {column.seed}"
+def _dearest_first(recipe: Recipe) -> list[str]:
+    """Methods that evaluate several experts a step before those that evaluate one."""
+    several = ("mixture", "topk", "nucleus")
+    options = recipe.sample
+    return sorted(
+        options.methods, key=lambda name: (options.methods[name].selector or options.selector).name not in several
+    )
 
 
-def _all(ledger: Ledger, tasks: dict[str, Future[float]], done: str) -> list[str]:
-    """Waits for all; the names of those that failed, whose reasons are in the log."""
-    names, unfinished = {task: name for name, task in tasks.items()}, []
-    for task in as_completed(tasks.values()):
-        name, error = names[task], task.exception()
-        if error is None:
-            ledger.say(f"{done} {name} in {task.result():.1f} s, {ledger.left:.0f} s left")
-        else:
-            ledger.say(f"not {done}: {name}: {type(error).__name__} {error}"[:400])
-            unfinished.append(name)
+def _all(
+    ledger: Ledger, pool: ProcessPoolExecutor, works: Mapping[str, Callable[[], float]], done: str, many: int
+) -> list[str]:
+    """Does all, ``many`` at a time, in their order; the names of those that failed, whose reasons are in the log."""
+    left, running, unfinished = list(works), dict[Future[float], str](), []
+    while left or running:
+        while left and len(running) < many:
+            name = left.pop(0)
+            running[pool.submit(works[name])] = name
+        for task in wait(running, return_when=FIRST_COMPLETED).done:
+            name, error = running.pop(task), task.exception()
+            if error is None:
+                ledger.say(f"{done} {name} in {task.result():.1f} s, {ledger.left:.0f} s left")
+            else:
+                ledger.say(f"not {done}: {name}: {type(error).__name__} {error}"[:400])
+                unfinished.append(name)
     return unfinished
 
 

@@ -1,8 +1,9 @@
 """What a GPU is needed for: equality with the CPU, ratios against plain loops, recipes/fashion.yaml at full size.
 
 python tests/gpu/gpu.py --data FOLDER [--out FOLDER] [--cpu] [--limit SECONDS] [SECTION ...]: sections ``equality``,
-``ratios`` and ``fashion``, in this order, each with its share of the seconds. Leaves gpu.json with every figure; exits
-with 1 where a check or a part failed. ``--cpu``: at toy size on the CPU, to prove that all of it works.
+``training``, ``sampling``, ``engine`` and ``fashion``, in this order, each with its share of the seconds. Leaves
+gpu.json with every figure; exits with 1 where a check or a part failed. ``--cpu``: at toy size on the CPU, to prove
+that all of it works.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from equality import equality
 from fashion_run import fashion
 from ledger import Ledger
 from products import products
-from ratios import ratios
+from ratios import sampling, training
 from work import Place
 
 from mixvel_data.idx_source import fashion_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARES = {"equality": 0.16, "ratios": 0.30, "fashion": 1.0}
+SHARES = {"equality": 0.16, "training": 0.15, "sampling": 0.15, "engine": 0.1, "fashion": 1.0}
 """Of the time that is left when a section begins: how much it may take."""
 
 
 def main() -> int:
     """Runs the sections; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="equality, ratios, fashion; absent: all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SHARES) + "; absent: all")
     parser.add_argument("--cpu", action="store_true", help="toy size, on the CPU")
     parser.add_argument("--data", type=Path, default=fashion_folder(None), help="the IDX files")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "gpu-out", help="where the results go")
@@ -50,7 +51,7 @@ def main() -> int:
     ledger = Ledger(path=options.out / "gpu.json", device=device, toy=options.cpu, end=end)
     sections = options.sections or list(SHARES)
     compiled = Compiled(data=options.data, folder=options.out)
-    if "ratios" in sections and not options.cpu:
+    if "training" in sections and "fashion" in sections and not options.cpu:
         # Its kernels are made while nothing else is timed, and lie in a cache afterwards.
         compiled.warm_up()
     for name in sections:
@@ -58,11 +59,14 @@ def main() -> int:
             match name:
                 case "equality":
                     equality(ledger, options.data, options.runs / "equality")
-                case "ratios":
+                case "training":
                     compiled.wait(ledger)
-                    ratios(ledger, options.data)
-                    products(ledger, options.data)
+                    training(ledger, options.data)
                     compiled.measure(ledger)
+                case "sampling":
+                    sampling(ledger, options.data)
+                case "engine":
+                    products(ledger, options.data)
                 case "fashion":
                     place = Place(recipe=options.recipe, size=options.size, folder=options.runs / "fashion")
                     fashion(ledger, options.data, place, options.out)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mixvel_core import Sampler, build
 from mixvel_core.protocols import Job, Moments
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.testing.problems import MemoryShard
+from mixvel_core.training.log import read_losses
 from mixvel_core.training.loop import train
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.unet import make_unet
@@ -34,26 +36,43 @@ def our_training(
     """
 
     def run(steps: int) -> float:
-        options = evolve(
-            design.train,
-            steps=steps,
-            precision="bfloat16" if setting.bfloat16 else "float32",
-            channels_last=setting.channels_last,
-            compile=setting.compile,
-            log_every=max(2, steps // 4),
-            checkpoint_every=steps,
-        )
-        task = UNetTask(
-            members=(MemoryShard(items=items),),
-            schedule=build("schedule", "vp-cosine"),
-            design=evolve(design, train=options),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            train(Job(name="timed", task=task, seed=0, folder=Path(folder)), device=device, progress=Silent())
-            measured = json.loads((Path(folder) / "speed.json").read_text())
+        with _trained(design, items, setting, device, steps, log_every=max(2, steps // 4)) as folder:
+            measured = json.loads((folder / "speed.json").read_text())
         return float(measured["images_per_second"])
 
     return run
+
+
+def our_losses(
+    design: UNetOptions, items: np.ndarray, setting: Setting, device: torch.device, steps: int
+) -> list[float]:
+    """The loss of every step of such a job."""
+    with _trained(design, items, setting, device, steps, log_every=1) as folder:
+        return read_losses(folder / "losses.csv")["loss"]
+
+
+@contextmanager
+def _trained(
+    design: UNetOptions, items: np.ndarray, setting: Setting, device: torch.device, steps: int, *, log_every: int
+) -> Iterator[Path]:
+    options = evolve(
+        design.train,
+        steps=steps,
+        precision="bfloat16" if setting.bfloat16 else "float32",
+        channels_last=setting.channels_last,
+        compile=setting.compile,
+        cuda_graphs=setting.graphs,
+        log_every=log_every,
+        checkpoint_every=steps,
+    )
+    task = UNetTask(
+        members=(MemoryShard(items=items),),
+        schedule=build("schedule", "vp-cosine"),
+        design=evolve(design, train=options),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        train(Job(name="timed", task=task, seed=0, folder=Path(folder)), device=device, progress=Silent())
+        yield Path(folder)
 
 
 def our_sampling(

@@ -21,12 +21,13 @@ from mixvel_unet.hooks import UNetOptions
 
 @frozen(kw_only=True)
 class Setting:
-    """How networks compute. ``name``: for the table."""
+    """How networks compute. ``name``: for the table. ``graphs``: ours replays CUDA graphs, the plain loop does not."""
 
     name: str
     bfloat16: bool = False
     channels_last: bool = False
     compile: bool = False
+    graphs: bool = False
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """bfloat16 for convolutions and products, where it is asked for."""
@@ -34,8 +35,9 @@ class Setting:
 
 
 FLOAT32 = Setting(name="float32")
-BFLOAT16 = Setting(name="bfloat16", bfloat16=True)
 REDUCED = Setting(name="bfloat16, channels last", bfloat16=True, channels_last=True)
+GRAPHS = Setting(name="float32, CUDA graphs", graphs=True)
+REDUCED_GRAPHS = Setting(name="bfloat16, channels last, CUDA graphs", bfloat16=True, channels_last=True, graphs=True)
 COMPILED = Setting(name="bfloat16, channels last, compiled", bfloat16=True, channels_last=True, compile=True)
 
 

@@ -1,4 +1,4 @@
-"""(b) Ours against plain loops on one device, timed in turn in one process: training, sampling, the posterior engine.
+"""(b) Ours against plain loops on one device, timed in turn in one process: training and sampling.
 
 A ratio above 1 says that ours is slower. Images a second are of the whole loop, batches and noise included.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from idx_arrays import images
 from ledger import Ledger
-from our_loops import our_sampling, our_training
-from plain_loops import BFLOAT16, FLOAT32, REDUCED, Setting, plain_sampling, plain_training
+from our_loops import our_losses, our_sampling, our_training
+from plain_loops import FLOAT32, GRAPHS, REDUCED, REDUCED_GRAPHS, Setting, plain_sampling, plain_training
 from waits import device_waits
 
 from mixvel_core.training.options import TrainOptions
@@ -27,15 +27,24 @@ LARGE = UNetOptions(channels=(128, 256, 256, 256), layers_per_block=2, attention
 TOY = UNetOptions(channels=(8, 16), train=TrainOptions(batch=16))
 
 
-def ratios(ledger: Ledger, data: Path) -> None:
-    """All of (b). ``data``: the folder of the IDX files."""
-    grey = images(data)[: 2000 if ledger.toy else 20000]
-    if ledger.toy:
-        grey = grey[:, :, ::2, ::2]
-    design = TOY if ledger.toy else SMALL
-    for setting in (FLOAT32, REDUCED) if ledger.toy else (FLOAT32, BFLOAT16, REDUCED):
-        with ledger.guarded(f"training, {setting.name}"):
-            training_ratio(ledger, "fashion network", design, grey, setting)
+def training(ledger: Ledger, data: Path) -> None:
+    """Training: ours over the plain loop, with CUDA graphs too; losses with them and without."""
+    grey, design = _items(ledger, data), TOY if ledger.toy else SMALL
+    with ledger.guarded("losses with CUDA graphs"):
+        _same_losses(ledger, design, grey)
+    for setting in (FLOAT32, REDUCED) if ledger.toy else (GRAPHS, REDUCED_GRAPHS, FLOAT32, REDUCED):
+        if ledger.enough(f"training, {setting.name}", 10):
+            with ledger.guarded(f"training, {setting.name}"):
+                training_ratio(ledger, "fashion network", design, grey, setting, repeats=2)
+    if not ledger.toy and ledger.enough("training the network of recipes/cifar10.yaml", 25):
+        with ledger.guarded("training, cifar10 network"):
+            colour = np.repeat(grey[:5000], 3, axis=1)
+            training_ratio(ledger, "cifar10 network", LARGE, colour, REDUCED, steps=24, repeats=2)
+
+
+def sampling(ledger: Ledger, data: Path) -> None:
+    """Sampling: ours over the plain loop for K = 1 and 10; calls of the driver in a step of both loops."""
+    grey, design = _items(ledger, data), TOY if ledger.toy else SMALL
     for setting in (FLOAT32, REDUCED):
         if ledger.enough(f"sampling, {setting.name}", 10):
             with ledger.guarded(f"sampling, {setting.name}"):
@@ -43,12 +52,22 @@ def ratios(ledger: Ledger, data: Path) -> None:
     if ledger.enough("waits for the device", 10):
         with ledger.guarded("waits for the device"):
             _waits(ledger, design, grey)
-    if not ledger.toy and ledger.enough("the network of recipes/cifar10.yaml", 40):
-        colour = np.repeat(grey[:5000], 3, axis=1)
-        with ledger.guarded("training, cifar10 network"):
-            training_ratio(ledger, "cifar10 network", LARGE, colour, REDUCED, steps=24, repeats=2)
+    if not ledger.toy and ledger.enough("sampling by the network of recipes/cifar10.yaml", 25):
         with ledger.guarded("sampling, cifar10 network"):
             _sampling(ledger, "cifar10 network", LARGE, (3, 32, 32), REDUCED, repeats=2)
+
+
+def _items(ledger: Ledger, data: Path) -> np.ndarray:
+    grey = images(data)[: 2000 if ledger.toy else 20000]
+    return grey[:, :, ::2, ::2] if ledger.toy else grey
+
+
+def _same_losses(ledger: Ledger, design: UNetOptions, items: np.ndarray) -> None:
+    """The same batches and weights give the same losses, whatever starts the kernels."""
+    steps = 4 if ledger.toy else 25
+    one, other = (our_losses(design, items, setting, ledger.device, steps) for setting in (FLOAT32, GRAPHS))
+    off = max(abs(a - b) / abs(a) for a, b in zip(one, other, strict=True))
+    ledger.check("losses with CUDA graphs and without: largest relative difference", off, 5e-3, steps=steps)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

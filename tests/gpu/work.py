@@ -20,7 +20,7 @@ from mixvel_core import load_recipe, load_registry
 from mixvel_core.pipeline.jobs import TrainingJob, make
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.sample import sample
+from mixvel_core.pipeline.sample import models_key, sample, sample_artifact, sample_specs
 from mixvel_core.protocols import Job, PreparedMetric, Progress, ProgressTask
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
@@ -172,13 +172,23 @@ def _pending(stages: ModelStages, name: str) -> list[TrainingJob]:
     return stages.monolith.training_jobs() if stages.monolith else []
 
 
-def draw_samples(place: Place, method: str, steps: int, seed: int) -> float:
-    """Draws the samples of one method at one step count, for one seed; the seconds it took."""
+def draw_samples(place: Place, method: str, seed: int) -> float:
+    """Draws the samples of one method at all step counts, for one seed; the seconds it took."""
     started, recipe = time.monotonic(), place.load()
     wanted = {method: recipe.sample.methods[method]}
-    options = evolve(recipe.sample, methods=wanted, steps=(steps,), seeds=(seed,), launcher=None)
+    options = evolve(recipe.sample, methods=wanted, seeds=(seed,), launcher=None)
     sample(place.stages(recipe).models, options, place.folder / "samples", Until(end=place.end))
     return time.monotonic() - started
+
+
+def missing_columns(place: Place, recipe: Recipe) -> set[tuple[int, int]]:
+    """Step counts and seeds at which not every method has its samples."""
+    models, folder = place.stages(recipe).models, place.folder / "samples"
+    return {
+        (spec.steps, spec.seed)
+        for spec in sample_specs(recipe.sample, list(models.routers))
+        if not sample_artifact(spec, recipe.sample, models_key(models, spec.router), folder).is_done()
+    }
 
 
 def import_all() -> None:
