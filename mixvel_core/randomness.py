@@ -72,8 +72,9 @@ def normal(key: int, index: Tensor, shape: tuple[int, ...], dtype: torch.dtype, 
     Box-Muller in float64, cast last, so every device and dtype sees the same numbers up to rounding.
     """
     count = math.prod(shape)
-    half = torch.arange((count + 1) // 2, device=index.device)
-    first, second = (uniform(key, index[:, None], *counters, half[None, :] * 2 + j) for j in (0, 1))
+    elements = torch.arange(count + count % 2, device=index.device)
+    both = uniform(key, index[:, None], *counters, elements[None, :])
+    first, second = both[:, ::2], both[:, 1::2]
     radius, angle = (-2.0 * first.log()).sqrt(), 2.0 * math.pi * second
     z = torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
     return z.to(dtype).reshape(len(index), *shape)
