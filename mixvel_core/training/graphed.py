@@ -6,6 +6,7 @@ graph starts all of them at once. The arithmetic is the same.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -20,6 +21,8 @@ Capture = Callable[[nn.Module, tuple[Tensor, ...]], Callable[..., Tensor]]
 
 def capture_on_gpu(module: nn.Module, inputs: tuple[Tensor, ...]) -> Callable[..., Tensor]:
     """Forward and backward pass of ``module`` as two CUDA graphs; its ``forward`` is replaced."""
+    # A capture runs on a stream of its own, and autograd keeps the parameters' nodes of it, which is harmless here.
+    warnings.filterwarnings("ignore", "The AccumulateGrad node's stream does not match", UserWarning)
     made = torch.cuda.make_graphed_callables(module, inputs, allow_unused_input=True)
     return made  # type: ignore[return-value]  # a module gives a module
 

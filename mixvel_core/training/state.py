@@ -60,8 +60,10 @@ class TrainState:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self._options = options
         # The rate is set before each step. Fused: one kernel for all tensors; on a CPU it gains nothing on foreach.
-        fused = all(p.is_cuda for p in self.parameters)
-        self._adam = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=fused, foreach=not fused)
+        self._fused = all(p.is_cuda for p in self.parameters)
+        self._adam = torch.optim.Adam(
+            self.parameters, lr=options.learning_rate, fused=self._fused, foreach=not self._fused
+        )
 
     def begin(self) -> None:
         """Forgets the gradient of the step before."""
@@ -100,11 +102,13 @@ class TrainState:
             self.average.tensors[name].copy_(value)
         for name, parameter in self.network.named_parameters():
             if f"step.{name}" in expected:
+                # Where Adam itself puts them: it counts on the CPU unless fused, and its moments are laid out like the
+                # parameter. A file keeps neither device nor layout, and the fused kernel refuses any other.
+                count = moments[f"step.{name}"]
                 self._adam.state[parameter] = {
-                    # Adam counts on the CPU whatever the device.
-                    "step": moments[f"step.{name}"].clone(),
-                    "exp_avg": moments[f"exp_avg.{name}"].to(parameter.device, copy=True),
-                    "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter.device, copy=True),
+                    "step": count.to(parameter.device if self._fused else "cpu", copy=True),
+                    "exp_avg": torch.empty_like(parameter.detach()).copy_(moments[f"exp_avg.{name}"]),
+                    "exp_avg_sq": torch.empty_like(parameter.detach()).copy_(moments[f"exp_avg_sq.{name}"]),
                 }
         self.losses = Losses.of({name: value.tolist() for name, value in _below("losses.", tensors).items()})
         self.step = step

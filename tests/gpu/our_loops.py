@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import torch
-from attrs import evolve
+from attrs import define, evolve
 from plain_loops import Setting
 from torch import Tensor
 
@@ -51,9 +51,42 @@ def our_losses(
         return read_losses(folder / "losses.csv")["loss"]
 
 
+def resumed_losses(
+    design: UNetOptions, items: np.ndarray, setting: Setting, device: torch.device, steps: int
+) -> list[float]:
+    """The same of a job that is interrupted half-way and goes on from its checkpoint."""
+    with _trained(design, items, setting, device, steps, log_every=1, stop=steps // 2) as folder:
+        return read_losses(folder / "losses.csv")["loss"]
+
+
+@define(kw_only=True)
+class _Stop:
+    """Progress that interrupts once ``at`` steps are done, once."""
+
+    at: int | None
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str) -> Iterator[_Stop]:
+        yield self
+
+    def update(self, done: int, note: str = "") -> None:
+        if done == self.at:
+            self.at = None
+            raise KeyboardInterrupt
+
+    def line(self, text: str) -> None: ...
+
+
 @contextmanager
 def _trained(
-    design: UNetOptions, items: np.ndarray, setting: Setting, device: torch.device, steps: int, *, log_every: int
+    design: UNetOptions,
+    items: np.ndarray,
+    setting: Setting,
+    device: torch.device,
+    steps: int,
+    *,
+    log_every: int,
+    stop: int | None = None,
 ) -> Iterator[Path]:
     options = evolve(
         design.train,
@@ -71,7 +104,10 @@ def _trained(
         design=evolve(design, train=options),
     )
     with tempfile.TemporaryDirectory() as folder:
-        train(Job(name="timed", task=task, seed=0, folder=Path(folder)), device=device, progress=Silent())
+        job = Job(name="timed", task=task, seed=0, folder=Path(folder))
+        with suppress(KeyboardInterrupt):
+            train(job, device=device, progress=_Stop(at=stop))
+        train(job, device=device, progress=Silent())
         yield Path(folder)
 
 

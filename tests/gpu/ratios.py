@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from idx_arrays import images
 from ledger import Ledger
-from our_loops import our_losses, our_sampling, our_training
+from our_loops import our_losses, our_sampling, our_training, resumed_losses
 from plain_loops import FLOAT32, GRAPHS, REDUCED, REDUCED_GRAPHS, Setting, plain_sampling, plain_training
 from waits import device_waits
 
@@ -30,7 +30,7 @@ TOY = UNetOptions(channels=(8, 16), train=TrainOptions(batch=16))
 def training(ledger: Ledger, data: Path) -> None:
     """Training: ours over the plain loop, with CUDA graphs too; losses with them and without."""
     grey, design = _items(ledger, data), TOY if ledger.toy else SMALL
-    with ledger.guarded("losses with CUDA graphs"):
+    with ledger.guarded("losses with CUDA graphs, and resumed"):
         _same_losses(ledger, design, grey)
     for setting in (FLOAT32, REDUCED) if ledger.toy else (GRAPHS, REDUCED_GRAPHS, FLOAT32, REDUCED):
         if ledger.enough(f"training, {setting.name}", 10):
@@ -68,6 +68,12 @@ def _same_losses(ledger: Ledger, design: UNetOptions, items: np.ndarray) -> None
     one, other = (our_losses(design, items, setting, ledger.device, steps) for setting in (FLOAT32, GRAPHS))
     off = max(abs(a - b) / abs(a) for a, b in zip(one, other, strict=True))
     ledger.check("losses with CUDA graphs and without: largest relative difference", off, 5e-3, steps=steps)
+    # The layout and the place of the optimizer's numbers are part of a checkpoint's way back.
+    straight, resumed = (
+        losses(design, items, REDUCED_GRAPHS, ledger.device, steps) for losses in (our_losses, resumed_losses)
+    )
+    off = max(abs(a - b) / abs(a) for a, b in zip(straight, resumed, strict=True))
+    ledger.check("losses of a training that was interrupted: largest relative difference", off, 2e-2, steps=steps)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -88,6 +88,23 @@ def test_a_restored_state_goes_on_bit_for_bit() -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_restored_moments_are_laid_out_like_their_parameters() -> None:
+    def fresh() -> TrainState:
+        torch.manual_seed(0)
+        return TrainState(nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last), short())  # type: ignore[call-overload]  # torch's types know 4-D layouts alone
+
+    straight, resumed = fresh(), fresh()
+    _down(straight, straight.network(torch.ones(1, 3, 5, 5)).square().sum())
+    # A file keeps no layout.
+    stored = {
+        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in straight.tensors().items()
+    }
+    resumed.restore(stored, 1, "file")
+    layouts = [{n: (v.stride(), v.device) for n, v in state.tensors().items()} for state in (straight, resumed)]
+    assert layouts[0]["adam.exp_avg.weight"][0] == (27, 1, 9, 3)
+    assert layouts[0] == layouts[1]
+
+
 def test_parameters_without_a_gradient_are_kept_too() -> None:
     def fresh() -> TrainState:
         torch.manual_seed(0)
