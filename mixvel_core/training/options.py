@@ -44,6 +44,7 @@ class TrainOptions:
     compile: bool = option(default=False, doc="compile the network; takes minutes, pays on GPUs and for many steps")
     cuda_graphs: bool = option(
         default=False,
+        before=False,
         doc="replay the network's kernels as one graph on a GPU: faster for small networks; no effect on a CPU and "
         "where several workers share a batch",
     )

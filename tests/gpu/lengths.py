@@ -24,6 +24,8 @@ SETTINGS = {
 }
 UNKNOWN = 0.25
 """Part of the steps where the probe found nothing out."""
+OTHERS = 0.6
+"""Of that rate what is left where routers compute the posteriors of all items beside: measured on an H200."""
 LEAST = 10
 """Steps of a training, however short the time."""
 
@@ -52,7 +54,7 @@ def lengths(
     if record.exists():
         return evolve(place, overrides=(*place.overrides, *json.loads(record.read_text()))), pace.workers
     wanted = sum(count for _, count in trainings(recipe, experts).values())
-    part = min(1.0, max(0.0, (end - time.monotonic()) * pace.rate / wanted)) if pace.rate else UNKNOWN
+    part = min(1.0, max(0.0, (end - time.monotonic()) * OTHERS * pace.rate / wanted)) if pace.rate else UNKNOWN
     ledger.figure("part of the recipe's steps that is trained", part, "times", images=wanted, setting=pace.setting)
     steps = {name: max(LEAST, round(part * steps)) for name, (steps, _) in trainings(recipe, experts).items()}
     ledger.note("steps", steps)
