@@ -58,6 +58,11 @@ class AbsentError(DataError):
     """What a recipe names is not on this machine; the message names the way to get it. Nothing else is worth saying."""
 
 
+class UnreadableError(DataError):
+    """Items cannot be read, or are not what a recipe states. Whatever they are tried on fails alike, so nothing else is
+    worth saying."""
+
+
 class ArtifactError(MixvelError):
     """A file of a run folder is damaged, foreign, or from another recipe."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+from attrs import frozen
 
 from mixvel_core.artifacts.files import replacing
 from mixvel_core.errors import ArtifactError, MixvelError
@@ -61,6 +63,39 @@ def read_arrays(path: Path, *names: str, refuse: Refuse = made_again) -> tuple[n
     # Opened here: NumPy leaves a file open that it cannot read.
     with _reading(path, refuse), path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
         return tuple(_member(archive, name) for name in names)
+
+
+@frozen(kw_only=True)
+class ArrayForm:
+    """Shape and type of an array in a file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def array_forms(path: Path, refuse: Refuse = made_again) -> dict[str, ArrayForm]:
+    """Shape and type of each array of an NPZ file by name, from the arrays' own headers: their values are not read.
+
+    Members that are no arrays are left out. Raises the error of ``refuse`` where the file is missing or damaged.
+    """
+    with _reading(path, refuse), zipfile.ZipFile(path) as archive:
+        found = {}
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                if (form := _form(file)) is not None:
+                    found[member.removesuffix(".npy")] = form
+        return found
+
+
+def _form(file: IO[bytes]) -> ArrayForm | None:
+    """What the header of an NPY file says; None for another file."""
+    try:
+        version = np.lib.format.read_magic(file)
+    except ValueError:
+        return None
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return ArrayForm(shape=shape, dtype=dtype)
 
 
 def _member(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:

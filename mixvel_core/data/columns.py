@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any, Protocol
 
 import numpy as np
 from attrs import frozen
 
+from mixvel_core.data.decoding import decoded_file
 from mixvel_core.errors import DataError
 
 
@@ -77,7 +77,7 @@ class RawColumn(_StoredColumn):
 
 @frozen(kw_only=True)
 class ListColumn(_StoredColumn):
-    """Each value is a list of numbers, nested or not, uint8 or floating point in [-1, 1]."""
+    """Each value is a list of numbers, nested or not; all types but uint8 become float32, in the range of the file."""
 
     def decode(self, values: Any) -> np.ndarray:
         """Flattened lists as items, (n, *data)."""
@@ -88,10 +88,7 @@ class ListColumn(_StoredColumn):
         numbers = flat.to_numpy(zero_copy_only=False)
         if flat.null_count or numbers.size != len(values) * math.prod(self.stored):
             raise DataError(f"column {self.name!r}: not every value is {self.stored}; make all items alike")
-        items = numbers.astype(self.dtype, copy=False).reshape(len(values), *self.stored)
-        if self.dtype.kind == "f" and not (np.abs(items) <= 1).all():
-            raise DataError(f"column {self.name!r}: has values outside of -1 to 1; scale floats or store uint8")
-        return turned(items, self.axes)
+        return turned(numbers.astype(self.dtype, copy=False).reshape(len(values), *self.stored), self.axes)
 
 
 @frozen(kw_only=True)
@@ -99,20 +96,23 @@ class PictureColumn:
     """Each value is a PNG, a JPEG or another file that Pillow reads: bytes, or Hugging Face's struct of bytes and path.
 
     ``shape``: (C, H, W), C 1 for grey and 3 for colour; pictures of other modes are converted, other sizes refused.
+    ``bits``: that 16-bit grey uses; None: 16.
     """
 
     name: str
     shape: tuple[int, ...]
+    bits: int | None = None
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """uint8."""
         return np.dtype(np.uint8)
 
     def decode(self, values: Any) -> np.ndarray:
         """Items (n, C, H, W)."""
         found = np.empty((len(values), *self.shape), np.uint8)
         for i, value in enumerate(picture_bytes(values, self.name)):
-            picture = pixels(value, self.shape[0], f"column {self.name!r}")
+            picture = decoded_file(value, self.shape[0], self.bits, f"column {self.name!r}: picture {i}").pixels
             if picture.shape != self.shape:
                 raise DataError(
                     f"column {self.name!r}: a picture of {picture.shape[2]}x{picture.shape[1]} pixels among those of "
@@ -132,19 +132,6 @@ def picture_bytes(values: Any, name: str) -> list[bytes]:
     refuse_missing(values, name)
     files: list[bytes] = values.to_pylist()
     return files
-
-
-def pixels(file: bytes, channels: int | None, where: str) -> np.ndarray:
-    """The pixels of a picture, (C, H, W) uint8; ``channels`` 1 or 3, its own number if None. Raises DataError."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(file)) as picture:
-            grey = picture.mode in ("1", "L") if channels is None else channels == 1
-            array = np.asarray(picture.convert("L" if grey else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{where}: a picture cannot be read ({' '.join(str(error).split())})") from None
-    return array[None] if grey else np.moveaxis(array, -1, 0)
 
 
 def turned(items: np.ndarray, axes: tuple[int, ...] | None) -> np.ndarray:

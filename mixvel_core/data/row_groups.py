@@ -4,6 +4,7 @@ are read, in any order, ahead of use and in threads.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,8 @@ import numpy as np
 from attrs import frozen
 
 from mixvel_core.data.columns import Column
-from mixvel_core.errors import DataError
+from mixvel_core.data.listing import is_hidden, splits_among
+from mixvel_core.errors import DataError, UnreadableError
 
 
 def file_system(uri: str) -> tuple[Any, str]:
@@ -47,14 +49,17 @@ def local_path(uri: str) -> Path | None:
 def parquet_files(uri: str) -> list[str]:
     """The Parquet files at ``uri``, which is a file, a folder (all below it) or a glob; sorted, as URIs.
 
-    Raises DataError where there are none.
+    Files in a folder that are hidden, or whose name or folder begins with an underscore, as other programs call their
+    own, are no data. Raises DataError where there are none, or a folder holds several splits.
     """
     system, path = file_system(uri)
     with reading(uri):
         if any(sign in path for sign in "*?["):
             found = system.glob(path)
         elif system.isdir(path):
-            found = [name for name in system.find(path) if name.endswith((".parquet", ".pq"))]
+            below = {name: name[len(path) :].strip("/").split("/") for name in system.find(path)}
+            found = [name for name, parts in below.items() if _is_data(parts)]
+            _refuse_splits(uri, [below[name] for name in found])
         else:
             found = [path] if system.isfile(path) else []
     if not found:
@@ -62,17 +67,36 @@ def parquet_files(uri: str) -> list[str]:
     return sorted(found if local_path(uri) else [system.unstrip_protocol(name) for name in found])
 
 
+def _is_data(parts: Sequence[str]) -> bool:
+    return parts[-1].endswith((".parquet", ".pq")) and not any(is_hidden(p) or p.startswith("_") for p in parts)
+
+
+def _refuse_splits(uri: str, files: Sequence[Sequence[str]]) -> None:
+    """Raises DataError where folders or the first words of names are splits, as in test-00000-of-00001.parquet."""
+    words = {word for *folders, name in files for word in (*folders, re.split(r"[-_.]", name)[0])}
+    if splits := splits_among(words):
+        some = "**/*.parquet" if any(len(parts) > 1 for parts in files) else "*.parquet"
+        is_folder = any(splits[-1] in parts[:-1] for parts in files)
+        one = f"{splits[-1]}/*.parquet" if is_folder else f"{splits[-1]}*.parquet"
+        raise DataError(
+            f"{uri}: holds the splits {' and '.join(splits)}; name one, as in `path: {uri.rstrip('/')}/{one}`, or "
+            f"all, `path: {uri.rstrip('/')}/{some}`"
+        )
+
+
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """What goes wrong in the block is wrong with ``uri``: a DataError that names it."""
+    """What goes wrong in the block is wrong with ``uri``: an UnreadableError that names it."""
     from pyarrow import ArrowException
 
     try:
         yield
     except FileNotFoundError:
-        raise DataError(f"{uri}: does not exist; put it back or change where it is looked for") from None
+        raise UnreadableError(f"{uri}: does not exist; put it back or change where it is looked for") from None
     except (OSError, ArrowException, EOFError) as error:
-        raise DataError(f"{uri}: cannot be read ({one_line(error)}); put back a whole file, or make it again") from None
+        raise UnreadableError(
+            f"{uri}: cannot be read ({one_line(error)}); put back a whole file, or make it again"
+        ) from None
 
 
 @contextmanager
@@ -173,4 +197,4 @@ def decoded(values: Any, column: Column, where: str) -> np.ndarray:
     try:
         return column.decode(values)
     except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+        raise UnreadableError(f"{where}: {error}") from None

@@ -13,6 +13,7 @@ from mixvel_core.artifacts.arrays import write_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import replacing, write_json
 from mixvel_core.data.items import Chosen, spans
+from mixvel_core.data.labels import class_counts
 from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.pipeline.shards import LAW, Shards, open_shards
@@ -148,7 +149,8 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
     Args:
         split: the data and their shards.
         artifact: of this stage.
-        progress: a bar over items that are many blocks; at the end a line with the numbers of items and shards.
+        progress: a bar over items that are many blocks; at the end a line with the numbers of items and shards, and the
+            classes with theirs.
     """
     artifact.clear()
     files = _write_items(split, artifact, progress)
@@ -162,7 +164,8 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
     }
     write_json(artifact.folder / "data.json", about)
     artifact.commit([*files, "data.json"])
-    progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards")
+    classes = "" if split.data.labels is None else f"; {class_counts(split.data.labels, split.data.label_names)}"
+    progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards{classes}")
     return open_shards(artifact.folder, artifact.digest())
 
 

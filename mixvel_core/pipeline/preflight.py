@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from attrs import field, frozen
 
-from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError
+from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError, UnreadableError
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
@@ -189,7 +189,7 @@ class _Problems:
         """What a plugin raises in the block is noted, behind ``where``, and the next one is tried."""
         try:
             yield
-        except AbsentError:
+        except (AbsentError, UnreadableError):
             raise
         except MixvelError as error:
             self.lines.extend(where + line for line in str(error).splitlines())

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from attrs import frozen
 
+from mixvel_core.data.conventions import (
+    BITS_DOC,
+    CHANNELS_DOC,
+    LAYOUT_DOC,
+    RANGE_CHECK,
+    RANGE_DOC,
+    Channels,
+    Layout,
+    Range,
+)
 from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.plugin.options import OptionCheck, at_least, between, each, option
 from mixvel_core.protocols import DataSource, Partitioner
 
 PAD = "side of the square that images are brought to by a black border, so that a network can halve it; absent: none"
 
-Layout: TypeAlias = Literal["channels-first", "channels-last"]
+LABEL_NAMES = "names of labels 0, 1, ...; absent: as the file has them"
 
 
 GROUPS = OptionCheck(
@@ -41,11 +51,12 @@ class NumpyOptions:
     path: str = option(doc="an .npy file, an .npz file, or a folder with one .npy file for each class")
     items: str = option(default="items", doc="the array of an .npz file that holds the items")
     labels: str | None = option(
-        default=None, doc="the array of an .npz file that holds the labels; absent: the items have none"
+        default=None,
+        doc="the array of an .npz file that holds the labels, or none; absent: the only one that could be, if there is",
     )
-    layout: Layout = option(
-        default="channels-first", doc="order of image axes: (n, C, H, W) or (n, H, W, C); no matter for vectors"
-    )
+    range: Range | None = option(default=None, before=None, check=RANGE_CHECK, doc=RANGE_DOC)
+    layout: Layout = option(default="channels-first", doc=LAYOUT_DOC)
+    label_names: tuple[str, ...] = option(default=(), before=(), doc=LABEL_NAMES)
     pad: int | None = option(default=None, check=at_least(1), doc=PAD)
 
 
@@ -64,9 +75,11 @@ class ParquetOptions:
         default=None, check=each(at_least(1)), doc="shape of an item in a column of raw bytes or flat lists"
     )
     type: Literal["uint8", "float32"] = option(default="uint8", doc="type of the numbers in a column of raw bytes")
-    layout: Layout = option(
-        default="channels-first", doc="order of axes in raw bytes and lists: (C, H, W) or (H, W, C)"
-    )
+    range: Range | None = option(default=None, before=None, check=RANGE_CHECK, doc=RANGE_DOC)
+    layout: Layout = option(default="channels-first", doc=LAYOUT_DOC)
+    channels: Channels = option(default="as-is", before="as-is", doc=CHANNELS_DOC)
+    bits: int | None = option(default=None, before=None, check=between(9, 16), doc=BITS_DOC)
+    label_names: tuple[str, ...] = option(default=(), before=(), doc=LABEL_NAMES)
     streaming: bool = option(
         default=False, doc="keep shards as Parquet and train on them as a stream; for data larger than a disk"
     )

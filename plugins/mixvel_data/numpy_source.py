@@ -2,76 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mixvel_core.artifacts.arrays import map_array, read_arrays
+from mixvel_core.artifacts.arrays import ArrayForm, array_forms, map_array, read_arrays
+from mixvel_core.artifacts.files import checksum
+from mixvel_core.data.conventions import Layout, Range, axes_of
 from mixvel_core.data.items import joined
+from mixvel_core.data.labels import as_labels, class_counts, named, numbers_of
+from mixvel_core.data.ranges import ranged, refuse_outside, refuse_unclear
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Items
-from mixvel_data.hooks import DigitsOptions, Layout
+from mixvel_data.hooks import DigitsOptions
 
-BLOCK = 1 << 22
-"""Values that are compared together: a memory-mapped file is never read as a whole."""
+NO_LABELS = "none"
+"""What `labels` says where an .npz file has arrays that could be labels, and none of them is to be."""
 
 
-def as_items(array: np.ndarray, layout: Layout, where: str) -> np.ndarray:
-    """Items (n, *data) in uint8 or float32, of an array of uint8, or of floats in [-1, 1].
+def as_items(array: np.ndarray, layout: Layout, stated: Range | None, where: str) -> Items:
+    """Items (n, *data) in uint8 or float32, of an array of uint8, or of other numbers in a range.
 
     ``array``: vectors (n, D), grey images (n, H, W), or images (n, C, H, W) or (n, H, W, C) as ``layout`` says.
-    ``where``: the file, for messages. Raises DataError for another type, another number of axes, no values, or values
-    outside of [-1, 1].
+    ``stated``: the numbers that become -1 and 1. ``where``: the file, for messages. Raises DataError for another type,
+    another number of axes, no values, values outside of the range, or axes whose order is not clear.
     """
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise DataError(f"{where}: holds {array.dtype} values; expected uint8, or floats in [-1, 1]")
     if array.ndim not in (2, 3, 4):
         raise DataError(
             f"{where}: has shape {array.shape}; expected vectors (n, D) or images (n, H, W), (n, C, H, W), (n, H, W, C)"
         )
     if array.size == 0:
         raise DataError(f"{where}: is empty (shape {array.shape}); expected at least one item")
-    items = _channels_first(array, layout, where)
-    if items.dtype == np.uint8:
-        return items
-    _refuse_out_of_range(items, where)
-    return items.astype(np.float32, copy=False)
-
-
-def as_labels(array: np.ndarray, count: int, where: str) -> np.ndarray:
-    """Labels (count,), int64. Raises DataError for other shapes and for values that are not whole numbers."""
-    if array.dtype.kind not in "iu":
-        raise DataError(f"{where}: the labels are {array.dtype} values; expected whole numbers")
-    if array.shape != (count,):
-        raise DataError(f"{where}: the labels have shape {array.shape}; expected ({count},), one for each item")
-    return array.astype(np.int64)
-
-
-def _channels_first(array: np.ndarray, layout: Layout, where: str) -> np.ndarray:
-    if array.ndim == 3:
-        return array[:, None]
-    if array.ndim == 4 and layout == "channels-last":
-        return np.moveaxis(array, -1, 1)
-    if array.ndim == 4 and array.shape[1] == array.shape[2] > 4 and array.shape[3] in (1, 3):
-        # 32 channels of 32x3 pixels exist nowhere; 32x32 pixels in three colours are everywhere.
-        raise DataError(f"{where}: shape {array.shape} is (n, H, W, C); say `layout: channels-last`")
-    return array
-
-
-def _refuse_out_of_range(items: np.ndarray, where: str) -> None:
-    rows = max(1, BLOCK // items[0].size)
-    for start in range(0, len(items), rows):
-        # Asked this way round, NaN is out of range too.
-        good = (np.abs(items[start : start + rows]) <= 1).reshape(-1, items[0].size).all(axis=1)
-        if not good.all():
-            i = start + int(np.argmin(good))
-            low, high = float(items[i].min()), float(items[i].max())
-            raise DataError(
-                f"{where}: item {i} has values from {low:g} to {high:g}; scale floats to [-1, 1] or store uint8"
-            )
+    axes = axes_of(tuple(map(int, array.shape[1:])), layout, where)
+    turned = array if axes is None else array.transpose(0, *(axis + 1 for axis in axes))
+    items = ranged(turned[:, None] if array.ndim == 3 else turned, stated, where)
+    refuse_outside(items)
+    return items
 
 
 LARGEST = 16
@@ -110,25 +79,37 @@ def _in_home(path: str | Path) -> Path:
 class NumpySource:
     """Items from .npy and .npz files, with labels where there are some.
 
-    ``path``: where; relative to the working directory. ``items``, ``labels``: names of arrays in an .npz file.
-    ``layout``: the order of the axes of images. ``pad``: side of the square that a black border brings them to.
+    ``path``: where; relative to the working directory. ``items``, ``labels``: names of arrays in an .npz file; without
+    ``labels``, the one array that could be them. ``range``: the numbers that become -1 and 1. ``layout``: the order of
+    the axes of images. ``label_names``: of labels 0, 1, ... ``pad``: side of the square that a black border brings them
+    to.
     """
 
     path: Path = field(converter=_in_home)
     items: str = "items"
     labels: str | None = None
+    range: Range | None = None
     layout: Layout = "channels-first"
+    label_names: tuple[str, ...] = ()
     pad: int | None = None
 
     def load(self) -> Data:
-        """Everything. An .npy file of uint8 or float32 stays on disk until its items are read.
+        """Everything. An .npy file of uint8 or floats stays on disk until its items are read.
 
         Raises DataError, with the file and the remedy, where the path does not exist or what is there cannot be used.
         """
-        return padded_data(self._load(), self.pad, str(self.path))
+        data = self._load()
+        refuse_unclear(data.items, self.range, str(self.path))
+        names = named(data.labels, self.label_names, str(self.path)) or data.label_names
+        about = dict(data.provenance)
+        if data.labels is not None:
+            about["classes"] = class_counts(data.labels, names)
+        if self.range is not None:
+            about["range"] = f"{self.range if isinstance(self.range, str) else list(self.range)} in the file"
+        return padded_data(evolve(data, label_names=names, provenance=about), self.pad, str(self.path))
 
     def _load(self) -> Data:
-        if self.labels is not None and (self.path.is_dir() or self.path.suffix == ".npy"):
+        if self.labels not in (None, NO_LABELS) and (self.path.is_dir() or self.path.suffix == ".npy"):
             raise DataError(
                 f"{self.path}: arrays have names in .npz files only, so there is no {self.labels!r}; leave out `labels`"
             )
@@ -138,7 +119,7 @@ class NumpySource:
             case ".npz":
                 return self._archive()
             case ".npy":
-                items = as_items(map_array(self.path, _refused), self.layout, str(self.path))
+                items = as_items(map_array(self.path, _refused), self.layout, self.range, str(self.path))
                 return Data(items=items, provenance=self._provenance(items))
             case _ if self.path.exists():
                 raise DataError(f"{self.path}: expected an .npy file, an .npz file, or a folder of .npy files")
@@ -146,18 +127,27 @@ class NumpySource:
                 raise DataError(f"{self.path}: does not exist; put the data there or change `path`")
 
     def _archive(self) -> Data:
-        where = f"{self.path}, array {self.items!r}"
-        names = [self.items] if self.labels is None else [self.items, self.labels]
-        array, *rest = read_arrays(self.path, *names, refuse=_refused)
-        items = as_items(array, self.layout, where)
-        labels = [as_labels(found, len(items), f"{self.path}, array {self.labels!r}") for found in rest]
-        return Data(items=items, labels=labels[0] if labels else None, provenance=self._provenance(items))
+        forms = array_forms(self.path, _refused)
+        for option, name in (("items", self.items), ("labels", self.labels)):
+            if name not in (None, NO_LABELS, *forms):
+                held = ", ".join(f"{key} {form.shape}" for key, form in forms.items()) or "nothing"
+                raise DataError(f"{self.path}: has no array {name!r}, it holds {held}; name one of them as `{option}`")
+        chosen = _labels_among(forms, self.items, str(self.path)) if self.labels is None else self.labels
+        names = [self.items] if chosen in (None, NO_LABELS) else [self.items, chosen]
+        array, *rest = read_arrays(self.path, *filter(None, names), refuse=_refused)
+        items = as_items(array, self.layout, self.range, f"{self.path}, array {self.items!r}")
+        about = {**self._provenance(items), "hash": f"BLAKE2b {checksum(self.path)}"}
+        if not rest:
+            return Data(items=items, provenance=about)
+        labels, texts = as_labels(rest[0], len(items), f"{self.path}, array {chosen!r}")
+        return Data(items=items, labels=labels, label_names=texts, provenance={**about, "labels": f"array {chosen!r}"})
 
     def _folder(self) -> Data:
-        files = sorted(self.path.glob("*.npy"))
+        # Other programs leave hidden files, as ._cat.npy, which are no arrays.
+        files = sorted(file for file in self.path.glob("*.npy") if not file.name.startswith("."))
         if not files:
             raise DataError(f"{self.path}: holds no .npy file; put one there for each class, or change `path`")
-        parts = [as_items(map_array(file, _refused), self.layout, str(file)) for file in files]
+        parts = [as_items(map_array(file, _refused), self.layout, self.range, str(file)) for file in files]
         for file, part in zip(files, parts, strict=True):
             if part.shape[1:] != parts[0].shape[1:] or part.dtype != parts[0].dtype:
                 raise DataError(
@@ -166,11 +156,13 @@ class NumpySource:
                 )
         labels = labels_of(files)
         items = joined(*parts)
-        classes = ", ".join(f"{label} {file.name}" for label, file in sorted(zip(labels, files, strict=True)))
+        others = sum(1 for _ in self.path.iterdir()) - len(files)
+        about = {"files": f"{len(files)} .npy files" + (f", left out: {others} others" if others else "")}
         return Data(
             items=items,
             labels=np.repeat(np.array(labels, dtype=np.int64), [len(part) for part in parts]),
-            provenance={**self._provenance(items), "classes": classes},
+            label_names=() if labels == numbers_of([file.stem for file in files]) else tuple(f.stem for f in files),
+            provenance={**self._provenance(items), **about},
         )
 
     def _provenance(self, items: Items) -> dict[str, str]:
@@ -179,13 +171,27 @@ class NumpySource:
 
 def labels_of(files: Sequence[Path]) -> list[int]:
     """The label of each file: the number it is named by if all of them are, else its place in this order."""
-    stems = [file.stem for file in files]
-    # So that 10.npy is label 10, although it sorts before 2.npy. Eighteen digits fit into int64.
-    numbers = all(stem.isascii() and stem.isdecimal() and len(stem) <= 18 for stem in stems)
-    return list(map(int, stems)) if numbers else list(range(len(stems)))
+    # So that 10.npy is label 10, although it sorts before 2.npy.
+    numbers = numbers_of([file.stem for file in files])
+    return list(range(len(files))) if numbers is None else numbers
 
 
-def _kind(items: np.ndarray) -> str:
+def _labels_among(forms: Mapping[str, ArrayForm], items: str, where: str) -> str | None:
+    """The one array that could be labels of the items; None where there is none. Raises DataError for several."""
+    count = forms[items].shape[:1]
+    could_be = [
+        name
+        for name, form in forms.items()
+        if name != items and form.shape in (count, (*count, 1)) and form.dtype.kind in "iubUS"
+    ]
+    if len(could_be) > 1:
+        raise DataError(
+            f"{where}: {' and '.join(could_be)} could be labels; name one of them as `labels`, or add `labels: none`"
+        )
+    return next(iter(could_be), None)
+
+
+def _kind(items: Items) -> str:
     return f"{items.dtype} of shape {items.shape[1:]}"
 
 

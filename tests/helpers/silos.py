@@ -62,8 +62,8 @@ def save_data(folder: Path) -> None:
 
 
 def owner_data(data: Path, k: int) -> str:
-    """The override that names what owner k holds."""
-    return f"data={{use: numpy, path: {data}/owner-{k}.npz}}"
+    """What owner k holds, as an override. The brightest class has no value below 0, which is as it should be."""
+    return f"data={{use: numpy, path: {data}/owner-{k}.npz, range: [-1, 1]}}"
 
 
 def pooled_data(data: Path) -> str:

@@ -227,7 +227,15 @@ def test_a_recipe_without_data_is_no_recipe_to_run(tmp_path: Path) -> None:
 def test_the_commands(mixvel: Command, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe, out = str(place / "silos.yaml"), str(tmp_path / "zero")
-    done = mixvel("train", recipe, f"data={{use: numpy, path: {place}/owner-0.npz}}", "--expert", "0", "--out", out)
+    done = mixvel(
+        "train",
+        recipe,
+        f"data={{use: numpy, path: {place}/owner-0.npz, range: [-1, 1]}}",
+        "--expert",
+        "0",
+        "--out",
+        out,
+    )
     assert (done.code, done.problems) == (0, [])
     assert "trained on 12 items" in done.out
     assert (Path(out) / "model.safetensors").read_bytes() == (place / "0/model.safetensors").read_bytes()

@@ -244,7 +244,13 @@ def test_a_gaussian_of_one_item_is_not_shared() -> None:
 
 
 def test_the_command(mixvel: Command, place: Path, tmp_path: Path) -> None:
-    line = ("train", str(place / "silos.yaml"), f"data={{use: numpy, path: {place}/owner-0.npz}}", "--expert", "0")
+    line = (
+        "train",
+        str(place / "silos.yaml"),
+        f"data={{use: numpy, path: {place}/owner-0.npz, range: [-1, 1]}}",
+        "--expert",
+        "0",
+    )
     done = mixvel(*line, "--out", str(tmp_path / "0"), "--share", "rank=4")
     assert (done.code, done.problems) == (0, [])
     assert "shares weights and count, mean and variance, 4 principal components of its items" in done.out

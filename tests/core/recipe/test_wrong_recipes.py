@@ -74,7 +74,7 @@ DATA = [
     (["data={use: numpy, path: exact.yaml}"], 3, ["exact.yaml"]),
     (["data={use: numpy, path: cut.npz}", "expert=empirical"], 3, ["cut.npz"]),
     (["data={use: numpy, path: mixed}"], 3, ["mixed/1.npy"]),
-    (["data={use: numpy, path: data.npz}"], 3, ["labels"]),
+    (["data={use: numpy, path: data.npz, labels: none}"], 3, ["labels"]),
     ([NUMPY, "partition.groups=[[0], [1]]"], 3, ["label 2"]),
     ([NUMPY, "partition.groups=[[0, 1, 2], [3]]"], 3, ["label 3"]),
     ([NUMPY, "partition={use: kmeans, shards: 37}"], 3, ["37 shards"]),

@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def of(data: Path, name: str) -> str:
-    return f"data={{use: numpy, path: {data / name}.npz, labels: labels}}"
+    return f"data={{use: numpy, path: {data / name}.npz, labels: labels, range: [-1, 1]}}"
 
 
 def samples(run: Path) -> np.ndarray:

@@ -99,7 +99,8 @@ def test_folder_labels_by_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data.items[:], np.concatenate([pictures(3, seed=2), pictures(2, seed=1)]))
     assert data.labels is not None
     assert data.labels.tolist() == [0, 0, 0, 1, 1]
-    assert data.provenance["classes"] == "0 ant.npy, 1 cat.npy"
+    assert data.provenance["classes"] == "0 ant (3), 1 cat (2)"
+    assert data.label_names == ("ant", "cat")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (np.zeros((6, 1), dtype=int), "shape (6, 1)"),
+        (np.zeros((6, 2), dtype=int), "shape (6, 2)"),
         (np.zeros(5, dtype=int), "shape (5,)"),
         (np.zeros(6), "float64"),
     ],

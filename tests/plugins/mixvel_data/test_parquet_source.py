@@ -72,7 +72,7 @@ def test_labels_and_attributes_are_columns_of_their_own(tmp_path: Path) -> None:
     data = source(tmp_path, label="label", attributes=["male"]).load()
     assert data.labels is not None
     assert data.labels.tolist() == [1, 2, 2, 0]
-    assert data.provenance["classes"] == "0 ant, 1 bee, 2 cat"
+    assert data.provenance["classes"] == "0 ant (1), 1 bee (1), 2 cat (2)"
     assert data.attributes["male"].tolist() == [True, False, True, False]
 
 
@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, object], str]] = {
     "bytes": ({"image": [b"12", b"123"]}, {"shape": [2]}, "not every value has the 2 bytes"),
     "fixed": ({"image": pa.array([b"12"], pa.binary(2))}, {"shape": [3]}, "values have 2 bytes"),
     "lists": ({"image": pa.array([[1, 2], [1]], pa.list_(pa.uint8()))}, {}, "not every value is (2,)"),
-    "range": ({"image": [[0.5, 2.0]]}, {}, "values outside of -1 to 1"),
+    "range": ({"image": [[0.5, 2.0]]}, {}, "item 0 has values from 0.5 to 2"),
     "integers": ({"image": [[1, 2]]}, {}, "holds int64 values; expected uint8, or floats"),
     "struct": ({"image": [{"path": "a.png"}]}, {}, "is a struct without `bytes`"),
     "text in lists": ({"image": [["a", "b"]]}, {}, "does not hold lists of numbers that are all alike"),
