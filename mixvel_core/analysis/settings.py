@@ -17,6 +17,7 @@ from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.analysis_options import LikelihoodOptions, StudyOptions, TheoryOptions
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.grids import Grid
+from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.sampler import is_random
 
 if TYPE_CHECKING:
@@ -130,11 +131,12 @@ class TheorySettings(Settings):
 
 
 def study_settings(run: Run, registry: Registry) -> StudySettings:
-    """The recipe's ``study`` section with every default filled in. Raises UsageError where there is no such router
-    or nothing to study."""
+    """The recipe's ``study`` section with every default filled in. Raises UsageError where there is no such router,
+    no such times, or nothing to study."""
     options = run.recipe.study or StudyOptions()
     router = _router(options.router, list(run.models.routers))
-    tasks = run.recipe.routers[router].build().tasks(run.shards.parts, run.models.schedule.build())
+    schedule = run.models.schedule.build()
+    tasks = run.recipe.routers[router].build().tasks(run.shards.parts, schedule)
     closed = has_closed_experts(run)
     exact = closed and not tasks
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")
@@ -143,6 +145,10 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
         raise UsageError(
             "sample.delta is 0, where the velocity is infinite; take study.reference=ddim-1000 or a larger delta"
         )
+    # Before the first curve is measured: a grid may not have these times on this schedule.
+    for grid in options.grids:
+        for steps in options.steps:
+            time_grid(grid, schedule, steps, delta)
     return StudySettings(
         curves=_curves(options, registry, STUDY_SELECTORS, STUDY_INTEGRATORS, options.grids),
         steps=tuple(sorted(options.steps)),

@@ -15,7 +15,7 @@ from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
-from mixvel_core.pipeline.preflight import check_weights
+from mixvel_core.pipeline.preflight import check_expert_counts, check_sampling_counts
 from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
 from mixvel_core.pipeline.sample import (
@@ -98,7 +98,7 @@ class Run:
         }
         section = plain(self.recipe.sample) | {name: value for name, value in given.items() if value is not None}
         options = checked(SampleOptions, section, "sampler")
-        check_weights(options, len(self.models.experts))
+        check_sampling_counts(options, len(self.models.experts))
         spec = self.sample_spec(options, router=router, monolith=monolith)
         if str(device) not in self._loaded:
             from torch import device as torch_device
@@ -164,7 +164,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
         overrides: of the parts of its recipe that say how to sample.
 
     Raises:
-        RecipeError: an override is wrong, or more weights are to be kept than there are experts.
+        RecipeError: an override is wrong, or it names more experts than there are.
         UsageError: there is no run, or its models are not all made yet.
         ArtifactError: its recipe, shards or models are damaged; names the file.
     """
@@ -178,7 +178,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
     shards = stored_shards(artifact)
     if shards is None:
         raise _unfinished(folder, "its partition", artifact.first_damaged())
-    check_weights(recipe.sample, len(shards.parts))
+    check_expert_counts(recipe, len(shards.parts))
     stages = model_stages(recipe, folder, shards)
     if missing := stages.missing():
         raise _unfinished(folder, missing, stages.first_damaged())

@@ -11,7 +11,7 @@ from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.jobs import PlannedJob, planned_jobs
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.preflight import check_weights, preflight
+from mixvel_core.pipeline.preflight import check_expert_counts, preflight
 from mixvel_core.pipeline.run_folder import check_folder
 from mixvel_core.pipeline.sample import sample_specs
 from mixvel_core.pipeline.shards import Shards
@@ -56,8 +56,7 @@ def plan(recipe: Recipe, folder: Path, fresh: bool = False) -> Plan:
     check_folder(recipe, folder, fresh)
     stored = None if fresh else stored_shards(partition_artifact(recipe, folder))
     parts: Sequence[Shard] = (stored or preflight(recipe)).parts
-    if not recipe.smoke:
-        check_weights(recipe.sample, len(parts))
+    check_expert_counts(recipe, len(parts))
     jobs = planned_jobs(recipe, folder, parts)
     cost = estimate(recipe, parts, jobs)
     return Plan(rows=tuple(_rows(recipe, folder, stored, parts, jobs)), cost=tuple(cost))

@@ -5,7 +5,7 @@ A metric that cannot read the items would otherwise fail when all the training i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from attrs import field, frozen
@@ -17,6 +17,7 @@ from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.routers import counts_of
 from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import shared_family
+from mixvel_core.plugin.definition import SelectorUse
 from mixvel_core.protocols import (
     CheckedRouterFamily,
     ExpertFamily,
@@ -72,36 +73,67 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
     """
     problems = _Problems()
     schedule = recipe.schedule.build()
-    check_weights(recipe.sample, len(parts))
+    check_expert_counts(recipe, len(parts))
     _try_routers(recipe, parts, schedule, False, problems)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, parts, problems)
 
 
-def check_weights(options: SampleOptions, experts: int) -> None:
-    """Raises RecipeError where more weights are to be kept than there are ``experts``; a line for each place."""
-    places = {"sample.weights.top": options.weights} | {
-        f"sample.methods.{name}.weights.top": method.weights for name, method in options.methods.items()
-    }
+def check_expert_counts(recipe: Recipe, experts: int) -> None:
+    """Raises RecipeError where the recipe wants more weights kept, or more experts evaluated, than the number of
+    ``experts``; a line for each place. At toy size there may be fewer shards than a recipe was written for.
+    """
+    if not recipe.smoke:
+        selectors = () if recipe.study is None else recipe.study.selectors or ()
+        of_study = {f"study.selectors.{index}": selector for index, selector in enumerate(selectors)}
+        _check_counts({**_counts_of_sampling(recipe.sample), **_counts_of_selectors(of_study)}, experts)
+
+
+def check_sampling_counts(options: SampleOptions, experts: int) -> None:
+    """The same of the section ``sample``."""
+    _check_counts(_counts_of_sampling(options), experts)
+
+
+def _check_counts(counts: Mapping[str, int | None], experts: int) -> None:
     problems = [
-        f"{place}  must be at most {experts}, the number of experts, not {weights.top}"
-        for place, weights in places.items()
-        if weights is not None and weights.top is not None and weights.top > experts
+        f"{place}  must be at most {experts}, the number of experts, not {count}"
+        for place, count in counts.items()
+        if count is not None and count > experts
     ]
     if problems:
         raise RecipeError(*problems)
 
 
+def _counts_of_sampling(options: SampleOptions) -> dict[str, int | None]:
+    """How many experts are named, by place."""
+    places = {"sample": options} | {f"sample.methods.{name}": method for name, method in options.methods.items()}
+    tops = {f"{place}.weights.top": one.weights.top for place, one in places.items() if one.weights is not None}
+    selectors = {f"{place}.selector": one.selector for place, one in places.items() if one.selector is not None}
+    return {**tops, **_counts_of_selectors(selectors)}
+
+
+def _counts_of_selectors(places: Mapping[str, SelectorUse]) -> dict[str, int | None]:
+    return {
+        f"{place}.{option}": count
+        for place, use in places.items()
+        for option, count in use.definition.expert_counts(use.options).items()
+    }
+
+
 def _try_grids(recipe: Recipe, schedule: NoiseSchedule, problems: _Problems) -> None:
-    """The times of every method at every step count, which the schedule may not have."""
+    """The times of every method and of the study at every step count, which the schedule may not have."""
     # Here, because it loads torch, and a run that is done looks at nothing.
     from mixvel_core.sampling.grid import time_grid
 
-    options = recipe.sample
-    for grid in dict.fromkeys(method.grid or options.grid for method in options.methods.values()):
-        with problems.noted():
-            for steps in options.steps:
-                time_grid(grid, schedule, steps, options.delta)
+    options, study = recipe.sample, recipe.study
+    wanted = {"": (dict.fromkeys(method.grid or options.grid for method in options.methods.values()), options.steps)}
+    if study is not None:
+        wanted["study.grids  "] = (dict.fromkeys(study.grids), study.steps)
+    for where, (grids, counts) in wanted.items():
+        for grid in grids:
+            with problems.noted(where):
+                for steps in counts:
+                    time_grid(grid, schedule, steps, options.delta)
 
 
 def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:

@@ -20,7 +20,7 @@ from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import Split, partition, partition_artifact, stored_shards
-from mixvel_core.pipeline.preflight import check_weights, preflight
+from mixvel_core.pipeline.preflight import check_expert_counts, preflight
 from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.sample import sample
 from mixvel_core.pipeline.shards import Shards, write_remote
@@ -53,9 +53,7 @@ class RunResult:
             found = stored or preflight(self.recipe, self.progress)
         if only is not None and not 0 <= only < len(found.parts):
             raise UsageError(f"--expert {only}: there are experts 0 to {len(found.parts) - 1}")
-        if not self.recipe.smoke:
-            # At toy size there may be fewer shards than the recipe was written for.
-            check_weights(self.recipe.sample, len(found.parts))
+        check_expert_counts(self.recipe, len(found.parts))
         begin(self.recipe, self.folder, fresh)
         if isinstance(found, CheckpointShards):
             return write_remote(found.parts, artifact, PROVENANCE)

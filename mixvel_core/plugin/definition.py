@@ -81,6 +81,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         beside: options and the recipe's expert -> the options with what follows from that expert, where a recipe leaves
             it open; for routers.
         networks_a_step: options -> how many of a router's networks a step of sampling evaluates, for its cost.
+        expert_counts: options -> the numbers of experts that options of a selector name, by option, None for all; no
+            recipe may name more than it has.
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
@@ -103,6 +105,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     observes: bool = False
     beside: Callable[[OptionsT, ExpertUse], OptionsT] = lambda options, expert: options
     networks_a_step: Callable[[OptionsT], int] = lambda options: 1
+    expert_counts: Callable[[OptionsT], Mapping[str, int | None]] = lambda options: {}
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None

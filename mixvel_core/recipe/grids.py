@@ -24,6 +24,9 @@ StudyGrid: TypeAlias = GridName | ShiftedGrid | tuple[float, ...]
 Grid: TypeAlias = Literal[GridName, "native"] | ShiftedGrid | tuple[float, ...]
 """A grid by its name, ``{shift: s}``, or its times."""
 
+DELTA = 0.01
+"""Where grids end by default."""
+
 TIMES = OptionCheck(
     text="a grid, or a list of times that fall from 1",
     holds=lambda v: not isinstance(v, tuple) or _is_falling(v),

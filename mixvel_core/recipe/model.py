@@ -24,7 +24,7 @@ from mixvel_core.plugin.definition import (
 )
 from mixvel_core.plugin.options import OptionCheck, above, above_up_to, at_least, each, from_up_to, option
 from mixvel_core.recipe.analysis_options import StudyOptions, TheoryOptions
-from mixvel_core.recipe.grids import TIMES, Grid
+from mixvel_core.recipe.grids import DELTA, TIMES, Grid
 from mixvel_core.training.options import TrainOptions
 
 
@@ -83,7 +83,7 @@ class SampleOptions:
         doc="how the steps are spread over time: a name, {shift: s}, or a list of times from 1 to delta; native: as "
         "the schedule's own sampler does, with delta 0",
     )
-    delta: float = option(default=0.01, check=STOP, doc="the time at which sampling stops")
+    delta: float = option(default=DELTA, check=STOP, doc="the time at which sampling stops")
     batch: int = option(default=256, check=at_least(1), doc="samples moved together; no effect on results")
     weights: WeightOptions = option(factory=WeightOptions, doc="what is done to the router's weights")
     threads: int | None = option(

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from attrs import evolve, frozen
 
 from mixvel_core.errors import PluginError, RecipeError, did_you_mean
+from mixvel_core.recipe.grids import DELTA
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value from the root of a recipe: keys of mappings and indices of lists."""
@@ -136,17 +137,18 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from _names(recipe.get("name"), routers or {}, methods or {})
     sample = _section(recipe, "sample") or {}
     yield from _doubles(sample)
-    if sample.get("grid") == "native" and sample.get("delta") != 0:
+    delta = sample.get("delta", DELTA)
+    if sample.get("grid") == "native" and delta != 0:
         yield ("sample", "delta"), "the steps of grid `native` end where the schedule's own do; write `delta: 0`"
-    yield from _times(("sample", "grid"), sample.get("grid"), sample.get("steps"), sample.get("delta"))
+    yield from _times(("sample", "grid"), sample.get("grid"), sample.get("steps"), delta)
     if methods == {}:
         yield ("sample", "methods"), "is empty; name at least one method"
     for name, method in (methods or {}).items():
         path = ("sample", "methods", name)
-        if isinstance(method, dict) and method.get("grid") == "native" and sample.get("delta") != 0:
+        if isinstance(method, dict) and method.get("grid") == "native" and delta != 0:
             yield (*path, "grid"), "the steps of `native` end where the schedule's own do; write `sample.delta: 0`"
         if isinstance(method, dict):
-            yield from _times((*path, "grid"), method.get("grid"), sample.get("steps"), sample.get("delta"))
+            yield from _times((*path, "grid"), method.get("grid"), sample.get("steps"), delta)
         if isinstance(method, dict) and method.get("model") == "monolith":
             if recipe.get("monolith") is None:
                 yield (*path, "model"), "the recipe has no section `monolith` to make it"
@@ -161,7 +163,7 @@ def _contradictions(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
         yield from _routed(("study",), study, routers)
         grids = study.get("grids")
         for index, grid in enumerate(grids if isinstance(grids, list) else ()):
-            yield from _times(("study", "grids", index), grid, None, sample.get("delta"))
+            yield from _times(("study", "grids", index), grid, None, delta)
 
 
 def _times(path: KeyPath, grid: Any, steps: Any, delta: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from mixvel_core.protocols import Selector
 class TopOptions:
     """Options of the selector ``topk``."""
 
-    k: int = option(default=2, check=at_least(1), doc="experts evaluated at each step; at most all of them")
+    k: int = option(default=2, check=at_least(1), doc="experts evaluated at each step; at most K")
 
 
 @frozen(kw_only=True)
@@ -41,7 +41,7 @@ class CachedOptions:
         doc="error of the extrapolated experts, as a part of the integrator's local error; absent: one expert a step",
     )
     max_experts: int | None = option(
-        default=None, check=at_least(1), doc="most experts evaluated in a step; absent: all"
+        default=None, check=at_least(1), doc="most experts evaluated in a step, at most K; absent: all"
     )
 
 
@@ -91,6 +91,11 @@ _THEORY: Mapping[str, Literal["draw", "sum-up", "switching", "mixture"]] = {
     "mixture": "mixture",
 }
 
+_EXPERT_COUNTS: Mapping[str, Callable[[Any], Mapping[str, int | None]]] = {
+    "topk": lambda options: {"k": options.k},
+    "cached": lambda options: {"max_experts": options.max_experts},
+}
+
 
 @hookimpl
 def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
@@ -102,6 +107,7 @@ def mixvel_selectors() -> Sequence[PluginDef[Any, Selector]]:
             options=options,
             target=f"mixvel_selectors.{target}",
             theory=_THEORY.get(name),
+            expert_counts=_EXPERT_COUNTS.get(name, lambda options: {}),
             summary=summary,
         )
         for name, options, target, summary in _SELECTORS

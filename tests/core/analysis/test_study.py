@@ -218,6 +218,14 @@ def test_networks_are_studied_in_float32(tmp_path: Path) -> None:
     assert study_settings(finished, registry()).tolerance == 1e-5
 
 
+def test_times_that_the_schedule_has_not_are_refused_before_anything_is_measured(small: Path) -> None:
+    late = ("sample.delta=0.999", "study.grids=[uniform, logsnr]")
+    with pytest.raises(UsageError, match=r"grid logsnr: 2 steps to delta 0\.999 do not fall strictly"):
+        measure_run(study, small, (*SMALL, *late), progress=Silent())
+    assert not (small / "study").exists()
+    assert not (small / "references").exists()
+
+
 def test_a_run_with_a_report_gets_the_study_into_it_unless_it_goes_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run(EXACT, folder)

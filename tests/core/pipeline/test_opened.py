@@ -74,6 +74,7 @@ def test_grid_end_and_weights_are_those_given(opened: Run) -> None:
             RecipeError,
             r"^sample\.weights\.top  must be at most 3, the number of experts, not 9$",
         ),
+        ({"selector": {"use": "topk", "k": 4}}, RecipeError, r"^sample\.selector\.k  must be at most 3, .*, not 4$"),
         ({"weights": {"soft": 0.5}}, RecipeError, r"weights\.soft  must be at least 1"),
         ({"weights": {"from": 1.5}}, RecipeError, r"weights\.from  must be above 0 and at most 1"),
         ({"weights": {"from_": 0.5}}, RecipeError, r"weights\.from_ .*from"),

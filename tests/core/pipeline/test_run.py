@@ -183,9 +183,28 @@ def test_grids_that_the_schedule_has_not_are_refused_before_anything_is_made(tmp
         run(native.replace("vp-cosine", "ddpm-table").replace("[2, 3]", "[2, 1001]"), tmp_path / "run")
 
 
-def test_more_weights_than_experts_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    too_many = "sample.methods={first: {weights: {top: 7}}, second: {weights: {top: 3}}}"
-    wanted = r"^sample\.methods\.first\.weights\.top  must be at most 3, the number of experts, not 7$"
-    with pytest.raises(RecipeError, match=wanted):
-        run(EXACT, tmp_path / "run", too_many)
+def test_more_weights_or_experts_than_there_are_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    too_many = (
+        "sample.methods={first: {weights: {top: 7}}, second: {weights: {top: 3}, selector: {use: topk, k: 4}},"
+        " third: {selector: {use: topk, k: 3}}, fourth: {selector: {use: cached, tolerance: 0.3, max_experts: 5}}}"
+    )
+    study = "study.selectors=[mixture, {use: topk, k: 6}]"
+    with pytest.raises(RecipeError) as refused:
+        run(EXACT, tmp_path / "run", too_many, study)
+    assert refused.value.problems == tuple(
+        f"{place}  must be at most 3, the number of experts, not {count}"
+        for place, count in {
+            "sample.methods.first.weights.top": 7,
+            "sample.methods.second.selector.k": 4,
+            "sample.methods.fourth.selector.max_experts": 5,
+            "study.selectors.1.k": 6,
+        }.items()
+    )
     assert not (tmp_path / "run").exists()
+
+
+def test_grids_of_the_study_are_refused_before_anything_is_made(tmp_path: Path) -> None:
+    noise = ("sample.delta=0.999", "study={grids: [uniform, karras], steps: [2]}")
+    with pytest.raises(RecipeError, match=r"^study\.grids  grid karras: 2 steps to delta 0\.999 do not fall strictly"):
+        run(EXACT, tmp_path / "run", *noise)
+    assert not list(tmp_path.rglob("*.npy"))

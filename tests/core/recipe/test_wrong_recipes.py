@@ -108,6 +108,8 @@ USAGE = [
     (["--out", "data.npz"], "data.npz"),
     (["--out", "data.npz/run"], "data.npz/run"),
     (["--out", "."], "data.npz"),
+    (["study={grids: [[1.0, 0.5, 0.02]], steps: [2]}"], "study.grids.0  ends at 0.02, and `sample.delta` is 0.01"),
+    (["sample.grid=[1.0, 0.5, 0.02]", "sample.steps=[2]"], "sample.grid  ends at 0.02, and `sample.delta` is 0.01"),
     (["sample.delta=0.01", "study={grids: [[1.0, 0.5, 0.02]], steps: [2]}"], "study.grids.0  ends at 0.02"),
 ]
 
