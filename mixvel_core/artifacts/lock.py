@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -11,6 +10,13 @@ from pathlib import Path
 from typing import IO
 
 from mixvel_core.errors import MixvelError, UsageError
+from mixvel_core.machine import check_system
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    check_system()
+    raise
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import re
 import sys
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
 from mixvel_core.cli.run import check, run, sample
 from mixvel_core.errors import MixvelError, RecipeError
+from mixvel_core.machine import OPEN_FILES_ADVICE, allow_open_files, check_system, from_home
 
 _STAGE_FAILED = 4
 _INTERRUPTED = 130
@@ -40,7 +43,8 @@ class _Guarded(TyperGroup):
             # Nobody reads our output any more (`mixvel plugins | head -1`): typer ends quietly.
             if error.errno == errno.EPIPE:
                 raise
-            raise _ended(ctx, _STAGE_FAILED, f"error: {error}") from None
+            full = error.errno in (errno.EMFILE, errno.ENFILE)
+            raise _ended(ctx, _STAGE_FAILED, f"error: {OPEN_FILES_ADVICE if full else error}") from None
 
 
 def _ended(ctx: Any, code: int, *lines: str) -> typer.Exit:
@@ -86,8 +90,24 @@ def _mixvel(
     """Train diffusion experts in isolation, route between them, sample at one expert per step."""
 
 
+def _from_home(argument: str) -> str:
+    """``~/x`` and ``--option=~/x`` as paths below the home folder: shells replace not all of them, scripts none."""
+    found = re.fullmatch(r"(--[a-z-]+=)?(~/.*)", argument, re.DOTALL)
+    return argument if found is None else f"{found[1] or ''}{from_home(found[2])}"
+
+
 def main() -> None:
     """The console script. Exit codes: 0 done, 2 recipe or usage, 3 data or plugin missing, 4 a stage failed, 130."""
-    arguments = sys.argv[1:]
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold what the terminal, or any text, cannot.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        check_system()
+        arguments = [_from_home(argument) for argument in sys.argv[1:]]
+    except MixvelError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    allow_open_files()
     rest = [argument for argument in arguments if argument != "--debug"]
     app(args=["--debug", *rest] if len(rest) < len(arguments) else rest, prog_name="mixvel")

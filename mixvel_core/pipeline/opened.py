@@ -12,6 +12,7 @@ from attrs import evolve, field, frozen
 from mixvel_core.artifacts.artifact import Artifact, check_bytes
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
+from mixvel_core.machine import from_home
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
@@ -151,7 +152,7 @@ def run(
     if isinstance(recipe, Recipe) and (overrides or smoke):
         raise UsageError("overrides and smoke are of recipe files; pass them to load_recipe")
     checked = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides, smoke=smoke)
-    folder = Path("runs") / checked.name if out is None else Path(out)
+    folder = Path("runs") / checked.name if out is None else from_home(out)
     run_stages(checked, folder, progress=progress)
     return open_run(folder)
 
@@ -168,7 +169,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
         UsageError: there is no run, or its models are not all made yet.
         ArtifactError: its recipe, shards or models are damaged; names the file.
     """
-    folder = Path(folder)
+    folder = from_home(folder)
     path = folder / "recipe.yaml"
     if not path.exists():
         raise UsageError(f"{folder}: no run here (recipe.yaml is missing); `mixvel run RECIPE` makes one")

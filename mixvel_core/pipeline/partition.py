@@ -16,6 +16,7 @@ from mixvel_core.data.items import Chosen, spans
 from mixvel_core.data.labels import class_counts
 from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
+from mixvel_core.machine import printable
 from mixvel_core.pipeline.shards import LAW, Shards, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
@@ -159,8 +160,8 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
         "shards": len(split.parts),
         "count": len(split.data.items),
         "shape": list(split.parts[0].shape),
-        "provenance": dict(split.data.provenance),
-        "label_names": list(split.data.label_names),
+        "provenance": {key: printable(value) for key, value in split.data.provenance.items()},
+        "label_names": [printable(name) for name in split.data.label_names],
     }
     write_json(artifact.folder / "data.json", about)
     artifact.commit([*files, "data.json"])

@@ -10,6 +10,7 @@ from typing import Any
 from mixvel_core.artifacts.artifact import FORMAT
 from mixvel_core.artifacts.files import digest, remove_unfinished, write_text
 from mixvel_core.errors import ArtifactError, UsageError
+from mixvel_core.machine import check_name
 from mixvel_core.recipe.dump import diff, dump, to_plain
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.text import parse
@@ -30,7 +31,11 @@ _WHERE_OF_SAMPLE = ("batch", "launcher", "resident_experts", "threads")
 
 
 def check_folder(recipe: Recipe, folder: Path, fresh: bool) -> None:
-    """Changes nothing. Raises UsageError where ``folder`` is no run, or a run of another recipe and not ``fresh``."""
+    """Changes nothing.
+
+    Raises UsageError where ``folder`` is no run, or cannot be one, or is that of another recipe and not ``fresh``.
+    """
+    check_name(folder)
     path = folder / "recipe.yaml"
     if not path.exists():
         others = sorted(p.name for p in folder.iterdir() if p.name != ".lock") if folder.exists() else []

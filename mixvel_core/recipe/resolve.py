@@ -8,6 +8,7 @@ from pathlib import Path
 from attrs import evolve
 
 from mixvel_core.errors import RecipeError
+from mixvel_core.machine import from_home
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
@@ -39,7 +40,7 @@ def load_recipe(
         RecipeError: with a line for every problem, of the form ``FILE:LINE  key.path  what is wrong`` (exit code 3
             instead of 2 where all of them are plugins that cannot be had).
     """
-    return resolve(read_recipe(Path(path)), overrides, registry or load_registry(), smoke=smoke, size=size)
+    return resolve(read_recipe(from_home(path)), overrides, registry or load_registry(), smoke=smoke, size=size)
 
 
 def read_recipe(path: Path) -> Tree:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 
 from mixvel_core.errors import MixvelError, PluginError, did_you_mean
+from mixvel_core.machine import from_home
 from mixvel_core.plugin.definition import Use
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.plugin.kinds import Kind
@@ -78,7 +79,10 @@ def _float(value: object) -> float:
 def _path(value: object) -> Path:
     if not isinstance(value, (str, Path)) or not str(value):
         raise _wrong("a path", value)
-    return Path(value)
+    try:
+        return from_home(value)
+    except MixvelError as error:
+        raise ProblemsFound(RecipeProblem(path=(), message=str(error))) from None
 
 
 def _exactly(type_: type) -> Callable[[object], object]:

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from mixvel_core.artifacts.files import checksum
 from mixvel_core.errors import AbsentError, DataError
 from mixvel_core.field.padded import padded
+from mixvel_core.machine import from_home
 from mixvel_core.protocols import Data
 from mixvel_data.idx_files import read_idx
 
@@ -166,7 +167,7 @@ def averaged(images: np.ndarray, size: int, where: str) -> np.ndarray:
 def fashion_folder(path: str | None) -> Path:
     """The folder of Fashion-MNIST: the one that is given, else the first of FASHION_PLACES that exists."""
     if path is not None:
-        return Path(path).expanduser()
+        return from_home(path)
     return next((place for place in FASHION_PLACES if place.is_dir()), FASHION_PLACES[0])
 
 
@@ -189,7 +190,7 @@ def idx(
 ) -> IdxSource:
     """IDX files in a folder (see ``IdxOptions``)."""
     return IdxSource(
-        path=Path(path).expanduser(),
+        path=from_home(path),
         prefix=prefix,
         split=split,
         classes=classes,

@@ -132,7 +132,7 @@ class KMeansPartitioner(KMeansOptions):
         # torch takes seconds to import: only where data are split.
         from mixvel_data.features import extractor
 
-        return extractor(self.features, self.weights and self.weights.expanduser()).features(items)
+        return extractor(self.features, self.weights).features(items)
 
     def _clusters(self, points: Points, state: int) -> np.ndarray:
         # Two seconds of import: only where data are split, not where a recipe is checked.

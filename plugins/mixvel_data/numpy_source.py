@@ -16,6 +16,7 @@ from mixvel_core.data.labels import as_labels, class_counts, named, numbers_of
 from mixvel_core.data.ranges import ranged, refuse_outside, refuse_unclear
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
+from mixvel_core.machine import from_home
 from mixvel_core.protocols import Data, Items
 from mixvel_data.hooks import DigitsOptions
 
@@ -72,7 +73,7 @@ class Digits(DigitsOptions):
 
 
 def _in_home(path: str | Path) -> Path:
-    return Path(path).expanduser()
+    return from_home(path)
 
 
 @frozen(kw_only=True)

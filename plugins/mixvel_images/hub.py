@@ -12,6 +12,7 @@ from attrs import field, frozen
 from PIL import Image
 
 from mixvel_core.errors import DataError
+from mixvel_core.machine import from_home
 from mixvel_images.collection import Collection
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class HubCollector:
         except ImportError as error:
             text = f"needs the package `datasets`, which cannot be imported ({error}); pip install 'mixvel[datasets]'"
             raise DataError(f"{self.place}: {text}") from None
-        folder = Path(self.place).expanduser()
+        folder = from_home(self.place)
         saved = any((folder / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json"))
         try:
             if saved:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections import deque
@@ -18,6 +17,7 @@ from PIL import Image
 from mixvel_core.artifacts.files import digest_of
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError
+from mixvel_core.machine import usable_cpus
 from mixvel_core.protocols import Progress
 from mixvel_images.blocks import Block, Workbench, checksum_of, finish
 from mixvel_images.collection import Collector, Form, Pictures, formed
@@ -93,7 +93,7 @@ def _shape(pictures: Pictures, form: Form) -> tuple[int, int, int]:
 def _formed_blocks(bench: Workbench, pictures: Pictures, form: Form) -> Iterator[tuple[Block, np.ndarray]]:
     """The blocks that are left, in order; a few are made ahead of the one that is waited for."""
     left = deque(bounds for bounds in bench.bounds if bounds[0] not in bench.done)
-    workers = min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    workers = min(_MOST_THREADS, usable_cpus())
     shape = bench.items.shape[1:]
     running: deque[Future[tuple[Block, np.ndarray]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 
 from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
+from mixvel_core.machine import data_home, from_home
 from mixvel_core.protocols import Data, Progress
 from mixvel_core.protocols.progress import Silent
 from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
@@ -18,7 +18,6 @@ from mixvel_images.folder import FolderCollector
 from mixvel_images.hooks import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ResizedOptions, StoredOptions
 from mixvel_images.hub import HubCollector
 from mixvel_images.prepare import prepare
-from mixvel_images.store import home_of
 
 _NAMED = 5
 
@@ -42,14 +41,14 @@ class ImageSource(StoredOptions, ABC):
 
         Raises DataError where the images are absent or unusable, or the store is damaged.
         """
-        prepare(self.collector, self.form, home_of(self.store), progress).verify()
+        prepare(self.collector, self.form, data_home(self.store), progress).verify()
 
     def load(self) -> Data:
         """The data set, its items memory-mapped, uint8 (n, 3, H, W), padded as they are read.
 
         Raises DataError where the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
         """
-        store = prepare(self.collector, self.form, home_of(self.store), Silent())
+        store = prepare(self.collector, self.form, data_home(self.store), Silent())
         left_out = store.record().left_out
         data = padded_data(store.data(), self.pad, self.collector.name)
         if not left_out:
@@ -73,7 +72,7 @@ class Cifar10(CifarOptions, ImageSource):
     def collector(self) -> Collector:
         """The files at ``path``, or the data set."""
         if self.hub is None:
-            return CifarCollector(path=Path(self.path).expanduser(), split=self.split)
+            return CifarCollector(path=from_home(self.path), split=self.split)
         split = "train+test" if self.split == "all" else self.split
         return HubCollector(place=self.hub, split=split, image="img", label="label", name="cifar10")
 
@@ -87,8 +86,8 @@ class CelebaHQ(CelebaOptions, ImageSource):
         """The files at ``path``, or the data set."""
         if self.hub is not None:
             return HubCollector(place=self.hub, split=self.split, perhaps=ATTRIBUTES, name="celebahq")
-        attributes, mapping = (Path(name).expanduser() if name else None for name in (self.attributes, self.mapping))
-        return CelebaCollector(path=Path(self.path).expanduser(), attributes=attributes, mapping=mapping)
+        attributes, mapping = (from_home(name) if name else None for name in (self.attributes, self.mapping))
+        return CelebaCollector(path=from_home(self.path), attributes=attributes, mapping=mapping)
 
 
 @frozen(kw_only=True)
@@ -98,7 +97,7 @@ class ImageFolder(FolderOptions, ImageSource):
     @property
     def collector(self) -> Collector:
         """The files at ``path``."""
-        return FolderCollector(path=Path(self.path).expanduser(), labels=self.labels)
+        return FolderCollector(path=from_home(self.path), labels=self.labels)
 
 
 @frozen(kw_only=True)

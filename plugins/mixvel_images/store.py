@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -108,10 +107,3 @@ def contents_hash(folder: Path, files: Mapping[str, int]) -> str:
 def times_of_change(folder: Path, files: Mapping[str, int]) -> dict[str, int]:
     """The time of change of each file, in ns."""
     return {name: (folder / name).stat().st_mtime_ns for name in files}
-
-
-def home_of(store: str | None) -> Path:
-    """The folder of stores: ``store`` of the recipe, else MIXVEL_DATA, else the user's cache folder."""
-    if store is not None or (store := os.environ.get("MIXVEL_DATA")):
-        return Path(store).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixvel"

@@ -17,11 +17,12 @@ from attrs import field, frozen
 from mixvel_core.device import best_device
 from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_uint8
+from mixvel_core.machine import data_home
 from mixvel_core.plugin.definition import DataUse
 from mixvel_core.protocols import Items, Origins, Progress, Score
 from mixvel_core.protocols.progress import Silent
 from mixvel_metrics.classifier_network import FEATURES, SMALLEST, Training, repeatable
-from mixvel_metrics.classifier_store import Trained, check_test, classes_of, home_of, labels_of, stored
+from mixvel_metrics.classifier_store import Trained, check_test, classes_of, labels_of, stored
 from mixvel_metrics.comparison import Comparison, names_in
 from mixvel_metrics.features import check_sets, conditions
 from mixvel_metrics.options import Further
@@ -142,7 +143,7 @@ class Classifier:
             self.data.build().load(),
             None if self.test is None else self.test.build().load(),
             self.training,
-            home_of(self.store),
+            data_home(self.store),
             device,
             progress,
         )

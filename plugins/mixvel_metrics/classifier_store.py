@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,15 +109,6 @@ def classes_of(trained: Trained, items: Items, device: torch.device) -> np.ndarr
     """The likeliest label of each image (n, C, H, W), (n,) int64."""
     found: np.ndarray = np.array(trained.labels, dtype=np.int64)[predicted(trained.network, items, device)]
     return found
-
-
-def home_of(store: str | None) -> Path:
-    """The folder of trained classifiers: ``store``, else MIXVEL_DATA, else mixvel in the user's cache folder."""
-    if store is not None:
-        return Path(store).expanduser()
-    if said := os.environ.get("MIXVEL_DATA"):
-        return Path(said).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixvel"
 
 
 def _trained(

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.files import digest
 from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.machine import from_home
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.comparison import Comparison, names_in
@@ -103,7 +104,7 @@ class FID:
         )
         if self.statistics is None:
             return comparison
-        path = Path(self.statistics).expanduser()
+        path = from_home(self.statistics)
         stated = conditions(reference, reference, self.inception.description) | {"data": items_digest(reference)}
         del stated["samples"]
         if path.exists():

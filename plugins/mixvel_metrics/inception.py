@@ -17,6 +17,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from mixvel_core.device import best_device
 from mixvel_core.errors import DataError
+from mixvel_core.machine import from_home
 
 OFFICIAL = "6726825d"
 """How the SHA-256 of the weights that the name FID stands for begins."""
@@ -80,7 +81,7 @@ def load_inception(weights: str | None) -> Inception:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ImportError as error:
         raise DataError(f"metric fid: torch-fidelity cannot be imported ({error}); pip install 'mixvel[fid]'") from None
-    path = Path(weights).expanduser() if weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    path = from_home(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / FILE
     if not path.is_file():
         raise DataError(f"metric fid: no weights at {path}; curl -L --create-dirs -o {path} {ADDRESS}")
     content = path.read_bytes()

@@ -16,7 +16,7 @@ LIBRARIES = ["mixvel_networks"]
 PLUGINS = [name for name in PACKAGES if name not in LIBRARIES]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "randomness", "device"),
+    ("types", "errors", "randomness", "device", "machine"),
     ("protocols", "artifacts"),
     ("plugin", "field"),
     ("data",),

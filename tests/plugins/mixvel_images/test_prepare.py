@@ -24,7 +24,6 @@ from mixvel_images import blocks
 from mixvel_images.collection import Collection, Form, formed, to_rgb
 from mixvel_images.prepare import store_of
 from mixvel_images.sources import ImageSource
-from mixvel_images.store import home_of
 
 
 @frozen(kw_only=True, eq=False)
@@ -214,15 +213,6 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 10})())
     with pytest.raises(DataError, match="set MIXVEL_DATA"):
         source(tmp_path, [PHOTOS[0]]).load()
-
-
-def test_where_stores_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIXVEL_DATA", "/there")
-    assert home_of(None) == Path("/there")
-    assert home_of("here") == Path("here")
-    monkeypatch.delenv("MIXVEL_DATA")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert home_of(None) == Path("/cache/mixvel")
 
 
 def colours(image: Image.Image) -> list[int]:

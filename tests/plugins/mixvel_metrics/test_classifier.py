@@ -22,7 +22,7 @@ from mixvel_core.protocols.progress import Silent
 from mixvel_metrics.classifier import Classifier, ClassifierScores
 from mixvel_metrics.classifier_example import Halves, example, halves
 from mixvel_metrics.classifier_network import GreyClassifier, Training, predicted, repeatable, train
-from mixvel_metrics.classifier_store import home_of, labels_of
+from mixvel_metrics.classifier_store import labels_of
 
 
 @pytest.fixture(scope="module")
@@ -140,9 +140,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_nothing_to_learn_and_nothing_that_fits_are_refused(
-    metric: Classifier, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_to_learn_and_nothing_that_fits_are_refused(metric: Classifier, images: np.ndarray) -> None:
     data = Halves().load()
     with pytest.raises(DataError, match="have no labels"):
         labels_of(evolve(data, labels=None), "x")
@@ -154,9 +152,6 @@ def test_nothing_to_learn_and_nothing_that_fits_are_refused(
         evolve(metric, data=halves(2)).check(np.zeros((2, 1, 2, 2), np.float32))
     with pytest.raises(SamplingError, match="NaN"):
         metric.score(np.full_like(images, np.nan), images)
-    monkeypatch.setenv("MIXVEL_DATA", "/there")
-    assert home_of(None) == Path("/there")
-    assert home_of("/here") == Path("/here")
 
 
 class _Three(Halves):
