@@ -24,7 +24,8 @@ def is_image(shape: tuple[int, ...]) -> bool:
 
 
 def grid(images: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
-    """Images side by side, row after row; image i stands in row i // columns and column i % columns.
+    """Images side by side, row after row; image i stands in row i // columns and column i % columns. What the last row
+    leaves over is transparent.
 
     Args:
         images: (n, C, H, W) with n >= 1 and C = 1 or 3; floats in [-1, 1], clipped, or uint8.
@@ -46,7 +47,12 @@ def grid(images: np.ndarray, columns: int, scale: int = 1) -> Image.Image:
     for i, image in enumerate(pixels):
         top, left = GAP + i // columns * (height + GAP), GAP + i % columns * (width + GAP)
         canvas[top : top + height, left : left + width] = image
-    return Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+    made = Image.fromarray(canvas[:, :, 0] if channels == 1 else canvas)
+    if left_over := rows * columns - len(images):
+        seen = np.full(canvas.shape[:2], 255, np.uint8)
+        seen[(rows - 1) * (height + GAP) + GAP :, (columns - left_over) * (width + GAP) + GAP :] = 0
+        made.putalpha(Image.fromarray(seen))
+    return made
 
 
 def png(image: Image.Image) -> bytes:

@@ -6,7 +6,7 @@ in a recipe like the recipe's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
@@ -83,6 +83,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         networks_a_step: options -> how many of a router's networks a step of sampling evaluates, for its cost.
         expert_counts: options -> the numbers of experts that options of a selector name, by option, None for all; no
             recipe may name more than it has.
+        loss_changes: options -> the parts of a training, in (0, 1), from which on its ``loss`` is another sum.
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
@@ -106,6 +107,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     beside: Callable[[OptionsT, ExpertUse], OptionsT] = lambda options, expert: options
     networks_a_step: Callable[[OptionsT], int] = lambda options: 1
     expert_counts: Callable[[OptionsT], Mapping[str, int | None]] = lambda options: {}
+    loss_changes: Callable[[OptionsT], Sequence[float]] = lambda options: ()
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
@@ -170,6 +172,11 @@ class Use(Generic[ComponentT_co]):
     def name(self) -> str:
         """The plugin's name, which a recipe writes as ``use:``."""
         return self.definition.name
+
+    @property
+    def loss_changes(self) -> tuple[float, ...]:
+        """The parts of its training, in (0, 1), from which on its loss is another sum than before."""
+        return tuple(self.definition.loss_changes(self.options))
 
     def build(self) -> ComponentT_co:
         """A new component, made from the options."""

@@ -71,6 +71,19 @@ def _plain(value: Any, values: Callable[[Any], Iterator[tuple[str, Any]]]) -> An
     return str(value) if isinstance(value, Path) else value
 
 
+def uses_in(value: Any) -> Iterator[Use[Any]]:
+    """Every plugin that a recipe, or a part of one, names: those in the options of others too."""
+    if isinstance(value, Use):
+        yield value
+        yield from uses_in(value.options)
+    elif attrs.has(type(value)):
+        for _, one in _all_values(value):
+            yield from uses_in(one)
+    elif isinstance(value, Mapping | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from uses_in(one)
+
+
 def _all_values(value: Any) -> Iterator[tuple[str, Any]]:
     return ((option_key(field), getattr(value, field.name)) for field in attrs.fields(type(value)) if field.init)
 

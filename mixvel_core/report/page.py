@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mixvel_core.cost.quantities import amount as quantity
 from mixvel_core.cost.quantities import duration
-from mixvel_core.plugin.discovery import installed
+from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
-from mixvel_core.recipe.dump import dump, to_plain
+from mixvel_core.recipe.dump import dump, to_plain, uses_in
 from mixvel_core.recipe.grids import grid_name
+from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
@@ -28,6 +29,7 @@ from mixvel_core.report.study import study
 from mixvel_core.report.tables import score_tables
 from mixvel_core.report.theory import theory
 from mixvel_core.report.training import curves
+from mixvel_core.report.trainings import trainings
 from mixvel_core.theory.bound import power_of_ten
 
 REMOTE = "with their owners; what they share of them is here"
@@ -65,6 +67,7 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
         ("experts", brief(recipe.expert)),
         ("monolith", brief(recipe.monolith) if recipe.monolith else "none"),
         ("routers", routers or "none"),
+        ("training", "; ".join(one.words() for one in trainings(inputs)) or "none here"),
         (
             "sample",
             f"{amount(sample.count)} of each method, step count and seed; {grid_name(sample.grid)} steps to "
@@ -79,9 +82,14 @@ def _listed(values: tuple[int, ...]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def versions() -> dict[str, str]:
-    """What the report was written with, and every other distribution that brings plugins."""
-    plugins = {source.distribution: source.version for source in installed() if source.distribution != "mixvel"}
+def versions(recipe: Recipe) -> dict[str, str]:
+    """What the report was written with, and the other distributions whose plugins the recipe uses."""
+    used = {id(use.definition) for use in uses_in(recipe)}
+    plugins = {
+        entry.distribution: entry.version
+        for entry in load_registry().entries()
+        if entry.distribution != "mixvel" and id(entry.definition) in used
+    }
     return {
         "mixvel": version("mixvel"),
         **plugins,
@@ -115,7 +123,7 @@ SECTIONS = (
     Section(anchor="calibration", title="Calibration of the routers", stage="routers", make=calibration),
     Section(anchor="diagnostics", title="Disagreement and alignment", stage="experts, routers", make=diagnostics),
     Section(anchor="usage", title="Expert usage", stage="selector", make=usage),
-    Section(anchor="origins", title="Seeds and versions", stage="report", make=lambda inputs: versions()),
+    Section(anchor="origins", title="Seeds and versions", stage="report", make=lambda inputs: versions(inputs.recipe)),
     Section(anchor="recipe", title="Recipe", stage="recipe", make=lambda inputs: dump(inputs.recipe)),
     Section(anchor="timings", title="Timings", stage="sample", make=timings),
 )
@@ -167,7 +175,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
             for part in inputs.shards.parts
         ],
         "seeds": {"recipe": recipe.seed, "sample": list(recipe.sample.seeds), "evaluate": recipe.evaluate.seed},
-        "versions": versions(),
+        "versions": versions(recipe),
         "recipe": to_plain(recipe),
         "timings": times_of_draws(inputs),
         **({"study": asdict(inputs.study)} if inputs.study else {}),

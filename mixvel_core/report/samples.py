@@ -48,8 +48,10 @@ def plane_of(real: np.ndarray) -> Plane:
     return Plane(centre=centre, axes=axes, names=names)
 
 
-SMALLEST = 24
+SMALLEST = 32
 """Sides of an image on the page, in pixels: smaller ones are enlarged by a whole factor to at least this."""
+WIDEST = 360
+"""CSS pixels of a picture of samples in the table; a wider one is shown smaller, and whole where it is opened."""
 
 
 @frozen(kw_only=True)
@@ -58,6 +60,11 @@ class Picture:
 
     source: str
     width: int
+
+    @property
+    def shown(self) -> int:
+        """Its width in a table, in CSS pixels."""
+        return min(self.width, WIDEST)
 
 
 def picture(images: np.ndarray, columns: int) -> Picture:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from attrs import frozen
 from matplotlib.axes import Axes
 
 from mixvel_core.pipeline.shared_experts import FOLDER
-from mixvel_core.report.figures import colour, literal, panels, suit_scale
+from mixvel_core.report.figures import GREY, colour, literal, panels, suit_scale
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.training.log import read_losses
 
@@ -25,17 +26,28 @@ WINDOW = 20
 
 @frozen(kw_only=True)
 class LossCurve:
-    """One recorded loss of one training, and the loss on its held-out items at the same steps, if it has any."""
+    """One recorded loss of one training, and the loss on its held-out items at the same steps, if it has any.
+
+    ``changes``: steps after which it is another sum than before.
+    """
 
     name: str
     steps: tuple[float, ...]
     values: tuple[float, ...]
     held_out: tuple[float, ...] = ()
+    changes: tuple[float, ...] = ()
+
+    def parts(self) -> list[slice]:
+        """The records between changes: only within one of them can values be compared."""
+        ends = [int(np.searchsorted(self.steps, step, side="right")) for step in self.changes]
+        edges = sorted({0, *ends, len(self.steps)})
+        return [slice(first, last) for first, last in pairwise(edges)]
 
     @property
     def late_change(self) -> float | None:
-        """By what part the held-out loss changed over the last quarter of the steps; None without one."""
-        if len(self.held_out) < 4:
+        """By what part the held-out loss changed over the last quarter of the steps; None without one, and where it
+        became another sum there."""
+        if len(self.held_out) < 4 or any(step > 0.75 * self.steps[-1] for step in self.changes):
             return None
         before = float(np.interp(0.75 * self.steps[-1], self.steps, self.held_out))
         return self.held_out[-1] / before - 1.0
@@ -53,12 +65,14 @@ class LateChange:
 
 @frozen(kw_only=True)
 class CurvesContent:
-    """``untrained``: what has no losses because it is in closed form or fixed."""
+    """``untrained``: what has no losses because it is in closed form or fixed. ``redefined``: trainings whose loss is
+    another sum from some step on."""
 
     chart: str
     trainings: tuple[str, ...]
     untrained: tuple[str, ...]
     late_changes: tuple[LateChange, ...]
+    redefined: tuple[str, ...]
 
 
 def curves(inputs: Inputs) -> CurvesContent | None:
@@ -72,6 +86,7 @@ def curves(inputs: Inputs) -> CurvesContent | None:
         trainings=tuple(trained),
         untrained=tuple(title for title in found if title not in trained),
         late_changes=tuple(_late_changes(trained)),
+        redefined=tuple(title for title, lines in trained.items() if any(line.changes for line in lines)),
     )
 
 
@@ -87,24 +102,31 @@ def _panels(inputs: Inputs) -> Iterator[tuple[str, list[LossCurve]]]:
     experts = {f"expert {part.index}": folder / "experts" / str(part.index) for part in inputs.shards.parts}
     if inputs.recipe.expert.is_shared:
         experts = {"all experts": folder / "experts" / FOLDER}
-    yield "experts", _curves(experts)
+    yield "experts", _curves(experts, inputs.recipe.expert.loss_changes)
     if inputs.recipe.monolith is not None:
-        yield "monolith", _curves({"monolith": folder / "monolith"})
-    for name in inputs.recipe.routers:
+        yield "monolith", _curves({"monolith": folder / "monolith"}, inputs.recipe.monolith.loss_changes)
+    for name, use in inputs.recipe.routers.items():
         logs = sorted((folder / "routers" / name).glob("*/losses.csv"))
-        yield f"router {name}", _curves({log.parent.name: log.parent for log in logs})
+        yield f"router {name}", _curves({log.parent.name: log.parent for log in logs}, use.loss_changes)
 
 
-def _curves(folders: Mapping[str, Path]) -> list[LossCurve]:
+def _curves(folders: Mapping[str, Path], changes: Sequence[float]) -> list[LossCurve]:
+    """``changes``: of the loss, as parts of a training."""
     made = []
     for name, folder in folders.items():
         columns = read_losses(folder / "losses.csv")
         steps = columns.pop("step", [])
         held_out = tuple(columns.pop(HELD_OUT, ()))
+        # What is minimised may be recorded a second time by its name: one curve would hide the other.
+        twins = [column for column, values in columns.items() if column != "loss" and values == columns["loss"]]
+        for twin in twins:
+            columns.pop(twin)
         for column, values in columns.items():
-            label = name if column == "loss" else f"{name}, {column}"
+            label = ", ".join((name, *(twins if column == "loss" else [column])))
             held = held_out if column == "loss" else ()
-            made.append(LossCurve(name=label, steps=tuple(steps), values=tuple(values), held_out=held))
+            at = tuple(part * steps[-1] for part in changes) if column == "loss" and steps else ()
+            curve = LossCurve(name=label, steps=tuple(steps), values=tuple(values), held_out=held, changes=at)
+            made.append(curve)
     return [curve for curve in made if curve.values]
 
 
@@ -112,10 +134,19 @@ def _panel(axes: Axes, training: tuple[str, list[LossCurve]]) -> None:
     title, lines = training
     for i, line in enumerate(lines):
         tint = colour(i, len(lines))
-        axes.plot(line.steps, line.values, color=tint, alpha=0.2, linewidth=0.8)
-        axes.plot(line.steps, running_mean(np.array(line.values)), color=tint, label=literal(line.name))
-        if line.held_out:
-            axes.plot(line.steps, line.held_out, color=tint, linestyle="--", linewidth=1.0)
+        for part in line.parts():
+            steps, values = line.steps[part], line.values[part]
+            axes.plot(steps, values, color=tint, alpha=0.2, linewidth=0.8)
+            label = literal(line.name) if part.start == 0 else None
+            axes.plot(steps, running_mean(np.array(values)), color=tint, label=label)
+            if line.held_out:
+                axes.plot(steps, line.held_out[part], color=tint, linestyle="--", linewidth=1.0)
+    for step in sorted({step for line in lines for step in line.changes}):
+        axes.axvline(step, color=GREY, linestyle=":", linewidth=1.1)
+        # Across the top of the line, within the panel, whatever the scale of the losses.
+        axes.text(
+            step, 0.98, " another loss", transform=axes.get_xaxis_transform(), fontsize=7, color="#444a52", va="top"
+        )
     suit_scale(axes, [value for line in lines for value in line.values])
     axes.set_title(literal(title))
     axes.set_xlabel("optimizer step")

@@ -59,6 +59,7 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
             router_data=ClassifierOptions.router_data,
             beside=ClassifierOptions.beside,
             networks_a_step=networks,
+            loss_changes=options.loss_changes,
             summary=summary,
         )
         for name, options, target, networks, summary in _LEARNED

@@ -59,6 +59,14 @@ class ClassifierOptions:
             return evolve(self, channels=tuple(max(4, c * 7 // 16 * 2) for c in expert.options.channels))
         return self
 
+    def loss_changes(self) -> tuple[float, ...]:
+        """The parts of a training from which on the loss is another sum than before: none."""
+        return ()
+
+
+def _ends(stages: int, first_stage: float) -> tuple[float, ...]:
+    return (first_stage,) if stages == 2 and 0 < first_stage < 1 else ()
+
 
 STAGES = "1: the divergence (KL) from the exact posterior throughout; 2: the two stages of the paper's E.2"
 FIRST_STAGE = "with `stages: 2`, part of the steps with cross entropy and squared error of a; then "
@@ -78,6 +86,10 @@ class ANetworkOptions(ClassifierOptions):
         doc="a router without training, as {use: moments}, whose posterior is joined with the network's by weights by "
         "time that are fitted after training",
     )
+
+    def loss_changes(self) -> tuple[float, ...]:
+        """The end of the first of two stages; labels are learned by one loss throughout."""
+        return _ends(self.stages, self.first_stage) if self.targets == "exact" else ()
 
 
 @frozen(kw_only=True)
@@ -105,6 +117,10 @@ class DaNetworkOptions(ClassifierOptions):
         doc="what the integrated posterior is corrected by at each step, with gains by time that are fitted after "
         "training: nothing, the a that the network learns beside its rate, or an a-network trained beside it",
     )
+
+    def loss_changes(self) -> tuple[float, ...]:
+        """The end of the first of two stages."""
+        return _ends(self.stages, self.first_stage)
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError where an interval has no times to train at."""

@@ -17,6 +17,7 @@ from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.stage import WrittenReport, report
 
 VECTORS = (
@@ -61,6 +62,18 @@ class Scored:
             self.scores,
             folder,
             progress or Silent(),
+        )
+
+    def inputs(self, folder: Path) -> Inputs:
+        """What the sections of its report are made from, without what is measured for it."""
+        return Inputs(
+            recipe=self.recipe,
+            shards=self.shards,
+            models=self.models,
+            samples=self.samples,
+            flops=self.flops,
+            scores=self.scores,
+            folder=folder,
         )
 
     def renamed(self, new: Callable[[str], str]) -> Scored:

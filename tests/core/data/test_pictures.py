@@ -14,9 +14,13 @@ from mixvel_core.errors import UsageError
 def test_images_stand_row_after_row_each_pixel_a_square() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (5, 1, 2, 3), dtype=np.uint8)
-    made = np.asarray(grid(images, columns=3, scale=4))
+    made, opaque = np.moveaxis(np.asarray(grid(images, columns=3, scale=4)), 2, 0)
     height, width = 2 * 4, 3 * 4
     assert made.shape == (GAP + 2 * (height + GAP), GAP + 3 * (width + GAP))
+    # Of the sixth cell nothing is seen, not even as grey.
+    cell = np.s_[GAP + height + GAP :, GAP + 2 * (width + GAP) :]
+    assert not opaque[cell].any()
+    assert opaque.sum() == 255 * (opaque.size - opaque[cell].size)
     seen = np.zeros(made.shape, bool)
     for i, image in enumerate(images):
         top, left = GAP + i // 3 * (height + GAP), GAP + i % 3 * (width + GAP)

@@ -9,16 +9,25 @@ from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from attrs import evolve
 from report_runs import IMAGES, VECTORS, Scored, scored
+from safetensors.numpy import save_file
 from whole_runs import Bomb
 
+from mixvel_core.plugin.definition import ExpertUse, RouterUse
+from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import ReportOptions
 from mixvel_core.report.figures import method_text
 from mixvel_core.report.inputs import Inputs
+from mixvel_core.report.page import facts, versions
 from mixvel_core.report.stage import WrittenReport
+from mixvel_core.report.training import _panels, curves
+from mixvel_core.report.trainings import trainings
+from mixvel_core.training.options import TrainOptions
+from mixvel_routers.options import ANetworkOptions
 
 VOID = {"meta", "img"}
 
@@ -152,6 +161,7 @@ def test_losses_appear_where_something_was_trained(vectors: Scored, tmp_path: Pa
         assert label in chart[0]
     assert "expert 1" not in chart[0]
     assert "held-out items" not in page.text
+    assert "another loss" not in "".join(chart)
 
 
 def test_change_of_held_out_losses_is_stated(vectors: Scored, tmp_path: Path) -> None:
@@ -161,6 +171,62 @@ def test_change_of_held_out_losses_is_stated(vectors: Scored, tmp_path: Path) ->
         (tmp_path / place / "losses.csv").write_text("step,loss,held_out\n" + "\n".join(rows) + "\n")
     text = " ".join(Page(vectors.report(tmp_path).path).text.split())
     assert "-7.0 % (experts, -10.0 to -4.0)" in text
+
+
+def test_a_loss_that_becomes_another_sum_is_marked_where_it_does(vectors: Scored, tmp_path: Path) -> None:
+    use = load_registry().get("router", "a-network")
+    router = RouterUse(definition=use, options=ANetworkOptions(stages=2, first_stage=0.25))
+    assert router.loss_changes == (0.25,)
+    assert RouterUse(definition=use, options=ANetworkOptions()).loss_changes == ()
+    place = tmp_path / "routers" / "exact" / "a"
+    place.mkdir(parents=True)
+    rows = [f"{step},{9.0 if step <= 10 else 1.0}" for step in range(1, 41)]
+    (place / "losses.csv").write_text("step,loss\n" + "\n".join(rows) + "\n")
+    changed = evolve(vectors, recipe=evolve(vectors.recipe, routers={"exact": router}))
+    inputs = evolve(changed.inputs(tmp_path), calibration=())
+    [[_, [curve]]] = [panel for panel in _panels(inputs) if panel[1]]
+    assert [{*curve.values[part]} for part in curve.parts()] == [{9.0}, {1.0}]
+    content = curves(inputs)
+    assert content is not None
+    assert content.redefined == ("router exact",)
+    svg = base64.b64decode(content.chart.partition(",")[2]).decode()
+    assert svg.count("another loss") == 1
+
+
+def test_the_header_says_what_was_trained_and_how_fast(vectors: Scored, tmp_path: Path) -> None:
+    for k, rate in enumerate((1500.0, 2500.0, None)):
+        place = tmp_path / "experts" / str(k)
+        place.mkdir(parents=True)
+        (place / "losses.csv").write_text("step,loss\n1,2.0\n220,1.5\n")
+        save_file({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float32)}, place / "trained.safetensors")
+        if rate:
+            (place / "speed.json").write_text(json.dumps({"images_per_second": rate, "workers": 1, "device": "cpu"}))
+    use = load_registry().get("expert", "unet")
+    unet = ExpertUse(definition=use, options=evolve(use.options(), train=TrainOptions(batch=32)))
+    inputs = evolve(vectors.inputs(tmp_path), recipe=evolve(vectors.recipe, expert=unet))
+    [found] = trainings(inputs)
+    assert found.words() == "3 experts of 17 weights each, 220 steps of 32 items at 2,000 items/s on cpu"
+    assert dict(facts(inputs))["training"] == found.words()
+    assert dict(facts(vectors.inputs(tmp_path)))["training"] == "none here"
+
+
+def test_versions_are_of_plugins_that_the_recipe_uses(vectors: Scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_registry().found
+    schedule, idle = vectors.recipe.schedule, load_registry().get("launcher", "ray")
+    others = tuple(evolve(one, distribution="theirs", version="3") for one in found if one.definition is idle)
+    mine = tuple(evolve(one, distribution="yours") for one in found if one.definition is schedule.definition)
+    registry = Registry(found=(*others, *mine))
+    assert len(registry.found) == 2
+    monkeypatch.setattr("mixvel_core.report.page.load_registry", lambda: registry)
+    assert {*versions(vectors.recipe)} == {"mixvel", "yours", "torch", "numpy", "python", "platform"}
+
+
+def test_pictures_open_at_full_size_and_lead_back(tmp_path: Path) -> None:
+    page = Page(scored(IMAGES, tmp_path / "run", "sample.count=3").report(tmp_path / "page").path)
+    opened = [target[1:] for target in page.values("href") if target.endswith("-opened")]
+    assert len(opened) == 1 + 2 * 2
+    for place in opened:
+        assert f"#{place.removesuffix('-opened')}" in page.values("href")
 
 
 def test_numbers_are_those_of_the_scores(vectors: Scored, vectors_report: WrittenReport) -> None:
