@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from mixvel_core.artifacts.lock import locked
+from mixvel_core.pipeline.discard import check_kept
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.run import RunResult
@@ -48,14 +49,15 @@ def measure_recipe(measure: Measure[Found], recipe: Recipe, folder: Path, *, pro
 
     Args:
         recipe: of the models, and of what to measure.
-        folder: its run folder, made if absent. A run of a recipe that differs in ``study`` or ``theory`` will do.
+        folder: its run folder, made if absent. A run of any recipe of the same models will do.
 
     Raises:
-        UsageError: the folder belongs to another recipe or holds something that is no run, and nothing is changed; or
-            there is nothing to measure.
+        UsageError: the folder has models of another recipe or holds something that is no run, and nothing is changed;
+            or there is nothing to measure.
     """
     with locked(folder):
-        check_folder(recipe, folder, fresh=False)
+        check_folder(folder)
+        check_kept(recipe, folder)
         making = RunResult(recipe=recipe, folder=folder, progress=progress)
         shards = making.partition()
         stages = model_stages(recipe, folder, shards)

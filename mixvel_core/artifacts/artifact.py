@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.artifacts.files import (
     checksum,
@@ -74,6 +74,28 @@ class Artifact:
             return self._first_changed(verify) if self._is_of_these_inputs() else None
         except _NONSENSE:
             return self.manifest
+
+    def recorded_key(self) -> str | None:
+        """The key of what lies there, made or begun; None where nothing does, or its record is damaged."""
+        for path, read in ((self.manifest, read_checksummed_json), (self.folder / _STARTED, read_json)):
+            with suppress(*_NONSENSE):
+                if path.exists() and isinstance(found := read(path)["key"], str):
+                    return found
+        return None
+
+    def has_undamaged_files(self) -> bool:
+        """Whether what lies there was made, from whatever inputs, and every file is as it was written."""
+        try:
+            return self.manifest.exists() and self._first_changed(verify=False) is None
+        except _NONSENSE:
+            return False
+
+    def beside_others(self) -> Artifact:
+        """The same artifact where it lies, or will lie: by its name, or by its name and a part of its key where what
+        was made from other inputs has the name."""
+        own = evolve(self, name=f"{self.name}-{self.key[:8]}")
+        is_taken = self.manifest.exists() and self.recorded_key() not in (None, self.key)
+        return own if own.manifest.exists() or is_taken else self
 
     def _is_of_these_inputs(self) -> bool:
         return self.manifest.exists() and bool(read_checksummed_json(self.manifest)["key"] == self.key)

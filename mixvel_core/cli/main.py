@@ -16,7 +16,7 @@ from mixvel_core.cli.encode import encode
 from mixvel_core.cli.federated import assemble, train
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
-from mixvel_core.cli.run import check, run, sample
+from mixvel_core.cli.run import RunCommand, check, run, sample
 from mixvel_core.errors import MixvelError, RecipeError
 from mixvel_core.machine import OPEN_FILES_ADVICE, allow_open_files, check_system, from_home
 
@@ -66,7 +66,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, sample, encode, study, train, assemble, theory):
+app.command(cls=RunCommand)(run)
+for command in (check, sample, encode, study, train, assemble, theory):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from mixvel_core.recipe.model import Recipe
@@ -44,6 +46,18 @@ def load(
     return recipe, folder
 
 
+ALL = "all"
+
+Fresh: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fresh",
+        metavar="[experts|monolith|routers|routers.NAME|all,...]",
+        help="Throw away all results first, and the trained networks that are named. Without a name: a terminal is "
+        "asked about these, and elsewhere they stay.",
+    ),
+]
+
 Verify: TypeAlias = Annotated[
     bool,
     typer.Option("--verify", help="Read all bytes of what is there, not only of files whose size or time changed."),
@@ -57,31 +71,76 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")] = False,
     smoke: Smoke = False,
     size: Size = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,
+    fresh: Fresh = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --fresh: discard trained networks unasked.")] = False,
     stage: Annotated[
         str | None, typer.Option("--stage", metavar="NAME", help="Run this stage and what it needs, no more.")
     ] = None,
     expert: Annotated[int | None, typer.Option("--expert", metavar="K", help="Train expert K alone.", min=0)] = None,
     verify: Verify = False,
 ) -> None:
-    """Run a recipe. The same line again goes on where it stopped, and does nothing where all is done."""
+    """Run a recipe. The same line again goes on where it stopped; another recipe of the same models adds to the run."""
     checked, folder = load(recipe, overrides, out, smoke=smoke, size=size)
+    discarded = None if fresh is None else [name for word in fresh for name in word.split(",") if name]
     if dry_run:
         from mixvel_core.pipeline.plan import plan
 
-        typer.echo(str(plan(checked, folder, fresh)))
+        typer.echo(str(plan(checked, folder, [ALL] if yes and discarded == [] else discarded)))
         return
+    if discarded == [] and _discards_trained(folder, yes):
+        discarded = [ALL]
     from mixvel_core.cli.output import shown_progress
     from mixvel_core.pipeline import run as pipeline
 
     # A machine that is taken away sends SIGTERM first; that is as good a reason to save as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with shown_progress() as progress:
-        pipeline.run(checked, folder, progress=progress, fresh=fresh, stage=stage, expert=expert, verify=verify)
+        made = pipeline.run(
+            checked, folder, progress=progress, fresh=discarded, stage=stage, expert=expert, verify=verify
+        )
+    if not made:
+        report = folder / "report" / "index.html"
+        typer.echo(f"nothing to do: all is there{f'; the report is {report}' if report.exists() else ''}")
     if stage in (None, "evaluate", "report") and expert is None:
         from mixvel_core.cli.scores import print_scores
 
         print_scores(folder, list(checked.sample.methods), checked.sample.steps)
+
+
+class RunCommand(TyperCommand):
+    """`mixvel run`, whose option --fresh may stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Joins --fresh with the word behind it, unless that is something else: an option, an override or a recipe."""
+        joined: list[str] = []
+        words = iter(args)
+        for word in words:
+            if word != "--fresh":
+                joined.append(word)
+                continue
+            value = next(words, "")
+            is_other = (
+                value.startswith("-") or "=" in value or value.endswith((".yaml", ".yml")) or Path(value).is_file()
+            )
+            joined += ["--fresh=", value] if is_other else [f"--fresh={value}"]
+        return super().parse_args(ctx, joined)
+
+
+def is_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _discards_trained(folder: Path, yes: bool) -> bool:
+    """Whether --fresh without names is to discard what was trained too: as `--yes` says, or who sits there."""
+    from mixvel_core.pipeline.trained import in_words, trained_models, training_time
+
+    trained = trained_models(folder)
+    if not trained or yes:
+        return yes
+    if not is_terminal():
+        return False
+    return typer.confirm(f"{folder} has {in_words(trained)}: {training_time(trained)}. Discard them too?")
 
 
 def check(

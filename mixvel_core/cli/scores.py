@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 def print_scores(folder: Path, methods: Sequence[str], steps: Sequence[int]) -> None:
-    """Prints the scores of a run; nothing where it has none."""
-    from mixvel_core.pipeline.evaluate import SCORES_FILE, read_scores
+    """Prints the scores of what a run was asked last; nothing where it has none."""
+    from mixvel_core.pipeline.scores import SCORES_FILE, read_scores
     from mixvel_core.report.tables import score_tables
 
     if not (folder / SCORES_FILE).exists():
         return
     found = read_scores(folder)
-    tables = score_tables(found, methods, steps)
+    methods = found.asked or methods
+    tables = [table for table in score_tables(found, methods, steps) if table.rows]
     if not tables:
         return
     rows = [line for method in methods for n in steps if (line := _line(tables, method, n)) is not None]
@@ -32,6 +33,9 @@ def print_scores(folder: Path, methods: Sequence[str], steps: Sequence[int]) -> 
     typer.echo("")
     print_table(("method", "steps", "time", "FLOP", "evaluations", *(table.metric for table in tables)), rows)
     typer.echo(f"time, FLOPs and evaluations are of one sample{f'; on {devices}' if devices else ''}")
+    places = {(row["method"], row["steps"]) for row in found.rows}
+    if earlier := len(places - {(method, n) for method in methods for n in steps}):
+        typer.echo(f"{earlier} more rows, of what was asked before, are in {folder / 'report' / 'index.html'}")
 
 
 def _line(tables: Sequence[ScoreTable], method: str, steps: int) -> tuple[str, ...] | None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from attrs import asdict, frozen
+from attrs import field, frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
@@ -64,11 +64,16 @@ class SampleCost:
 @frozen(kw_only=True)
 class ModelFlops:
     """``experts``: of one evaluation of each, (K,). ``monolith``: of one of its evaluations, if there is one.
-    ``routers``: of one call of each, by name."""
+    ``routers``: of one call of each, by name. ``by_key``: of all models that were ever counted in the run."""
 
     experts: tuple[int, ...]
     monolith: int | None
     routers: Mapping[str, int]
+    by_key: Mapping[str, int] = field(factory=dict, eq=False, repr=False)
+
+    def counts(self) -> dict[str, Any]:
+        """The numbers as plain data."""
+        return {"experts": list(self.experts), "monolith": self.monolith, "routers": dict(self.routers)}
 
     def share(self, router: str) -> float | None:
         """A call of ``router`` in evaluations of an expert, the mean of them all; None where these count nothing."""
@@ -86,7 +91,8 @@ class ModelFlops:
         """
         shares = usage.sum(axis=0, dtype="float64")
         each = (self.monolith or 0,) if router is None else self.experts
-        calls = len(usage) * (0 if router is None else self.routers[router])
+        # The router of an earlier question may not be among those that were asked for last.
+        calls = len(usage) * (0 if router is None else self.routers.get(router, 0))
         further = max(0.0, evaluations - float(shares.sum())) * sum(each) / len(each)
         return calls + further + sum(float(share) * flops for share, flops in zip(shares, each, strict=True))
 
@@ -101,7 +107,7 @@ def model_flops(models: Models, folder: Path, progress: Progress) -> ModelFlops:
     """Counts experts, monolith and routers of a run, one in memory at a time, and keeps what it finds in ``cost/``.
 
     Args:
-        folder: of the run.
+        folder: of the run. What was counted there before, of models that another question was about, is kept.
         progress: a bar over models; none where all is known.
     """
     experts, monolith, routers = models.experts, models.monolith, models.routers
@@ -115,23 +121,47 @@ def model_flops(models: Models, folder: Path, progress: Progress) -> ModelFlops:
     path = artifact.folder / "flops.json"
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
-        write_json(path, asdict(_counted_models(models, progress)))
+        counted_before = _by_key(path) if artifact.has_undamaged_files() else {}
+        by_key = counted_before | _counted_models(models, counted_before, progress)
+        found = flops_of(models, by_key)
+        write_json(path, {**found.counts(), "models": by_key})
         artifact.commit([path.name])
+    by_key = _by_key(path)
+    return flops_of(models, by_key) if by_key else _of_names(path)
+
+
+def flops_of(models: Models, by_key: Mapping[str, int]) -> ModelFlops:
+    """The FLOPs of models that were all counted, by their keys."""
+    return ModelFlops(
+        experts=tuple(by_key[one.key] for one in models.experts),
+        monolith=by_key[models.monolith.key] if models.monolith else None,
+        routers={name: by_key[one.key] for name, one in models.routers.items()},
+        by_key=by_key,
+    )
+
+
+def _by_key(path: Path) -> dict[str, int]:
+    return {str(key): int(flops) for key, flops in read_json(path).get("models", {}).items()}
+
+
+def _of_names(path: Path) -> ModelFlops:
+    """As a version wrote it that kept no keys."""
     found = read_json(path)
     return ModelFlops(experts=tuple(found["experts"]), monolith=found["monolith"], routers=found["routers"])
 
 
-def _counted_models(models: Models, progress: Progress) -> ModelFlops:
+def _counted_models(models: Models, known: Mapping[str, int], progress: Progress) -> dict[str, int]:
+    """Of the models that are not known yet, by their keys."""
     shape = models.experts[0].config.shape
-    stored = [*models.experts, *([models.monolith] if models.monolith else [])]
-    found: list[int] = []
-    routers: dict[str, int] = {}
-    with progress.task("flops", len(stored) + len(models.routers), "models") as bar:
-        for one in stored:
-            found.append(expert_flops(one.load(), shape))
+    networks = [*models.experts, *([models.monolith] if models.monolith else [])]
+    experts = [one for one in networks if one.key not in known]
+    routers = [one for one in models.routers.values() if one.key not in known]
+    found: dict[str, int] = {}
+    with progress.task("flops", len(experts) + len(routers), "models") as bar:
+        for one in experts:
+            found[one.key] = expert_flops(one.load(), shape)
             bar.update(len(found))
-        for name, router in models.routers.items():
-            routers[name] = router_flops(router.load(), shape)
-            bar.update(len(found) + len(routers))
-    count = len(models.experts)
-    return ModelFlops(experts=tuple(found[:count]), monolith=found[count] if models.monolith else None, routers=routers)
+        for router in routers:
+            found[router.key] = router_flops(router.load(), shape)
+            bar.update(len(found))
+    return found

@@ -14,6 +14,7 @@ from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.bundle import ExpertBundle, read_bundle
+from mixvel_core.pipeline.discard import check_kept
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import MODEL
 from mixvel_core.pipeline.models import model_stages
@@ -22,6 +23,7 @@ from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.shards import RemoteShard, Shards, write_remote
 from mixvel_core.pipeline.shared_experts import check_apart
+from mixvel_core.pipeline.trained import ORIGIN
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import ExpertConfig, Progress
 from mixvel_core.recipe.dump import diff, plain
@@ -120,7 +122,7 @@ def place_shards(parts: tuple[RemoteShard, ...], artifact: Artifact) -> Shards:
 
 def place_expert(bundle: ExpertBundle, stage: ExpertStage, run: Path) -> None:
     """The expert's folder in the run. Raises UsageError where another expert is there."""
-    origin = stage.folder / "origin.json"
+    origin = stage.folder / ORIGIN
     mark = {"model": checksum(bundle.folder / MODEL)}
     if stage.artifact.is_done():
         if not origin.exists() or read_json(origin) != mark:
@@ -180,8 +182,9 @@ def assemble(
         remote.check_shared()
     preflight_without_data(made, parts)
     with locked(out):
-        check_folder(made, out, fresh=False)
-        begin(made, out)
+        check_folder(out)
+        check_kept(made, out)
+        begin(made, out, progress)
         shards = place_shards(parts, artifact)
         for bundle, stage in zip(bundles, model_stages(made, out, shards).separate, strict=True):
             place_expert(bundle, stage, out)

@@ -8,16 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import asdict, fields_dict, frozen
+from attrs import asdict, frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.data.items import Chosen, Floats
-from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.errors import DataError
 from mixvel_core.pipeline.origins import origins_of
 from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.scores import (
+    CELLS_FILE,
+    FLOOR,
+    NOISE,
+    SCORES_FILE,
+    Cells,
+    Scores,
+    ToScore,
+    cell_key,
+    read_cells,
+    read_scores,
+    scores_of,
+    stated_of,
+    write_cells,
+)
 from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import (
@@ -37,9 +52,6 @@ if TYPE_CHECKING:
     import torch
 
 
-SCORES_FILE = "scores.json"
-
-
 def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None:
     """The items of ``evaluate.data`` if it is there, else those of all shards; None where these are with their owners.
 
@@ -54,20 +66,6 @@ def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None
     return items
 
 
-@frozen(kw_only=True)
-class Scores:
-    """The artifact: ``rows`` of {method, steps, seed, evaluations, flops, metric, value, larger_is_better,
-    conditions}; ``floors``: real against real, and ``noise``: pure noise against real, in the same conditions.
-    ``timings``: {method, steps, seed, seconds, device} of every set of samples. Evaluations, FLOPs and seconds are of
-    one sample. Only timings differ between two runs of a recipe.
-    """
-
-    rows: tuple[dict[str, Any], ...]
-    floors: tuple[dict[str, Any], ...]
-    noise: tuple[dict[str, Any], ...]
-    timings: tuple[dict[str, Any], ...]
-
-
 def evaluate(
     samples: Sequence[StoredSamples],
     shards: Shards,
@@ -78,8 +76,9 @@ def evaluate(
     *,
     smoke: bool = False,
     launcher: LauncherUse | None = None,
+    earlier: Sequence[ToScore] = (),
 ) -> Scores:
-    """Scores every set of samples against the same real items.
+    """Scores every set of samples against the same real items; what was scored before is not scored again.
 
     As many real items as there are samples are held out, at random, and compared with the reference like them: that
     is the floor below which no sampler can be distinguished from the data. The reference is as many others, or all
@@ -90,79 +89,73 @@ def evaluate(
         shards: the real items, unless the options name others. Without either there are no scores.
         options: the metrics.
         flops: of the models that were sampled.
-        folder: of the run; ``scores.json`` and its record go there.
+        folder: of the run; ``scores.json``, all that was ever scored and their record go there.
         progress: a bar over sets of samples.
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
         launcher: whose workers score, one set by one metric at a time; this process if None.
+        earlier: what was asked before: the scores it has are among the rows, and what it lacks is not scored.
     """
-    artifact = Artifact(
-        folder=folder,
-        key=key_of(
-            samples=[s.artifact.digest() for s in samples],
-            shards=shards.key,
-            evaluate=keyed(options),
-            flops=asdict(flops),
-            smoke=smoke,
-        ),
-        name="scored",
+    now = ToScore(samples=tuple(samples), options=options, flops=flops)
+    key = key_of(
+        samples=[s.artifact.digest() for s in samples],
+        shards=shards.key,
+        evaluate=keyed(options),
+        flops=flops.counts(),
+        smoke=smoke,
+        **({"earlier": [one.identity() for one in earlier]} if earlier else {}),
     )
+    artifact = Artifact(folder=folder, key=key, name="scored")
     path = folder / SCORES_FILE
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
-        task = _Scoring(samples=tuple(samples), shards=shards, options=options, folder=folder.absolute())
-        stated = {"smoke": "toy size"} if smoke else {}
-        write_json(path, asdict(_scores(task, flops, stated, launcher, progress)))
-        artifact.commit([path.name])
+        stated = stated_of(smoke)
+        known = read_cells(folder, progress)
+        cells = dict(known or {})
+        # What a version that kept no cells has scored is scored once more, to the same values.
+        for one in [now] if known is not None else [*earlier, now]:
+            cells |= _new_cells(one, shards, cells, folder, launcher, progress, stated)
+        write_cells(folder, cells)
+        write_json(path, asdict(scores_of([*earlier, now], shards, cells, stated)))
+        artifact.commit([path.name, CELLS_FILE])
     return read_scores(folder)
 
 
-def read_scores(folder: Path) -> Scores:
-    """The scores of the run in ``folder``. Raises ArtifactError where there are none, or they are damaged."""
-    path = folder / SCORES_FILE
-    found = read_json(path)
-    try:
-        return Scores(**{name: tuple(found[name]) for name in fields_dict(Scores)})
-    except (KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: damaged ({error}); remove it and run the recipe again") from None
-
-
-def _scores(
-    task: _Scoring, flops: ModelFlops, stated: Mapping[str, str], launcher: LauncherUse | None, progress: Progress
-) -> Scores:
-    timings = tuple({**_place(s), "seconds": s.time.each, "device": s.time.device} for s in task.samples)
-    if task.options.data is None and not task.shards.are_local:
+def _new_cells(
+    asked: ToScore,
+    shards: Shards,
+    known: Cells,
+    folder: Path,
+    launcher: LauncherUse | None,
+    progress: Progress,
+    stated: Mapping[str, str],
+) -> dict[str, list[dict[str, Any]]]:
+    """The scores of every set by every metric that are not ``known``, by the keys of their cells."""
+    if not asked.samples:
+        return {}
+    if asked.options.data is None and not shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
-        return Scores(rows=(), floors=(), noise=(), timings=timings)
-    for use in task.options.metrics:
-        metric = use.build()
+        return {}
+    task = _Scoring(samples=asked.samples, shards=shards, options=asked.options, folder=folder.absolute())
+    sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
+    keys = {(one, index): cell_key(asked, shards, one, index, stated) for index in metrics for one in sets}
+    # A metric at a time: a worker that has read the reference for it goes on with it.
+    parts = [part for part, key in keys.items() if key not in known]
+    if not parts:
+        return {}
+    for index in sorted({index for _, index in parts}):
+        metric = task.options.metrics[index].build()
         if isinstance(metric, PreparedMetric):
             metric.prepare(progress)
-    sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
-    # A metric at a time: a worker that has read the reference for it goes on with it.
-    parts = [(one, index) for index in metrics for one in sets]
-    found: dict[tuple[int, int], Sequence[Score]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     with (
-        progress.task("evaluate", len(sets), "sets") as bar,
+        progress.task("evaluate", len({one for one, _ in parts}), "sets") as bar,
         closing(mapper_of(launcher).map(task, parts, lambda index, done: None)) as results,
     ):
+        count = len({index for _, index in parts})
         for index, scores in results:
-            found[parts[index]] = scores
-            bar.update(len(found) // len(metrics))
-    floors, noise, *others = [[_plain(s, stated) for index in metrics for s in found[one, index]] for one in sets]
-    rows = [
-        {**_place(one), **asdict(flops.of_samples(one)), **row}
-        for one, scored in zip(task.samples, others, strict=True)
-        for row in scored
-    ]
-    return Scores(rows=tuple(rows), floors=tuple(floors), noise=tuple(noise), timings=timings)
-
-
-def _place(one: StoredSamples) -> dict[str, Any]:
-    return {"method": one.draw.method, "steps": one.draw.steps, "seed": one.draw.seed}
-
-
-FLOOR, NOISE = -2, -1
-"""Sets besides samples 0, 1, ...: real items that were held out, and pure noise."""
+            found[keys[parts[index]]] = [_plain(score, stated) for score in scores]
+            bar.update(len(found) // count)
+    return found
 
 
 @frozen(kw_only=True)

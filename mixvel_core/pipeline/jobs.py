@@ -14,6 +14,8 @@ from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json
+from mixvel_core.errors import ArtifactError, UsageError
+from mixvel_core.pipeline.trained import has_training
 from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
 from mixvel_core.protocols import Job, Progress, TrainTask
 from mixvel_core.recipe.dump import keyed, plain
@@ -72,11 +74,24 @@ class ModelStage(ABC):
         """Whether the model is made."""
         return self.artifact.is_done()
 
+    def is_of_others(self) -> bool:
+        """Whether a model that was made, or begun, from other inputs lies in its folder."""
+        try:
+            artifact = self.artifact
+        except ArtifactError:
+            return False  # What it is made from is not there yet.
+        return artifact.recorded_key() not in (None, artifact.key)
+
     def training_jobs(self) -> list[TrainingJob]:
-        """The model, if it is not there yet."""
+        """The model, if it is not there yet. Raises UsageError where another that was trained would be lost."""
         artifact = self.artifact
         if artifact.is_done():
             return []
+        if self.is_of_others() and has_training(self.folder):
+            raise UsageError(
+                f"{self.folder}: {self.name} was trained on other data, or with other options, than the recipe's; "
+                "another --out keeps it, `--fresh all` discards all that was trained"
+            )
         from mixvel_core.randomness import key
 
         damaged = artifact.first_damaged()

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from mixvel_core.artifacts.files import read_json
+from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import ModelStage, TrainingJob
 from mixvel_core.pipeline.routers import RouterDataStage, RouterStage, router_data_folder
 from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import FOLDER, ReadyExpert, SharedStage
+from mixvel_core.pipeline.trained import has_training
 from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
+from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.model import Recipe
 
 
@@ -54,6 +58,17 @@ class ModelStages:
             routers={name: stage.result for name, stage in self.routers.items()},
         )
 
+    @property
+    def there(self) -> Models:
+        """What is made of it: all experts or none, and those others that are there."""
+        experts = self.experts if all(stage.artifact.is_done() for stage in self.experts) else ()
+        return Models(
+            schedule=self.recipe.schedule,
+            experts=tuple(stage.result for stage in experts),
+            monolith=self.monolith.result if self.monolith and self.monolith.is_done() else None,
+            routers={name: stage.result for name, stage in self.routers.items() if _is_there(stage)},
+        )
+
     def missing(self) -> str | None:
         """The first model that is not made yet, in words; None if all are there."""
         routers = {f"router {name}": stage for name, stage in self.routers.items()}
@@ -76,6 +91,13 @@ class ModelStages:
                 return found
             artifacts = [stage.artifact for stage in self.routers.values()]
         return next(filter(None, (artifact.first_damaged() for artifact in artifacts)), None)
+
+
+def _is_there(stage: RouterStage) -> bool:
+    try:
+        return stage.is_done()
+    except ArtifactError:
+        return False  # It learns from experts that are not there.
 
 
 def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
@@ -114,19 +136,33 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     if recipe.monolith is not None:
         monolith = stage_of(shards.as_one, recipe.monolith, folder / "monolith")
     routers = {
-        name: RouterStage(
-            shards=shards,
-            name=f"router-{name}",
-            family=family,
-            schedule=recipe.schedule,
-            seed=recipe.seed,
-            folder=folder / "routers" / name,
-            tensorboard=events,
-            router_data=_router_data(recipe, family, experts, folder),
+        name: _beside_others(
+            RouterStage(
+                shards=shards,
+                name=f"router-{name}",
+                family=family,
+                schedule=recipe.schedule,
+                seed=recipe.seed,
+                folder=folder / "routers" / name,
+                tensorboard=events,
+                router_data=_router_data(recipe, family, experts, folder),
+            )
         )
         for name, family in recipe.routers.items()
     }
     return ModelStages(recipe=recipe, separate=separate, shared=shared, monolith=monolith, routers=routers)
+
+
+def _beside_others(stage: RouterStage) -> RouterStage:
+    """The stage where the router lies, or will lie: beside one in closed form that has its name and other options,
+    which results of earlier questions were made with."""
+    try:
+        options = read_json(stage.folder / "config.json")["router"]
+    except (ArtifactError, KeyError, TypeError):
+        return stage
+    if options == plain(stage.family) or has_training(stage.folder) or not stage.is_of_others():
+        return stage
+    return evolve(stage, folder=stage.folder.with_name(f"{stage.folder.name}-{stage.artifact.key[:8]}"))
 
 
 def _router_data(

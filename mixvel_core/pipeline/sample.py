@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from attrs import asdict, frozen
@@ -71,10 +71,22 @@ class SampleSpec:
 
 @frozen(kw_only=True)
 class StoredSamples:
-    """The artifact of one ``SampleSpec``: an NPZ file, and in its record the time it took."""
+    """The artifact of one ``SampleSpec``: an NPZ file, and in its record the time it took.
+
+    ``count``, ``delta``: of the recipe that asked for it. ``label``: of its row in tables, where the name of its method
+    is that of other settings too.
+    """
 
     draw: SampleSpec
     artifact: Artifact
+    count: int
+    delta: float
+    label: str = ""
+
+    @property
+    def row(self) -> str:
+        """The name of its row in tables: the method's, and what sets it apart from others of that name."""
+        return self.label or self.draw.method
 
     @property
     def path(self) -> Path:
@@ -109,11 +121,32 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
-    """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once."""
+    """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once.
+
+    Samples of other settings that have its method, steps and seed stay: it then lies beside them.
+    """
+    key = key_of(models=models_key, **keyed(draw), **settings_of_all(options))
+    name = f"steps-{draw.steps}-seed-{draw.seed}"
+    return Artifact(folder=folder / draw.method, key=key, name=name).beside_others()
+
+
+def settings_of_all(options: SampleOptions) -> dict[str, Any]:
+    """The settings of all rows that change samples, as plain data."""
     matters = ("autocast", "channels_last", "compile", "count", "delta")
-    of_all = {name: value for name, value in keyed(options).items() if name in matters}
-    key = key_of(models=models_key, **keyed(draw), **of_all)
-    return Artifact(folder=folder / draw.method, key=key, name=f"steps-{draw.steps}-seed-{draw.seed}")
+    return {name: value for name, value in keyed(options).items() if name in matters}
+
+
+def stored_samples(models: Models, options: SampleOptions, folder: Path) -> tuple[StoredSamples, ...]:
+    """Every row, column and seed of the table, made or to be made, in ``samples/`` of a run, ``folder``."""
+    return tuple(
+        StoredSamples(
+            draw=draw,
+            artifact=sample_artifact(draw, options, models_key(models, draw.router), folder),
+            count=options.count,
+            delta=options.delta,
+        )
+        for draw in sample_specs(options, list(models.routers))
+    )
 
 
 def models_key(models: Models, router: str | None) -> str:
@@ -134,10 +167,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
         folder: ``samples/`` of the run.
         progress: a bar for each method, in sample-steps.
     """
-    stored = [
-        StoredSamples(draw=draw, artifact=sample_artifact(draw, options, models_key(models, draw.router), folder))
-        for draw in sample_specs(options, list(models.routers))
-    ]
+    stored = stored_samples(models, options, folder)
     todo = [s for s in stored if not s.artifact.is_done()]
     if todo:
         report_damage((s.artifact.first_damaged() for s in todo), progress)
@@ -148,7 +178,7 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
             write_samples(one.path, sampled.samples)
             one.artifact.commit([one.path.name], **asdict(sampled.time))
             forget_parts(one.artifact)
-    return tuple(stored)
+    return stored
 
 
 def sample_job(label: str, draw: SampleSpec, count: int, artifact: Artifact | None = None) -> SampleJob[SampleSpec]:

@@ -10,18 +10,21 @@ from attrs import frozen
 from mixvel_core.analysis.calibration import BucketCalibration
 from mixvel_core.analysis.diagnostics import Diagnostics
 from mixvel_core.analysis.records import StudyResult, TheoryReport
-from mixvel_core.cost.flops import ModelFlops
+from mixvel_core.cost.flops import ModelFlops, SampleCost
 from mixvel_core.data.pictures import is_image
-from mixvel_core.pipeline.evaluate import Scores, real_items
+from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.report.figures import method_text
 
 
 @frozen(kw_only=True)
 class Inputs:
     """The upstream artifacts, ``folder`` of the run, where trainings left their losses, and what was measured:
-    ``calibration`` of the routers, ``diagnostics`` of the experts, ``study`` and ``theory``."""
+    ``calibration`` of the routers, ``diagnostics`` of the experts, ``study`` and ``theory``. ``rows``: names of the
+    rows of samples, of all that was asked; empty: those of the recipe."""
 
     recipe: Recipe
     shards: Shards
@@ -34,16 +37,18 @@ class Inputs:
     diagnostics: Diagnostics | None = None
     study: StudyResult | None = None
     theory: TheoryReport | None = None
+    rows: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The rows of every table, in the order of the recipe."""
-        return tuple(self.recipe.sample.methods)
+        """The rows of every table: the methods, in the order in which they were asked for."""
+        return self.rows or tuple(self.recipe.sample.methods)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The columns of every table, in the order of the recipe."""
-        return self.recipe.sample.steps
+        """The columns of every table: in the order of the recipe, unless earlier questions have others."""
+        asked, every = self.recipe.sample.steps, {one.draw.steps for one in self.samples}
+        return asked if every <= set(asked) else tuple(sorted(every | set(asked)))
 
     @property
     def first_seed(self) -> int:
@@ -55,10 +60,30 @@ class Inputs:
         """Whether items can be looked at; otherwise they are points of a space."""
         return is_image(self.shards.shape)
 
-    def shown(self, method: str, steps: int) -> StoredSamples:
-        """The samples of one row and column, for the seed that is shown."""
-        wanted = (method, steps, self.first_seed)
-        return next(s for s in self.samples if (s.draw.method, s.draw.steps, s.draw.seed) == wanted)
+    def shown(self, method: str, steps: int) -> StoredSamples | None:
+        """The samples of one row and column, for the seed that is shown, or the first that there is; None where it was
+        never asked for."""
+        found = [one for one in self.samples if (one.row, one.draw.steps) == (method, steps)]
+        return min(found, key=lambda one: (one.draw.seed != self.first_seed, one.draw.seed), default=None)
+
+    def most_steps(self, method: str) -> StoredSamples:
+        """The samples of one row at its largest step count."""
+        found = [shown for steps in self.steps if (shown := self.shown(method, steps)) is not None]
+        return max(found, key=lambda one: one.draw.steps)
+
+    def cost(self, one: StoredSamples) -> SampleCost:
+        """What a sample of them cost."""
+        place = one.row, one.draw.steps, one.draw.seed
+        for row in self.scores.rows:
+            if (row["method"], row["steps"], row["seed"]) == place:
+                return SampleCost(evaluations=row["evaluations"], flops=row["flops"])
+        return self.flops.of_samples(one)
+
+    def settings(self, one: StoredSamples) -> str:
+        """In words, how samples are made; with their number and where they stop, if rows differ in these."""
+        many = len({(other.count, other.delta) for other in self.samples}) > 1
+        own = f" · {one.count:,} samples to t = {one.delta:g}" if many else ""
+        return method_text(one.draw) + own
 
 
 def some_real(inputs: Inputs, count: int) -> np.ndarray | None:

@@ -84,7 +84,7 @@ def _in_common(inputs: Inputs, steps: int) -> dict[str, StudyRow]:
     found = (
         {(row.selector, row.integrator, row.grid, row.steps): row for row in inputs.study.rows} if inputs.study else {}
     )
-    draws = {one.draw.method: one.draw for one in inputs.samples if one.draw.steps == steps}
+    draws = {one.row: one.draw for one in inputs.samples if one.draw.steps == steps}
     named = {method: found.get(_name(draw)) for method, draw in draws.items() if _is_comparable(inputs, draw)}
     return {method: row for method, row in named.items() if row is not None}
 

@@ -52,6 +52,7 @@ def headline(inputs: Inputs) -> str:
 def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     """What was used for what, in the order of the work."""
     recipe, sample = inputs.recipe, inputs.recipe.sample
+    asked = "" if (inputs.methods, inputs.steps) == (tuple(sample.methods), sample.steps) else "asked last: "
     source = inputs.shards.about.get("provenance", {}).get("source")
     routers = "; ".join(
         ", trained on ".join(filter(None, (f"{name}: {brief(use)}", learned_from(use))))
@@ -70,7 +71,7 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
         ("training", "; ".join(one.words() for one in trainings(inputs)) or "none here"),
         (
             "sample",
-            f"{amount(sample.count)} of each method, step count and seed; {grid_name(sample.grid)} steps to "
+            f"{asked}{amount(sample.count)} of each method, step count and seed; {grid_name(sample.grid)} steps to "
             f"t = {sample.delta:g}",
         ),
         ("evaluate", ", ".join(brief(use) for use in recipe.evaluate.metrics)),
@@ -168,7 +169,7 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
         "noise": list(inputs.scores.noise),
         "calibration": [asdict(row) for row in inputs.calibration],
         **({"diagnostics": asdict(inputs.diagnostics)} if inputs.diagnostics else {}),
-        "flops": asdict(inputs.flops),
+        "flops": inputs.flops.counts(),
         "routers": {name: {"learned_from": learned_from(use)} for name, use in recipe.routers.items()},
         "shards": [
             {"index": part.index, "count": part.count, "fraction": part.fraction, **asdict(facts_of(part))}

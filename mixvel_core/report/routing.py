@@ -113,19 +113,19 @@ class UsageContent:
 
 def usage(inputs: Inputs) -> UsageContent | None:
     """At the largest step count, a panel for each method with a choice of experts; None if none has one."""
-    shown = [inputs.shown(method, max(inputs.steps)) for method in inputs.methods]
+    shown = [inputs.most_steps(method) for method in inputs.methods]
     routed = [one for one in shown if one.array("usage").shape[1] > 1]
     if not routed:
         return None
     columns = 10 if len(inputs.shards.parts) <= MOST_NAMED else None
     return UsageContent(
         chart=panels(routed, partial(_areas, inputs), height=220, legend_columns=columns),
-        single=tuple(one.draw.method for one in shown if one not in routed),
+        single=tuple(one.row for one in shown if one not in routed),
     )
 
 
 def _areas(inputs: Inputs, axes: Axes, one: StoredSamples) -> None:
-    delta, cost = inputs.recipe.sample.delta, inputs.flops.of_samples(one)
+    delta, cost = one.delta, inputs.cost(one)
     times, shares = by_time(one.array("times"), one.array("usage"))
     count = shares.shape[1]
     axes.stackplot(
@@ -140,7 +140,7 @@ def _areas(inputs: Inputs, axes: Axes, one: StoredSamples) -> None:
     axes.set_ylim(0.0, float(shares.sum(axis=1).max()))
     axes.grid(visible=False)
     costs = f"{duration(one.time.each)}, {quantity(cost.flops, 'FLOP')}, {amount(cost.evaluations)} evaluations"
-    axes.set_title(f"{literal(one.draw.method)}\n{costs}", fontsize=8)
+    axes.set_title(f"{literal(one.row)}\n{costs}", fontsize=8)
     axes.set_ylabel("experts per sample and call")
 
 

@@ -6,13 +6,14 @@ import base64
 import math
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixvel_core.data.pictures import grid, png
 from mixvel_core.field.scale import to_float
-from mixvel_core.report.figures import ACCENT, GREY, method_text, svg
+from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.report.figures import ACCENT, GREY, svg
 from mixvel_core.report.inputs import Inputs, some_real
 
 
@@ -56,10 +57,11 @@ WIDEST = 360
 
 @frozen(kw_only=True)
 class Picture:
-    """``source``: a data URI. ``width``: in CSS pixels."""
+    """``source``: a data URI. ``width``: in CSS pixels. ``note``: what is not as in the other pictures."""
 
     source: str
     width: int
+    note: str = ""
 
     @property
     def shown(self) -> int:
@@ -73,17 +75,22 @@ def picture(images: np.ndarray, columns: int) -> Picture:
     return Picture(source="data:image/png;base64," + base64.b64encode(png(made)).decode(), width=made.width)
 
 
+def _picture_of(inputs: Inputs, one: StoredSamples, count: int, columns: int) -> Picture:
+    note = "" if one.draw.seed == inputs.first_seed else f"seed {one.draw.seed}"
+    return evolve(picture(one.array("x")[:count], columns), note=note)
+
+
 MOST_POINTS = 1000
 """Real items, and samples, in one scatter plot."""
 
 
 @frozen(kw_only=True)
 class ImagesContent:
-    """``rows``: of each method, a picture for each step count. ``count``: images in a picture. ``real``: None where
-    there are no real items here."""
+    """``rows``: of each method, a picture for each step count, None where it was never asked for. ``count``: images in
+    a picture. ``real``: None where there are no real items here."""
 
     real: Picture | None
-    rows: tuple[tuple[str, str, tuple[Picture, ...]], ...]
+    rows: tuple[tuple[str, str, tuple[Picture | None, ...]], ...]
     count: int
 
 
@@ -107,8 +114,8 @@ def _images(inputs: Inputs) -> ImagesContent:
     rows = []
     for method in inputs.methods:
         shown = [inputs.shown(method, steps) for steps in inputs.steps]
-        pictures = tuple(picture(one.array("x")[:count], columns) for one in shown)
-        rows.append((method, method_text(shown[0].draw), pictures))
+        pictures = tuple(None if one is None else _picture_of(inputs, one, count, columns) for one in shown)
+        rows.append((method, inputs.settings(inputs.most_steps(method)), pictures))
     real = some_real(inputs, count)
     return ImagesContent(
         real=picture(to_float(real), columns) if real is not None else None,
@@ -122,14 +129,17 @@ def _vectors(inputs: Inputs) -> VectorsContent:
     shown = {method: [inputs.shown(method, steps) for steps in inputs.steps] for method in inputs.methods}
     # Without real items the samples of one method set the window.
     real = to_float(items) if items is not None else None
-    seen = real if real is not None else shown[inputs.methods[-1]][-1].array("x")[:MOST_POINTS]
+    seen = real if real is not None else inputs.most_steps(inputs.methods[-1]).array("x")[:MOST_POINTS]
     plane = plane_of(seen)
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(len(inputs.methods), len(inputs.steps), squeeze=False, sharex=True, sharey=True)
-        window = _window(plane.of(seen))
-        for method, row in zip(inputs.methods, panels, strict=True):
-            for one, axes in zip(shown[method], row, strict=True):
+        window, first = _window(plane.of(seen)), None
+        rows, columns = len(inputs.methods), len(inputs.steps)
+        for place, (method, one) in enumerate((name, one) for name, row in shown.items() for one in row):
+            if one is not None:
+                axes = figure.add_subplot(rows, columns, place + 1, sharex=first, sharey=first)
+                first = first or axes
+                axes.label_outer()
                 _cloud(axes, plane, real, one.array("x")[:MOST_POINTS])
                 axes.set_title(f"{method}, {one.draw.steps} steps", fontweight="normal")
                 axes.set_xlim(*window[0])

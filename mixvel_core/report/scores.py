@@ -12,7 +12,7 @@ from attrs import asdict, frozen
 from matplotlib.axes import Axes
 
 from mixvel_core.cost.quantities import amount, duration
-from mixvel_core.report.figures import GREY, colour, literal, method_text, panels, plain_ticks, suit_scale
+from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks, suit_scale
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.tables import ScoreCell, ScoreTable, score_tables
 
@@ -32,11 +32,13 @@ COSTS: dict[Cost, tuple[str, Callable[[float], str]]] = {
 
 @frozen(kw_only=True)
 class ScoresContent:
-    """``how``: each method's router, selector and integrator. ``charts``: scores against each cost, its axis the
-    second; without FLOPs where no product was counted, empty without scores. ``devices``: what times were measured on.
+    """``seeds``: of the cell that has most. ``how``: each method's router, selector and integrator. ``charts``: scores
+    against each cost, its axis the second; without FLOPs where no product was counted, empty without scores.
+    ``devices``: what times were measured on.
     """
 
     tables: tuple[ScoreTable, ...]
+    seeds: int
     how: Mapping[str, str]
     charts: tuple[tuple[str, str], ...]
     devices: str
@@ -47,7 +49,8 @@ def scores(inputs: Inputs) -> ScoresContent:
     tables = score_tables(inputs.scores, inputs.methods, inputs.steps)
     return ScoresContent(
         tables=tables,
-        how={one.draw.method: method_text(one.draw) for one in inputs.samples},
+        seeds=max((len(cell.values) for table in tables for cell in _cells(table)), default=0),
+        how={one.row: inputs.settings(one) for one in inputs.samples},
         charts=tuple(
             (panels(tables, partial(_against_cost, inputs.methods, cost), height=270, legend_columns=6), axis)
             for cost, (axis, _) in COSTS.items()
@@ -100,17 +103,20 @@ def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, table: Score
 
 @frozen(kw_only=True)
 class TimingsContent:
-    """``rows``: of each method, for each step count, seconds in all and of one sample, means over seeds."""
+    """``rows``: of each method, for each step count, seconds in all and of one sample, means over seeds; None where it
+    was never asked for."""
 
-    rows: Mapping[str, tuple[tuple[float, float], ...]]
+    rows: Mapping[str, tuple[tuple[float, float] | None, ...]]
     devices: str
 
 
 def timings(inputs: Inputs) -> TimingsContent:
     """What sampling took, and on what."""
 
-    def mean(method: str, steps: int) -> tuple[float, float]:
-        times = [one.time for one in inputs.samples if (one.draw.method, one.draw.steps) == (method, steps)]
+    def mean(method: str, steps: int) -> tuple[float, float] | None:
+        times = [one.time for one in inputs.samples if (one.row, one.draw.steps) == (method, steps)]
+        if not times:
+            return None
         return fmean(time.seconds for time in times), fmean(time.each for time in times)
 
     rows = {method: tuple(mean(method, n) for n in inputs.steps) for method in inputs.methods}
@@ -119,6 +125,4 @@ def timings(inputs: Inputs) -> TimingsContent:
 
 def times_of_draws(inputs: Inputs) -> list[dict[str, Any]]:
     """The time of every draw."""
-    return [
-        {"method": s.draw.method, "steps": s.draw.steps, "seed": s.draw.seed, **asdict(s.time)} for s in inputs.samples
-    ]
+    return [{"method": s.row, "steps": s.draw.steps, "seed": s.draw.seed, **asdict(s.time)} for s in inputs.samples]

@@ -15,8 +15,8 @@ from mixvel_core.analysis.records import read_study, read_theory_report
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json, write_text
 from mixvel_core.cost.flops import ModelFlops
-from mixvel_core.pipeline.evaluate import Scores
 from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import plain
@@ -43,6 +43,7 @@ def report(
     scores: Scores,
     folder: Path,
     progress: Progress,
+    rows: Sequence[str] = (),
 ) -> WrittenReport:
     """Writes ``report/index.html`` and ``report/report.json``, unless they are there.
 
@@ -51,10 +52,11 @@ def report(
 
     Args:
         models: what was sampled.
-        samples: in the order of the table.
+        samples: of the recipe, in the order of the table, and of earlier questions.
         flops: of the models.
         folder: of the run; the losses of its trainings, its study and its theory are read, ``report/`` is written,
             and ``calibration/`` and ``diagnostics/`` where they are not there.
+        rows: the names of the samples' rows in the order of the tables; empty: the recipe's methods.
 
     Raises:
         ArtifactError: a file of the run is damaged.
@@ -67,9 +69,10 @@ def report(
             shards=shards.key,
             samples=[s.artifact.key for s in samples],
             scores=asdict(evolve(scores, timings=())),
-            flops=asdict(flops),
+            flops=flops.counts(),
             study=asdict(study) if study else None,
             theory=asdict(theory) if theory else None,
+            **({"rows": list(rows)} if rows and list(rows) != list(recipe.sample.methods) else {}),
         ),
     )
     made = WrittenReport(path=artifact.folder / "index.html", json_path=artifact.folder / "report.json")
@@ -84,6 +87,7 @@ def report(
             shards=shards,
             models=models,
             samples=tuple(samples),
+            rows=tuple(rows),
             flops=flops,
             scores=scores,
             folder=folder,

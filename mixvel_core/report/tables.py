@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.pipeline.evaluate import Scores
+from mixvel_core.pipeline.scores import Scores
 
 
 @frozen(kw_only=True)

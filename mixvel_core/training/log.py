@@ -11,12 +11,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from mixvel_core.artifacts.files import write_json, write_text, writing
+from mixvel_core.artifacts.files import read_json, write_json, write_text, writing
 from mixvel_core.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -170,12 +171,17 @@ class SpeedMeter:
     batch: int
     clock: Callable[[], float] = time.perf_counter
     _steps: int = field(init=False, default=0)
+    _began: float | None = field(init=False, default=None)
     _from: tuple[int, float] | None = field(init=False, default=None)
     _to: tuple[int, float] | None = field(init=False, default=None)
 
     def stepped(self) -> None:
         """A step was taken; on a GPU, it may still be computing."""
         self._steps += 1
+
+    def begin(self) -> None:
+        """The training, or the rest of it, begins."""
+        self._began = self.clock()
 
     def waited(self) -> None:
         """All steps so far are computed."""
@@ -199,13 +205,25 @@ class SpeedMeter:
         rate = self.images_per_second
         return f"{rate:.3g} images/s" if rate and rate < 100 else f"{rate:.0f} images/s" if rate else ""
 
-    def write(self, folder: Path, device: torch.device, world: World) -> None:
-        """Leaves the rate, with what it was measured on, in ``folder``; nothing where nothing was timed."""
-        if self.images_per_second is None:
-            return
+    def write(self, folder: Path, device: torch.device, world: World, before: float = 0.0) -> None:
+        """Leaves in ``folder`` how long the training took so far, and the rate, if it was timed, with its device.
+
+        Args:
+            before: seconds that earlier processes trained it for.
+        """
         # Reports read losses.csv with this module, and need no torch.
         from torch.cuda import get_device_name
 
         name = get_device_name(device) if device.type == "cuda" else device.type
-        found = {"images_per_second": round(self.images_per_second, 3), "workers": world.size, "device": name}
+        rate = self.images_per_second
+        timed = {} if rate is None else {"images_per_second": round(rate, 3)}
+        seconds = before + (0.0 if self._began is None else self.clock() - self._began)
+        found = {**timed, "seconds": round(seconds, 3), "workers": world.size, "device": name}
         write_json(folder / SPEED_FILE, found)
+
+
+def seconds_before(folder: Path) -> float:
+    """How long earlier processes have trained what is in ``folder``, as far as they left it there."""
+    with suppress(ArtifactError, KeyError, TypeError, ValueError):
+        return float(read_json(folder / SPEED_FILE)["seconds"])
+    return 0.0

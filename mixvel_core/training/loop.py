@@ -19,7 +19,7 @@ from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
 from mixvel_core.training.held_out import COLUMN, held_out_loss
-from mixvel_core.training.log import FILE, LossLog, Scalars, SpeedMeter
+from mixvel_core.training.log import FILE, LossLog, Scalars, SpeedMeter, seconds_before
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, Watch, called, placed
 from mixvel_core.training.world import World, uninterrupted
@@ -105,7 +105,8 @@ def _run(
     options = job.task.options
     network = called(state.network, options, world)
     step = Step(objective=objective, network=network, state=state, options=options)
-    speed = SpeedMeter(batch=options.batch)
+    speed, before = SpeedMeter(batch=options.batch), seconds_before(job.folder) if state.step else 0.0
+    speed.begin()
     watch = Watch(job.name, batches.device)
     note = ""
     with closing(Record(job, state, world)) as record, progress.task(job.name, options.steps, "steps") as bar:
@@ -133,9 +134,10 @@ def _run(
             if world.leads and watch.fine:
                 record.sync()
                 checkpoints.save(state)
+                speed.write(job.folder, batches.device, world, before)
             raise
     if world.leads:
-        speed.write(job.folder, batches.device, world)
+        speed.write(job.folder, batches.device, world, before)
 
 
 def _held_out(objective: Objective, state: TrainState, batches: Batches, size: int) -> dict[str, Tensor]:

@@ -92,7 +92,7 @@ def put_together(place: Path, out: Path, *overrides: str, folders: Sequence[Path
     assemble(folders, out, recipe=place / "silos.yaml", overrides=overrides, progress=Silent())
 
 
-def go_on(folder: Path, fresh: bool = False, stage: str | None = None) -> None:
+def go_on(folder: Path, fresh: Sequence[str] | None = None, stage: str | None = None) -> None:
     """Runs what is in ``folder`` by its own recipe."""
     recipe = load_recipe(folder / "recipe.yaml", [], load_registry())
     run_recipe(recipe, folder, progress=Silent(), fresh=fresh, stage=stage)

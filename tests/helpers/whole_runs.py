@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -82,7 +82,7 @@ def run(
     folder: Path,
     *overrides: str,
     progress: Progress | None = None,
-    fresh: bool = False,
+    fresh: Sequence[str] | None = None,
     stage: str | None = None,
     expert: int | None = None,
     verify: bool = False,

@@ -56,7 +56,7 @@ def test_a_second_process_is_told_who_is_there_and_a_dead_one_holds_nothing(tmp_
         assert holder.stdout.readline() == "held\n"
         before = snapshot(folder)
         with pytest.raises(MixvelError, match=rf"run: in use by pid {holder.pid} on \S+; wait for it") as refused:
-            run(EXACT, folder, fresh=True)
+            run(EXACT, folder, fresh=())
         assert "\n" not in str(refused.value)
         assert snapshot(folder) == before
         os.kill(holder.pid, signal.SIGKILL)

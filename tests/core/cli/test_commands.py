@@ -51,7 +51,7 @@ def test_run_passes_everything_on(mixvel: Command, recipe: str, monkeypatch: pyt
     assert done.code == 0, done.err
     (call,) = calls
     del call["progress"]
-    assert call == {"seed": 9, "folder": Path("there"), "fresh": True, "stage": "experts", "expert": 2, "verify": True}
+    assert call == {"seed": 9, "folder": Path("there"), "fresh": [], "stage": "experts", "expert": 2, "verify": True}
     assert done.out.splitlines()[:2] == ["recipe      small.yaml", "run folder  there"]
     assert done.out.splitlines()[2].startswith("expert-0  5/5 steps")
     assert mixvel("run", recipe).code == 0

@@ -66,6 +66,7 @@ def test_a_samples_flops_are_those_of_its_calls() -> None:
 def test_the_flops_of_a_run_are_those_that_its_plan_counted(tmp_path: Path) -> None:
     run(TRAINED, tmp_path, stage="evaluate")
     found = read_json(tmp_path / "cost/flops.json")
+    assert len(found.pop("models")) == 5
     planned = {
         job.group: job.network for job in planned_jobs(recipe_of(TRAINED), tmp_path, open_run(tmp_path).shards.parts)
     }

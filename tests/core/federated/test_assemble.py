@@ -117,7 +117,7 @@ def test_other_experts_are_refused(place: Path, finished: Path) -> None:
     before = snapshot(finished)
     with pytest.raises(UsageError, match="assembled from other experts"):
         put_together(place, finished, folders=folders_of(place, 0, 1))
-    with pytest.raises(UsageError, match="made by another recipe"):
+    with pytest.raises(UsageError, match=r"another `seed` \(seed: 0 -> 4\)"):
         put_all_together(place, finished, "seed=4")
     assert snapshot(finished) == before
 
@@ -126,7 +126,7 @@ def test_nothing_is_lost_where_the_data_would_be_needed(place: Path, tmp_path: P
     put_all_together(place, tmp_path)
     before = snapshot(tmp_path)
     with pytest.raises(DataError, match="`data` is null"):
-        go_on(tmp_path, fresh=True)
+        go_on(tmp_path, fresh=["all"])
     assert snapshot(tmp_path) == before
     (tmp_path / "experts/1/model.safetensors").write_bytes(b"")
     with pytest.raises(DataError, match=r"experts/1: "):

@@ -52,7 +52,8 @@ def test_held_out_items_and_the_reference_are_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str, compared: int
 ) -> None:
     run = scored(VECTORS, tmp_path / "run")
-    monkeypatch.setattr("mixvel_core.pipeline.evaluate.plain", str)
+    for module in ("evaluate", "scores"):
+        monkeypatch.setattr(f"mixvel_core.pipeline.{module}.keyed", lambda value: "")
     recorder = Recorder()
     options = EvaluateOptions(metrics=(Named(recorder),), reference=reference)  # type: ignore[arg-type]  # in its place
     scores = evaluate(run.samples[:1], run.shards, options, run.flops, tmp_path, Silent())

@@ -122,7 +122,7 @@ def test_a_line_that_asks_for_what_cannot_be(mixvel: Command, arguments: Sequenc
 
 @pytest.mark.usefixtures("here")
 def test_a_folder_of_another_recipe(mixvel: Command) -> None:
-    assert mixvel("run", "exact.yaml", "--stage", "partition").code == 0
+    assert mixvel("run", "exact.yaml", "--stage", "experts").code == 0
     before = snapshot(Path("runs"))
     line = "(seed: 0 -> 3; data.count: 60 -> 61)"
     for verb in (("run",), ("check",), ("run", "--dry-run")):

@@ -65,7 +65,7 @@ def test_a_folder_of_an_earlier_format_is_refused_in_one_line(exact: Path, tmp_p
             use()
         assert "\n" not in str(refused.value)
     assert snapshot(folder) == before
-    run(EXACT, folder, stage="partition", fresh=True)
+    run(EXACT, folder, stage="partition", fresh=())
     assert path.read_bytes().startswith(b"# Written by `mixvel run`, format 2: ")
 
 
@@ -98,7 +98,9 @@ def test_parts_of_another_run_are_not_used(exact: Path, tmp_path: Path, part: st
     shutil.rmtree(folder / part)
     shutil.copytree(tmp_path / "other" / part, folder / part)
     run(EXACT, folder, stage="evaluate")
-    assert results(folder) == results(exact)
+    # Samples of other models stay, and those of this run lie beside them.
+    kept = {} if part != "samples/drawn" else {n: c for n, c in results(tmp_path / "other").items() if part in n}
+    assert set(results(folder).values()) == {*results(exact).values(), *kept.values()}
 
 
 def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path) -> None:
@@ -120,9 +122,10 @@ def test_a_damaged_recipe_is_named_or_written_again(exact: Path, tmp_path: Path)
             assert snapshot(folder) == before
         else:
             assert path.read_bytes() == good
-    assert len(refused) > len(cuts)
-    assert all(str(path) in line or "made by" in line for line in refused)
-    assert not any("\n" in line for line in refused)
+    # What was asked is kept in questions/ too; only where the format cannot be read right is there nothing to go by.
+    assert len(refused) < 4
+    assert all("made by" in line and "\n" not in line for line in refused)
+    assert results(folder) == results(exact)
 
 
 @pytest.mark.parametrize("own", [{}, {"recipe.yaml": EXACT}], ids=["files", "recipe"])
@@ -130,7 +133,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path, own: dict[str,
     for name, text in {"thesis.txt": "years of work", **own}.items():
         (tmp_path / name).write_text(text)
     before = snapshot(tmp_path)
-    for fresh in (False, True):
+    for fresh in (None, ()):
         with pytest.raises(UsageError, match="recipe.yaml: not written by" if own else "no run .thesis.txt, "):
             run(EXACT, tmp_path, fresh=fresh)
     assert snapshot(tmp_path) == before

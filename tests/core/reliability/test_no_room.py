@@ -143,7 +143,7 @@ def test_a_run_that_may_be_read_alone() -> None:
             with nobody():
                 for command in (
                     lambda: run(EXACT, folder),
-                    lambda: run(EXACT, folder, fresh=True),
+                    lambda: run(EXACT, folder, fresh=()),
                     lambda: sample_run(
                         folder, options, router=None, monolith=False, out=folder / "more", progress=Silent()
                     ),

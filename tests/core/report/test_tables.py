@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixvel_core.pipeline.evaluate import Scores
+from mixvel_core.pipeline.scores import Scores
 from mixvel_core.report.tables import score_tables
 
 SAME = {"samples": "8"}

@@ -14,7 +14,7 @@ from trainable import CPU, level_job, run, short
 from mixvel_core.protocols import Batch, Job, Objective
 from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.checkpoint import read_trained
-from mixvel_core.training.log import SpeedMeter, read_losses
+from mixvel_core.training.log import SpeedMeter, read_losses, seconds_before
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, called, placed
@@ -117,7 +117,18 @@ def test_speed_is_timed_between_the_moments_of_waiting(tmp_path: Path) -> None:
     assert speed.note == "64 images/s"
     speed.write(tmp_path, CPU, World(size=2))
     found = json.loads((tmp_path / "speed.json").read_text())
-    assert found == {"images_per_second": 64.0, "workers": 2, "device": "cpu"}
+    assert found == {"images_per_second": 64.0, "seconds": 0.0, "workers": 2, "device": "cpu"}
+
+
+def test_the_time_of_a_training_counts_what_earlier_processes_took(tmp_path: Path) -> None:
+    now = [0.0]
+    for first, last in ((0.0, 40.0), (100.0, 102.5)):
+        now[0] = first
+        speed, before = SpeedMeter(batch=8, clock=lambda: now[0]), seconds_before(tmp_path)
+        speed.begin()
+        now[0] = last
+        speed.write(tmp_path, CPU, World(), before)
+    assert seconds_before(tmp_path) == 42.5
 
 
 def test_nothing_is_said_of_what_was_not_timed(tmp_path: Path) -> None:
@@ -126,4 +137,4 @@ def test_nothing_is_said_of_what_was_not_timed(tmp_path: Path) -> None:
     speed.waited()
     assert speed.note == ""
     speed.write(tmp_path, CPU, World())
-    assert not list(tmp_path.iterdir())
+    assert "images_per_second" not in json.loads((tmp_path / "speed.json").read_text())
