@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.protocols import NoiseSchedule, SchedulePoint
+from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, SchedulePoint, Selector
+from mixvel_core.sampling.sampler import SampleDraws
 
 
 @frozen(kw_only=True, eq=False)
@@ -83,6 +86,54 @@ def random_discrete(
     return Discrete(
         schedule=schedule, points=points, weights=weights / weights.sum(), shard=torch.arange(count) % experts
     )
+
+
+def moments(data: Discrete) -> Prior:
+    """Mean and variance of each shard."""
+    means, variances = [], []
+    for k in range(data.K):
+        mine = data.shard == k
+        w, points = data.weights[mine] / data.weights[mine].sum(), data.points[mine]
+        means.append(w @ points)
+        variances.append(w @ (points - means[-1]) ** 2)
+    return Prior(mean=torch.stack(means), variance=torch.stack(variances))
+
+
+def sampled(
+    data: Discrete, selector: Selector, x: Tensor, times: Tensor, *, wrong: float = 0.0, guess: bool = True
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Euler with a selector: the points, and xi_n of each step. Experts are off by ``wrong``."""
+    rows = torch.arange(len(x))
+    prior = moments(data) if guess else None
+    state = selector.start(x, data.schedule, prior, SampleDraws(seed=4, index=rows))
+    off = wrong * torch.ones(x.shape[1], dtype=torch.float64) / math.sqrt(x.shape[1])
+    points, noise = [x], []
+    for n, (t, s) in enumerate(pairwise(times)):
+        # As a network's error does, theirs changes from call to call.
+        a, m = data.a(x, t), data.m_k(x, t) + off * (-1) ** n
+        mask, state = selector.select(x, float(t), a, state)
+        i, k = mask.nonzero(as_tuple=True)
+        M, state = selector.combine(x, float(t), a, Evaluations(sample=i, expert=k, m=m[i, k]), state)
+        p = data.schedule.at(t)
+        noise.append(velocity_of(p, x, M) - velocity_of(p, x, torch.einsum("bk,bkd->bd", a, m)))
+        x = x + (s - t) * velocity_of(p, x, M)
+        points.append(x)
+    return points, noise
+
+
+def flow(data: Discrete, x: Tensor, times: Tensor) -> list[Tensor]:
+    """The exact flow at the given times, by RK4 with 4 steps between each two."""
+    out = [x]
+    for high, low in pairwise(times):
+        h = (low - high) / 4
+        for i in range(4):
+            t = high + i * h
+            k1 = data.v(x, t)
+            k2 = data.v(x + 0.5 * h * k1, t + 0.5 * h)
+            k3 = data.v(x + 0.5 * h * k2, t + 0.5 * h)
+            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + data.v(x + h * k3, t + h))
+        out.append(x)
+    return out
 
 
 def in_time(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, t: Tensor) -> Tensor:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 from attrs import evolve, frozen
-from discrete import Discrete, random_discrete, velocity_of
+from discrete import Discrete, flow, moments, random_discrete, sampled, velocity_of
 from exact import all_schedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from mixvel_core.field.transport import wasserstein_2
-from mixvel_core.protocols import Evaluations, Prior
+from mixvel_core.protocols import Evaluations
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.theory.mean_square import steps_of
 from mixvel_core.theory.problem import BoundProblem
@@ -27,17 +27,6 @@ from mixvel_selectors.hooks import SwitchingOptions
 from mixvel_selectors.switching import Switching
 
 SCHEDULES = all_schedules()
-
-
-def moments(data: Discrete) -> Prior:
-    """Mean and variance of each shard."""
-    means, variances = [], []
-    for k in range(data.K):
-        mine = data.shard == k
-        w, points = data.weights[mine] / data.weights[mine].sum(), data.points[mine]
-        means.append(w @ points)
-        variances.append(w @ (points - means[-1]) ** 2)
-    return Prior(mean=torch.stack(means), variance=torch.stack(variances))
 
 
 @frozen(kw_only=True, eq=False)
@@ -106,41 +95,6 @@ def test_the_bounds_are_of_the_selectors_defaults() -> None:
     assert SwitchingOptions() == SwitchingOptions(importance=1.0, mixing=MIXING)
 
 
-def sampled(data: Discrete, x: Tensor, times: Tensor, wrong: float, guess: bool) -> tuple[list[Tensor], list[Tensor]]:
-    """Euler with `switching`: the points, and xi_n of each step. Experts are off by ``wrong``."""
-    selector, rows = Switching(), torch.arange(len(x))
-    prior = moments(data) if guess else None
-    state = selector.start(x, data.schedule, prior, SampleDraws(seed=4, index=rows))
-    off = wrong * torch.ones(x.shape[1], dtype=torch.float64) / math.sqrt(x.shape[1])
-    points, noise = [x], []
-    for n, (t, s) in enumerate(pairwise(times)):
-        # As a network's error does, theirs changes from call to call.
-        a, m = data.a(x, t), data.m_k(x, t) + off * (-1) ** n
-        mask, state = selector.select(x, float(t), a, state)
-        i, k = mask.nonzero(as_tuple=True)
-        M, state = selector.combine(x, float(t), a, Evaluations(sample=i, expert=k, m=m[i, k]), state)
-        p = data.schedule.at(t)
-        noise.append(velocity_of(p, x, M) - velocity_of(p, x, torch.einsum("bk,bkd->bd", a, m)))
-        x = x + (s - t) * velocity_of(p, x, M)
-        points.append(x)
-    return points, noise
-
-
-def flow(data: Discrete, x: Tensor, times: Tensor) -> list[Tensor]:
-    """The exact flow at the given times, by RK4 with 4 steps between each two."""
-    out = [x]
-    for high, low in pairwise(times):
-        h = (low - high) / 4
-        for i in range(4):
-            t = high + i * h
-            k1 = data.v(x, t)
-            k2 = data.v(x + 0.5 * h * k1, t + 0.5 * h)
-            k3 = data.v(x + 0.5 * h * k2, t + 0.5 * h)
-            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + data.v(x + h * k3, t + h))
-        out.append(x)
-    return out
-
-
 @settings(deadline=None, max_examples=12)
 @given(
     name=st.sampled_from(sorted(SCHEDULES)),
@@ -174,7 +128,7 @@ def test_mean_squares_and_noise_stay_below_their_bounds(
     start = torch.full((count, D), size / math.sqrt(D), dtype=torch.float64)
     times = torch.linspace(1.0, delta, N + 1, dtype=torch.float64)
     truth = flow(data, start[:1], times)
-    points, noise = sampled(data, start, times, eps, guess)
+    points, noise = sampled(data, Switching(), start, times, wrong=eps, guess=guess)
     bound = reduced_variance(problem, steps_of(problem))
     for n in range(1, N + 1):
         square = (points[n] - truth[n]).square().sum(1)
@@ -194,7 +148,7 @@ def test_w2_of_samples_is_within_the_bound_and_below_the_papers_draw() -> None:
     problem = BoundProblem(schedule=data.schedule, R=data.R, D=2, K=3, delta=0.2, steps=100)
     noise = torch.randn(256, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     times = torch.linspace(1.0, 0.2, 101, dtype=torch.float64)
-    made = sampled(data, noise, times, 0.0, True)[0][-1]
+    made = sampled(data, Switching(), noise, times)[0][-1]
     ends = flow(data, noise, times[::10])[-1]
     table = bounds_of(problem)
     reduced, drawn = table["W_2 sampling, switching"], table["W_2 sampling"]
@@ -226,7 +180,7 @@ def test_the_noise_of_all_steps_together_falls_with_the_power_3_2_at_least(*, gu
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     sizes = []
     for N in (40, 160):
-        _, noise = sampled(data, x, torch.linspace(1.0, 0.2, N + 1, dtype=torch.float64), 0.0, guess)
+        _, noise = sampled(data, Switching(), x, torch.linspace(1.0, 0.2, N + 1, dtype=torch.float64), guess=guess)
         sizes.append(float((0.8 / N * torch.stack(noise).sum(0)).square().sum(1).mean().sqrt()))
     assert math.log(sizes[0] / sizes[1]) / math.log(4.0) > 1.4
 
