@@ -18,6 +18,7 @@ from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import dump, to_plain, uses_in
 from mixvel_core.recipe.grids import grid_name
 from mixvel_core.recipe.model import Recipe
+from mixvel_core.report.answer import sentence, verdicts
 from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
@@ -156,7 +157,20 @@ def page(inputs: Inputs, progress: Progress) -> str:
         flops=partial(quantity, unit="FLOP"),
     )
     template = environment.get_template("page.html.jinja")
-    return template.render(inputs=inputs, headline=headline(inputs), facts=facts(inputs), sections=made)
+    found = verdicts(score_tables(inputs.scores, inputs.methods, inputs.steps), unrouted(inputs))
+    return template.render(
+        inputs=inputs,
+        headline=headline(inputs),
+        facts=facts(inputs),
+        sections=made,
+        verdicts=found,
+        sentence=sentence(found),
+    )
+
+
+def unrouted(inputs: Inputs) -> set[str]:
+    """The methods that sample one network, which no router weighs."""
+    return {one.row for one in inputs.samples if one.draw.router is None}
 
 
 def numbers(inputs: Inputs) -> dict[str, Any]:
@@ -164,6 +178,9 @@ def numbers(inputs: Inputs) -> dict[str, Any]:
     recipe = inputs.recipe
     return {
         "smoke": recipe.smoke,
+        "answer": [
+            asdict(one) for one in verdicts(score_tables(inputs.scores, inputs.methods, inputs.steps), unrouted(inputs))
+        ],
         "table": _table(inputs),
         "floors": list(inputs.scores.floors),
         "noise": list(inputs.scores.noise),

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.pipeline.scores import Scores
 
@@ -18,8 +18,9 @@ from mixvel_core.pipeline.scores import Scores
 class ScoreCell:
     """One method at one step count: ``values`` by seed, their mean and standard deviation (None for one seed).
 
-    ``evaluations``, ``flops``, ``seconds``: the cost of one sample, means over seeds. ``best``: no other mean of the
-    column is better, to the four digits that are shown: exact methods that agree but for rounding are equally good.
+    ``evaluations``, ``flops``, ``seconds``: the cost of one sample, means over seeds. ``best``: no mean of the table
+    that costs as much or less is better, to the four digits that are shown: exact methods that agree but for rounding
+    are equally good. ``halves``: of a single seed, the score of random halves of its samples, if it was measured.
     """
 
     values: Mapping[int, float]
@@ -28,7 +29,13 @@ class ScoreCell:
     evaluations: float
     flops: float
     seconds: float
-    best: bool
+    best: bool = False
+    halves: tuple[float, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """What methods are compared at equal amounts of: FLOPs, or evaluations where no product was counted."""
+        return self.flops or self.evaluations
 
 
 @frozen(kw_only=True)
@@ -76,13 +83,15 @@ def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequen
     found = [row for row in scores.rows if _measured(row) == kind]
     larger = any(row.get("larger_is_better") for row in found)
     seconds = {(row["method"], row["steps"], row["seed"]): row["seconds"] for row in scores.timings}
-    columns = [
-        _column([[r for r in found if (r["method"], r["steps"]) == (m, n)] for m in methods], larger, seconds)
+    cells = {
+        (m, n): _cell([r for r in found if (r["method"], r["steps"]) == (m, n)], seconds)
+        for m in methods
         for n in steps
-    ]
+    }
+    marked = _with_best(cells, larger)
     rows = (
-        ScoreRow(method=method, cells=tuple(column[i] for column in columns))
-        for i, method in enumerate(methods)
+        ScoreRow(method=method, cells=tuple(marked[method, n] for n in steps))
+        for method in methods
         if any(row["method"] == method for row in found)
     )
     return ScoreTable(
@@ -96,29 +105,38 @@ def _table(kind: Measured, scores: Scores, methods: Sequence[str], steps: Sequen
     )
 
 
-def _column(
-    rows_of: Sequence[Sequence[Mapping[str, Any]]], larger_is_better: bool, seconds: Mapping[Place, float]
-) -> list[ScoreCell | None]:
-    """The cells of one column, from the score rows of each method."""
-    values = [{int(row["seed"]): float(row["value"]) for row in rows} for rows in rows_of]
-    means = [fmean(v.values()) if v else None for v in values]
-    # min() of a list that holds a nan depends on the order; a nan is never the best.
-    known = [mean for mean in means if mean is not None and mean == mean]
-    best = (max if larger_is_better else min)(known, default=None)
-    return [
-        None
-        if mean is None
-        else ScoreCell(
-            values=v,
-            mean=mean,
-            spread=stdev(v.values()) if len(v) > 1 else None,
-            evaluations=fmean(row["evaluations"] for row in rows),
-            flops=fmean(row["flops"] for row in rows),
-            seconds=fmean(seconds[row["method"], row["steps"], row["seed"]] for row in rows),
-            best=best is not None and f"{mean:.4g}" == f"{best:.4g}",
-        )
-        for v, mean, rows in zip(values, means, rows_of, strict=True)
-    ]
+EQUAL_COST = 1.05
+"""Costs up to this ratio are equal: routers of little cost would else set methods apart that do the same work."""
+
+MaybeCells: TypeAlias = dict[tuple[str, int], ScoreCell | None]
+
+
+def _cell(rows: Sequence[Mapping[str, Any]], seconds: Mapping[Place, float]) -> ScoreCell | None:
+    """One cell from its score rows, one for each seed; None without any."""
+    if not rows:
+        return None
+    values = {int(row["seed"]): float(row["value"]) for row in rows}
+    return ScoreCell(
+        values=values,
+        mean=fmean(values.values()),
+        spread=stdev(values.values()) if len(values) > 1 else None,
+        evaluations=fmean(row["evaluations"] for row in rows),
+        flops=fmean(row["flops"] for row in rows),
+        seconds=fmean(seconds[row["method"], row["steps"], row["seed"]] for row in rows),
+        halves=tuple(rows[0].get("halves", ())) if len(rows) == 1 else (),
+    )
+
+
+def _with_best(cells: MaybeCells, larger_is_better: bool) -> MaybeCells:
+    """The cells with those marked that are best at their cost; a nan is never the best."""
+    known = [cell for cell in cells.values() if cell is not None and cell.mean == cell.mean]
+    marked = dict(cells)
+    for place, cell in cells.items():
+        if cell is not None and cell.mean == cell.mean:
+            means = [other.mean for other in known if other.cost <= EQUAL_COST * cell.cost]
+            best = (max if larger_is_better else min)(means)
+            marked[place] = evolve(cell, best=f"{cell.mean:.4g}" == f"{best:.4g}")
+    return marked
 
 
 def _reference(kind: Measured, rows: Iterable[Mapping[str, Any]]) -> float | None:

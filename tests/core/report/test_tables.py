@@ -55,6 +55,22 @@ def test_mean_and_spread_over_seeds_best_and_cost() -> None:
     assert [cell is not None and cell.best for cell in (b9, a9, b5, a5)] == [False, True, True, False]
 
 
+def test_best_is_compared_at_equal_cost_whatever_the_number_of_steps() -> None:
+    scores = _scores(
+        _row("dear", 5, 0.5, flops=900.0),  # better than all, and dearest
+        _row("cheap", 5, 2.0, flops=100.0),
+        _row("other", 5, 1.9, flops=104.0),  # as dear as `cheap` to within the router
+        _row("dear", 9, 1.0, flops=200.0),
+        _row("cheap", 9, 1.5, flops=200.0),
+        _row("other", 9, 1.7, flops=90.0),  # cheapest, and better than what costs a little more
+    )
+    (table,) = score_tables(scores, ["dear", "cheap", "other"], [5, 9])
+    best = {
+        (row.method, n) for row in table.rows for n, cell in zip((5, 9), row.cells, strict=True) if cell and cell.best
+    }
+    assert best == {("dear", 5), ("dear", 9), ("other", 9)}
+
+
 def test_means_that_look_the_same_are_equally_good() -> None:
     (table,) = score_tables(_scores(_row("a", 5, 1.0), _row("b", 5, 1.0 + 1e-9), _row("c", 5, 1.001)), "abc", [5])
     assert [cell.best for row in table.rows for cell in row.cells if cell is not None] == [True, True, False]
@@ -95,7 +111,7 @@ def test_what_was_not_scored_is_empty_and_what_is_no_number_is_never_best() -> N
         st.tuples(st.floats(0, 1e6), st.sampled_from(["w2", "frechet"]), st.sampled_from(["8", "9"])),
     )
 )
-def test_every_score_stands_in_one_cell_and_each_column_has_a_best(
+def test_every_score_stands_in_one_cell_and_the_best_at_every_cost_is_marked(
     found: dict[tuple[str, int, int], tuple[float, str, str]],
 ) -> None:
     rows = [_row(m, n, v, seed, metric=k, conditions={"c": c}) for (m, n, seed), (v, k, c) in found.items()]
@@ -110,9 +126,9 @@ def test_every_score_stands_in_one_cell_and_each_column_has_a_best(
     }
     assert told == found
     for table in tables:
-        for column in zip(*(row.cells for row in table.rows), strict=True):
-            cells = [cell for cell in column if cell is not None]
-            best = [cell.mean for cell in cells if cell.best]
-            least = min((cell.mean for cell in cells), default=None)
-            assert best == [mean for mean in (cell.mean for cell in cells) if f"{mean:.4g}" == f"{least:.4g}"]
-            assert bool(best) == bool(cells)
+        # Costs are those of the columns here: fewer steps, fewer FLOPs.
+        for last in range(len(table.steps)):
+            affordable = [cell for row in table.rows for cell in row.cells[: last + 1] if cell is not None]
+            least = min((cell.mean for cell in affordable), default=None)
+            for cell in (row.cells[last] for row in table.rows):
+                assert cell is None or cell.best == (f"{cell.mean:.4g}" == f"{least:.4g}")
