@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 from attrs import frozen
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mixvel_core.data.conventions import Channels
 from mixvel_core.errors import DataError
@@ -48,8 +48,7 @@ class Decoded:
     @property
     def pixels(self) -> np.ndarray:
         """(C, H, W) uint8."""
-        array = np.asarray(self.image)
-        return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+        return pixels_of(self.image)
 
 
 NOTES = {
@@ -60,6 +59,12 @@ NOTES = {
     "frames": "hold several pictures, of which the first is read",
 }
 """What is counted of pictures, and the words for it."""
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """(C, H, W) uint8 of an image of mode L or RGB."""
+    array = np.asarray(image)
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -126,7 +131,11 @@ def decoded_file(file: bytes, channels: int, bits: int | None, where: str) -> De
 
 def opened_file(file: bytes) -> Image.Image:
     """The picture in the bytes of a file, decoded when its pixels are wanted. Raises what Pillow raises."""
-    return Image.open(io.BytesIO(file))
+    try:
+        return Image.open(io.BytesIO(file))
+    except UnidentifiedImageError:
+        # Its own message names an object in memory.
+        raise ValueError("no picture that Pillow reads" if file else "an empty file") from None
 
 
 def is_dark(highest: int) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays
+from mixvel_core.data.decoding import decoded_file, suffixes
+from mixvel_core.data.listing import is_hidden
 from mixvel_core.data.pictures import is_image
 from mixvel_core.errors import DataError, UsageError
 from mixvel_core.field.scale import to_float
@@ -17,7 +18,7 @@ ARRAYS = ("items", "x")
 """Names of arrays in .npz files, the first of which is read: those of data, and those of `mixvel sample`."""
 FAR = 2.0
 """The largest value of images stored as floats."""
-_PATTERNS = ("*.npy", "*.npz", "*.png", "*.jpg", "*.jpeg", "*.bmp", "*.webp")
+_ARRAY_FILES = frozenset([".npy", ".npz"])
 
 
 def read_items(paths: Sequence[Path], shape: tuple[int, ...]) -> np.ndarray:
@@ -43,14 +44,15 @@ def _files(path: Path) -> list[Path]:
         raise DataError(f"{path}: does not exist; name image files, .npy or .npz files, or folders of them")
     if not path.is_dir():
         return [path]
-    found = sorted({file for pattern in _PATTERNS for file in path.glob(pattern)})
+    known = _ARRAY_FILES | suffixes()
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in known and not is_hidden(file.name))
     if not found:
-        raise DataError(f"{path}: holds no image and no array; expected files like {', '.join(_PATTERNS)}")
+        raise DataError(f"{path}: holds no image and no array; expected files like *.png, *.jpg, *.npy or *.npz")
     return found
 
 
 def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    array = _array(file) if file.suffix in (".npy", ".npz") else _image(file, shape)
+    array = _array(file) if file.suffix in _ARRAY_FILES else _image(file, shape)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise UsageError(f"{file}: holds {array.dtype} values; give uint8, or floats in [-1, 1]")
     items = _as_items(array, shape)
@@ -59,13 +61,17 @@ def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     if items is None:
         raise UsageError(
             f"{file}: of shape {array.shape}, but items of the run have shape {shape}; give items (n, *data) or images "
-            "of that size"
+            f"of that size{_if_last(array, shape)}"
         )
     found = to_float(items)
     largest = float(np.abs(found).max())
     # Samples of images go a little beyond [-1, 1]; bytes stored as floats go far.
     if not (largest <= FAR or (np.isfinite(largest) and not is_image(shape))):
         raise UsageError(f"{file}: has values up to {largest:g}; scale floats to [-1, 1] or store uint8")
+    if is_image(shape) and array.dtype.kind == "f" and 0 < largest <= 1 and float(found.min()) >= 0:
+        raise UsageError(
+            f"{file}: all values lie in 0 to 1, none below 0; store 2 * x - 1 if 0 is black, or uint8 if they are right"
+        )
     return found
 
 
@@ -95,11 +101,16 @@ def _image(file: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not is_image(shape):
         raise UsageError(f"{file}: the run's items have shape {shape} and are no images; give a .npy or .npz file")
     try:
-        with Image.open(file) as opened:
-            pixels = np.asarray(opened.convert("L" if shape[0] == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{file}: cannot be read as an image ({' '.join(str(error).split())})") from None
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
+        content = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); allow it, or name another file") from None
+    return decoded_file(content, shape[0], None, f"{file}:").pixels
+
+
+def _if_last(array: np.ndarray, shape: tuple[int, ...]) -> str:
+    """The mend where an array has the channels of images last."""
+    is_last = is_image(shape) and array.shape[-3:] == (*shape[1:], shape[0])
+    return "; here the channels come last: move them to the front" if is_last else ""
 
 
 def _refused(path: Path, reason: str) -> DataError:

@@ -17,8 +17,10 @@ import numpy as np
 from attrs import asdict, frozen
 
 from mixvel_core.artifacts.files import digest, read_json, write_json
+from mixvel_core.data.decoding import COLOURS, refuse_dark
+from mixvel_core.data.labels import class_counts
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_images.collection import COLOURS, Collection, Form
+from mixvel_images.collection import NOTED, Collection, Form
 from mixvel_images.store import RECORD, ImageStore, StoreRecord, contents_hash, times_of_change
 
 _BYTES = 1 << 23
@@ -27,13 +29,14 @@ _MOST = 256
 
 @frozen(kw_only=True)
 class Block:
-    """The outcome of images start..stop-1. ``failed``: image and reason. ``checksum``: of the items."""
+    """The outcome of images start..stop-1. ``failed``: image and reason. ``notes``: images of each of NOTED.
+    ``highest``: value of 16-bit grey. ``checksum``: of the items."""
 
     start: int
     stop: int
     failed: tuple[tuple[int, str], ...]
-    cropped: int
-    enlarged: int
+    notes: dict[str, int]
+    highest: int
     checksum: str
 
 
@@ -98,28 +101,29 @@ def _read(path: Path) -> Any:
 def finish(bench: Workbench, collection: Collection, form: Form, store: ImageStore) -> None:
     """Makes the store of a workbench whose blocks are all done, by one rename, and removes the workbench.
 
-    Raises DataError where not one image could be read.
+    Raises DataError where not one image could be read, or all would be nearly black.
     """
     names = collection.pictures.names
     blocks = [bench.done[start] for start, _ in bench.bounds]
     failed = [failure for block in blocks for failure in block.failed]
     if len(failed) == bench.count:
         raise DataError(f"{names[0]}: cannot be read ({failed[0][1]}), nor can any of the {bench.count} images")
+    refuse_dark(max(block.highest for block in blocks), form.bits, names[0])
     kept = np.setdiff1d(np.arange(bench.count), [i for i, _ in failed])
     folder = store.folder.with_name(f"{store.folder.name}.finishing")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     _save(bench, kept, collection, folder)
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
-    cropped, enlarged = sum(block.cropped for block in blocks), sum(block.enlarged for block in blocks)
+    counts = {note: sum(block.notes.get(note, 0) for block in blocks) for note in NOTED}
     provenance = {
         **collection.provenance,
         "count": str(len(kept)),
-        **({"classes": ", ".join(collection.label_names)} if collection.label_names else {}),
+        **_classes(collection, kept),
         "resolution": " x ".join(map(str, bench.items.shape[2:])),
+        "channels": str(bench.items.shape[1]),
         "scaling": form.text,
-        **({"cropped": f"{cropped} images were no squares"} if cropped else {}),
-        **({"enlarged": f"{enlarged} images were smaller"} if enlarged else {}),
+        **{note: f"{count} images {NOTED[note]}" for note, count in counts.items() if count},
         "colours": COLOURS,
         "hash": contents_hash(folder, files),
         "prepared with": f"Pillow {version('pillow')}, NumPy {version('numpy')}",
@@ -135,6 +139,12 @@ def finish(bench: Workbench, collection: Collection, form: Form, store: ImageSto
     write_json(folder / RECORD, asdict(record))
     folder.replace(store.folder)
     shutil.rmtree(bench.folder)
+
+
+def _classes(collection: Collection, kept: np.ndarray) -> dict[str, str]:
+    if collection.labels is None:
+        return {}
+    return {"classes": class_counts(collection.labels[kept], collection.label_names)}
 
 
 def _save(bench: Workbench, kept: np.ndarray, collection: Collection, folder: Path) -> None:

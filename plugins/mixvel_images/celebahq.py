@@ -10,7 +10,7 @@ from attrs import frozen
 
 from mixvel_core.errors import DataError
 from mixvel_images.collection import Collection
-from mixvel_images.folder import Files, ImageFiles, images_of, open_files
+from mixvel_images.files import Files, ImageFiles, images_of, open_files
 
 ATTRIBUTES = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
@@ -129,7 +129,7 @@ class CelebaCollector:
         return Collection(
             pictures=ImageFiles(files=files, paths=paths),
             attributes=self._attributes(parse_attributes(text, where), paths),
-            provenance={"source": f"CelebA-HQ, {self.path}", "attributes": where},
+            provenance={"source": f"CelebA-HQ, {self.path}", "attributes": where, "files": files.text(paths)},
         )
 
     def _attributes(self, table: AttributeTable, paths: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Images that a source opens one by one, and the rules by which each becomes pixels (3, H, W) uint8."""
+"""Images that a source opens one by one, and the form in which each becomes pixels (C, H, W) uint8."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Protocol
 
 import numpy as np
 from attrs import field, frozen
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mixvel_core.data.conventions import Channels
+from mixvel_core.data.decoding import NOTES, decoded, pixels_of
 from mixvel_images.hooks import Filter
 
 _FILTERS = {
@@ -17,16 +19,26 @@ _FILTERS = {
     "box": Image.Resampling.BOX,
 }
 
-COLOURS = "RGB; grey thrice, palettes by their colours, alpha over white, 16-bit grey by its upper 8 bits"
-"""The rule of ``to_rgb``, for the report."""
-
 
 @frozen(kw_only=True)
 class Form:
-    """The size of every image: a square of ``resolution`` pixels, or its own if None."""
+    """What every image is brought to.
+
+    ``resolution``: side of the square; its own size if None. ``channels``: 1, 3, or as many as all of them need.
+    ``bits``: that 16-bit grey uses, of which the upper 8 are kept; 16 if None.
+    """
 
     resolution: int | None = None
     filter: Filter = "lanczos"
+    channels: Channels = 3
+    bits: int | None = None
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What distinguishes the store of this form from those of others."""
+        later: dict[str, object] = {} if self.channels == 3 else {"channels": self.channels}
+        later |= {} if self.bits is None else {"bits": self.bits}
+        return {"resolution": self.resolution, "filter": self.filter, **later}
 
     @property
     def text(self) -> str:
@@ -38,42 +50,32 @@ class Form:
 
 @frozen(kw_only=True, eq=False)
 class Formed:
-    """``pixels``: (3, H, W) uint8. ``cropped``: what did not fit a square was cut off. ``enlarged``: it was smaller."""
+    """``pixels``: (C, H, W) uint8. ``notes``: of NOTED. ``highest``: the highest value of 16-bit grey, else 0."""
 
     pixels: np.ndarray
-    cropped: bool
-    enlarged: bool
+    notes: frozenset[str]
+    highest: int
 
 
-def formed(image: Image.Image, form: Form) -> Formed:
-    """The image in a form. Raises ValueError or OSError where it cannot be read."""
-    image = to_rgb(ImageOps.exif_transpose(image))
+NOTED = NOTES | {"cropped": "were no squares", "enlarged": "were smaller"}
+"""What is counted of images, and the words for it."""
+
+
+def formed(image: Image.Image, form: Form, channels: int) -> Formed:
+    """The image in a form, with ``channels`` 1 or 3. Raises ValueError or OSError where it cannot be read."""
+    found = decoded(image, channels, form.bits)
+    image, notes = found.image, set(found.notes)
     side = min(image.size)
-    cropped = enlarged = False
     if form.resolution is not None:
-        cropped, enlarged = image.width != image.height, side < form.resolution
-        if cropped:
+        if image.width != image.height:
+            notes.add("cropped")
             left, top = (image.width - side) // 2, (image.height - side) // 2
             image = image.crop((left, top, left + side, top + side))
+        if side < form.resolution:
+            notes.add("enlarged")
         if side != form.resolution:
             image = image.resize((form.resolution,) * 2, _FILTERS[form.filter], reducing_gap=None)
-    return Formed(pixels=np.asarray(image).transpose(2, 0, 1), cropped=cropped, enlarged=enlarged)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in RGB by the rule of COLOURS. Raises ValueError for modes without 8-bit colours."""
-    if image.mode == "RGB":
-        image.load()
-        return image
-    if image.mode.startswith("I;16"):
-        grey = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ValueError(f"mode {image.mode} has no range that 8-bit colours could be taken from")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return Formed(pixels=pixels_of(image), notes=frozenset(notes), highest=found.highest)
 
 
 class Pictures(Protocol):

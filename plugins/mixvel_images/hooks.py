@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
+from mixvel_core.data.conventions import BITS_DOC, CHANNELS_DOC, Channels
 from mixvel_core.plugin.definition import PluginDef, hookimpl
-from mixvel_core.plugin.options import OptionCheck, at_least, option
+from mixvel_core.plugin.options import OptionCheck, at_least, between, option
 from mixvel_core.protocols import DataSource
 
 Filter: TypeAlias = Literal["lanczos", "bicubic", "box"]
@@ -51,6 +52,14 @@ class ResizedOptions(StoredOptions):
 
 
 @frozen(kw_only=True)
+class PictureOptions(ResizedOptions):
+    """Options of every source whose images may be of any kind."""
+
+    channels: Channels = option(default="as-is", before=3, doc=CHANNELS_DOC)
+    bits: int | None = option(default=None, before=None, check=between(9, 16), doc=BITS_DOC)
+
+
+@frozen(kw_only=True)
 class CifarOptions(StoredOptions):
     """Options of the data source ``cifar10``."""
 
@@ -80,17 +89,23 @@ class CelebaOptions(ResizedOptions):
 
 
 @frozen(kw_only=True)
-class FolderOptions(ResizedOptions):
+class FolderOptions(PictureOptions):
     """Options of the data source ``image-folder``."""
 
     path: str = option(doc="a folder or zip file of images, or of one folder of images for each class")
+    within: str | None = option(
+        default=None,
+        before=None,
+        doc="the folder below `path`, or in the zip file, that is read, as train; absent: all",
+    )
     labels: Labels = option(
-        default="auto", doc="labels by folder, no labels, or auto: by folder where every image lies in one"
+        default="auto",
+        doc="labels by folder, no labels, or auto: by folder where every image lies in one, refused where some do",
     )
 
 
 @frozen(kw_only=True)
-class HubOptions(ResizedOptions):
+class HubOptions(PictureOptions):
     """Options of the data source ``hf``."""
 
     name: str = option(doc="a Hugging Face data set by name, a folder that save_to_disk wrote, or one of parquet files")
@@ -98,7 +113,7 @@ class HubOptions(ResizedOptions):
     split: str = option(default="train", doc="the split")
     revision: str | None = option(default=None, doc="branch, tag or commit; absent: the newest")
     image: str = option(default="image", doc="the column of images")
-    label: str | None = option(default=None, doc="the column of labels, whole numbers; absent: no labels")
+    label: str | None = option(default=None, doc="the column of labels, whole numbers or text; absent: no labels")
     attributes: tuple[str, ...] = option(
         default=(), check=NO_DUPLICATES, doc="columns of attributes: true or false, 0 or 1, or -1 or 1"
     )

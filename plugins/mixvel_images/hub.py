@@ -11,6 +11,7 @@ import numpy as np
 from attrs import field, frozen
 from PIL import Image
 
+from mixvel_core.data.labels import as_labels
 from mixvel_core.errors import DataError
 from mixvel_core.machine import from_home
 from mixvel_images.collection import Collection
@@ -83,10 +84,14 @@ class HubCollector:
             raise self._wrong(rows, self.image, "images")
         names = tuple(f"{self.place}, {self.split}, row {i}" for i in range(len(rows)))
         kind = rows.features.get(self.label) if self.label is not None else None
+        labels: np.ndarray | None = None
+        texts: tuple[str, ...] = ()
+        if self.label is not None:
+            labels, texts = as_labels(self._column(rows, self.label), len(rows), f"{self.place}: column {self.label!r}")
         return Collection(
             pictures=_Rows(rows=rows.select_columns([self.image]), column=self.image, names=names),
-            labels=None if self.label is None else self._labels(rows, self.label),
-            label_names=tuple(kind.names) if isinstance(kind, ClassLabel) else (),
+            labels=labels,
+            label_names=tuple(kind.names) if isinstance(kind, ClassLabel) else texts,
             attributes={name: self._flags(rows, name) for name in self._attribute_columns(rows)},
             provenance={
                 "source": f"Hugging Face data set {self.place}" + (f", {self.config}" if self.config else ""),
@@ -130,12 +135,6 @@ class HubCollector:
 
     def _attribute_columns(self, rows: Dataset) -> tuple[str, ...]:
         return self.attributes + tuple(name for name in self.perhaps if name in rows.features)
-
-    def _labels(self, rows: Dataset, name: str) -> np.ndarray:
-        values = self._column(rows, name)
-        if values.dtype.kind not in "iu" or values.ndim != 1:
-            raise self._wrong(rows, name, "whole numbers")
-        return values.astype(np.int64)
 
     def _flags(self, rows: Dataset, name: str) -> np.ndarray:
         values = self._column(rows, name)

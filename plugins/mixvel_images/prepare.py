@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from attrs import asdict
 from PIL import Image
 
 from mixvel_core.artifacts.files import digest_of
 from mixvel_core.artifacts.lock import locked
+from mixvel_core.data.decoding import channels_of
 from mixvel_core.errors import DataError
 from mixvel_core.machine import usable_cpus
 from mixvel_core.protocols import Progress
@@ -30,7 +30,7 @@ _MOST_THREADS = 16
 
 def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
     """The store of these inputs in this form, made or not. Raises DataError where the inputs are absent."""
-    contents = {"format": FORMAT, "inputs": dict(collector.identity()), "form": asdict(form)}
+    contents = {"format": FORMAT, "inputs": dict(collector.identity()), "form": form.key}
     return ImageStore(folder=home / f"{collector.name}-{digest_of(contents)[:16]}")
 
 
@@ -77,17 +77,24 @@ def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, 
     progress.line(f"prepare {collector.name}: {store.folder}")
 
 
-def _shape(pictures: Pictures, form: Form) -> tuple[int, int, int]:
-    """(3, H, W) of every image. Raises DataError where none can be read."""
+def _shape(pictures: Pictures, form: Form) -> tuple[int, ...]:
+    """(C, H, W) of every image. Raises DataError where none can be read."""
+    channels = channels_of(form.channels, _opened(pictures))
     if form.resolution is not None:
-        return 3, form.resolution, form.resolution
-    for i in range(len(pictures.names)):
+        return channels, form.resolution, form.resolution
+    for image in _opened(pictures):
         with suppress(Exception):  # any reason: it is named when its block is made
-            _, height, width = formed(pictures.open(i), form).pixels.shape
-            return 3, height, width
+            return formed(image, form, channels).pixels.shape
     raise DataError(
         f"{pictures.names[0]}: cannot be read, nor can any of the {len(pictures.names)} images; are they images?"
     )
+
+
+def _opened(pictures: Pictures) -> Iterator[Image.Image]:
+    """The images that can be opened, in order."""
+    for i in range(len(pictures.names)):
+        with suppress(Exception):
+            yield pictures.open(i)
 
 
 def _formed_blocks(bench: Workbench, pictures: Pictures, form: Form) -> Iterator[tuple[Block, np.ndarray]]:
@@ -111,10 +118,11 @@ def _form_block(
 ) -> tuple[Block, np.ndarray]:
     items = np.zeros((stop - start, *shape), np.uint8)
     failed = []
-    cropped = enlarged = 0
+    notes: Counter[str] = Counter()
+    highest = 0
     for i in range(start, stop):
         try:
-            made = formed(pictures.open(i), form)
+            made = formed(pictures.open(i), form, shape[0])
         except Exception as error:  # decoders of broken files raise anything; the user reads what it is
             failed.append((i, " ".join(str(error).split()) or type(error).__name__))
             continue
@@ -124,10 +132,16 @@ def _form_block(
                 "set `resolution` to bring all to one size"
             )
         items[i - start] = made.pixels
-        cropped += made.cropped
-        enlarged += made.enlarged
-    made_of = checksum_of(items)
-    block = Block(start=start, stop=stop, failed=tuple(failed), cropped=cropped, enlarged=enlarged, checksum=made_of)
+        notes.update(made.notes)
+        highest = max(highest, made.highest)
+    block = Block(
+        start=start,
+        stop=stop,
+        failed=tuple(failed),
+        notes=dict(notes),
+        highest=highest,
+        checksum=checksum_of(items),
+    )
     return block, items
 
 

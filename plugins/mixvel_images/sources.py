@@ -13,9 +13,17 @@ from mixvel_core.protocols import Data, Progress
 from mixvel_core.protocols.progress import Silent
 from mixvel_images.celebahq import ATTRIBUTES, CelebaCollector
 from mixvel_images.cifar10 import CifarCollector
-from mixvel_images.collection import Collector, Form
+from mixvel_images.collection import NOTED, Collector, Form
 from mixvel_images.folder import FolderCollector
-from mixvel_images.hooks import CelebaOptions, CifarOptions, FolderOptions, HubOptions, ResizedOptions, StoredOptions
+from mixvel_images.hooks import (
+    CelebaOptions,
+    CifarOptions,
+    FolderOptions,
+    HubOptions,
+    PictureOptions,
+    ResizedOptions,
+    StoredOptions,
+)
 from mixvel_images.hub import HubCollector
 from mixvel_images.prepare import prepare
 
@@ -34,6 +42,8 @@ class ImageSource(StoredOptions, ABC):
     @property
     def form(self) -> Form:
         """What images are brought to: the resolution of the options, if these have one."""
+        if isinstance(self, PictureOptions):
+            return Form(resolution=self.resolution, filter=self.filter, channels=self.channels, bits=self.bits)
         return Form(resolution=self.resolution, filter=self.filter) if isinstance(self, ResizedOptions) else Form()
 
     def prepare(self, progress: Progress) -> None:
@@ -41,10 +51,14 @@ class ImageSource(StoredOptions, ABC):
 
         Raises DataError where the images are absent or unusable, or the store is damaged.
         """
-        prepare(self.collector, self.form, data_home(self.store), progress).verify()
+        store = prepare(self.collector, self.form, data_home(self.store), progress)
+        store.verify()
+        about = store.record().provenance
+        notes = [about.get("files", f"{about['count']} images"), *(about[note] for note in NOTED if note in about)]
+        progress.line(f"{self.collector.name}: {'; '.join(notes)}")
 
     def load(self) -> Data:
-        """The data set, its items memory-mapped, uint8 (n, 3, H, W), padded as they are read.
+        """The data set, its items memory-mapped, uint8 (n, C, H, W), padded as they are read.
 
         Raises DataError where the images are absent or unusable, or some cannot be read and ``unreadable`` is "refuse".
         """
@@ -97,7 +111,7 @@ class ImageFolder(FolderOptions, ImageSource):
     @property
     def collector(self) -> Collector:
         """The files at ``path``."""
-        return FolderCollector(path=from_home(self.path), labels=self.labels)
+        return FolderCollector(path=from_home(self.path), within=self.within, labels=self.labels)
 
 
 @frozen(kw_only=True)

@@ -37,7 +37,7 @@ class StoreRecord:
 
 @frozen(kw_only=True)
 class ImageStore:
-    """``items.npy`` (n, 3, H, W), perhaps ``labels.npy`` (n,) and ``attributes.npy`` (A, n), and the record."""
+    """``items.npy`` (n, C, H, W), perhaps ``labels.npy`` (n,) and ``attributes.npy`` (A, n), and the record."""
 
     folder: Path
 

@@ -101,10 +101,14 @@ def photograph(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    """The bytes of an image file."""
+def encoded(
+    image: Image.Image, kind: str = "PNG", exif: Image.Exif | None = None, more: Sequence[Image.Image] = ()
+) -> bytes:
+    """The bytes of an image file, with the frames ``more`` behind the first one."""
     buffer = io.BytesIO()
-    image.save(buffer, format=kind)
+    tag = {} if exif is None else {"exif": exif}
+    frames = {"save_all": True, "append_images": list(more)} if more else {}
+    image.save(buffer, format=kind, **tag, **frames)
     return buffer.getvalue()
 
 

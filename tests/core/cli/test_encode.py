@@ -95,7 +95,7 @@ def test_the_runs_own_items_come_back(mixvel: Command, vectors: Path) -> None:
         (("vectors.npy",), 2, "vectors.npy: of shape (3, 5), but items of the run have shape (1, 8, 8)"),
         (("bright.npy",), 2, "bright.npy: has values up to 255; scale floats"),
         (("whole.npy",), 2, "whole.npy: holds int64 values; give uint8, or floats"),
-        (("text.png",), 3, "text.png: cannot be read as an image"),
+        (("text.png",), 3, "text.png: cannot be read (no picture that Pillow reads)"),
         (("other.npz",), 3, "other.npz: cannot be read (no array 'items'; it holds y)"),
         (("nothing.npy",), 2, "nothing.npy: holds no item, its array has shape (0, 8, 8); give at least one"),
         (("sample.weights.top=9",), 2, "sample.weights.top  must be at most 3, the number of experts, not 9"),

@@ -58,7 +58,7 @@ def test_both_versions_unpacked_and_packed(
     assert data.labels.tolist() == labels
     assert data.provenance["split"] == split
     assert data.provenance["count"] == str(3 * len(names))
-    assert data.provenance["classes"] == ", ".join(CLASSES)
+    assert data.label_names == CLASSES
 
 
 def test_a_modern_pickle_is_read_too() -> None:

@@ -17,11 +17,12 @@ from attrs import evolve, field, frozen
 from PIL import Image
 
 from mixvel_core.artifacts.lock import locked
+from mixvel_core.data.decoding import decoded
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import PreparedSource
 from mixvel_core.protocols.progress import Silent
 from mixvel_images import blocks
-from mixvel_images.collection import Collection, Form, formed, to_rgb
+from mixvel_images.collection import Collection, Form, formed
 from mixvel_images.prepare import store_of
 from mixvel_images.sources import ImageSource
 
@@ -216,10 +217,8 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def colours(image: Image.Image) -> list[int]:
-    found = to_rgb(image)
-    assert found.mode == "RGB"
-    red, green, blue = np.asarray(found)[0, 0]
-    return [int(red), int(green), int(blue)]
+    values: list[int] = decoded(image, 3).pixels[:, 0, 0].tolist()
+    return values
 
 
 def test_the_rule_of_colours() -> None:
@@ -233,23 +232,22 @@ def test_the_rule_of_colours() -> None:
     palette.putpalette([0, 0, 0, 9, 8, 7])
     assert colours(palette) == [9, 8, 7]
     with pytest.raises(ValueError, match="mode F"):
-        to_rgb(Image.new("F", (2, 2)))
+        decoded(Image.new("F", (2, 2)), 3)
 
 
 @pytest.mark.parametrize("name", ["lanczos", "bicubic", "box"])
 def test_scaling_averages_over_what_a_pixel_covers(name: Any) -> None:
     # Stripes finer than the new pixels: without antialiasing they come out black or white.
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (64, 32))).convert("RGB")
-    made = formed(stripes, Form(resolution=8, filter=name)).pixels[:, 2:-2, 2:-2]
+    made = formed(stripes, Form(resolution=8, filter=name), 3).pixels[:, 2:-2, 2:-2]
     assert np.abs(made.astype(int) - 127).max() <= 8
 
 
 def test_the_middle_is_kept() -> None:
     wide = np.zeros((4, 10, 3), np.uint8)
     wide[:, 3:7] = 200
-    made = formed(Image.fromarray(wide), Form(resolution=4))
-    assert made.cropped
-    assert not made.enlarged
+    made = formed(Image.fromarray(wide), Form(resolution=4), 3)
+    assert made.notes == {"cropped"}
     assert (made.pixels == 200).all()
 
 
@@ -259,5 +257,5 @@ def test_photographs_are_turned_upright() -> None:
     exif[0x0112] = 6
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", exif=exif)
-    turned = formed(Image.open(io.BytesIO(buffer.getvalue())), Form()).pixels
+    turned = formed(Image.open(io.BytesIO(buffer.getvalue())), Form(), 3).pixels
     np.testing.assert_array_equal(turned, np.rot90(np.asarray(image), -1).transpose(2, 0, 1))

@@ -14,7 +14,7 @@ from PIL import Image
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
 from mixvel_core.recipe.build import build
-from mixvel_images import folder as listing
+from mixvel_images import files as listing
 from mixvel_images.celebahq import parse_attributes, parse_mapping
 
 PHOTO = [formats.photograph(6, 6, i) for i in range(6)]
@@ -54,7 +54,7 @@ def test_labels_are_the_folders_in_order(tmp_path: Path, pack: bool) -> None:
     assert data.labels is not None
     assert data.labels.tolist() == [0, 0, 1, 1, 1, 1]
     assert data.label_names == ("ant", "cat")
-    assert data.provenance["other files"] == "1, left alone"
+    assert data.provenance["files"] == "7 files, 6 images, left out: 1 .txt"
 
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     data = loaded("image-folder", tmp_path, path=str(place))
     np.testing.assert_array_equal(data.items[:], as_items(PHOTO[:2]))
     assert data.labels is None
-    assert "lies in no folder" in refusal("image-folder", tmp_path, path=str(place), labels="folders")
+    assert "a.png lies, as 1 more, in no folder" in refusal("image-folder", tmp_path, path=str(place), labels="folders")
 
 
 def test_linked_classes_are_followed_but_not_in_circles(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_linked_classes_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 def test_no_images(tmp_path: Path, content: dict[str, bytes]) -> None:
     place = unpacked(tmp_path / "in", content)
     place.mkdir(exist_ok=True)
-    assert "holds no image; expected files that end in" in refusal("image-folder", tmp_path, path=str(place))
+    assert "; expected files that end as .png or .jpg do" in refusal("image-folder", tmp_path, path=str(place))
 
 
 def test_absent(tmp_path: Path) -> None:
