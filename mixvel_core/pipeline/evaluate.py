@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from attrs import asdict, frozen
@@ -15,6 +15,7 @@ from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.data.items import Chosen, Floats
 from mixvel_core.errors import DataError
+from mixvel_core.pipeline.halves import half_rows, half_values, single_seeds
 from mixvel_core.pipeline.origins import origins_of
 from mixvel_core.pipeline.parts import mapper_of
 from mixvel_core.pipeline.sample import StoredSamples
@@ -27,6 +28,7 @@ from mixvel_core.pipeline.scores import (
     Scores,
     ToScore,
     cell_key,
+    halves_key,
     read_cells,
     read_scores,
     scores_of,
@@ -138,8 +140,10 @@ def _new_cells(
     task = _Scoring(samples=asked.samples, shards=shards, options=asked.options, folder=folder.absolute())
     sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
     keys = {(one, index): cell_key(asked, shards, one, index, stated) for index in metrics for one in sets}
+    by_halves = single_seeds(asked.samples) if asked.options.halves and task.rows_of_halves() else frozenset()
+    halves = {part: halves_key(asked, key) for part, key in keys.items() if part[0] in by_halves}
     # A metric at a time: a worker that has read the reference for it goes on with it.
-    parts = [part for part, key in keys.items() if key not in known]
+    parts = [part for part, key in keys.items() if key not in known or halves.get(part, key) not in known]
     if not parts:
         return {}
     for index in sorted({index for _, index in parts}):
@@ -152,10 +156,17 @@ def _new_cells(
         closing(mapper_of(launcher).map(task, parts, lambda index, done: None)) as results,
     ):
         count = len({index for _, index in parts})
-        for index, scores in results:
-            found[keys[parts[index]]] = [_plain(score, stated) for score in scores]
-            bar.update(len(found) // count)
+        for done, (index, (scores, of_halves)) in enumerate(results, start=1):
+            part = parts[index]
+            found[keys[part]] = [_plain(score, stated) for score in scores]
+            if part in halves:
+                found[halves[part]] = [{"halves": values} for values in of_halves]
+            bar.update(done // count)
     return found
+
+
+Scored: TypeAlias = tuple[Sequence[Score], Sequence[Sequence[float]]]
+"""The scores of a set by one metric, and for each of them its values of random halves of the set."""
 
 
 @frozen(kw_only=True)
@@ -168,17 +179,21 @@ class _Scoring:
     folder: Path
     name: str = "evaluate"
 
-    def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Sequence[Score]]:
+    def rows_of_halves(self) -> list[np.ndarray]:
+        """The rows of each half of the samples that are scored; none where these are too few."""
+        return half_rows(self.samples[0].count, self.options.halves, self.options.seed)
+
+    def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Scored]:
         """Reads the real items. Metrics choose their own device; each reads the reference once, whose features may take
         longer than those of all samples."""
         rng = np.random.default_rng(self.options.seed)
         held_out, reference = self._apart(rng)
         count = len(held_out)
         noise = rng.standard_normal(held_out.shape, np.float32)
-        measures: dict[int, Callable[[int, Mapping[int, Items]], Sequence[Score]]] = {}
+        measures: dict[int, Callable[[int, Mapping[int, Items]], Scored]] = {}
         baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
 
-        def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Sequence[Score]:
+        def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Scored:
             one, metric = part
             if metric not in measures:
                 measures[metric] = self._measure(self.options.metrics[metric].build(), reference, count)
@@ -186,21 +201,22 @@ class _Scoring:
 
         return score
 
-    def _measure(
-        self, metric: Metric, reference: Items, count: int
-    ) -> Callable[[int, Mapping[int, Items]], Sequence[Score]]:
+    def _measure(self, metric: Metric, reference: Items, count: int) -> Callable[[int, Mapping[int, Items]], Scored]:
         """What scores one set by ``metric``, whose features of the reference are computed once."""
         scorer = metric.against(reference) if isinstance(metric, ReferenceMetric) else None
+        by_halves = single_seeds(self.samples) if self.options.halves else frozenset()
+        rows = half_rows(count, self.options.halves, self.options.seed)
 
-        def measure(one: int, baselines: Mapping[int, Items]) -> Sequence[Score]:
+        def measure(one: int, baselines: Mapping[int, Items]) -> Scored:
             items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
+            of_halves = half_values(metric, scorer, items, reference, rows) if one in by_halves else []
             if scorer is None:
-                return (metric.score(items, reference),)
+                return (metric.score(items, reference),), of_halves
             found = [*scorer.scores(items)]
             if isinstance(scorer, OriginScorer) and one not in baselines:
                 origins = origins_of(self.samples[one], self.shards.parts, count)
                 found += [] if origins is None else scorer.origin_scores(items, origins)
-            return tuple(found)
+            return tuple(found), of_halves
 
         return measure
 

@@ -34,10 +34,10 @@ FLOOR, NOISE = -2, -1
 @frozen(kw_only=True)
 class Scores:
     """The artifact: ``rows`` of {method, steps, seed, evaluations, flops, metric, value, larger_is_better,
-    conditions}; ``floors``: real against real, and ``noise``: pure noise against real, in the same conditions.
-    ``timings``: {method, steps, seed, seconds, device} of every set of samples. Evaluations, FLOPs and seconds are of
-    one sample. Only timings differ between two runs of a recipe. ``method`` is the name of the samples' row;
-    ``asked``: the rows of what was asked last.
+    conditions}, and of a single seed {halves}, the values of random halves of its samples; ``floors``: real against
+    real, and ``noise``: pure noise against real, in the same conditions. ``timings``: {method, steps, seed, seconds,
+    device} of every set of samples. Evaluations, FLOPs and seconds are of one sample. Only timings differ between two
+    runs of a recipe. ``method`` is the name of the samples' row; ``asked``: the rows of what was asked last.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -74,6 +74,11 @@ def cell_key(asked: ToScore, shards: Shards, one: int, metric: int, stated: Mapp
         reference=options.reference,
         stated=dict(stated),
     )
+
+
+def halves_key(asked: ToScore, cell: str) -> str:
+    """The key of the same scores of random halves of the samples, where ``cell`` is that of all samples."""
+    return key_of(halves_of=cell, halves=asked.options.halves)
 
 
 def stated_of(smoke: bool) -> dict[str, str]:
@@ -117,6 +122,9 @@ def scores_of(
                 if key in cells and key not in rows:
                     cost = cost or asdict(question.flops.of_samples(one))
                     rows[key] = [{**_place(one), **cost, **score} for score in cells[key]]
+                    # Scores that are taken of all samples alone come last.
+                    for row, values in zip(rows[key], cells.get(halves_key(question, key), ()), strict=False):
+                        row.update(values)
         for metric in range(len(question.options.metrics)) if question.samples else ():
             for baseline, known in baselines.items():
                 key = cell_key(question, shards, baseline, metric, stated)

@@ -31,7 +31,16 @@ from mixvel_core.protocols.expert import (
 )
 from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
 from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
-from mixvel_core.protocols.metric import Metric, Origins, OriginScorer, PreparedMetric, ReferenceMetric, Score, Scorer
+from mixvel_core.protocols.metric import (
+    Metric,
+    Origins,
+    OriginScorer,
+    PreparedMetric,
+    ReferenceMetric,
+    Score,
+    Scorer,
+    SubsetScorer,
+)
 from mixvel_core.protocols.progress import Progress, ProgressTask
 from mixvel_core.protocols.router import (
     Ask,
@@ -114,6 +123,7 @@ __all__ = [
     "StepSelector",
     "SteppedSchedule",
     "Streaming",
+    "SubsetScorer",
     "Suprema",
     "Task",
     "TrainTask",

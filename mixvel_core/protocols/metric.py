@@ -64,6 +64,14 @@ class PreparedMetric(Metric, Protocol):
         """Makes it, or does nothing where it is there. Raises DataError as ``score`` does."""
 
 
+@runtime_checkable
+class SubsetScorer(Scorer, Protocol):
+    """A scorer that scores parts of one set for less than each by itself, as where features are computed once."""
+
+    def subset_scores(self, samples: Items, subsets: Sequence[np.ndarray]) -> Sequence[Sequence[Score]]:
+        """What ``scores`` gives of ``samples[rows]``, in its order, for each ``rows``, (n,) int64, in ``subsets``."""
+
+
 @frozen(kw_only=True, eq=False)
 class Origins:
     """Which expert made each sample, in a run whose shards have no label in common.

@@ -121,6 +121,14 @@ class EvaluateOptions:
         "same number again, or all the rest; or all of `data`, and the floor is taken from the shards",
     )
 
+    halves: int = option(
+        default=10,
+        before=0,
+        check=at_least(0),
+        doc="random halves of the samples that are scored too, where a method has a single seed: their spread is the "
+        "uncertainty of its scores; 0: none",
+    )
+
     def __attrs_post_init__(self) -> None:
         """Raises ValueError where all items would be compared with themselves."""
         if self.reference == "all" and self.data is None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from attrs import field, frozen
 
+from mixvel_core.data.items import Chosen
 from mixvel_core.device import best_device
 from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_uint8
@@ -178,12 +179,24 @@ class ClassifierScores:
         Class balance is half the sum over classes of |share of the samples - share of the reference|, both as the
         classifier sees them: 0 where all shares are the same, 1 where no class occurs in both.
         """
-        found = [*self.comparison.scores(samples)]
-        if "balance" in self.further:
-            value = 0.5 * float(np.abs(self._shares(self.space.labels(samples)) - self._reference_shares).sum())
-            quantity = "half the sum of absolute differences of class shares"
-            found.append(self._score("balance", value, samples, quantity=quantity))
-        return found
+        found = self.comparison.scores(samples)
+        return (*found, self._balance(self.space.labels(samples), samples)) if "balance" in self.further else found
+
+    def subset_scores(self, samples: Items, subsets: Sequence[np.ndarray]) -> Sequence[Sequence[Score]]:
+        """The same of some rows of ``samples``, for each of ``subsets``; features and labels are computed once."""
+        found = self.comparison.subset_scores(samples, subsets)
+        if "balance" not in self.further:
+            return found
+        labels = self.space.labels(samples)
+        return [
+            (*scores, self._balance(labels[rows], Chosen(source=samples, rows=rows)))
+            for scores, rows in zip(found, subsets, strict=True)
+        ]
+
+    def _balance(self, labels: np.ndarray, samples: Items) -> Score:
+        value = 0.5 * float(np.abs(self._shares(labels) - self._reference_shares).sum())
+        quantity = "half the sum of absolute differences of class shares"
+        return self._score("balance", value, samples, quantity=quantity)
 
     def origin_scores(self, samples: Items, origins: Origins) -> Sequence[Score]:
         """Class agreement: the share of samples whose class is one of those their expert was trained on."""

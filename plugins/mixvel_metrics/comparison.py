@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from attrs import frozen
 
+from mixvel_core.data.items import Chosen
 from mixvel_core.protocols import Score
 from mixvel_core.protocols.data import Items
 from mixvel_metrics.features import (
@@ -60,9 +61,23 @@ class Comparison:
         least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
         check_sets(self.names["frechet"], samples, self.reference, least=least)
         features = features_of(self.space, samples) if self.further else None
-        fitted = fit(self.space, samples) if features is None else fit_features(features)
+        return self._scored(samples, fit(self.space, samples) if features is None else fit_features(features), features)
+
+    def subset_scores(self, samples: Items, subsets: Sequence[np.ndarray]) -> Sequence[Sequence[Score]]:
+        """The scores of some rows of ``samples`` (n, *data), for each of ``subsets``, by features computed once."""
+        least = NEIGHBOURS + 1 if {"precision", "recall"} & set(self.further) else 2
+        features = features_of(self.space, samples)
+        found = []
+        for rows in subsets:
+            part = Chosen(source=samples, rows=rows)
+            check_sets(self.names["frechet"], part, self.reference, least=least)
+            found.append(self._scored(part, fit_features(features[rows]), features[rows]))
+        return found
+
+    def _scored(self, samples: Items, fitted: Gaussian, features: np.ndarray | None) -> Sequence[Score]:
+        """The scores, from the Gaussian of the features of ``samples``, and from these where more is asked for."""
         found = [self._score(samples, "frechet", squared_frechet(fitted, self.gaussian), "squared distance")]
-        if features is None:
+        if features is None or not self.further:
             return found
         if "kernel" in self.further:
             value = kernel_distance(features, self._features, self._mean_kernel)

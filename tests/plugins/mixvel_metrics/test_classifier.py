@@ -57,6 +57,15 @@ def test_its_scores_are_never_called_fid_and_carry_the_hash(metric: Classifier, 
     assert not any("fid" in name for name in names)
 
 
+def test_subsets_score_as_they_do_by_themselves(metric: Classifier, images: np.ndarray) -> None:
+    made, rows = scorer(metric, images[:32]), np.arange(1, 40, 2)
+    [found] = made.subset_scores(images, [rows])
+    wanted = made.scores(images[rows])
+    assert [score.name for score in found] == [score.name for score in wanted]
+    assert [score.conditions for score in found] == [score.conditions for score in wanted]
+    assert [score.value for score in found] == pytest.approx([score.value for score in wanted], rel=1e-4)
+
+
 def test_frechet_and_kernel_are_the_formulas_of_scipy_and_numpy(metric: Classifier) -> None:
     x = to_float(Halves(count=400).load().items[:])
     y = np.random.default_rng(1).uniform(-1, 1, x.shape).astype(np.float32)
