@@ -1,7 +1,9 @@
 """A discrete DDPM/DDIM beta table as a continuous variance preserving schedule.
 
 At t = i/T the table has alpha^2 = prod_{j <= i} (1 - beta_j). log alpha between these times is a cubic spline, so the
-schedule equals the table at every one of its own T times and has the two derivatives that the theory needs.
+schedule equals the table at every one of its own T times and has the two derivatives that the theory needs. Where that
+spline would turn back, as for short tables whose first betas grow manyfold, it is the monotone cubic of Fritsch and
+Carlson (1980), whose second derivative has jumps at the table's times.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import torch
 from attrs import frozen
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicHermiteSpline, CubicSpline, PchipInterpolator
 from torch import Tensor
 
 from mixvel_core.errors import RecipeError, UsageError
@@ -21,6 +23,8 @@ from mixvel_core.field.conversions import vp_point
 from mixvel_core.protocols import SchedulePoint, Suprema
 
 BetaShape: TypeAlias = Literal["linear", "scaled-linear", "squared-cosine"]
+_JUST = 1e-12
+"""How long before a knot the limit from the left is taken."""
 
 
 def usual_betas(shape: BetaShape, steps: int, first: float, last: float) -> list[float]:
@@ -41,6 +45,18 @@ def usual_betas(shape: BetaShape, steps: int, first: float, last: float) -> list
     return [min(1.0 - alpha_squared((i + 1) / steps) / alpha_squared(i / steps), 0.999) for i in range(steps)]
 
 
+def _monotone_pieces(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The coefficients (4, T) of the monotone cubic through falling ``values``, which rests at no end.
+
+    At rest at t = 0 the schedule would leave the data at no rate.
+    """
+    slopes = PchipInterpolator(knots, values)(knots, 1)
+    first, last = ((values[i + 1] - values[i]) / (knots[i + 1] - knots[i]) for i in (0, len(values) - 2))
+    slopes[[0, -1]] = first if slopes[0] == 0 else slopes[0], last if slopes[-1] == 0 else slopes[-1]
+    pieces: np.ndarray = CubicHermiteSpline(knots, values, slopes).c
+    return pieces
+
+
 @frozen(kw_only=True)
 class BetaTable:
     """The schedule of a table of T = ``len(c0)`` betas.
@@ -58,17 +74,17 @@ class BetaTable:
         """The continuous schedule of ``betas``: T >= 4 numbers in (0, 1), beta_1 first.
 
         Raises:
-            RecipeError: a beta outside (0, 1), too few of them, or so uneven that the spline is not monotone.
+            RecipeError: a beta outside (0, 1), or too few of them.
         """
         beta = np.asarray(betas, dtype=np.float64)
         if beta.ndim != 1 or len(beta) < 4 or not ((beta > 0) & (beta < 1)).all():
             raise RecipeError("schedule: a beta table needs at least 4 numbers, all above 0 and below 1")
         log_alpha = np.concatenate([[0.0], 0.5 * np.cumsum(np.log1p(-beta))])
-        spline = CubicSpline(np.linspace(0.0, 1.0, len(log_alpha)), log_alpha)
-        fine = np.linspace(0.0, 1.0, 16 * len(beta) + 1)
-        if not (spline(fine, 1) < 0).all():
-            raise RecipeError("schedule: the beta table is too uneven for a smooth monotone schedule")
-        c3, c2, c1, c0 = (tuple(float(v) for v in row) for row in spline.c)
+        knots = np.linspace(0.0, 1.0, len(log_alpha))
+        spline = CubicSpline(knots, log_alpha)
+        falls = bool((spline(np.linspace(0.0, 1.0, 16 * len(beta) + 1), 1) < 0).all())
+        pieces = spline.c if falls else _monotone_pieces(knots, log_alpha)
+        c3, c2, c1, c0 = (tuple(float(v) for v in row) for row in pieces)
         return cls(c3=c3, c2=c2, c1=c1, c0=c0)
 
     def at(self, t: Tensor) -> SchedulePoint:
@@ -99,7 +115,9 @@ class BetaTable:
         u = -c2 / (3.0 * c3)
         turns = knots + torch.where((u > 0) & (u < 1 / T), u, 0.0)
         f_low, f_high = _range_of(lambda t: self._rates(t)[0], low, high, turns)
-        g_low, g_high = _range_of(lambda t: self._rates(t)[1], low, high, knots)
+        # A line on each interval, from one limit to the other: its value just before a knot counts as well.
+        limits = torch.stack([(knots - _JUST).clamp_min(0.0), knots], dim=1).reshape(-1)
+        g_low, g_high = _range_of(lambda t: self._rates(t)[1], low, high, limits)
         alpha = self.at(low).alpha
         square_low = torch.where(f_low * f_high <= 0, 0.0, torch.minimum(f_low**2, f_high**2))
         square_high = torch.maximum(f_low**2, f_high**2)

@@ -18,7 +18,8 @@ from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
 from mixvel_foreign.hooks import DiffusersOptions, place_of
-from mixvel_foreign.scheduler import EDMDenoiser, EDMSchedule, NetworkTraining, training_of
+from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule
+from mixvel_foreign.scheduler import NetworkTraining, training_of
 from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.denoiser import (
@@ -78,7 +79,7 @@ def scheduler_file(path: Path, scheduler: Path | None) -> Path:
 def folder_schedule(*, path: Path) -> NoiseSchedule:
     """The schedule that the networks of a diffusers folder were trained under."""
     file = scheduler_file(path, None)
-    return training_of(read_json_of(file), str(file)).schedule
+    return training_of(read_json_of(file), str(file), clip=False).schedule
 
 
 def _check_there(path: Path) -> None:
@@ -120,7 +121,7 @@ class DiffusersFamily(DiffusersOptions):
         """``*data`` of expert ``index``, as its folder says. Raises RecipeError where it does not."""
         path = place_of(self.path, index, WHAT)
         folder = open_folder(path, self.scheduler)
-        training_of(folder.scheduler, str(path))
+        training_of(folder.scheduler, str(path), self.clip)
         self._label(folder.model, index)
         size = folder.model.get("sample_size")
         if size is None:
@@ -159,7 +160,7 @@ class DiffusersFamily(DiffusersOptions):
             model, scheduler = dict(about["model"]), dict(about["scheduler"])
         except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise ArtifactError(f"{where}: its configurations are damaged ({error}); make it again") from None
-        training = training_of(scheduler, where)
+        training = training_of(scheduler, where, self.clip)
         unet = loaded(partial(make_unet2d, model, where), network_weights(tensors), where)
         network = Unconditional(unet, label=self._label(model, config.index))
         return NetworkDenoiser(
@@ -167,7 +168,7 @@ class DiffusersFamily(DiffusersOptions):
             moments=stored_moments(tensors),
             network=for_use(self._read(network, training), tensors[_CONFIG].device),
             prediction="x0" if training.style == "edm" else training.prediction,
-            clip=training.clip if self.clip is None else self.clip,
+            clip=training.clip,
         )
 
     def _read(self, network: nn.Module, training: NetworkTraining) -> nn.Module:
@@ -182,7 +183,7 @@ class DiffusersFamily(DiffusersOptions):
     def _open(self, shard: Shard) -> DiffusersFolder:
         path = place_of(self.path, shard.index, WHAT)
         folder = open_folder(path, self.scheduler)
-        training_of(folder.scheduler, str(path))
+        training_of(folder.scheduler, str(path), self.clip)
         self._label(folder.model, shard.index)
         channels, size = folder.model.get("in_channels", 3), folder.model.get("sample_size")
         side = tuple(size) if isinstance(size, list) else (size, size)

@@ -1,119 +1,25 @@
 """A scheduler_config.json of diffusers: the schedule (beta table, EDM, flow) and prediction of its network.
 
-EDM's path x_0 + s eps, s = tan(a t), is that of alpha = cos(a t), sigma = sin(a t) up to the scale alpha of x_t, so
-both have the same denoiser.
+Every key that changes what the network means is read, or refused by name; of those that are absent the class of the
+scheduler has the values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from attrs import frozen
-from torch import Tensor, nn
 
-from mixvel_core.errors import DataError, UsageError
-from mixvel_core.field.beta_table import BetaShape, BetaTable, leading_times, usual_betas
-from mixvel_core.field.conversions import Prediction, expand
+from mixvel_core.errors import DataError, RecipeError
+from mixvel_core.field.beta_table import BetaShape, BetaTable, usual_betas
+from mixvel_core.field.conversions import Prediction
 from mixvel_core.plugin.discovery import load_registry
-from mixvel_core.protocols import NoiseSchedule, SchedulePoint
-
-
-@frozen(kw_only=True)
-class SteppedTable:
-    """A beta table with the steps of its scheduler; entry j of T, counted from 0, lies at t = (j + 1) / T.
-
-    ``spacing``, ``offset``: which entries N steps visit (diffusers' timestep_spacing and steps_offset). ``to_clean``:
-    whether the last step ends at t = 0 (set_alpha_to_one), or at entry 0.
-    """
-
-    table: BetaTable
-    spacing: Literal["leading", "trailing", "linspace"]
-    offset: int
-    to_clean: bool
-
-    def at(self, t: Tensor) -> SchedulePoint:
-        """alpha, sigma and their derivatives at t, those of the table."""
-        return self.table.at(t)
-
-    def times(self, steps: int) -> Sequence[float]:
-        """N + 1 falling times; N where the last step would stand still."""
-        T = len(self.table.c0)
-        if self.spacing == "leading":
-            visited = leading_times(T, steps, self.offset)[:-1]
-        elif steps > T:
-            raise UsageError(f"{steps} steps, but the table of the schedule has {T} entries; take fewer steps")
-        elif self.spacing == "trailing":
-            visited = [float(v) / T for v in np.round(np.arange(T, 0, -T / steps))[:steps]]
-        else:
-            visited = [(float(v) + 1.0) / T for v in np.linspace(0, T - 1, steps).round()[::-1]]
-        end = 0.0 if self.to_clean else 1.0 / T
-        return [t for t in visited if t > end] + [end]
-
-
-@frozen(kw_only=True)
-class EDMSchedule:
-    """alpha = cos(a t), sigma = sin(a t), with tan(a) the largest noise that the network was trained on."""
-
-    sigma_max: float
-    sigma_min: float
-    rho: float
-
-    @property
-    def angle(self) -> float:
-        """a, the largest angle atan(sigma/alpha)."""
-        return math.atan(self.sigma_max)
-
-    def at(self, t: Tensor) -> SchedulePoint:
-        """alpha, sigma and their derivatives at t."""
-        a = self.angle
-        alpha, sigma = (a * t).cos(), (a * t).sin()
-        return SchedulePoint(alpha=alpha, sigma=sigma, d_alpha=-a * sigma, d_sigma=a * alpha, dd_alpha=-(a**2) * alpha)
-
-    def time_of(self, angle: Tensor) -> Tensor:
-        """The t with atan(sigma/alpha) = a t = ``angle``."""
-        return angle / self.angle
-
-    def times(self, steps: int) -> Sequence[float]:
-        """The Karras grid: even in s^(1/rho) from sigma_max to sigma_min, then clean data."""
-        first, last = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
-        u = [i / max(steps - 1, 1) for i in range(steps)]
-        return [*(math.atan((first + w * (last - first)) ** self.rho) / self.angle for w in u), 0.0]
-
-
-class EDMDenoiser(nn.Module):
-    """An EDM network as the denoiser of points of ``schedule``: m = c_skip x + c_out F(c_in x, c_noise)."""
-
-    def __init__(self, network: nn.Module, *, schedule: EDMSchedule, sigma_data: float, velocity: bool) -> None:
-        super().__init__()
-        self.network = network
-        self.schedule = schedule
-        self.sigma_data = sigma_data
-        self.sign = -1.0 if velocity else 1.0
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """m(x, t), (B, *data)."""
-        p = self.schedule.at(t.double())
-        # EDM's factors times alpha, so that nothing is divided by it.
-        spread = torch.hypot(p.sigma, self.sigma_data * p.alpha)
-        c_noise = 0.25 * (p.sigma / p.alpha).clamp_min(self.schedule.sigma_min).log()
-        skip, out = self.sigma_data**2 * p.alpha / spread**2, self.sign * self.sigma_data * p.sigma / spread
-        shaped = [expand(c.to(x), x) for c in (skip, out, 1.0 / spread)]
-        F: Tensor = self.network(shaped[2] * x, c_noise.to(x))
-        return shaped[0] * x + shaped[1] * F
-
-
-TABLES = (
-    "DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "DDIMInverse", "PNDM", "IPNDM", "LCM", "TCD", "DEISMultistep",
-    "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "EulerDiscrete", "EulerAncestralDiscrete",
-    "HeunDiscrete", "KDPM2Discrete", "KDPM2AncestralDiscrete", "LMSDiscrete", "UniPCMultistep", "SASolver", "RePaint",
-)  # fmt: skip
-"""Schedulers of networks that were trained on a table of betas; they differ in their samplers, not in the network."""
-FLOWS = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete")
-EDMS = ("EDMEuler", "EDMDPMSolverMultistep")
+from mixvel_core.protocols import NoiseSchedule
+from mixvel_foreign.noise_paths import EDMSchedule, SteppedTable
+from mixvel_foreign.scheduler_classes import EDMS, FLOWS, OWN_STEPS, TABLE_KEYS, TABLES, Keys, TableScheduler
 
 _PREDICTIONS: Mapping[str, Prediction] = {
     "epsilon": "eps",
@@ -121,6 +27,9 @@ _PREDICTIONS: Mapping[str, Prediction] = {
     "sample": "x0",
     "flow_prediction": "flow",
 }
+_DECLARE = "use torch-module, and declare schedule, time and prediction"
+_PUT_BACK = "put back what diffusers wrote"
+_LONGEST = 100_000
 
 
 @frozen(kw_only=True)
@@ -139,55 +48,146 @@ class NetworkTraining:
     sigma_data: float = 0.5
 
 
-def training_of(config: Mapping[str, Any], where: str) -> NetworkTraining:
-    """How the network of a scheduler's configuration was trained; ``where``: the file, for errors.
+def training_of(config: Mapping[str, Any], where: str, clip: bool | None = None) -> NetworkTraining:
+    """How the network of a scheduler's configuration was trained.
 
-    Raises DataError where the kind of scheduler or one of its values is unknown or cannot be used.
+    Args:
+        config: what is in the file.
+        where: the file, for errors.
+        clip: whether the denoiser is kept within [-1, 1]; None: as the configuration says.
+
+    Raises:
+        DataError: the class of scheduler is not known, or one of its values cannot be used; names the key.
     """
     name = str(config.get("_class_name", "")).removesuffix("Scheduler")
-    kind = str(config.get("prediction_type", "epsilon"))
-    prediction = _PREDICTIONS.get(kind)
-    if prediction is None:
-        raise DataError(f"{where}: prediction_type {kind!r} is not known; there are {', '.join(_PREDICTIONS)}")
-    try:
-        if name in TABLES:
-            clip = bool(config.get("clip_sample", False))
-            return NetworkTraining(
-                schedule=_table(config, where), style="table", prediction=prediction, length=_length(config), clip=clip
-            )
-        if name in FLOWS:
-            # The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted.
-            definition = load_registry().get("schedule", "rectified")
-            schedule: NoiseSchedule = definition.build(definition.options())
-            return NetworkTraining(schedule=schedule, style="flow", prediction="flow", length=_length(config))
-        if name in EDMS:
-            usual = {"sigma_max": 80.0, "sigma_min": 0.002, "rho": 7.0}
-            edm = EDMSchedule(**{key: float(config.get(key, value)) for key, value in usual.items()})
-            sigma_data = float(config.get("sigma_data", 0.5))
-            return NetworkTraining(schedule=edm, style="edm", prediction=prediction, sigma_data=sigma_data)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{where}: a value is of the wrong type ({error})") from None
+    if name in TABLES:
+        keys = _values({**TABLE_KEYS, **TABLES[name].keys}, config, where)
+        return _table_training(name, keys, where, _clip(keys, where, clip))
+    if name in FLOWS:
+        keys = _values(FLOWS[name], config, where)
+        if keys.get("invert_sigmas"):
+            raise DataError(f"{where}: invert_sigmas turns the network's time round, which is not read; {_DECLARE}")
+        return NetworkTraining(
+            schedule=_flow(), style="flow", prediction="flow", length=_length(keys, where), clip=bool(clip)
+        )
+    if name in EDMS:
+        keys = _values(EDMS[name], config, where)
+        return _edm_training(keys, where, _clip(keys, where, clip))
     raise DataError(
         f"{where}: the scheduler {config.get('_class_name')!r} is not known; there are those of beta tables (DDPM, "
-        "DDIM, PNDM, Euler, DPM-Solver, ...), EDM and flow matching; or use torch-module and declare the schedule"
+        f"DDIM, PNDM, Euler, DPM-Solver, ...), EDM and flow matching; or {_DECLARE}"
     )
 
 
-def _length(config: Mapping[str, Any]) -> int:
-    return int(config.get("num_train_timesteps", 1000))
+def _values(defaults: Keys, config: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values of all keys. Raises DataError where one is of another type, or the keys are of an old diffusers."""
+    if "predict_epsilon" in config and "prediction_type" not in config:
+        meant = "epsilon" if config["predict_epsilon"] else "sample"
+        raise DataError(f"{where}: predict_epsilon is of diffusers before 0.8; write `prediction_type: {meant}` for it")
+    values = {key: config.get(key, default) for key, default in defaults.items()}
+    for key, default in defaults.items():
+        if not _is_like(values[key], default):
+            raise DataError(f"{where}: {key} is {values[key]!r:.60}, of the wrong type; leave it out for {default}")
+    return values
 
 
-def _table(config: Mapping[str, Any], where: str) -> SteppedTable:
-    if config.get("rescale_betas_zero_snr"):
-        raise DataError(f"{where}: rescale_betas_zero_snr makes the last beta 1, which no smooth schedule has")
-    spacing = config.get("timestep_spacing", "leading")
+def _is_like(value: object, default: object) -> bool:
+    """Whether a key that is ``default`` where it is absent may have ``value``."""
+    if isinstance(default, bool):
+        return value is None or isinstance(value, bool)
+    if isinstance(default, int):
+        return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value % 1 == 0))
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return default is None or isinstance(value, str)
+
+
+def _clip(keys: Keys, where: str, wanted: bool | None) -> bool:
+    """Whether the denoiser is clipped. Raises DataError for bounds that are not read, unless one is ``wanted``."""
+    if wanted is not None:
+        return wanted
+    either = "set `clip: true` ([-1, 1]) or `clip: false` of the expert in its place"
+    if keys.get("thresholding"):
+        raise DataError(f"{where}: thresholding (bounds from each sample's own quantiles) is not read; {either}")
+    clip = bool(keys.get("clip_sample"))
+    if clip and float(keys.get("clip_sample_range", 1.0)) != 1.0:
+        raise DataError(f"{where}: clip_sample_range {keys['clip_sample_range']} is not read; {either}")
+    return clip
+
+
+def _prediction(keys: Keys, where: str, possible: tuple[Prediction, ...]) -> Prediction:
+    kind = keys["prediction_type"]
+    found = _PREDICTIONS.get(kind)
+    if found is None:
+        raise DataError(f"{where}: prediction_type {kind!r} is not known; there are {', '.join(_PREDICTIONS)}")
+    if found not in possible:
+        names = ", ".join(name for name, known in _PREDICTIONS.items() if known in possible)
+        raise DataError(f"{where}: prediction_type {kind!r} does not go with this schedule, but {names}; {_DECLARE}")
+    return found
+
+
+def _length(keys: Keys, where: str) -> int:
+    found = keys["num_train_timesteps"]
+    if not 1 <= found <= _LONGEST:
+        raise DataError(f"{where}: num_train_timesteps {found} is not in 1 to {_LONGEST}; {_PUT_BACK}")
+    return int(found)
+
+
+def _flow() -> NoiseSchedule:
+    """The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted."""
+    definition = load_registry().get("schedule", "rectified")
+    schedule: NoiseSchedule = definition.build(definition.options())
+    return schedule
+
+
+def _edm_training(keys: Keys, where: str, clip: bool) -> NetworkTraining:
+    if not (0 < keys["sigma_min"] < keys["sigma_max"] < math.inf and keys["rho"] > 0 and keys["sigma_data"] > 0):
+        raise DataError(f"{where}: sigma_min, sigma_max, rho or sigma_data is out of range; {_PUT_BACK}")
+    unread = "" if keys["sigma_schedule"] == "karras" else f"sigma_schedule {keys['sigma_schedule']!r}"
+    schedule = EDMSchedule(
+        sigma_max=float(keys["sigma_max"]),
+        sigma_min=float(keys["sigma_min"]),
+        rho=float(keys["rho"]),
+        to_clean=keys["final_sigmas_type"] != "sigma_min",
+        unread=unread,
+    )
+    prediction = _prediction(keys, where, ("eps", "v"))
+    sigma_data = float(keys["sigma_data"])
+    return NetworkTraining(schedule=schedule, style="edm", prediction=prediction, clip=clip, sigma_data=sigma_data)
+
+
+def _table_training(name: str, keys: Keys, where: str, clip: bool) -> NetworkTraining:
+    length = _length(keys, where)
+    if keys.get("use_flow_sigmas"):
+        prediction = _prediction(keys, where, ("eps", "x0", "flow"))
+        return NetworkTraining(schedule=_flow(), style="flow", prediction=prediction, length=length, clip=clip)
+    if keys.get("rescale_betas_zero_snr"):
+        raise DataError(f"{where}: rescale_betas_zero_snr makes the last beta 1, as in no smooth schedule; {_DECLARE}")
+    if (kind := keys.get("timestep_type", "discrete")) != "discrete":
+        raise DataError(f"{where}: timestep_type {kind!r} (times of log sigma) is not read; {_DECLARE}")
+    prediction = _prediction(keys, where, ("eps", "v", "x0"))
+    table = _stepped(TABLES[name], f"the scheduler {name}", keys, where)
+    return NetworkTraining(schedule=table, style="table", prediction=prediction, length=length, clip=clip)
+
+
+def _stepped(scheduler: TableScheduler, name: str, keys: Keys, where: str) -> SteppedTable:
+    spacing = keys.get("timestep_spacing", scheduler.spacing)
     if spacing not in ("leading", "trailing", "linspace"):
-        raise DataError(f"{where}: timestep_spacing {spacing!r} is not known")
+        raise DataError(f"{where}: timestep_spacing {spacing!r} is not known; there are leading, trailing and linspace")
+    others = [key for key, usual in OWN_STEPS.items() if key in keys and keys[key] not in (None, usual)]
+    own = f"how {name} lays out its steps" if scheduler.points == "own" else ", ".join(others)
+    try:
+        table = BetaTable.from_betas(_betas(keys, where))
+    except (RecipeError, ValueError, TypeError):
+        raise DataError(f"{where}: no beta table, 4 numbers or more, all above 0 and below 1; {_PUT_BACK}") from None
     return SteppedTable(
-        table=BetaTable.from_betas(_betas(config, where)),
+        table=table,
         spacing=spacing,
-        offset=int(config.get("steps_offset", 0)),
-        to_clean=bool(config.get("set_alpha_to_one", True)),
+        offset=int(keys.get("steps_offset", 0)),
+        to_clean=bool(keys.get("set_alpha_to_one", True)) and keys.get("final_sigmas_type") != "sigma_min",
+        # Spaced from the end, all of them visit N.
+        points="N + 1" if scheduler.points == "N + 1" and spacing != "trailing" else "N",
+        unread=own,
     )
 
 
@@ -198,12 +198,19 @@ _USUAL: Mapping[str, BetaShape] = {
 }
 
 
-def _betas(config: Mapping[str, Any], where: str) -> list[float]:
-    trained = config.get("trained_betas")
+def _betas(keys: Keys, where: str) -> list[float]:
+    trained, steps = keys["trained_betas"], _length(keys, where)
     if trained is not None:
+        if not isinstance(trained, list):
+            raise TypeError("no list")
+        if len(trained) != steps:
+            raise DataError(
+                f"{where}: trained_betas has {len(trained)} entries and num_train_timesteps is {steps}; which of them "
+                "the network's times count is not said: make them equal"
+            )
         return [float(beta) for beta in trained]
-    shape, steps = config.get("beta_schedule", "linear"), _length(config)
-    first, last = float(config.get("beta_start", 1e-4)), float(config.get("beta_end", 0.02))
+    shape = keys["beta_schedule"]
+    first, last = float(keys["beta_start"]), float(keys["beta_end"])
     if shape in _USUAL:
         return usual_betas(_USUAL[shape], steps, first, last)
     if shape == "sigmoid":
