@@ -123,6 +123,12 @@ class Gaussians:
         found = [self._parts(p, some, self._offs(flat, p, some)).logsumexp(0) for some in self._groups(flat)]
         return torch.cat(found).T
 
+    def shares(self, x: Tensor, p: SchedulePoint) -> Tensor:
+        """The posterior of each component within its shard at the noisy points x, (B, *data): (B, K, J) float64."""
+        flat = x.flatten(1).double()
+        found = [self._parts(p, some, self._offs(flat, p, some)).softmax(0) for some in self._groups(flat)]
+        return torch.cat(found, dim=1).permute(2, 1, 0)
+
     def answers(self, x: Tensor, p: SchedulePoint) -> GaussianAnswers:
         """Densities, denoisers and second moments at the noisy points x, (B, *data)."""
         flat = x.flatten(1).double()

@@ -46,6 +46,7 @@ from mixvel_core.protocols.router import (
     Ask,
     CheckedRouterFamily,
     FittedRouterFamily,
+    GuessingRouter,
     ObservingRouter,
     Router,
     RouterConfig,
@@ -59,7 +60,16 @@ from mixvel_core.protocols.schedule import (
     SteppedSchedule,
     Suprema,
 )
-from mixvel_core.protocols.selector import Draws, Estimate, Evaluations, Prior, Selector, SplitSelector, StepSelector
+from mixvel_core.protocols.selector import (
+    Draws,
+    Estimate,
+    Evaluations,
+    Guess,
+    Prior,
+    Selector,
+    SplitSelector,
+    StepSelector,
+)
 from mixvel_core.protocols.training import Batch, Objective, TrainTask
 
 __all__ = [
@@ -82,6 +92,8 @@ __all__ = [
     "Field",
     "FittedRouterFamily",
     "GaussianLaw",
+    "Guess",
+    "GuessingRouter",
     "Integrator",
     "InvertibleSchedule",
     "Items",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mixvel_core.protocols.data import Shard
     from mixvel_core.protocols.schedule import NoiseSchedule
-    from mixvel_core.protocols.selector import Evaluations
+    from mixvel_core.protocols.selector import Evaluations, Guess
     from mixvel_core.protocols.training import TrainTask
     from mixvel_core.types import Mask, Points, Times, Weights
 
@@ -73,6 +73,14 @@ class ObservingRouter(Router, Protocol):
         Returns:
             The new state.
         """
+
+
+@runtime_checkable
+class GuessingRouter(Router, Protocol):
+    """A router that has denoisers of the shards in closed form, from which selectors that remember extrapolate."""
+
+    def guess(self, x: Points) -> Guess | None:
+        """Those of all K shards, for points like x in dtype and device; None where it has none."""
 
 
 @frozen(kw_only=True)

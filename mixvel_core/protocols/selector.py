@@ -9,7 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mixvel_core.protocols.schedule import NoiseSchedule
+    from mixvel_core.protocols.schedule import NoiseSchedule, SchedulePoint
     from mixvel_core.types import Indices, Mask, Points, Weights
 
 
@@ -25,16 +25,27 @@ class Evaluations:
     m: Points
 
 
+class Guess(Protocol):
+    """Denoisers g_k of all K shards in closed form, exact where there is only noise; they evaluate no expert."""
+
+    def weighted(self, x: Tensor, p: SchedulePoint, weights: Weights) -> Tensor:
+        """sum_k weights_k g_k(x), (B, D), at x, (B, D), and one point p of the schedule; weights are (B, K)."""
+
+    def of(self, x: Tensor, p: SchedulePoint, expert: Indices) -> Tensor:
+        """g_k(x) of one shard for each point, (E, D): k are ``expert``, (E,), x is (E, D)."""
+
+
 @frozen(kw_only=True, eq=False)
 class Prior:
-    """What is known of all experts before any is asked: ``mean`` and ``variance`` of their shards, (K, *data).
+    """What is known of all experts before any is evaluated: ``mean`` and ``variance`` of their shards, (K, *data).
 
-    The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.mixture``), which costs
-    nothing and is exact in the limit of much noise.
+    The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.guess``), which costs nothing and
+    is exact in the limit of much noise. ``guess``: nearer ones, of a router that has them; None if it has not.
     """
 
     mean: Tensor
     variance: Tensor
+    guess: Guess | None = None
 
 
 @frozen(kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from mixvel_core.protocols import (
     Estimate,
     Evaluations,
     Expert,
+    GuessingRouter,
     NoiseSchedule,
     Prior,
     Router,
@@ -177,14 +178,17 @@ class RoutedField:
         return found[:-1].view(mask.shape)
 
 
-def prior_of(experts: Sequence[Expert], x: Tensor) -> Prior | None:
-    """The moments of all experts as x has its dtype and device; None if one does not share them."""
+def prior_of(experts: Sequence[Expert], router: Router, x: Tensor) -> Prior | None:
+    """The moments of all experts as x has its dtype and device, and the router's guess; None if one does not share
+    them."""
     moments = [expert.moments for expert in experts]
     known = [m for m in moments if m is not None]
     if len(known) < len(moments):
         return None
     return Prior(
-        mean=torch.stack([m.mean.to(x) for m in known]), variance=torch.stack([m.variance.to(x) for m in known])
+        mean=torch.stack([m.mean.to(x) for m in known]),
+        variance=torch.stack([m.variance.to(x) for m in known]),
+        guess=router.guess(x) if isinstance(router, GuessingRouter) else None,
     )
 
 
@@ -216,5 +220,5 @@ def start_field(
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         origin=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),
-        selector_state=selector.start(x, schedule, prior_of(experts, x), draws),
+        selector_state=selector.start(x, schedule, prior_of(experts, router, x), draws),
     )

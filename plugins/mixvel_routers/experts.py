@@ -21,7 +21,8 @@ from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
-from mixvel_core.protocols import Ask, Evaluations, NoiseSchedule, RouterConfig, Shard, TrainTask
+from mixvel_core.field.guess import gaussian_guess
+from mixvel_core.protocols import Ask, Evaluations, Guess, NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_core.randomness import bits, key
 from mixvel_routers.closed_form_options import ExpertsOptions
 from mixvel_routers.fixed import log_prior
@@ -103,6 +104,10 @@ class ExpertsRouter:
         now, _ = self._place(x, t, nothing, rates)
         now = evolve(now, t=later)
         return Integration(begin=now, now=now, answered=unknown, index=_index_of(x), count=0)
+
+    def guess(self, x: Points) -> Guess | None:
+        """The denoisers of the Gaussians, where there are some."""
+        return None if self.gaussians is None else gaussian_guess(self.gaussians, x)
 
     def weights(self, x: Points, t: Times, state: Integration) -> tuple[Weights, Integration]:
         """The posterior at (x, t), (B, K), by the rates known so far."""

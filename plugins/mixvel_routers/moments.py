@@ -20,7 +20,8 @@ from torch import Tensor
 from mixvel_core.errors import DataError
 from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of_moments, leading
 from mixvel_core.field.gaussians import Gaussians, ShardGaussians, gaussians_of_tensors
-from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
+from mixvel_core.field.guess import gaussian_guess
+from mixvel_core.protocols import Guess, NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
 from mixvel_routers.closed_form_options import MomentsOptions
 from mixvel_routers.fixed import log_prior
 
@@ -43,6 +44,10 @@ class MomentsRouter:
         """The posterior at (x, t), (B, K)."""
         logits = self.log_pi.to(x.device) + self.gaussians.log_density(x, self.schedule.at(t.double()))
         return logits.softmax(1).to(x.dtype), None
+
+    def guess(self, x: Points) -> Guess:
+        """The denoisers of the Gaussians."""
+        return gaussian_guess(self.gaussians, x)
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,7 @@
 """The last two denoisers of every expert and their extrapolation.
 
-With theta and theta' the angles of the last two evaluations of expert k, g(x, t) the prior guess (D3 from the moments),
-and d = m - g the difference at an evaluation,
+With theta and theta' the angles of the last two evaluations of expert k, g(x, t) the guess of its denoiser in closed
+form (D3, of the router's Gaussians or of the shard's moments), and d = m - g the difference at an evaluation,
 
     m^(x, t) = g(x, t) + d + w (d - d'),   w = (angle of t - theta) / (theta - theta'), at most ``LONGEST``.
 
@@ -18,8 +18,9 @@ from torch import Tensor
 
 from mixvel_core.field.angle import angle_at
 from mixvel_core.field.conversions import at_time
-from mixvel_core.field.mixture import gaussian_denoiser, weighted_sum
-from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior
+from mixvel_core.field.guess import DiagonalGuess
+from mixvel_core.field.mixture import weighted_sum
+from mixvel_core.protocols import Evaluations, Guess, NoiseSchedule, Prior
 
 LONGEST = 1.0
 """The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
@@ -34,14 +35,12 @@ def angle(schedule: NoiseSchedule, t: float) -> float:
 class Memory:
     """The last two evaluations of K experts for B samples.
 
-    ``mean``, ``variance``: of the prior guess, (K, D). ``last``, ``before``: d and d', (B, K, D). ``last_angle``,
-    ``before_angle``: theta and theta', (B, K) float64; theta' is infinite until there are two. ``count``: evaluations
-    so far, (B, K).
+    ``guess``: g of all K. ``last``, ``before``: d and d', (B, K, D). ``last_angle``, ``before_angle``: theta and
+    theta', (B, K) float64; theta' is infinite until there are two. ``count``: evaluations so far, (B, K).
     """
 
     schedule: NoiseSchedule
-    mean: Tensor
-    variance: Tensor
+    guess: Guess
     last: Tensor
     before: Tensor
     last_angle: Tensor
@@ -66,14 +65,10 @@ class Memory:
             t: their time.
             weights: (B, K), zero for experts whose fresh denoiser is used instead.
         """
-        p = at_time(self.schedule, t)
-        # The guess is affine in x with coefficients of shape (K, D): two products with the weights sum it.
-        constant = gaussian_denoiser(torch.zeros_like(self.mean), p, self.mean, self.variance)
-        slope = gaussian_denoiser(torch.ones_like(self.mean), p, self.mean, self.variance) - constant
         w = self.reach(t).to(weights)
         differences = torch.einsum("bk,bkd->bd", weights * (1.0 + w), self.last)
         differences -= torch.einsum("bk,bkd->bd", weights * w, self.before)
-        return differences + weights @ constant + x * (weights @ slope)
+        return differences + self.guess.weighted(x, at_time(self.schedule, t), weights)
 
     def mixture(self, x: Tensor, t: float, a: Tensor, answers: Evaluations) -> Tensor:
         """sum_k a_k m_k, (B, *data), with m^_k in place of m_k where expert k is not evaluated; x is (B, *data)."""
@@ -88,9 +83,7 @@ class Memory:
         One at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
         """
         i, k = answers.sample, answers.expert
-        p = at_time(self.schedule, t)
-        m = answers.m.flatten(1)
-        fresh = m - gaussian_denoiser(x[i], p, self.mean[k], self.variance[k])
+        fresh = answers.m.flatten(1) - self.guess.of(x[i], at_time(self.schedule, t), k)
         last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
         missed: Tensor = fresh - last - w * (last - self.before[i, k])
         before_angle = self.last_angle[i, k]
@@ -112,10 +105,10 @@ def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, expert
     size = (len(x), experts)
     D = math.prod(x.shape[1:])
     zero = x.new_zeros(experts, D)
+    mean, variance = (prior.mean.flatten(1), prior.variance.flatten(1)) if prior else (zero, zero)
     return Memory(
         schedule=schedule,
-        mean=prior.mean.flatten(1) if prior else zero,
-        variance=prior.variance.flatten(1) if prior else zero,
+        guess=(prior.guess if prior else None) or DiagonalGuess(mean=mean, variance=variance),
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
         last_angle=torch.full(size, angle(schedule, 1.0) if prior else -math.inf, dtype=torch.float64, device=x.device),
