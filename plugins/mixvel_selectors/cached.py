@@ -26,6 +26,10 @@ from mixvel_selectors.memory import Memory, angle, at_samples, empty_memory
 from mixvel_selectors.selectors import one_hot
 from mixvel_selectors.tolerance import ExtrapolationErrors, no_errors
 
+CARRIED = 0.5
+"""Half of an expert's last change is carried on. What grows in proportion to the age is given back in any case, and all
+of the change adds its noise: with it the error falls more slowly than the square of the step (docs/sampling.md)."""
+
 
 @define(kw_only=True, eq=False)
 class _State:
@@ -63,7 +67,7 @@ class Cached:
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
         """The expert whose miss would be largest, and those that the tolerance requires, (B, K) bool."""
         if state.memory is None:
-            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], carried=CARRIED)
             state.extrapolated = none_extrapolated(len(x), a.shape[1], x.device)
             if self.tolerance is not None:
                 state.errors = no_errors(len(x), a.shape[1], x.device)

@@ -3,7 +3,9 @@
 With theta and theta' the angles of the last two evaluations of expert k, g(x, t) the guess of its denoiser in closed
 form (D3, of the router's Gaussians or of the shard's moments), and d = m - g the difference at an evaluation,
 
-    m^(x, t) = g(x, t) + d + w (d - d'),   w = (angle of t - theta) / (theta - theta'), at most ``LONGEST``.
+    m^(x, t) = g(x, t) + d + w (d - d'),   w = c min((theta - angle of t) / (theta' - theta), 1),
+
+c the part of the last change that is ``carried`` on; over more than one interval none is, because that overshoots.
 
 The angle atan(sigma/alpha) is the same on every schedule, so a selector that remembers does the same on all of them.
 """
@@ -22,9 +24,6 @@ from mixvel_core.field.guess import DiagonalGuess
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Evaluations, Guess, NoiseSchedule, Prior
 
-LONGEST = 1.0
-"""The most of its own last intervals over which an expert's difference is extrapolated; longer overshoots."""
-
 
 def angle(schedule: NoiseSchedule, t: float) -> float:
     """theta = atan(sigma/alpha) at t."""
@@ -35,12 +34,14 @@ def angle(schedule: NoiseSchedule, t: float) -> float:
 class Memory:
     """The last two evaluations of K experts for B samples.
 
-    ``guess``: g of all K. ``last``, ``before``: d and d', (B, K, D). ``last_angle``, ``before_angle``: theta and
-    theta', (B, K) float64; theta' is infinite until there are two. ``count``: evaluations so far, (B, K).
+    ``guess``: g of all K. ``carried``: c, 0 to 1. ``last``, ``before``: d and d', (B, K, D). ``last_angle``,
+    ``before_angle``: theta and theta', (B, K) float64; theta' is infinite until there are two. ``count``: evaluations
+    so far, (B, K).
     """
 
     schedule: NoiseSchedule
     guess: Guess
+    carried: float
     last: Tensor
     before: Tensor
     last_angle: Tensor
@@ -52,10 +53,10 @@ class Memory:
         return self.last_angle - angle(self.schedule, t)
 
     def reach(self, t: float) -> Tensor:
-        """w, how far each difference is extrapolated in units of its last interval, (B, K)."""
+        """w, the part of its last change that is added to each difference, (B, K)."""
         two = self.before_angle.isfinite()
         interval = torch.where(two, self.before_angle - self.last_angle, 1.0)
-        return torch.where(two, (self.age(t) / interval).clamp(0.0, LONGEST), 0.0)
+        return torch.where(two, self.carried * (self.age(t) / interval).clamp(0.0, 1.0), 0.0)
 
     def extrapolate(self, x: Tensor, t: float, weights: Tensor) -> Tensor:
         """sum_k weights_k m^_k(x, t), (B, D); nothing of size (B, K, D) is made.
@@ -97,7 +98,7 @@ class Memory:
         return missed
 
 
-def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int) -> Memory:
+def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, experts: int, *, carried: float) -> Memory:
     """Before the first evaluation: m^ = g, as if evaluated at t = 1.
 
     Without ``prior`` g is zero, which is no guess: the first answer has no other before it to be extrapolated with.
@@ -109,6 +110,7 @@ def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, expert
     return Memory(
         schedule=schedule,
         guess=(prior.guess if prior else None) or DiagonalGuess(mean=mean, variance=variance),
+        carried=carried,
         last=x.new_zeros(*size, D),
         before=x.new_zeros(*size, D),
         last_angle=torch.full(size, angle(schedule, 1.0) if prior else -math.inf, dtype=torch.float64, device=x.device),

@@ -58,7 +58,7 @@ class Switching:
             state.call += 1
             return one_hot(choice, a), state
         if state.memory is None:
-            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1])
+            state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], carried=1.0)
             if state.prior is None:
                 return torch.ones_like(a, dtype=torch.bool), state
         weights = a.double() / a.double().sum(1, keepdim=True)

@@ -62,7 +62,7 @@ def _error(problem: Exact, end: torch.Tensor, selector: Selector, steps: int) ->
 def _memory_row() -> Row:
     """Bytes of the cache over bytes of the images of a batch, counted from its tensors."""
     K, x = 8, torch.zeros(16, 3, 32, 32)
-    memory = empty_memory(x, Cosine(), None, K)
+    memory = empty_memory(x, Cosine(), None, K, carried=1.0)
     held = sum(
         tensor.numel() * tensor.element_size()
         for tensor in (memory.last, memory.before, memory.last_angle, memory.before_angle, memory.count)
