@@ -100,7 +100,7 @@ def sentence(found: Sequence[Verdict]) -> str:
     if not equal:
         return text + "; every other one is worse by more than the uncertainty."
     where = "" if len(equal) == len(found) else f" by {_listed([one.metric for one in equal])}"
-    return text + f"; others are not distinguished from it{where}."
+    return text + f"; others are not distinguished from the best{where}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -124,7 +124,8 @@ def _map(axes: Axes, row: AlignmentRow) -> None:
     if K <= MOST_WRITTEN:
         for k, line in enumerate(table):
             for j, value in enumerate(line):
-                axes.text(j, k, f"{value:.1f}", ha="center", va="center", fontsize=6.5)
+                ink = "white" if abs(value) > 0.7 * most else "black"
+                axes.text(j, k, f"{value:.1f}", ha="center", va="center", fontsize=6.5, color=ink)
         axes.set_xticks(range(K))
         axes.set_yticks(range(K))
     axes.grid(visible=False)

@@ -6,6 +6,7 @@ import base64
 import io
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import fill
 from typing import Any, TypeAlias, TypeVar
 
 import matplotlib
@@ -132,6 +133,12 @@ def colour(index: int, count: int) -> Colour:
 def literal(text: str) -> str:
     """Text that matplotlib does not read as mathematics."""
     return text.replace("$", r"\$")
+
+
+def wrapped(text: str, columns: int) -> str:
+    """A title in lines of at most so many characters, each as it stands: names may be longer than a panel is wide. They
+    break at spaces and hyphens, and else anywhere."""
+    return literal(fill(text, columns))
 
 
 def suit_scale(axes: Axes, y: Sequence[float]) -> None:

@@ -13,7 +13,7 @@ from mixvel_core.analysis.calibration import HALF, STEPS, BucketCalibration
 from mixvel_core.cost.quantities import amount as quantity
 from mixvel_core.cost.quantities import duration
 from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.report.figures import GREY, amount, colour, learned_from, literal, panels, time_axis
+from mixvel_core.report.figures import GREY, amount, colour, learned_from, literal, panels, time_axis, wrapped
 from mixvel_core.report.inputs import Inputs
 
 MEASURES = {
@@ -140,8 +140,8 @@ def _areas(inputs: Inputs, axes: Axes, one: StoredSamples) -> None:
     axes.set_ylim(0.0, float(shares.sum(axis=1).max()))
     axes.grid(visible=False)
     costs = f"{duration(one.time.each)}, {quantity(cost.flops, 'FLOP')}, {amount(cost.evaluations)} evaluations"
-    axes.set_title(f"{literal(one.row)}\n{costs}", fontsize=8)
-    axes.set_ylabel("experts per sample and call")
+    axes.set_title(f"{wrapped(one.row, 40)}\n{costs}", fontsize=8)
+    axes.set_ylabel("experts per call")
 
 
 def by_time(times: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from mixvel_core.data.pictures import grid, png
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.report.figures import ACCENT, GREY, svg
+from mixvel_core.report.figures import ACCENT, GREY, svg, wrapped
 from mixvel_core.report.inputs import Inputs, some_real
 
 
@@ -141,7 +141,7 @@ def _vectors(inputs: Inputs) -> VectorsContent:
                 first = first or axes
                 axes.label_outer()
                 _cloud(axes, plane, real, one.array("x")[:MOST_POINTS])
-                axes.set_title(f"{method}, {one.draw.steps} steps", fontweight="normal")
+                axes.set_title(wrapped(f"{method}, {one.draw.steps} steps", 30), fontweight="normal", fontsize=8.5)
                 axes.set_xlim(*window[0])
                 if len(window) == 2:
                     axes.set_ylim(*window[1])

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from statistics import fmean
-from textwrap import fill
 from typing import Any, Literal, TypeAlias
 
 from attrs import asdict, frozen
 from matplotlib.axes import Axes
 
 from mixvel_core.cost.quantities import amount, duration
-from mixvel_core.report.figures import GREY, colour, literal, panels, plain_ticks, suit_scale
+from mixvel_core.report.figures import GREY, colour, panels, plain_ticks, suit_scale, wrapped
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.report.tables import ScoreCell, ScoreTable, score_tables
 
@@ -96,8 +95,7 @@ def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, table: Score
     axes.set_xscale("log")
     plain_ticks(axes.xaxis, text)
     suit_scale(axes, levels)
-    # Names of metrics may be longer than a panel is wide; they break at hyphens.
-    axes.set_title(literal(fill(table.metric, 30)), fontsize=8)
+    axes.set_title(wrapped(table.metric, 36), fontsize=8)
     axes.set_xlabel(axis)
 
 

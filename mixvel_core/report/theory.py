@@ -11,7 +11,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixvel_core.analysis.records import BudgetRow, DistanceRow, TakeoverRow, TheoryReport
-from mixvel_core.report.figures import ACCENT, GREY, colour, legend_of, literal, panels, plain_ticks, svg, time_axis
+from mixvel_core.report.figures import (
+    ACCENT,
+    GREY,
+    colour,
+    legend_of,
+    literal,
+    panels,
+    plain_ticks,
+    svg,
+    time_axis,
+    wrapped,
+)
 from mixvel_core.report.inputs import Inputs
 
 PairName: TypeAlias = tuple[str, str]
@@ -139,7 +150,7 @@ def _budget(found: TheoryReport) -> str:
         )
         time_axis(axes)
         axes.set_ylim(0.0, 1.0)
-        axes.set_title(literal(" · ".join(name)))
+        axes.set_title(wrapped(" · ".join(name), 34))
         axes.set_ylabel("share of the mean squares")
 
     return panels(_pairs(found.budget), draw, height=290, width=300, legend_columns=4)

@@ -11,7 +11,7 @@ from attrs import frozen
 from matplotlib.axes import Axes
 
 from mixvel_core.pipeline.shared_experts import FOLDER
-from mixvel_core.report.figures import GREY, colour, literal, panels, suit_scale
+from mixvel_core.report.figures import GREY, colour, literal, panels, suit_scale, wrapped
 from mixvel_core.report.inputs import Inputs
 from mixvel_core.training.log import read_losses
 
@@ -148,7 +148,7 @@ def _panel(axes: Axes, training: tuple[str, list[LossCurve]]) -> None:
             step, 0.98, " another loss", transform=axes.get_xaxis_transform(), fontsize=7, color="#444a52", va="top"
         )
     suit_scale(axes, [value for line in lines for value in line.values])
-    axes.set_title(literal(title))
+    axes.set_title(wrapped(title, 34))
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss")
     if 1 < len(lines) <= MOST_NAMED:
