@@ -22,14 +22,15 @@ def device_name(device: torch.device) -> str:
 
 
 @contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Lets torch use ``count`` threads in the block, or its own number if None; puts the number back afterwards.
+def threads(count: int | None) -> Iterator[int]:
+    """Lets torch use ``count`` threads in the block, or its own number if None; puts the number back afterwards. Yields
+    the number.
 
     Small networks gain little from several, and on a busy machine threads that wait for each other lose everything.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
-        yield
+        yield count or before
     finally:
         torch.set_num_threads(before)

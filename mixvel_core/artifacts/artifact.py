@@ -83,10 +83,11 @@ class Artifact:
                     return found
         return None
 
-    def has_undamaged_files(self) -> bool:
-        """Whether what lies there was made, from whatever inputs, and every file is as it was written."""
+    def has_undamaged_files(self, *, verify: bool = False) -> bool:
+        """Whether what lies there was made, from whatever inputs, and every file is as it was written, looked at as by
+        ``is_done``."""
         try:
-            return self.manifest.exists() and self._first_changed(verify=False) is None
+            return self.manifest.exists() and self._first_changed(verify) is None
         except _NONSENSE:
             return False
 

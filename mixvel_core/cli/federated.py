@@ -59,7 +59,7 @@ def assemble(
         list[str],
         typer.Argument(
             metavar="EXPERT_DIR... [KEY.PATH=VALUE...]",
-            help="Folders that `mixvel train` wrote, and options to set instead of the recipe's.",
+            help="Folders that `mixvel train` wrote, or RUN/experts/K; and options to set instead of the recipe's.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder.")],

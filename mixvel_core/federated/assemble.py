@@ -13,7 +13,8 @@ from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.federated.bundle import ExpertBundle, read_bundle
+from mixvel_core.federated.bundle import ExpertBundle
+from mixvel_core.federated.run_expert import read_expert
 from mixvel_core.pipeline.discard import check_kept
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import MODEL
@@ -57,7 +58,7 @@ def _check_alike(bundle: ExpertBundle, first: ExpertBundle) -> None:
         ("the expert", without_training(bundle.expert), without_training(first.expert)),
     )
     for what, mine, its in pairs:
-        if mine != its:
+        if mine != its and mine is not None and its is not None:
             raise ArtifactError(f"{bundle.folder}: {what}: {_difference(its, mine)}, compared with {first.folder}")
 
 
@@ -156,7 +157,7 @@ def assemble(
     """Makes a run folder of the bundles that owners sent; what is made already stays.
 
     Args:
-        folders: written by ``mixvel train``, one for each expert.
+        folders: written by ``mixvel train``, one for each expert, or experts of a run.
         out: the run folder, made if absent.
         recipe: everything but data, partition, schedule and expert; the usual if None.
         overrides: of the recipe.
@@ -171,8 +172,8 @@ def assemble(
         RecipeError: the recipe does not fit the experts, or needs the data.
     """
     if not folders:
-        raise UsageError("no expert is named; name the folders that `mixvel train` wrote")
-    bundles = in_order([read_bundle(folder) for folder in folders])
+        raise UsageError("no expert is named; name the folders that `mixvel train` wrote, or those of a run's experts/")
+    bundles = in_order([read_expert(folder) for folder in folders])
     made = _recipe(bundles, out, recipe, overrides)
     for bundle in bundles:
         check_loads(bundle, made)

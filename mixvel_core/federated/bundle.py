@@ -53,7 +53,7 @@ class ExpertBundle:
     index: int
     count: int
     shape: tuple[int, ...]
-    values: Values
+    values: Values | None
     share: Share
     expert: Mapping[str, Any]
     schedule: Mapping[str, Any]
@@ -135,6 +135,15 @@ def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path)
     artifact.commit(files)
 
 
+def check_files(folder: Path) -> None:
+    """Raises ArtifactError where a file of an expert's folder is a link, or longer than this machine's memory."""
+    for name in FILES:
+        if (folder / name).is_symlink():
+            raise ArtifactError(f"{folder / name}: a link; a bundle has its files in its own folder")
+        if (folder / name).exists():
+            check_fits_memory(folder / name)
+
+
 def read_bundle(folder: Path) -> ExpertBundle:
     """The expert in ``folder``, every file of which is as its owner wrote it.
 
@@ -142,11 +151,7 @@ def read_bundle(folder: Path) -> ExpertBundle:
         DataError: there is no expert.
         ArtifactError: there is something else, or it is damaged; names the folder.
     """
-    for name in FILES:
-        if (folder / name).is_symlink():
-            raise ArtifactError(f"{folder / name}: a link; a bundle has its files in its own folder")
-        if (folder / name).exists():
-            check_fits_memory(folder / name)
+    check_files(folder)
     if not (folder / CONFIG).is_file():
         raise DataError(
             f"{folder}: no expert here ({CONFIG} is missing); `mixvel train RECIPE --expert K --out {folder}` makes one"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from mixvel_core.artifacts.files import write_json
 from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.pipeline.trained import has_training
 from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
-from mixvel_core.protocols import Job, Progress, TrainTask
+from mixvel_core.protocols import IncrementalLauncher, Job, Progress, TrainTask
 from mixvel_core.recipe.dump import keyed, plain
 
 if TYPE_CHECKING:
@@ -135,21 +136,51 @@ class ModelStage(ABC):
 
 
 def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
-    """Trains what has to be trained, then finishes every model.
+    """Trains what has to be trained, and finishes each model as soon as its own networks are trained.
 
-    Raises whatever the launcher raises; models whose networks were trained before are finished by the next run.
+    Raises whatever the launcher raises, when all models are finished whose networks were trained before.
     """
     if not models:
         return
     report_damage((model.damaged for model in models), progress)
-    jobs = [job for model in models for job in model.jobs.values()]
-    if jobs:
-        launcher.build().run(jobs, progress)
-    closed = [model.name for model in models if not model.jobs]
+    _train([model for model in models if model.jobs], launcher, progress)
+    closed = [model for model in models if not model.jobs]
     if closed:
-        listed = closed if len(closed) <= 4 else [*closed[:2], f"{closed[2]} and {len(closed) - 3} more"]
+        names = [model.name for model in closed]
+        listed = names if len(names) <= 4 else [*names[:2], f"{names[2]} and {len(names) - 3} more"]
         progress.line(f"in closed form, nothing to train: {', '.join(listed)}")
-    from mixvel_core.training.checkpoint import read_trained
+    for model in closed:
+        model.finish({})
 
-    for model in models:
+
+def _train(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:
+    jobs = [job for model in models for job in model.jobs.values()]
+    if not jobs:
+        return
+    from mixvel_core.device import threads
+    from mixvel_core.training.checkpoint import is_trained, read_trained
+
+    left = {id(model): {job.name for job in model.jobs.values()} for model in models}
+
+    def finish(model: TrainingJob) -> None:
+        del left[id(model)]
         model.finish({part: read_trained(job.folder) for part, job in model.jobs.items()})
+
+    built = launcher.build()
+    with threads(None) as own:
+        try:
+            if isinstance(built, IncrementalLauncher):
+                with closing(built.each_trained(jobs, progress)) as trained:
+                    for job in trained:
+                        [model] = [one for one in models if job.name in left.get(id(one), ())]
+                        left[id(model)].discard(job.name)
+                        if not left[id(model)]:
+                            # As many threads as where all is trained: the number may change the last bits of a sum.
+                            with threads(own):
+                                finish(model)
+            else:
+                built.run(jobs, progress)
+        finally:
+            for model in models:
+                if id(model) in left and all(is_trained(job.folder) for job in model.jobs.values()):
+                    finish(model)

@@ -69,6 +69,15 @@ class ModelStages:
             routers={name: stage.result for name, stage in self.routers.items() if _is_there(stage)},
         )
 
+    def can_be_sampled(self) -> bool:
+        """Whether the monolith is made, or all experts and a router."""
+        models = self.there
+        return models.monolith is not None or bool(models.experts and models.routers)
+
+    def usable_experts(self) -> list[int]:
+        """Those that have a network each and are made."""
+        return [stage.shard.index for stage in self.separate if stage.is_done()]
+
     def missing(self) -> str | None:
         """The first model that is not made yet, in words; None if all are there."""
         routers = {f"router {name}": stage for name, stage in self.routers.items()}
@@ -89,7 +98,10 @@ class ModelStages:
             samples = (stage.router_data.first_damaged() for stage in self.routers.values() if stage.router_data)
             if found := next(filter(None, samples), None):
                 return found
-            artifacts = [stage.artifact for stage in self.routers.values()]
+            ready = (
+                stage for stage in self.routers.values() if stage.router_data is None or stage.router_data.is_done()
+            )
+            artifacts = [stage.artifact for stage in ready]
         return next(filter(None, (artifact.first_damaged() for artifact in artifacts)), None)
 
 

@@ -29,6 +29,7 @@ from mixvel_core.pipeline.sample import (
     sample_job,
 )
 from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.trained import numbers
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import SILENT
@@ -157,12 +158,13 @@ def run(
     return open_run(folder)
 
 
-def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
+def open_run(folder: Path | str, overrides: Sequence[str] = (), *, partly: bool = False) -> Run:
     """The run in ``folder``; nothing is trained.
 
     Args:
         folder: the run folder, which describes itself.
         overrides: of the parts of its recipe that say how to sample.
+        partly: also where not all of its models are made yet; those that are not are absent from the run's.
 
     Raises:
         RecipeError: an override is wrong, or it names more experts than there are.
@@ -181,16 +183,21 @@ def open_run(folder: Path | str, overrides: Sequence[str] = ()) -> Run:
         raise _unfinished(folder, "its partition", artifact.first_damaged())
     check_expert_counts(recipe, len(shards.parts))
     stages = model_stages(recipe, folder, shards)
-    if missing := stages.missing():
-        raise _unfinished(folder, missing, stages.first_damaged())
-    return Run(folder=folder, recipe=recipe, shards=shards, models=stages.models)
+    missing = stages.missing()
+    if missing and not (partly and stages.first_damaged() is None and stages.can_be_sampled()):
+        raise _unfinished(folder, missing, stages.first_damaged(), stages.usable_experts())
+    models = stages.there if missing else stages.models
+    return Run(folder=folder, recipe=recipe, shards=shards, models=models)
 
 
-def _unfinished(folder: Path, what: str, damage: Path | None) -> MixvelError:
+def _unfinished(folder: Path, what: str, damage: Path | None, usable: Sequence[int] = ()) -> MixvelError:
     again = f"`mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
     if damage is not None:
         return ArtifactError(f"{damage}: {'damaged' if damage.exists() else 'missing'}; {again} again")
-    return UsageError(f"{folder}: {what} is not made yet; {again}")
+    there = f"; experts {numbers(usable)} are, and `mixvel assemble` takes them" if usable else ""
+    if len(usable) == 1:
+        there = f"; expert {usable[0]} is, and `mixvel assemble` takes it"
+    return UsageError(f"{folder}: {what} is not made yet{there}; {again}")
 
 
 @frozen(kw_only=True)
@@ -249,9 +256,10 @@ def sample_run(
     Raises:
         MixvelError: the run is not as it was made, or another process is at work where the files go.
     """
-    run = open_run(folder, overrides)
+    run = open_run(folder, overrides, partly=True)
     if verify:
         check_bytes(folder)
+    _check_made(run, router, monolith)
     options = run.recipe.sample
     if len(options.steps) != 1 or len(options.seeds) != 1:
         raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
@@ -272,6 +280,16 @@ def sample_run(
         write_samples(made.arrays, sampled.samples)
         forget_parts(kept)
         return made.existing
+
+
+def _check_made(run: Run, router: str | None, monolith: bool) -> None:
+    """Raises UsageError where what is to be sampled is a model of the recipe that is not made yet."""
+    recipe, models = run.recipe, run.models
+    name = router or next(iter(recipe.routers))
+    if monolith and recipe.monolith is not None and models.monolith is None:
+        raise _unfinished(run.folder, "the monolith", None)
+    if not monolith and (not models.experts or (name in recipe.routers and name not in models.routers)):
+        raise _unfinished(run.folder, f"router {name}" if models.experts else "an expert", None)
 
 
 def _write_picture(path: Path, x: Tensor) -> None:

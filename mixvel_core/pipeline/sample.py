@@ -73,8 +73,7 @@ class SampleSpec:
 class StoredSamples:
     """The artifact of one ``SampleSpec``: an NPZ file, and in its record the time it took.
 
-    ``count``, ``delta``: of the recipe that asked for it. ``label``: of its row in tables, where the name of its method
-    is that of other settings too.
+    ``count``, ``delta``: of the recipe that asked for it. ``label``: of its row in tables, if not its method's name.
     """
 
     draw: SampleSpec
@@ -121,10 +120,8 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:
-    """The artifact of one ``SampleSpec``. Its key leaves out how many samples or experts are held at once.
-
-    Samples of other settings that have its method, steps and seed stay: it then lies beside them.
-    """
+    """The artifact of one ``SampleSpec``, beside others of its method, steps and seed. Its key leaves out how many
+    samples or experts are held at once."""
     key = key_of(models=models_key, **keyed(draw), **settings_of_all(options))
     name = f"steps-{draw.steps}-seed-{draw.seed}"
     return Artifact(folder=folder / draw.method, key=key, name=name).beside_others()
@@ -225,7 +222,7 @@ class Loaded:
         self.options = options
         self.device = device or best_device()
         self.schedule = models.schedule.build()
-        self.shape = models.experts[0].config.shape
+        self.shape = next(one for one in (*models.experts, models.monolith) if one is not None).config.shape
         self._residency = Residency(limit=options.resident_experts)
         self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}

@@ -30,7 +30,7 @@ from mixvel_core.protocols.expert import (
     SharedFamily,
 )
 from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
-from mixvel_core.protocols.launcher import Job, Launcher, Mapper, Task
+from mixvel_core.protocols.launcher import IncrementalLauncher, Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import (
     Metric,
     Origins,
@@ -94,6 +94,7 @@ __all__ = [
     "GaussianLaw",
     "Guess",
     "GuessingRouter",
+    "IncrementalLauncher",
     "Integrator",
     "InvertibleSchedule",
     "Items",

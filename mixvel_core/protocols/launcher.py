@@ -42,6 +42,17 @@ class Launcher(Protocol):
         """
 
 
+@runtime_checkable
+class IncrementalLauncher(Protocol):
+    """A launcher that gives back each job when it is trained, while others still train."""
+
+    def each_trained(self, jobs: Sequence[Job], progress: Progress) -> Generator[Job]:
+        """Trains every job as ``run`` does, and yields each once, when its result is there.
+
+        Closing the generator ends all trainings as an interruption does. Raises what ``run`` raises.
+        """
+
+
 PartT = TypeVar("PartT")
 ResultT = TypeVar("ResultT")
 PartT_contra = TypeVar("PartT_contra", contravariant=True)

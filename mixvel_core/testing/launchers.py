@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mixvel_core.errors import ArtifactError, ConformanceError, TrainingError
 from mixvel_core.field.conversions import add_noise, point_for
-from mixvel_core.protocols import Batch, Job, Launcher, NoiseSchedule
+from mixvel_core.protocols import Batch, IncrementalLauncher, Job, Launcher, NoiseSchedule
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import seeded
 from mixvel_core.testing.check import require
@@ -125,6 +125,21 @@ def completed(launcher: Launcher) -> None:
         require(trained_path(one.folder).stat().st_mtime_ns == before, "a job that was finished is trained again", fix)
 
 
+def incremental(launcher: Launcher) -> None:
+    """A launcher with ``each_trained`` yields every job once, when its result is there; others are not asked."""
+    if not isinstance(launcher, IncrementalLauncher):
+        return
+    with TemporaryDirectory() as name:
+        jobs = [job(Path(name), f"expert-{k}", LinearTask(seed=k)) for k in range(3)]
+        trained_by_the_loop(jobs[1])
+        found = []
+        for one in launcher.each_trained(jobs, Silent()):
+            _result(one)
+            found.append(one.name)
+        fix = "yield each job once, those that were trained before too"
+        require(sorted(found) == [one.name for one in jobs], f"each_trained yields {found} of three jobs", fix)
+
+
 def failure(launcher: Launcher) -> None:
     """Where a training fails, run raises TrainingError naming the job."""
     with TemporaryDirectory() as name:
@@ -165,4 +180,4 @@ def _require_same(one: Job, wanted: dict[str, Tensor]) -> None:
     require(_same(found, wanted), f"job {one.name} ends with other weights than the training loop gives", fix)
 
 
-CHECKS = (nothing, training, resuming, completed, failure)
+CHECKS = (nothing, training, resuming, completed, incremental, failure)

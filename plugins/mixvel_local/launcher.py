@@ -26,6 +26,11 @@ class LocalLauncher(LocalOptions):
 
         Raises RecipeError where there is no such device, and whatever ``train`` raises.
         """
+        for _ in self.each_trained(jobs, progress):
+            pass
+
+    def each_trained(self, jobs: Sequence[Job], progress: Progress) -> Generator[Job]:
+        """The same, each job given back when it is trained; see ``IncrementalLauncher``."""
         device = self._device()
         workers = min(self.parallel, len(jobs))
         threads = self.threads or max(1, torch.get_num_threads() // max(1, workers))
@@ -39,10 +44,11 @@ class LocalLauncher(LocalOptions):
             if workers > 1:
                 # The longest first, so that none is left over at the end while the other workers have nothing to do.
                 ordered = sorted(jobs, key=lambda job: -job.task.options.steps * job.task.options.batch)
-                SideBySide(workers=workers, train=train_one).run(ordered, progress)
+                yield from SideBySide(workers=workers, train=train_one).each(ordered, progress)
             else:
                 for job in jobs:
                     train_one(job, progress)
+                    yield job
 
     def map(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]

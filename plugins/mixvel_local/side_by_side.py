@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -25,7 +25,7 @@ class _Relay:
 
     progress: Progress
     bars: ExitStack
-    calls: queue.SimpleQueue[Callable[[], None] | None]
+    calls: queue.SimpleQueue[Callable[[], None] | Job | None]
     stop: threading.Event
 
     @contextmanager
@@ -65,9 +65,9 @@ class SideBySide:
     workers: int
     train: Callable[[Job, Progress], None]
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> None:
-        """Returns when all jobs are done. At the first error, or Ctrl-C, all stop at their step and it is raised."""
-        calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+    def each(self, jobs: Sequence[Job], progress: Progress) -> Generator[Job]:
+        """Yields jobs as they are done. At the first error, or Ctrl-C, all stop at their step and it is raised."""
+        calls: queue.SimpleQueue[Callable[[], None] | Job | None] = queue.SimpleQueue()
         stop = threading.Event()
         errors: list[BaseException] = []
 
@@ -77,10 +77,14 @@ class SideBySide:
                 stop.set()
             calls.put(None)
 
+        def train(job: Job) -> None:
+            self.train(job, relay)
+            calls.put(job)
+
         with ExitStack() as bars:
             relay = _Relay(progress=progress, bars=bars, calls=calls, stop=stop)
             with in_threads(
-                lambda: lambda job: self.train(job, relay),
+                lambda: train,
                 jobs,
                 count=self.workers,
                 name="training",
@@ -92,6 +96,8 @@ class SideBySide:
                     call = calls.get()
                     if call is None:
                         working -= 1
+                    elif isinstance(call, Job):
+                        yield call
                     else:
                         call()
         if errors:

@@ -45,7 +45,14 @@ class RayLauncher(RayOptions):
         Raises RecipeError where a batch cannot be shared by the workers, no cluster answers or it is too small;
         TrainingError where workers failed too often; and whatever ``train`` raises.
         """
-        todo = [job for job in jobs if not _is_done(job, progress)]
+        for _ in self.each_trained(jobs, progress):
+            pass
+
+    def each_trained(self, jobs: Sequence[Job], progress: Progress) -> Generator[Job]:
+        """The same, each job given back when it is trained; see ``IncrementalLauncher``."""
+        done = {job.name for job in jobs if _is_done(job, progress)}
+        yield from (job for job in jobs if job.name in done)
+        todo = [job for job in jobs if job.name not in done]
         self._check_batches(todo)
         if not todo:
             return
@@ -65,7 +72,7 @@ class RayLauncher(RayOptions):
                     fit.run(Work(job=job, **asdict(place)))
 
             at_once = min(held, len(todo), self.parallel or len(todo))
-            _Launch(mailbox=mailbox, train=train, at_once=at_once).run(todo, progress)
+            yield from _Launch(mailbox=mailbox, train=train, at_once=at_once).each(todo, progress)
 
     def map(
         self, task: Task[PartT, ResultT], parts: Sequence[PartT], report: Callable[[int, int], None]
@@ -120,21 +127,23 @@ class _Launch:
     train: Callable[[Job], None]
     at_once: int
 
-    def run(self, jobs: Sequence[Job], progress: Progress) -> None:
-        todo, running = deque(jobs), dict[Future[None], str]()
+    def each(self, jobs: Sequence[Job], progress: Progress) -> Generator[Job]:
+        todo, running = deque(jobs), dict[Future[None], Job]()
         with ExitStack() as bars:
             board = Board(progress=progress, bars=bars)
             try:
                 while todo or running:
                     while todo and len(running) < self.at_once:
                         job = todo.popleft()
-                        running[_in_thread(self.train, job)] = job.name
+                        running[_in_thread(self.train, job)] = job
                     done, _ = wait(running, _SECONDS_BETWEEN_LOOKS, FIRST_COMPLETED)
                     # The events of a job come before its end, and hold more of a failure.
                     board.show(call(self.mailbox.take))
                     for future in done:
-                        board.end(running.pop(future))
+                        job = running.pop(future)
+                        board.end(job.name)
                         future.result()
+                        yield job
             except BaseException:
                 self._stop(board)
                 raise
