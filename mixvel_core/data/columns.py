@@ -105,7 +105,7 @@ class PictureColumn:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8."""
+        """The type of decoded pixels, uint8."""
         return np.dtype(np.uint8)
 
     def decode(self, values: Any) -> np.ndarray:
@@ -129,6 +129,11 @@ def picture_bytes(values: Any, name: str) -> list[bytes]:
     if pa.types.is_struct(values.type):
         refuse_missing(values, name)
         values = values.field("bytes")
+        if values.null_count:
+            raise DataError(
+                f"column {name!r}: {values.null_count} of {len(values)} pictures are not in the file, at most their "
+                "paths; embed them, or read the folder they lie in by `use: image-folder`"
+            )
     refuse_missing(values, name)
     files: list[bytes] = values.to_pylist()
     return files

@@ -48,7 +48,7 @@ class Ranged:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8 or float32."""
+        """uint8 of bytes, float32 of all other numbers."""
         return np.dtype(np.uint8 if self.form == "bytes" else np.float32)
 
     def __len__(self) -> int:

@@ -47,11 +47,18 @@ def local_path(uri: str) -> Path | None:
 
 
 def parquet_files(uri: str) -> list[str]:
-    """The Parquet files at ``uri``, which is a file, a folder (all below it) or a glob; sorted, as URIs.
+    """The Parquet files at ``uri``, as ``parquet_listing`` finds them."""
+    return parquet_listing(uri)[0]
+
+
+def parquet_listing(uri: str) -> tuple[list[str], str]:
+    """The Parquet files at ``uri``, which is a file, a folder (all below it) or a glob; sorted, as URIs. And how many
+    files there are in a folder, and how many of them are left out.
 
     Files in a folder that are hidden, or whose name or folder begins with an underscore, as other programs call their
     own, are no data. Raises DataError where there are none, or a folder holds several splits.
     """
+    text = ""
     system, path = file_system(uri)
     with reading(uri):
         if any(sign in path for sign in "*?["):
@@ -60,11 +67,14 @@ def parquet_files(uri: str) -> list[str]:
             below = {name: name[len(path) :].strip("/").split("/") for name in system.find(path)}
             found = [name for name, parts in below.items() if _is_data(parts)]
             _refuse_splits(uri, [below[name] for name in found])
+            others = [name for name in sorted(below) if name not in found]
+            named = ", ".join("/".join(below[name]) for name in others[:3]) + (", ..." if len(others) > 3 else "")
+            text = f"{len(below)} files, {len(found)} of Parquet" + (f", left out: {named}" if others else "")
         else:
             found = [path] if system.isfile(path) else []
     if not found:
         raise DataError(f"{uri}: holds no Parquet file; put the data there or change `path`")
-    return sorted(found if local_path(uri) else [system.unstrip_protocol(name) for name in found])
+    return sorted(found if local_path(uri) else [system.unstrip_protocol(name) for name in found]), text
 
 
 def _is_data(parts: Sequence[str]) -> bool:

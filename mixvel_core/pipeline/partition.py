@@ -77,7 +77,7 @@ def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress
         data: where the items come from.
         partitioner: how they are split; None makes one shard of all: what one owner holds.
         seed: of the partitioner's choices.
-        progress: shows the preparation of data that need one.
+        progress: shows the preparation of data that need one, and a line of the files that were read and left out.
 
     Raises:
         DataError: no data, or a shard without items.
@@ -86,6 +86,8 @@ def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress
     if isinstance(source, PreparedSource):
         source.prepare(progress)
     loaded = source.load()
+    if "files" in loaded.provenance:
+        progress.line(f"data: {loaded.provenance['files']}")
     if partitioner is None:
         return _cut(loaded, np.zeros(len(loaded.items), np.int64))
     built = partitioner.build()

@@ -67,7 +67,8 @@ class Data:
     """A data set: images or vectors, with what is known of each item.
 
     ``items``: (n, *data), uint8 or float32 in [-1, 1]; may be larger than memory. ``labels``: (n,) int64.
-    ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report.
+    ``attributes``: (n,) arrays by name. ``provenance``: where it comes from, for the report; ``files`` in it says what
+    was read and what was left out, and is printed when the data are loaded for a partition.
     ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
     ``streaming``: how shards are to be streamed; None: they are memory-mapped files in the run folder.
     ``label_names``: what labels 0, 1, ... are called, where they have names.

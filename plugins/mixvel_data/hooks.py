@@ -129,6 +129,7 @@ class IdxOptions(GreyOptions):
         default=None, doc="what the files' names begin with, as in emnist-letters; absent: the one data set there is"
     )
     transposed: bool = option(default=False, doc="exchange rows and columns: EMNIST's images lie on their side")
+    label_names: tuple[str, ...] = option(default=(), before=(), doc=LABEL_NAMES)
 
 
 @frozen(kw_only=True)
@@ -145,10 +146,10 @@ class FashionOptions(GreyOptions):
 class LabelsOptions:
     """Options of the partitioner ``labels``."""
 
-    groups: tuple[tuple[int, ...], ...] | None = option(
+    groups: tuple[tuple[int | str, ...], ...] | None = option(
         default=None,
         check=GROUPS,
-        doc="labels that share a shard, a list for each shard; absent: a shard for each label",
+        doc="labels, or names of classes, that share a shard, a list for each shard; absent: a shard for each label",
     )
 
 

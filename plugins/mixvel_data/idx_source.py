@@ -11,6 +11,7 @@ import numpy as np
 from attrs import field, frozen
 
 from mixvel_core.artifacts.files import checksum
+from mixvel_core.data.labels import named
 from mixvel_core.errors import AbsentError, DataError
 from mixvel_core.field.padded import padded
 from mixvel_core.machine import from_home
@@ -88,7 +89,7 @@ class IdxSource:
         return Data(
             items=items,
             labels=labels,
-            label_names=self.label_names,
+            label_names=named(labels, self.label_names, str(labels_file)),
             provenance={
                 "source": f"{self.name} data in {self.path}",
                 "split": self.split,
@@ -187,6 +188,7 @@ def idx(
     transposed: bool,
     size: int | None,
     pad: int | None,
+    label_names: tuple[str, ...],
 ) -> IdxSource:
     """IDX files in a folder (see ``IdxOptions``)."""
     return IdxSource(
@@ -197,6 +199,7 @@ def idx(
         transposed=transposed,
         size=size,
         pad=pad,
+        label_names=label_names,
     )
 
 

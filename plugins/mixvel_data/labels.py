@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.errors import DataError
+from mixvel_core.errors import DataError, did_you_mean
 from mixvel_core.protocols import Data
 from mixvel_data.hooks import LabelsOptions
 
@@ -39,7 +40,11 @@ class LabelPartitioner(LabelsOptions):
                 "partition labels: the data have no labels; take a source that has them, or partition by kmeans"
             )
         found, place = np.unique(data.labels, return_inverse=True)
-        groups = self.groups if self.groups is not None else tuple((int(label),) for label in found)
+        groups: tuple[tuple[int, ...], ...] = tuple((int(label),) for label in found)
+        if self.groups is not None:
+            groups = tuple(tuple(_number(label, data.label_names) for label in group) for group in self.groups)
+            if len(set(chain(*groups))) < len(list(chain(*groups))):
+                raise DataError("partition labels: a label stands in `groups` twice, by its name and by its number")
         shard_of = {label: k for k, group in enumerate(groups) for label in group}
         if ungrouped := [int(label) for label in found if int(label) not in shard_of]:
             raise DataError(
@@ -52,6 +57,18 @@ class LabelPartitioner(LabelsOptions):
                     f"partition labels: shard {k} is empty, no item has {_listed(group)}; take it out of `groups`"
                 )
         return shard_of_found[place], groups
+
+
+def _number(label: int | str, names: Sequence[str]) -> int:
+    """The label of a class. Raises DataError where none has the name."""
+    if isinstance(label, int):
+        return label
+    if label not in names:
+        known = ", ".join(names[:20]) or "none; give the source `label_names`"
+        raise DataError(
+            f"partition labels: no class is called {label!r}{did_you_mean(label, names)}  (classes: {known})"
+        )
+    return list(names).index(label)
 
 
 def _listed(labels: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from mixvel_core.artifacts.files import checksum
 from mixvel_core.data.conventions import Layout, Range, axes_of
 from mixvel_core.data.items import joined
 from mixvel_core.data.labels import as_labels, class_counts, named, numbers_of
+from mixvel_core.data.listing import splits_among
 from mixvel_core.data.ranges import ranged, refuse_outside, refuse_unclear
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
@@ -22,6 +24,10 @@ from mixvel_data.hooks import DigitsOptions
 
 NO_LABELS = "none"
 """What `labels` says where an .npz file has arrays that could be labels, and none of them is to be."""
+
+
+_FEW = 4
+"""Items of which each may well have a label of its own."""
 
 
 def as_items(array: np.ndarray, layout: Layout, stated: Range | None, where: str) -> Items:
@@ -107,6 +113,8 @@ class NumpySource:
             about["classes"] = class_counts(data.labels, names)
         if self.range is not None:
             about["range"] = f"{self.range if isinstance(self.range, str) else list(self.range)} in the file"
+        if len(data.items.shape) == 4 and data.items.shape[1] not in (1, 3):
+            about["channels"] = f"{data.items.shape[1]}, trained alike; one of transparency is not laid over white"
         return padded_data(evolve(data, label_names=names, provenance=about), self.pad, str(self.path))
 
     def _load(self) -> Data:
@@ -133,7 +141,7 @@ class NumpySource:
             if name not in (None, NO_LABELS, *forms):
                 held = ", ".join(f"{key} {form.shape}" for key, form in forms.items()) or "nothing"
                 raise DataError(f"{self.path}: has no array {name!r}, it holds {held}; name one of them as `{option}`")
-        chosen = _labels_among(forms, self.items, str(self.path)) if self.labels is None else self.labels
+        chosen = self.labels if self.labels is not None else _labels_among(forms, self.items, str(self.path))
         names = [self.items] if chosen in (None, NO_LABELS) else [self.items, chosen]
         array, *rest = read_arrays(self.path, *filter(None, names), refuse=_refused)
         items = as_items(array, self.layout, self.range, f"{self.path}, array {self.items!r}")
@@ -141,6 +149,11 @@ class NumpySource:
         if not rest:
             return Data(items=items, provenance=about)
         labels, texts = as_labels(rest[0], len(items), f"{self.path}, array {chosen!r}")
+        if self.labels is None and len(labels) > _FEW and len(np.unique(labels)) == len(labels):
+            raise DataError(
+                f"{self.path}: array {chosen!r} has another value for each item; add `labels: {chosen}` if these are "
+                "their labels, or `labels: none`"
+            )
         return Data(items=items, labels=labels, label_names=texts, provenance={**about, "labels": f"array {chosen!r}"})
 
     def _folder(self) -> Data:
@@ -156,9 +169,15 @@ class NumpySource:
                     "make all files of the folder alike"
                 )
         labels = labels_of(files)
+        words = {word for file in files for word in re.split(r"[-_. ]", file.stem)}
+        if splits := splits_among(words):
+            raise DataError(
+                f"{self.path}: files of the splits {' and '.join(splits)} are no classes; name one file as `path`"
+            )
         items = joined(*parts)
-        others = sum(1 for _ in self.path.iterdir()) - len(files)
-        about = {"files": f"{len(files)} .npy files" + (f", left out: {others} others" if others else "")}
+        others = sorted({file.name for file in self.path.iterdir()} - {file.name for file in files})
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        about = {"files": f"{len(files)} .npy files" + (f", left out: {named}" if others else "")}
         return Data(
             items=items,
             labels=np.repeat(np.array(labels, dtype=np.int64), [len(part) for part in parts]),

@@ -16,7 +16,7 @@ from mixvel_core.data.decoding import channels_of, decoded, decoded_file, is_dar
 from mixvel_core.data.labels import as_labels, class_counts, named
 from mixvel_core.data.parquet_items import ParquetItems
 from mixvel_core.data.ranges import ranged, refuse_unclear
-from mixvel_core.data.row_groups import RowGroup, groups_of, opened, parquet_files, read_values
+from mixvel_core.data.row_groups import RowGroup, groups_of, opened, parquet_listing, read_values
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Items, Streaming
@@ -134,7 +134,8 @@ class ParquetSource(ParquetOptions):
 
         Raises DataError, with the file and the remedy, where nothing is there or it cannot be used.
         """
-        groups = tuple(group for uri in parquet_files(self.path) for group in groups_of(uri) if group.rows)
+        uris, files = parquet_listing(self.path)
+        groups = tuple(group for uri in uris for group in groups_of(uri) if group.rows)
         if not groups:
             raise DataError(f"{self.path}: its files have no rows; put the data there or change `path`")
         items = self._items(groups)
@@ -146,6 +147,7 @@ class ParquetSource(ParquetOptions):
         names = named(labels, self.label_names, self.path) or texts
         kept = Streaming(store=self.store, window=self.window, row_group=self.row_group)
         about = {"source": f"Parquet data in {self.path}", "count": str(len(items)), "stored as": str(items.dtype)}
+        about |= {"files": files} if files else {}
         about |= {} if labels is None else {"classes": class_counts(labels, names)}
         data = Data(
             items=items,

@@ -114,6 +114,7 @@ class HubOptions(PictureOptions):
     revision: str | None = option(default=None, doc="branch, tag or commit; absent: the newest")
     image: str = option(default="image", doc="the column of images")
     label: str | None = option(default=None, doc="the column of labels, whole numbers or text; absent: no labels")
+    label_names: tuple[str, ...] = option(default=(), before=(), doc="names of labels 0, 1, ...; absent: those it has")
     attributes: tuple[str, ...] = option(
         default=(), check=NO_DUPLICATES, doc="columns of attributes: true or false, 0 or 1, or -1 or 1"
     )

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import field, frozen
 from PIL import Image
 
-from mixvel_core.data.labels import as_labels
+from mixvel_core.data.labels import as_labels, named
 from mixvel_core.errors import DataError
 from mixvel_core.machine import from_home
 from mixvel_images.collection import Collection
@@ -40,7 +40,8 @@ class _Rows:
 
 @frozen(kw_only=True)
 class HubCollector:
-    """``place``: a name on the hub, or a folder. ``image``, ``label``, ``attributes``: columns.
+    """``place``: a name on the hub, or a folder. ``image``, ``label``, ``attributes``: columns. ``label_names``: of
+    labels 0, 1, ..., in place of those the data set has.
 
     ``perhaps``: columns that are attributes too where they are there.
     """
@@ -51,6 +52,7 @@ class HubCollector:
     revision: str | None = None
     image: str = "image"
     label: str | None = None
+    label_names: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     perhaps: tuple[str, ...] = ()
     name: str = "hf"
@@ -63,6 +65,7 @@ class HubCollector:
             "config": self.config,
             "split": self.split,
             "columns": [self.image, self.label, *self._attribute_columns(rows)],
+            **({"label_names": self.label_names} if self.label_names else {}),
             # The only name that `datasets` has for the content of a table; there is no public one.
             "fingerprint": rows._fingerprint,
             "count": len(rows),
@@ -88,10 +91,11 @@ class HubCollector:
         texts: tuple[str, ...] = ()
         if self.label is not None:
             labels, texts = as_labels(self._column(rows, self.label), len(rows), f"{self.place}: column {self.label!r}")
+        known = tuple(kind.names) if isinstance(kind, ClassLabel) else texts
         return Collection(
             pictures=_Rows(rows=rows.select_columns([self.image]), column=self.image, names=names),
             labels=labels,
-            label_names=tuple(kind.names) if isinstance(kind, ClassLabel) else texts,
+            label_names=named(labels, self.label_names, self.place) or known,
             attributes={name: self._flags(rows, name) for name in self._attribute_columns(rows)},
             provenance={
                 "source": f"Hugging Face data set {self.place}" + (f", {self.config}" if self.config else ""),

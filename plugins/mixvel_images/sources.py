@@ -51,11 +51,7 @@ class ImageSource(StoredOptions, ABC):
 
         Raises DataError where the images are absent or unusable, or the store is damaged.
         """
-        store = prepare(self.collector, self.form, data_home(self.store), progress)
-        store.verify()
-        about = store.record().provenance
-        notes = [about.get("files", f"{about['count']} images"), *(about[note] for note in NOTED if note in about)]
-        progress.line(f"{self.collector.name}: {'; '.join(notes)}")
+        prepare(self.collector, self.form, data_home(self.store), progress).verify()
 
     def load(self) -> Data:
         """The data set, its items memory-mapped, uint8 (n, C, H, W), padded as they are read.
@@ -64,7 +60,7 @@ class ImageSource(StoredOptions, ABC):
         """
         store = prepare(self.collector, self.form, data_home(self.store), Silent())
         left_out = store.record().left_out
-        data = padded_data(store.data(), self.pad, self.collector.name)
+        data = padded_data(_noted(store.data()), self.pad, self.collector.name)
         if not left_out:
             return data
         named = ", ".join(f"{name} ({reason})" for name, reason in left_out[:_NAMED])
@@ -76,6 +72,13 @@ class ImageSource(StoredOptions, ABC):
             )
         text = f"{len(left_out)} images that cannot be read: {named}"
         return evolve(data, provenance={**data.provenance, "left out": text})
+
+
+def _noted(data: Data) -> Data:
+    """The data, with what is not plain in the images behind what was read."""
+    about = data.provenance
+    notes = [about.get("files", f"{about['count']} images"), *(about[note] for note in NOTED if note in about)]
+    return evolve(data, provenance={**about, "files": "; ".join(notes)})
 
 
 @frozen(kw_only=True)
@@ -128,5 +131,6 @@ class HubDataset(HubOptions, ImageSource):
             revision=self.revision,
             image=self.image,
             label=self.label,
+            label_names=self.label_names,
             attributes=self.attributes,
         )

@@ -94,6 +94,8 @@ def test_the_runs_own_items_come_back(mixvel: Command, vectors: Path) -> None:
         (("large.png",), 2, "large.png: of shape (1, 9, 9), but items of the run have shape (1, 8, 8)"),
         (("vectors.npy",), 2, "vectors.npy: of shape (3, 5), but items of the run have shape (1, 8, 8)"),
         (("bright.npy",), 2, "bright.npy: has values up to 255; scale floats"),
+        (("unit.npy",), 2, "unit.npy: all values lie in 0 to 1, none below 0; store 2 * x - 1"),
+        (("last.npy",), 2, "here the channels come last: move them to the front"),
         (("whole.npy",), 2, "whole.npy: holds int64 values; give uint8, or floats"),
         (("text.png",), 3, "text.png: cannot be read (no picture that Pillow reads)"),
         (("other.npz",), 3, "other.npz: cannot be read (no array 'items'; it holds y)"),
@@ -112,6 +114,8 @@ def test_what_cannot_be_encoded_gets_one_line(
     Image.new("L", (9, 9)).save(tmp_path / "large.png")
     np.save(tmp_path / "vectors.npy", np.zeros((3, 5), np.float32))
     np.save(tmp_path / "bright.npy", np.full((2, 8, 8), 255.0))
+    np.save(tmp_path / "unit.npy", np.full((2, 8, 8), 0.5))
+    np.save(tmp_path / "last.npy", np.zeros((2, 8, 8, 1), np.uint8))
     np.save(tmp_path / "nothing.npy", np.zeros((0, 8, 8), np.float32))
     np.save(tmp_path / "whole.npy", np.zeros((2, 8, 8), np.int64))
     np.savez(tmp_path / "other.npz", y=np.zeros((2, 8, 8), np.uint8))

@@ -202,3 +202,32 @@ def test_the_ends_of_a_range_become_minus_one_and_one(low: float, width: float) 
     items = ranged(ends, (low, low + width), "a")[:]
     np.testing.assert_array_equal(items, [[-1, 1]])
     assert items.dtype == np.float32
+
+
+def test_groups_may_name_classes(partition: Callable[[str], Done], mixvel: Command) -> None:
+    np.savez("a.npz", items=LEVELS, kind=np.array(["cat", "dog", "owl"])[np.arange(24) % 3])
+    line = ("run", "recipe.yaml", f"data={{{ALWAYS}}}", "--stage", "partition", "--out", "out")
+    done = mixvel(*line, "partition.groups=[[owl], [0, dog]]")
+    assert done.code == 0, done.err
+    assert json.loads(Path("out/shards/1/shard.json").read_text())["name"] == "cat, dog"
+    done = mixvel(*line, "partition.groups=[[ow], [cat, dog]]", "--fresh")
+    assert "no class is called 'ow'; did you mean owl?" in done.err
+
+
+def test_numbers_of_items_are_no_labels_unless_they_are_stated(partition: Callable[[str], Done]) -> None:
+    np.savez("a.npz", items=LEVELS, index=np.arange(24))
+    done = partition(ALWAYS)
+    assert "array 'index' has another value for each item; add `labels: index` if" in done.err
+
+
+def test_arrays_of_train_and_test_are_no_classes(partition: Callable[[str], Done]) -> None:
+    Path("data").mkdir()
+    for name in ("x_train", "x_test", "._x_train"):
+        np.save(f"data/{name}.npy", LEVELS)
+    done = partition("use: numpy, path: data")
+    assert "data: files of the splits test and train are no classes; name one file as `path`" in done.err
+    for name in ("cat", "dog"):
+        Path(f"data/x_{'train' if name == 'cat' else 'test'}.npy").rename(f"data/{name}.npy")
+    done = partition("use: numpy, path: data")
+    assert "data: 2 .npy files, left out: ._x_train.npy\n" in done.out
+    assert "0 cat (24), 1 dog (24)" in done.out
