@@ -1,4 +1,4 @@
-"""Sessions: tests, drills, typecheck, lint, docs, external, bench, gpu, soak. Without nox: ``pip install nox``.
+"""Sessions: tests, drills, typecheck, lint, reference, docs, external, bench, gpu, soak. Get nox: ``pip install nox``.
 
 All sessions but ``external`` share one environment, .nox/shared: they need the same two gigabytes. It is made anew when
 the project's metadata or pins change.
@@ -82,6 +82,12 @@ def lint(session: nox.Session) -> None:
     ruff = str(shared(session) / "ruff")
     session.run(ruff, "check", ".", external=True)
     session.run(ruff, "format", "--check", ".", external=True)
+
+
+@nox.session
+def reference(session: nox.Session) -> None:
+    """Tables of keys, plugins, commands and protocols, written into the pages of docs/ from the code."""
+    session.run(str(shared(session) / "python"), "docs/reference_pages", external=True)
 
 
 @nox.session

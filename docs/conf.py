@@ -1,4 +1,4 @@
-"""The site of these pages, by Sphinx: ``nox -s docs``. What is generated is written into pages as they are read."""
+"""The site of these pages, by Sphinx: ``nox -s docs``. Their contents are made as pages are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from reference_pages.insert import expanded
+from reference_pages.insert import with_contents
 
 project = "mixvel"
 author = "the mixvel authors"
@@ -34,4 +34,4 @@ def setup(app: Any) -> None:
 
 
 def _read(app: Any, page: str, source: list[str]) -> None:
-    source[0] = expanded(source[0])
+    source[0] = with_contents(source[0])

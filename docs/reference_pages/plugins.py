@@ -33,8 +33,9 @@ def _intro(kind: PluginKind, entries: list[Entry]) -> str:
 def _plugin(entry: Entry) -> str:
     rows = list(option_rows(entry.definition.options))
     options = option_table(rows) if rows else "No options."
-    return f"({_target(entry)})=\n\n### `{entry.name}`\n\n{plain(entry.definition.summary)}\n\n{options}\n"
+    return f"### {entry.kind} `{entry.name}`\n\n{plain(entry.definition.summary)}\n\n{options}\n"
 
 
 def _target(entry: Entry) -> str:
+    """The anchor of its heading, on the site and where the file is read."""
     return f"{entry.kind}-{entry.name}"

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import pytest
 import yaml
-from pages import ROOT, Block, blocks, pages
+from pages import ROOT, Block, blocks, pages, prose_of
 from whole_runs import registry
 
 import mixvel_core as mx
@@ -41,7 +41,7 @@ LINES = [
 SPANS = [
     (str(page.relative_to(ROOT)), span)
     for page in pages()
-    for span in re.findall(r"`[^`\n]*?(mixvel [a-z-][^`\n]*)`", page.read_text())
+    for span in re.findall(r"`[^`\n]*?(mixvel [a-z-][^`\n]*)`", prose_of(page))
 ]
 
 

@@ -19,11 +19,11 @@ def prose(text: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Where a page can be linked to: headings as GitHub and the site name them, and targets."""
+    """Where a page can be linked to: headings as GitHub and the site name them."""
     text = whole(page)
     headings = re.findall(r"^#{1,3} (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.MULTILINE)
     named = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    return named | set(re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE))
+    return named
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from reference_pages.insert import expanded
+from reference_pages.insert import with_contents, written
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -34,14 +34,19 @@ def pages() -> list[Path]:
 
 @cache
 def whole(page: Path) -> str:
-    """A page as it is read on the site, with everything that is generated."""
-    return expanded(page.read_text())
+    """A page as it is read on the site, with its contents."""
+    return with_contents(page.read_text())
+
+
+def prose_of(page: Path) -> str:
+    """What somebody wrote of a page, each line in its place."""
+    return written(page.read_text())
 
 
 def blocks(*languages: str) -> Iterator[Block]:
     """The fenced blocks of these languages that somebody wrote."""
     for page in pages():
-        text = page.read_text()
+        text = prose_of(page)
         for found in _BLOCK.finditer(text):
             if found["language"] in languages:
                 line = text.count("\n", 0, found.start("text"))
