@@ -1,14 +1,16 @@
-"""Routers beside the exact posterior: python tests/bench/routers.py DATA --row ROUTER ... [key.path=value ...].
+"""Routers beside the exact posterior: python tests/bench/routers.py DATA [--row ROUTER ...] [key.path=value ...].
 
 Mean total variation to the exact posterior of the training items (D2) along the exact flow (24 DDIM steps), by time,
 as `mixvel_core.analysis.calibration` measures it. DATA is one of the names below, or a recipe's file; what follows
 overrides the recipe, for example ``data.labels=[0,1,2]``. A row is a router as a recipe writes it, ``--row moments``
 or ``--row "{use: moments, rank: 0}"``; a trained one is trained first, one network at a time. The row ``half`` is the
 exact posterior of a random half of the items: what is left is about single items, which no router should learn. The
-router ``experts`` observes exact experts, or with ``--run`` those of a finished run of the same data; the row ``exact``
-is that router with the exact second moments of the shards. With several ``--seeds`` a row is their mean, with the
-standard deviation of the mean over time; points are the same. FLOPs are those of a router's networks at one call, as a
-part of one evaluation of an expert.
+router ``experts`` observes exact experts; with ``--trained`` in place of ``--row`` it observes those of the recipe,
+which are trained first, or with ``--run`` those of a finished run of the same data. The row ``exact`` is that router
+with the exact second moments of the shards. Without rows it is the table of docs/benchmarks.md: every kind of router,
+the a-network trained for ``--steps`` and the da-network for twice as many. With several ``--seeds`` a row is their
+mean, with the standard deviation of the mean over time; points are the same. FLOPs are those of a router's networks at
+one call, as a part of one evaluation of an expert.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ from mixvel_routers.experts import ExpertsFamily, ExpertsRouter, Integration
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF, EXACT = "half", "exact"
+BY_ANSWERS = ("experts", "{use: experts, second_moment: probe}")
+"""The rows of the table that observe experts: exact ones, and those of the recipe."""
 SIDE, PLACES, EACH = 16, 8, 400
 """Of the patches: their size, the shards, and the items of one."""
 
@@ -118,6 +122,25 @@ def with_exact_second_moments(shards: Shards, schedule: NoiseSchedule) -> Router
     )
 
 
+def all_rows(steps: int) -> list[str]:
+    """Every kind of router: without training, then networks of channels 16, 32, then by the experts' answers."""
+    network = "channels: [16, 32], train: {steps: %d}"
+    a, da = network % steps, network % (2 * steps)
+    return [
+        "fixed",
+        "{use: moments, rank: 0}",
+        "{use: moments, rank: 8}",
+        "{use: moments, rank: 16}",
+        "{use: moments, components: 8}",
+        f"{{use: a-network, stride: 1, {a}}}",
+        f"{{use: a-network, stride: 2, {a}}}",
+        f"{{use: da-network, stride: 1, {da}}}",
+        f"{{use: da-network, correct: network, stride: 1, {da}}}",
+        *BY_ANSWERS,
+        HALF,
+    ]
+
+
 def routers_of(
     recipe: Recipe, shards: Shards, folder: Path, rows: Sequence[str]
 ) -> Iterator[tuple[str, Router, float]]:
@@ -142,9 +165,13 @@ def exact_experts(shards: Shards, schedule: NoiseSchedule) -> list[Expert]:
     return [EmpiricalExpert(schedule=schedule, items=one) for one in items]
 
 
-def open_trained(run: Path) -> list[Expert]:
-    """The experts of a finished run."""
-    return [one.load() for one in open_run(run).models.experts]
+def trained_experts(recipe: Recipe, folder: Path, shards: Shards, run: Path | None) -> list[Expert]:
+    """The experts of a finished run, or those of the recipe, made in the run folder ``folder``."""
+    if run is not None:
+        return [one.load() for one in open_run(run).models.experts]
+    stages = model_stages(recipe, folder, shards)
+    make(stages.expert_jobs(), recipe.launcher, SILENT)
+    return [stage.result.load() for stage in stages.experts]
 
 
 def costs(recipe: Recipe, folder: Path, shards: Shards) -> dict[str, float]:
@@ -159,9 +186,15 @@ def costs(recipe: Recipe, folder: Path, shards: Shards) -> dict[str, float]:
 
 
 def table(
-    recipe: Recipe, folder: Path, rows: Sequence[str], points: int, run: Path | None, seeds: Sequence[int]
+    recipe: Recipe,
+    folder: Path,
+    rows: Sequence[str],
+    trained: Sequence[str],
+    points: int,
+    run: Path | None,
+    seeds: Sequence[int],
 ) -> Iterator[dict[str, object]]:
-    """A line for each row: mean and buckets, data first."""
+    """A line for each row: mean and buckets, data first. Those of ``trained`` observe trained experts."""
     torch.set_num_threads(1)
     schedule = recipe.schedule.build()
     if recipe.data is None:
@@ -169,19 +202,34 @@ def table(
     made = split(recipe.data, recipe.partition, recipe.seed)
     shards = partition(made, partition_artifact(recipe, folder), SILENT)
     engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
-    experts = exact_experts(shards, schedule) if run is None else open_trained(run)
     items, cost = shards.as_one.items, costs(recipe, folder, shards)
-    made_by_seed = [routers_of(evolve(recipe, seed=seed), shards, folder / f"seed-{seed}", rows) for seed in seeds]
+    folders = {seed: folder / f"seed-{seed}" for seed in seeds}
+    recipes = {seed: evolve(recipe, seed=seed) for seed in seeds}
+    exact = exact_experts(shards, schedule)
+    experts = {seed: [exact] * len(rows) for seed in seeds}
+    if trained:
+        for seed in seeds:
+            answering = trained_experts(recipes[seed], folders[seed], shards, run)
+            experts[seed] += [answering] * len(trained)
+    made_by_seed = [routers_of(recipes[seed], shards, folders[seed], [*rows, *trained]) for seed in seeds]
     for place, of_seeds in enumerate(zip(*made_by_seed, strict=True)):
         row, found = of_seeds[0][0], []
-        for _, router, _ in of_seeds:
+        for seed, (_, router, _) in zip(seeds, of_seeds, strict=True):
             with torch.inference_mode():
                 seen = measure(
-                    {row: router}, schedule, engine, items, recipe.seed, points, torch.device("cpu"), experts
+                    {row: router},
+                    schedule,
+                    engine,
+                    items,
+                    recipe.seed,
+                    points,
+                    torch.device("cpu"),
+                    experts[seed][place],
                 )[row]
             found.append([one for one in seen if one.points == "flow"])
         seconds = round(float(np.mean([seconds for _, _, seconds in of_seeds])), 2)
-        yield {"row": row, "flops": cost.get(f"r{place}", 0.0), "seconds": seconds, **summary(found)}
+        named = row if place < len(rows) else f"{row}, trained experts"
+        yield {"row": named, "flops": cost.get(f"r{place}", 0.0), "seconds": seconds, **summary(found)}
 
 
 def summary(found: Sequence[Sequence[BucketCalibration]]) -> dict[str, object]:
@@ -199,24 +247,29 @@ def main() -> None:
     """Prints a Markdown table, and JSON lines into ``--out``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help=f"{', '.join(DATA)}, or a recipe's file")
-    parser.add_argument("--row", action="append", required=True, dest="rows")
-    parser.add_argument("--run", type=Path, help="whose experts the router `experts` observes; absent: exact ones")
+    parser.add_argument("--row", action="append", dest="rows", help="a router that observes exact experts, if any")
+    parser.add_argument("--trained", action="append", help="a router that observes trained ones")
+    parser.add_argument("--run", type=Path, help="whose experts those are; absent: the recipe's, trained first")
+    parser.add_argument("--steps", type=int, default=400, help="of the a-network in the table of all routers")
     parser.add_argument("--points", type=int, default=128)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path)
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_intermixed_args()
+    rows, trained = given.rows or [], given.trained or []
+    if not rows and not trained:
+        rows, trained = all_rows(given.steps), list(BY_ANSWERS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         made = DATA[given.data](folder) if given.data in DATA else []
         path = ROOT / "recipes" / "digits.yaml" if given.data in DATA else Path(given.data)
-        routers = [f"r{i}: {row}" for i, row in enumerate(given.rows) if row not in (HALF, EXACT)]
+        routers = [f"r{i}: {row}" for i, row in enumerate([*rows, *trained]) if row not in (HALF, EXACT)]
         # The recipe's methods name its own routers.
         named = [f"routers={{{', '.join(routers or ['none: fixed'])}}}", "sample.methods={one: {}}"]
         recipe = load_recipe(path, [*made, "launcher={use: local, threads: 1}", *named, *given.overrides])
         recipe = evolve(recipe, monolith=None)
         print(f"| {given.data} | FLOPs | made in s | mean | by time, data first |\n|---|---|---|---|---|")
-        for line in table(recipe, folder / "run", given.rows, given.points, given.run, given.seeds):
+        for line in table(recipe, folder / "run", rows, trained, given.points, given.run, given.seeds):
             buckets = line["buckets"]
             cells = " ".join(f"{value:.3f}" for value in buckets) if isinstance(buckets, list) else ""
             mean = f"{line['tv']}" + (f" ± {line['sd']}" if line["sd"] is not None else "")
