@@ -14,13 +14,14 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import loaded
-from mixvel_core.errors import AbsentError, ArtifactError, RecipeError
+from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
+from mixvel_foreign.folders import DiffusersFolder, open_folder, scheduler_file
 from mixvel_foreign.hooks import DiffusersOptions, place_of
 from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule
 from mixvel_foreign.scheduler import NetworkTraining, training_of
-from mixvel_foreign.tensor_files import model_files, read_checked, read_json_of
+from mixvel_foreign.tensor_files import read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.denoiser import (
     NetworkDenoiser,
@@ -32,62 +33,11 @@ from mixvel_networks.denoiser import (
     without_moments,
 )
 
-STEM = "diffusion_pytorch_model"
-SCHEDULER = "scheduler_config.json"
-
-
-@frozen(kw_only=True, eq=False)
-class DiffusersFolder:
-    """``model``: config.json of the network. ``scheduler``: of its training. ``files``: the weights."""
-
-    model: Mapping[str, Any]
-    scheduler: Mapping[str, Any]
-    files: tuple[Path, ...]
-
-
-def open_folder(path: Path, scheduler: Path | None) -> DiffusersFolder:
-    """The folder of a model or of a pipeline; reads no weights.
-
-    Pipelines keep the model in unet/ and the scheduler in scheduler/; the oldest keep both in one folder. Raises
-    DataError, saying what to do, where something is absent.
-    """
-    _check_there(path)
-    model = path / "unet" if (path / "unet").is_dir() else path
-    convert = (
-        'python -c "from diffusers import UNet2DModel; '
-        f"UNet2DModel.from_pretrained('{model}').save_pretrained('{model}')\""
-    )
-    return DiffusersFolder(
-        model=read_json_of(model / "config.json"),
-        scheduler=read_json_of(scheduler_file(path, scheduler)),
-        files=tuple(model_files(model, STEM, convert)),
-    )
-
-
-def scheduler_file(path: Path, scheduler: Path | None) -> Path:
-    """The file of the scheduler's configuration: ``scheduler``, or in the pipeline, or beside model or folder."""
-    if scheduler is not None:
-        return scheduler / SCHEDULER if scheduler.is_dir() else scheduler
-    _check_there(path)
-    places = [path / "scheduler", path, path.parent / "scheduler"]
-    found = next((place / SCHEDULER for place in places if (place / SCHEDULER).is_file()), None)
-    if found is None:
-        raise AbsentError(f"{path}: holds no {SCHEDULER}; say in `scheduler` where the one of its training is")
-    return found
-
 
 def folder_schedule(*, path: Path) -> NoiseSchedule:
     """The schedule that the networks of a diffusers folder were trained under."""
     file = scheduler_file(path, None)
     return training_of(read_json_of(file), str(file), clip=False).schedule
-
-
-def _check_there(path: Path) -> None:
-    if not path.is_dir():
-        raise AbsentError(
-            f"{path}: no such folder; download one with `hf download OWNER/NAME --local-dir {path}`, or save "
-            "yours with save_pretrained"
-        )
 
 
 _CONFIG = "config"
@@ -115,13 +65,11 @@ class DiffusersFamily(DiffusersOptions):
 
     def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
         """The weights as ``network.*``, and ``config``, the folder's configurations."""
-        return self._tensors(open_folder(place_of(self.path, index, WHAT), self.scheduler), index)
+        return self._tensors(self._folder(index), index)
 
     def shape_of(self, index: int) -> tuple[int, ...]:
         """``*data`` of expert ``index``, as its folder says. Raises RecipeError where it does not."""
-        path = place_of(self.path, index, WHAT)
-        folder = open_folder(path, self.scheduler)
-        training_of(folder.scheduler, str(path), self.clip)
+        path, folder = place_of(self.path, index, WHAT), self._folder(index)
         self._label(folder.model, index)
         size = folder.model.get("sample_size")
         if size is None:
@@ -180,16 +128,23 @@ class DiffusersFamily(DiffusersOptions):
         rounded = self.timesteps == "rounded"
         return TimedNetwork(network, convention=TimeConvention(time=time, length=training.length, rounded=rounded))
 
+    def _folder(self, index: int) -> DiffusersFolder:
+        """The folder of expert ``index``. Raises DataError where it is absent, or not to be read."""
+        path = place_of(self.path, index, WHAT)
+        folder = open_folder(path, self.scheduler, self.variant)
+        training_of(folder.scheduler, str(scheduler_file(path, self.scheduler)), self.clip)
+        return folder
+
     def _open(self, shard: Shard) -> DiffusersFolder:
-        path = place_of(self.path, shard.index, WHAT)
-        folder = open_folder(path, self.scheduler)
-        training_of(folder.scheduler, str(path), self.clip)
+        path, folder = place_of(self.path, shard.index, WHAT), self._folder(shard.index)
         self._label(folder.model, shard.index)
         channels, size = folder.model.get("in_channels", 3), folder.model.get("sample_size")
         side = tuple(size) if isinstance(size, list) else (size, size)
         if len(shard.shape) != 3 or shard.shape[0] != channels or (size is not None and shard.shape[1:] != side):
             wanted = f"{channels} x {side[0]} x {side[1]}" if size is not None else f"{channels} channels"
-            raise RecipeError(f"{WHAT}: {path} is for images of {wanted}, the data are {shard.shape}; resize the data")
+            found = " x ".join(map(str, shard.shape))
+            how = "resize them" if shard.shape[:1] == (channels,) else f"give images of {channels} channels"
+            raise RecipeError(f"{WHAT}: {path} is for images of {wanted}, the data are {found}; {how}")
         return folder
 
     def _label(self, model: Mapping[str, Any], index: int) -> int | None:

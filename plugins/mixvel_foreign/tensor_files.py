@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mixvel_core.errors import AbsentError, DataError
+from mixvel_core.machine import check_name
 
 _SHOWN = 3
 
@@ -34,12 +35,14 @@ def read_json_of(path: Path) -> dict[str, Any]:
     return found
 
 
-def model_files(folder: Path, stem: str, convert: str) -> list[Path]:
+def model_files(folder: Path, stem: str, convert: str, variant: str | None = None) -> list[Path]:
     """The safetensors files of a model that is called ``stem``: one, or the parts that its index names.
 
-    ``convert``: what to do about weights that are there as a pickle only. Raises DataError where there are none.
+    ``convert``: what to do about weights that are there as a pickle only. ``variant``: as in the files' names. Raises
+    DataError where there are none.
     """
-    one, index = folder / f"{stem}.safetensors", folder / f"{stem}.safetensors.index.json"
+    kind = "" if variant is None else f".{variant}"
+    one, index = folder / f"{stem}{kind}.safetensors", folder / f"{stem}.safetensors.index{kind}.json"
     if one.is_file():
         return [one]
     if index.is_file():
@@ -52,9 +55,15 @@ def model_files(folder: Path, stem: str, convert: str) -> list[Path]:
             if Path(name).name != name or not name.endswith(".safetensors"):
                 raise DataError(f"{index}: {name!r} is not the name of a safetensors file in its folder")
         return [folder / name for name in parts]
-    if (folder / f"{stem}.bin").is_file():
+    others = sorted({path.name.removeprefix(f"{stem}.").split(".")[0] for path in folder.glob(f"{stem}.*.safetensors")})
+    if others and variant not in others:
+        raise AbsentError(
+            f"{folder}: holds no {one.name}, but a variant of the weights, {', '.join(others)}; set `variant: "
+            f"{others[0]}` to take it"
+        )
+    if (folder / f"{stem}{kind}.bin").is_file():
         raise AbsentError(f"{folder}: holds its weights as a pickle, which is not read; if you trust it: {convert}")
-    raise AbsentError(f"{folder}: holds no {stem}.safetensors; download the whole folder, or name the right one")
+    raise AbsentError(f"{folder}: holds no {one.name}; download the whole folder, or name the right one")
 
 
 def files_in(place: Path) -> list[Path]:
@@ -75,6 +84,9 @@ def read_checked(
     DataError where a file is missing or damaged, or holds another network.
     """
     where = files[0] if len(files) == 1 else files[0].parent
+    for path in files:
+        check_name(path)
+        _check_contents(path)
     try:
         with ExitStack() as stack:
             found: dict[str, tuple[Any, str]] = {}
@@ -93,6 +105,19 @@ def read_checked(
     if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
         raise DataError(f"{where}: {bad} is not finite; download it again")
     return tensors
+
+
+def _check_contents(path: Path) -> None:
+    """Raises DataError for what stands in place of weights: a pointer to them, or a page that says no."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise AbsentError(f"{path}: cannot be read ({error.strerror}); permit it, or download it again") from None
+    if start.startswith(b"version https://git-lfs"):
+        raise AbsentError(f"{path}: a pointer of Git LFS and not the weights; `git lfs pull` in its folder gets them")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise AbsentError(f"{path}: a web page and not the weights; download the file itself, with `hf download`")
 
 
 def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], where: Path) -> None:

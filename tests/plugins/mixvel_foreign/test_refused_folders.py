@@ -38,12 +38,47 @@ def spoil(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "error", "words"),
     [
-        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, DataError, "only UNet2DModel is read"),
+        (
+            "unet/config.json",
+            {"_class_name": "UNet2DConditionModel"},
+            DataError,
+            "conditional on text or the like; only UNet2DModel",
+        ),
+        ("unet/config.json", {"_class_name": "DiTTransformer2DModel"}, DataError, "a transformer; only UNet2DModel is"),
+        (
+            "unet/config.json",
+            {"_class_name": "AutoencoderKL"},
+            DataError,
+            "a codec of images and no network of diffusion",
+        ),
+        (
+            "unet/config.json",
+            {"_class_name": "ControlNetModel"},
+            DataError,
+            "another network; only UNet2DModel is read",
+        ),
+        ("unet/config.json", {"_class_name": None, "model_type": "vit"}, DataError, "a vit of transformers"),
+        ("unet/config.json", {"_class_name": None}, DataError, "names no class"),
+        ("unet/config.json", {"class_embed_type": "timestep"}, DataError, "class_embed_type 'timestep' is not read"),
+        ("unet/config.json", {"class_embed_type": "identity"}, DataError, "class_embed_type 'identity' is not read"),
+        ("unet/config.json", {"time_embedding_type": "learned"}, DataError, "time_embedding_type 'learned' is not"),
+        ("unet/config.json", {"time_embedding_type": "fourier"}, DataError, "time_embedding_type 'fourier' is not"),
+        ("unet/config.json", {"in_channels": 6}, DataError, "it takes conditions besides points"),
         ("unet/config.json", {"block_out_channels": [8]}, DataError, "diffusers cannot make this network"),
         ("unet/config.json", {"block_out_channels": [16, 16]}, DataError, "is it of another network"),
         ("unet/config.json", {"layers_per_block": 2}, DataError, "lacks "),
-        ("unet/config.json", {"sample_size": 16}, RecipeError, "for images of 3 x 16 x 16"),
-        ("unet/config.json", {"in_channels": 1}, RecipeError, "resize the data"),
+        (
+            "unet/config.json",
+            {"sample_size": 16},
+            RecipeError,
+            "for images of 3 x 16 x 16, the data are 3 x 8 x 8; resize them",
+        ),
+        (
+            "unet/config.json",
+            {"in_channels": 1, "out_channels": 1},
+            RecipeError,
+            "the data are 3 x 8 x 8; give images of 1 channels",
+        ),
         ("scheduler/scheduler_config.json", {"_class_name": "ScoreSdeVeScheduler"}, DataError, "is not known"),
         ("scheduler/scheduler_config.json", {"prediction_type": "x"}, DataError, "prediction_type 'x' is not known"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "x"}, DataError, "beta_schedule 'x' is not known"),
@@ -86,3 +121,73 @@ def test_more_steps_than_a_table_has_are_refused() -> None:
         assert all(a > b for a, b in pairwise(times))
         with pytest.raises(UsageError, match="has 100 entries"):
             schedule.times(101)
+
+
+def pipeline(folder: Path, **parts: str) -> Path:
+    """An index of a pipeline with these parts, and the folders of its networks, without weights."""
+    folder.mkdir(parents=True)
+    index = {name: ["diffusers", value] for name, value in parts.items()}
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "Pipeline", **index}))
+    for name, value in parts.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(json.dumps({"_class_name": value}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"unet": "UNet2DModel", "vqvae": "VQModel", "scheduler": "DDIMScheduler"}, "latents, which a VQModel makes"),
+        ({"unet": "UNet2DModel", "vae": "AutoencoderKL"}, "latents, which a AutoencoderKL makes of images"),
+        ({"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}, "a UNet2DConditionModel, which is conditional"),
+        ({"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"}, "a DiTTransformer2DModel, a transformer"),
+        ({"prior": "PriorTransformer"}, "a pipeline without a unet (it has prior)"),
+    ],
+)
+def test_pipelines_of_other_networks_are_named_before_their_files_are_missed(
+    tmp_path: Path, parts: dict[str, str], words: str
+) -> None:
+    with pytest.raises(DataError) as caught:
+        loaded(pipeline(tmp_path / "other", **parts))
+    assert words in str(caught.value)
+
+
+def test_adapters_files_and_folders_of_folders_have_a_way_on(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora" / "pytorch_lora_weights.safetensors").touch()
+    (tmp_path / "model.ckpt").touch()
+    shutil.copytree(saved, tmp_path / "many" / "0")
+    shutil.copytree(saved / "scheduler", tmp_path / "alone" / "scheduler")
+    for name, words in {
+        "lora": "an adapter (LoRA, pytorch_lora_weights.safetensors), which is no network by itself; load it into",
+        "model.ckpt": "a file, not a folder as diffusers writes it; load it with diffusers (from_single_file)",
+        "many": f"name one of them, or all as {tmp_path / 'many'}/{{k}}",
+        "alone": "holds a scheduler and no network (config.json)",
+    }.items():
+        with pytest.raises(DataError) as caught:
+            loaded(tmp_path / name)
+        assert words in str(caught.value)
+
+
+def test_what_stands_in_place_of_weights_is_named(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "pointer")
+    weights = tmp_path / "pointer" / "unet" / "diffusion_pytorch_model.safetensors"
+    for content, words in {
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "`git lfs pull` in its folder gets them",
+        b"<!DOCTYPE html><title>401</title>": "a web page and not the weights; download the file itself",
+    }.items():
+        weights.write_bytes(content)
+        with pytest.raises(DataError) as caught:
+            loaded(tmp_path / "pointer")
+        assert words in str(caught.value)
+
+
+def test_a_variant_of_the_weights_is_taken_where_it_is_named(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "half")
+    weights = tmp_path / "half" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".fp16.safetensors"))
+    with pytest.raises(DataError, match=r"but a variant of the weights, fp16; set `variant: fp16` to take it"):
+        loaded(tmp_path / "half")
+    assert loaded(tmp_path / "half", variant="fp16").schedule == loaded(saved).schedule
+    with pytest.raises(DataError, match=r"holds no diffusion_pytorch_model.ema.safetensors, but a variant"):
+        loaded(tmp_path / "half", variant="ema")

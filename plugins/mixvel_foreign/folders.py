@@ -1,0 +1,173 @@
+"""A folder from diffusers: what it holds, where it is, and what its network asks for, in this order.
+
+The class comes first: whose weights lie in pickles, or which scheduler goes with them, does not matter for a network
+that is not read at all. Nothing of the weights is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from mixvel_core.errors import AbsentError, DataError
+from mixvel_foreign.tensor_files import model_files, read_json_of
+
+STEM = "diffusion_pytorch_model"
+SCHEDULER = "scheduler_config.json"
+_OWN = "use torch-module with a factory of your own (docs: Foreign experts)"
+_CODECS = ("Autoencoder", "AsymmetricAutoencoder", "VQ", "ConsistencyDecoder")
+_TRANSFORMERS = ("DiT", "Transformer", "PixArt", "UViT")
+_ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_config.json", "adapter_model.safetensors")
+
+
+@frozen(kw_only=True, eq=False)
+class DiffusersFolder:
+    """``model``: config.json of the network. ``scheduler``: of its training. ``files``: the weights."""
+
+    model: Mapping[str, Any]
+    scheduler: Mapping[str, Any]
+    files: tuple[Path, ...]
+
+
+def open_folder(path: Path, scheduler: Path | None, variant: str | None = None) -> DiffusersFolder:
+    """The folder of a model or of a pipeline; reads no weights.
+
+    Pipelines keep the model in unet/ and the scheduler in scheduler/; the oldest keep both in one folder. ``variant``:
+    of the weights, as in the names of their files.
+
+    Raises DataError, saying what to do, where it holds no UNet2DModel, one that asks for what is not there, or lacks
+    something.
+    """
+    _check_there(path)
+    _check_pipeline(path)
+    model = path / "unet" if (path / "unet").is_dir() else path
+    if not (model / "config.json").is_file():
+        raise AbsentError(_without_network(path, model))
+    config = read_json_of(model / "config.json")
+    _check_class(config, path)
+    _check_inputs(config, path)
+    convert = (
+        'python -c "from diffusers import UNet2DModel; '
+        f"UNet2DModel.from_pretrained('{model}').save_pretrained('{model}')\""
+    )
+    return DiffusersFolder(
+        model=config,
+        scheduler=read_json_of(scheduler_file(path, scheduler)),
+        files=tuple(model_files(model, STEM, convert, variant)),
+    )
+
+
+def scheduler_file(path: Path, scheduler: Path | None) -> Path:
+    """The file of the scheduler's configuration: ``scheduler``, or in the pipeline, or beside model or folder."""
+    if scheduler is not None:
+        return scheduler / SCHEDULER if scheduler.is_dir() else scheduler
+    _check_there(path)
+    places = [path / "scheduler", path, path.parent / "scheduler"]
+    found = next((place / SCHEDULER for place in places if (place / SCHEDULER).is_file()), None)
+    if found is None:
+        raise AbsentError(f"{path}: holds no {SCHEDULER}; say in `scheduler` where the one of its training is")
+    return found
+
+
+def _check_there(path: Path) -> None:
+    if path.is_file():
+        raise AbsentError(
+            f"{path}: a file, not a folder as diffusers writes it; load it with diffusers (from_single_file), "
+            "save_pretrained, and name that folder"
+        )
+    if not path.is_dir():
+        raise AbsentError(
+            f"{path}: no such folder; download one with `hf download OWNER/NAME --local-dir {path}`, or save "
+            "yours with save_pretrained"
+        )
+
+
+def _check_pipeline(path: Path) -> None:
+    """Raises DataError for a pipeline whose network is not a UNet2DModel of pixels, and for adapters."""
+    if adapter := next((name for name in _ADAPTERS if (path / name).is_file()), None):
+        raise DataError(
+            f"{path}: holds an adapter (LoRA, {adapter}), which is no network by itself; load it into its base with "
+            "diffusers, fuse_lora(), save_pretrained, and name that folder"
+        )
+    index = path / "model_index.json"
+    if not index.is_file():
+        return
+    parts = {name: str(value[1]) for name, value in read_json_of(index).items() if _is_part(value)}
+    if transformer := parts.get("transformer"):
+        raise DataError(_not_read(path, transformer))
+    # Text encoders too are what its network is conditional on: its own class says more.
+    if (unet := parts.get("unet")) is not None and unet != "UNet2DModel":
+        raise DataError(_not_read(path, unet))
+    if codec := next((name for name in parts.values() if name.startswith(_CODECS)), None):
+        raise DataError(
+            f"{path}: its network works on latents, which a {codec} makes of images; as it stands they would pass for "
+            f"pixels: name the network, `path: {path}/unet`, and data that are such latents (numpy, `range: as-is`)"
+        )
+    if unet is None:
+        names = ", ".join(parts) or "nothing"
+        raise DataError(f"{path}: a pipeline without a unet (it has {names}); only UNet2DModel is read; {_OWN}")
+
+
+def _is_part(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
+
+
+def _check_class(config: Mapping[str, Any], path: Path) -> None:
+    name = config.get("_class_name")
+    if name == "UNet2DModel":
+        return
+    if name is None and "model_type" in config:
+        name = f"{config['model_type']} of transformers"
+    elif name is None:
+        raise DataError(f"{path}: its config.json names no class; is it a folder of diffusers? {_OWN}")
+    raise DataError(_not_read(path, str(name)))
+
+
+def _not_read(path: Path, name: str) -> str:
+    """Why a network of another class is not read, and the way on."""
+    if name.endswith("ConditionModel"):
+        what, way = "which is conditional on text or the like", f"{_OWN} that holds its conditions fixed"
+    elif name.startswith(_CODECS):
+        what, way = "a codec of images and no network of diffusion", "name the folder of the unet beside it"
+    elif any(part in name for part in _TRANSFORMERS):
+        what, way = "a transformer", _OWN
+    else:
+        what, way = "another network", _OWN
+    return f"{path}: holds a {name}, {what}; only UNet2DModel is read; {way}"
+
+
+def _check_inputs(config: Mapping[str, Any], path: Path) -> None:
+    """Raises DataError for a UNet2DModel that takes other inputs than points, times and numbers of classes."""
+    kind = config.get("class_embed_type")
+    if kind is not None:
+        raise DataError(
+            f"{path}: class_embed_type {kind!r} is not read, only classes by a table (num_class_embeds); {_OWN}"
+        )
+    time = config.get("time_embedding_type", "positional")
+    if time != "positional":
+        raise DataError(f"{path}: time_embedding_type {time!r} is not read, only positional; {_OWN}")
+    channels, given = config.get("in_channels", 3), config.get("out_channels", 3)
+    if given not in (channels, 2 * channels if isinstance(channels, int) else None):
+        raise DataError(
+            f"{path}: in_channels {channels} and out_channels {given}: it takes conditions besides points, or predicts "
+            f"something else than these, which is not read; {_OWN}"
+        )
+
+
+def _without_network(path: Path, model: Path) -> str:
+    """What to do about a folder without a config.json."""
+    inner = sorted(place.parent for place in path.glob("*/config.json"))
+    numbered = [place for place in inner if place.name.isdecimal()] or [
+        place.parent for place in sorted(path.glob("*/unet/config.json"))
+    ]
+    if numbered and model == path:
+        names = ", ".join(place.name for place in numbered[:3])
+        return f"{path}: holds folders ({names}, ...) and no network; name one of them, or all as {path}/{{k}}"
+    if (path / SCHEDULER).is_file() or (path / "scheduler" / SCHEDULER).is_file():
+        return (
+            f"{path}: holds a scheduler and no network (config.json); name the folder with both, or download all of it"
+        )
+    return f"{model / 'config.json'}: no such file; download the whole folder, or name the right one"
