@@ -8,6 +8,11 @@ import pytest
 from command import Command
 from fake_plugins import RECIPE
 
+from mixvel_core.recipe.dump import plain
+from mixvel_core.recipe.resolve import load_recipe
+
+RECIPES = Path(__file__).parents[3] / "recipes"
+
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -44,5 +49,12 @@ def test_without_recipes_it_says_so(mixvel: Command, shipped: Path) -> None:
 
 def test_a_source_checkout_lists_its_own_recipes(mixvel: Command) -> None:
     names = {line.split()[0] for line in mixvel("recipes").out.splitlines()[1:]}
-    assert names == {path.stem for path in (Path(__file__).parents[3] / "recipes").glob("*.yaml")}
+    assert names == {path.stem for path in RECIPES.glob("*.yaml")}
     assert names
+
+
+def test_the_study_of_trajectories_is_of_the_run_of_the_digits() -> None:
+    """In one run folder: what else they say differently would be refused there, or made again."""
+    digits, trajectory = (plain(load_recipe(RECIPES / f"{name}.yaml")) for name in ("digits", "trajectory"))
+    assert digits.pop("study") != trajectory.pop("study")
+    assert trajectory == digits
