@@ -17,6 +17,7 @@ from mixvel_core.data.labels import class_counts
 from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.machine import printable
+from mixvel_core.pipeline.data_identity import IDENTITY
 from mixvel_core.pipeline.shards import LAW, Shards, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
@@ -146,7 +147,7 @@ def stored_shards(artifact: Artifact) -> Shards | None:
     return open_shards(artifact.folder, artifact.digest()) if artifact.is_done() else None
 
 
-def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
+def partition(split: Split, artifact: Artifact, progress: Progress, identity: str | None = None) -> Shards:
     """Writes the shards of a data set.
 
     Args:
@@ -154,6 +155,7 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
         artifact: of this stage.
         progress: a bar over items that are many blocks; at the end a line with the numbers of items and shards, and the
             classes with theirs.
+        identity: of the data, noted beside the shards.
     """
     artifact.clear()
     files = _write_items(split, artifact, progress)
@@ -166,7 +168,7 @@ def partition(split: Split, artifact: Artifact, progress: Progress) -> Shards:
         "label_names": [printable(name) for name in split.data.label_names],
     }
     write_json(artifact.folder / "data.json", about)
-    artifact.commit([*files, "data.json"])
+    artifact.commit([*files, "data.json"], **({} if identity is None else {IDENTITY: identity}))
     classes = "" if split.data.labels is None else f"; {class_counts(split.data.labels, split.data.label_names)}"
     progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards{classes}")
     return open_shards(artifact.folder, artifact.digest())

@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.cost.jobs import PlannedJob, planned_jobs
+from mixvel_core.pipeline.data_identity import changed_data
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.jobs import ModelStage
 from mixvel_core.pipeline.models import ModelStages, model_stages
@@ -75,7 +76,8 @@ def plan(recipe: Recipe, folder: Path, fresh: Sequence[str] | None = None) -> Pl
     jobs = planned_jobs(recipe, folder, parts)
     there = _There(recipe=recipe, folder=folder, shards=stored, discard=discard)
     rows = tuple(_rows(there, parts, jobs))
-    changes = [*(() if discard is None else discard.lines()), _made(rows, folder)]
+    first = changed_data(recipe.data, shards, folder) if discard is None else discard.lines()
+    changes = [*first, _made(rows, folder)]
     return Plan(rows=rows, changes=tuple(changes), cost=tuple(estimate(recipe, parts, jobs)))
 
 

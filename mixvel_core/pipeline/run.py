@@ -19,6 +19,7 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.checkpoints import PROVENANCE, CheckpointShards, open_checkpoints
+from mixvel_core.pipeline.data_identity import changed_data, identity_of
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
@@ -66,7 +67,7 @@ class RunResult:
             return write_remote(found.parts, artifact, PROVENANCE)
         if isinstance(found, Shards):
             return found
-        made = partition(found, artifact, self.progress)
+        made = partition(found, artifact, self.progress, identity_of(self.recipe.data))
         # Made again from data that have changed, they are not those that models were trained on.
         check_kept(self.recipe, self.folder)
         return made
@@ -167,6 +168,9 @@ def run(
             discard_damaged(folder, progress)
         for line in () if discard is None else discard.lines():
             progress.line(line)
+        if discard is None:
+            for line in changed_data(recipe.data, partition_artifact(recipe, folder), folder):
+                progress.line(line)
         watched = _Watched(progress=progress)
         this = RunResult(recipe=recipe, folder=folder, progress=watched)
         shards = this.partition(discard, expert)

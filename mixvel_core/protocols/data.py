@@ -98,6 +98,15 @@ class PreparedSource(DataSource, Protocol):
         """Makes the data ready, or goes on with it; does nothing where they are. Raises DataError as ``load`` does."""
 
 
+@runtime_checkable
+class IdentifiedSource(DataSource, Protocol):
+    """A source of files that may change where they lie."""
+
+    def identity(self) -> Mapping[str, object]:
+        """What becomes different when the data change, as plain data, such as names, sizes and times of files; found
+        without reading them. Raises DataError where they are absent."""
+
+
 class Partitioner(Protocol):
     """Splits a data set into K shards."""
 

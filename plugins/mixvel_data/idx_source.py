@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
 
-from mixvel_core.artifacts.files import checksum
+from mixvel_core.artifacts.files import checksum, stats_of
 from mixvel_core.data.labels import named
 from mixvel_core.errors import AbsentError, DataError
 from mixvel_core.field.padded import padded
@@ -101,6 +101,10 @@ class IdxSource:
                 "labels": f"{labels_file.name}, BLAKE2b {checksum(labels_file)}",
             },
         )
+
+    def identity(self) -> Mapping[str, object]:
+        """Names, sizes and times of change of the two files."""
+        return {"files": stats_of(self._files())}
 
     def _files(self) -> tuple[Path, Path]:
         """The files of images and labels. Raises DataError where they are not there, or there are several."""

@@ -10,7 +10,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from mixvel_core.artifacts.arrays import ArrayForm, array_forms, map_array, read_arrays
-from mixvel_core.artifacts.files import checksum
+from mixvel_core.artifacts.files import checksum, stats_of
 from mixvel_core.data.conventions import Layout, Range, axes_of
 from mixvel_core.data.items import joined
 from mixvel_core.data.labels import as_labels, class_counts, named, numbers_of
@@ -99,6 +99,12 @@ class NumpySource:
     layout: Layout = "channels-first"
     label_names: tuple[str, ...] = ()
     pad: int | None = None
+
+    def identity(self) -> Mapping[str, object]:
+        """Names, sizes and times of change of the files."""
+        if not self.path.exists():
+            raise DataError(f"{self.path}: does not exist; put the data there or change `path`")
+        return {"files": stats_of(self.path.glob("*.npy") if self.path.is_dir() else [self.path])}
 
     def load(self) -> Data:
         """Everything. An .npy file of uint8 or floats stays on disk until its items are read.

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 from PIL import Image
 
+from mixvel_core.artifacts.files import stats_of
 from mixvel_core.data.columns import Column, ListColumn, PictureColumn, RawColumn, picture_bytes
 from mixvel_core.data.conventions import Layout, axes_of
 from mixvel_core.data.decoding import channels_of, decoded, decoded_file, is_dark, opened_file, refuse_dark
 from mixvel_core.data.labels import as_labels, class_counts, named
 from mixvel_core.data.parquet_items import ParquetItems
 from mixvel_core.data.ranges import ranged, refuse_unclear
-from mixvel_core.data.row_groups import RowGroup, groups_of, opened, parquet_listing, read_values
+from mixvel_core.data.row_groups import (
+    RowGroup,
+    groups_of,
+    local_path,
+    opened,
+    parquet_files,
+    parquet_listing,
+    read_values,
+)
 from mixvel_core.errors import DataError
 from mixvel_core.field.padded import padded_data
 from mixvel_core.protocols import Data, Items, Streaming
@@ -127,6 +137,13 @@ def _arranged(shape: tuple[int, ...], layout: Layout, where: str) -> tuple[tuple
 @frozen(kw_only=True)
 class ParquetSource(ParquetOptions):
     """Items of one column of Parquet files, with labels and attributes from others."""
+
+    def identity(self) -> Mapping[str, object]:
+        """Names, sizes and times of change of the files; elsewhere than on this machine's disks their names."""
+        uris = parquet_files(self.path)
+        if local_path(self.path) is None:
+            return {"files": uris}
+        return {"files": stats_of(Path(uri) for uri in uris)}
 
     def load(self) -> Data:
         """Everything but the items, which are read where indexed: the ends of files, the columns of labels, and as many

@@ -72,12 +72,13 @@ class Workbench:
             file.write(json.dumps(asdict(block)) + "\n")
 
     def _blocks_done(self) -> dict[int, Block]:
-        """The blocks whose items have the checksum in the journal, by their first image."""
+        """The blocks whose items have the checksum in the journal, by their first image. Those with images that could
+        not be read are made again: by now they may be."""
         if not self._journal.exists():
             return {}
         bounds = set(self.bounds)
         journal = map(_parsed, self._journal.read_text(encoding="utf-8").splitlines())
-        found = {b.start: b for b in journal if b is not None and (b.start, b.stop) in bounds}
+        found = {b.start: b for b in journal if b is not None and (b.start, b.stop) in bounds and not b.failed}
         return {start: b for start, b in found.items() if checksum_of(self.items[start : b.stop]) == b.checksum}
 
 

@@ -37,19 +37,42 @@ def store_of(collector: Collector, form: Form, home: Path) -> ImageStore:
 def prepare(collector: Collector, form: Form, home: Path, progress: Progress) -> ImageStore:
     """The store in the folder ``home``, made where it is not there yet; its record names images that cannot be read.
 
+    These are tried again each time: where one can be read by now, and where the record is lost, the store is made anew.
+
     Raises DataError for no inputs, images of several sizes and no resolution, no readable image, or a full disk.
     """
     store = store_of(collector, form, home)
-    if not store.is_there:
+    if not _is_ready(store, collector, form):
         workbench = store.folder.with_name(f"{store.folder.name}.unfinished")
         with locked(workbench, wait=progress.line):
             # Another process may have made it while this one waited.
-            if not store.is_there:
+            if not _is_ready(store, collector, form):
+                shutil.rmtree(store.folder, ignore_errors=True)
                 _make(collector, form, store, workbench, progress)
         with suppress(OSError):
             # Left empty by a process that waited; where it is missing or in use, nothing is to be done.
             workbench.rmdir()
     return store
+
+
+def _is_ready(store: ImageStore, collector: Collector, form: Form) -> bool:
+    """Whether the store is there, and no image that was left out can be read by now."""
+    if not store.is_there:
+        return False
+    left_out = {name for name, _ in store.record().left_out}
+    if not left_out:
+        return True
+    pictures = collector.collect().pictures
+    failed = [i for i, name in enumerate(pictures.names) if name in left_out]
+    return not any(_is_readable(pictures, form, i) for i in failed)
+
+
+def _is_readable(pictures: Pictures, form: Form, index: int) -> bool:
+    try:
+        formed(pictures.open(index), form, 3)
+    except Exception:  # any reason, as when its block is made
+        return False
+    return True
 
 
 def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, progress: Progress) -> None:

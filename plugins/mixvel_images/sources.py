@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
@@ -45,6 +46,11 @@ class ImageSource(StoredOptions, ABC):
         if isinstance(self, PictureOptions):
             return Form(resolution=self.resolution, filter=self.filter, channels=self.channels, bits=self.bits)
         return Form(resolution=self.resolution, filter=self.filter) if isinstance(self, ResizedOptions) else Form()
+
+    def identity(self) -> Mapping[str, object]:
+        """That of the files. The tables of a hub have a revision, and are not looked at again."""
+        collector = self.collector
+        return {} if isinstance(collector, HubCollector) else dict(collector.identity())
 
     def prepare(self, progress: Progress) -> None:
         """Makes the store if it is not there yet, and compares its contents with the checksum it was written with.
