@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from mixvel_core.errors import RecipeError
+from mixvel_ray.probe import silence_at
 from mixvel_ray.progress import Mailbox
 from mixvel_ray.work import Node
 
@@ -32,6 +34,8 @@ _SETTINGS = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
 }
 """Of Ray, unless the user has set them otherwise. They are read when a run begins."""
+_DEEPEST = 36
+"""Bytes of a folder in which the path of Ray's `ray/session_DATE_TIME_PID/sockets/plasma_store` is short enough."""
 
 
 def nodes() -> tuple[Node, ...]:
@@ -59,7 +63,8 @@ def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Itera
     """
     wanted = address or os.environ.get("RAY_ADDRESS")
     own = wanted is None or wanted == "local"
-    with _settings(_SETTINGS | (_password() if own and not ray.is_initialized() else {})):
+    of_own = {**_password(), **_short_place()} if own and not ray.is_initialized() else {}
+    with _settings(_SETTINGS | of_own):
         if ray.is_initialized():
             yield
             return
@@ -72,21 +77,34 @@ def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Itera
 
 
 def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None:
+    if address is not None and (reason := silence_at(address)):
+        raise _no_cluster(address, reason)
     level = logging.INFO if verbose else logging.ERROR
     ours = {"num_cpus": local_cpus, "include_dashboard": False} if address is None else {}
     try:
         # Named: without an address Ray would join whatever cluster it finds on this machine.
         ray.init(address=address or "local", logging_level=level, log_to_driver=verbose, **ours)
-    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
-        where = "on this machine" if address is None else f"at {address}"
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RecipeError(
-            f"launcher ray: no cluster {where} ({first}); start one with `ray start --head`, or leave out "
-            "launcher.address and RAY_ADDRESS"
-        ) from None
+        raise _no_cluster(address, first) from None
     except SystemExit:
         # Ray's answer to SIGTERM while it starts.
         raise KeyboardInterrupt from None
+
+
+def _short_place() -> dict[str, str]:
+    """Where Ray's sockets go, if the folder for temporary files is too deep: their paths have at most 107 bytes."""
+    deep = len(os.fsencode(tempfile.gettempdir())) > _DEEPEST
+    return {"RAY_TMPDIR": "/tmp"} if deep and os.access("/tmp", os.W_OK) else {}
+
+
+def _no_cluster(address: str | None, reason: str) -> RecipeError:
+    if address is None:
+        return RecipeError(f"launcher ray: no cluster on this machine ({reason}); take `launcher: local` instead")
+    return RecipeError(
+        f"launcher ray: no cluster at {address} ({reason}); start one with `ray start --head`, or leave out "
+        "launcher.address and RAY_ADDRESS"
+    )
 
 
 @cache
