@@ -1,6 +1,7 @@
 """What the pages show can be done: recipes are checked, commands parsed, Python run.
 
-Python is marked in a comment before its block: ``runs``; ``compiles`` where it needs a run that is not there; or
+Python is marked in a comment before its block: ``runs``; ``continues`` the blocks above it; ``compiles`` where it needs
+a run that is not there; or
 ``file: PATH`` where it is a part of a project, whose test puts it together. YAML with a key of recipes is a recipe, or
 a part that goes into one. Each line of ``mixvel`` in a shell block is taken as it stands, and each in running text by
 its verb and its options.
@@ -60,9 +61,29 @@ def test_there_is_something_to_check() -> None:
 @pytest.mark.parametrize("block", PYTHON, ids=where)
 def test_python_runs_or_is_a_file_of_a_project_that_does(block: Block) -> None:
     code = compile(block.text, block.where, "exec")
-    if not block.mark.startswith(("file: ", "compiles")):
+    if not block.mark.startswith(("file: ", "compiles", "continues")):
         assert block.mark == "runs", f"{block.where}: what is this block?"
         exec(code, {"__name__": "page"})
+
+
+def test_the_page_on_python_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    parts = [block for block in PYTHON if block.mark == "continues"]
+    assert {block.where.partition(":")[0] for block in parts} == {"docs/python.md"}
+    names: dict[str, Any] = {"__name__": "page"}
+    for block in parts:
+        exec(compile(block.text, block.where, "exec", dont_inherit=True), names)
+    two, back, ends = names["two"], names["back"], names["ends"]
+    right = two.x[two.x[:, 0] > 0]
+    assert 0.4 < len(right) / len(two.x) < 0.6
+    assert float(right.mean()) == pytest.approx(2.0, abs=0.05)
+    assert float(right.std()) == pytest.approx(0.3, abs=0.03)
+    assert float((back - ends).norm(dim=1).max()) < 0.05
+    assert (tmp_path / "runs/page/plots.png").stat().st_size > 1000
+    assert "switching 10.0 evaluations" in capsys.readouterr().out
 
 
 def test_the_example_of_the_readme_runs_on_public_names_alone(
