@@ -17,7 +17,7 @@ def as_labels(values: np.ndarray, count: int, where: str) -> tuple[np.ndarray, t
     """Labels as numbers, and their names where the values are text: numbers by the order of the texts.
 
     Args:
-        values: (n,) or (n, 1), whole numbers, truth values or text.
+        values: (n,) or (n, 1), whole numbers, in floats too, truth values or text.
         count: n.
         where: the array or column, for messages.
 
@@ -32,13 +32,18 @@ def as_labels(values: np.ndarray, count: int, where: str) -> tuple[np.ndarray, t
         mend = "; take the argmax of one-hot labels" if is_one_hot else ""
         raise DataError(f"{where}: the labels have shape {values.shape}; expected ({count},), one for each item{mend}")
     flat = values.reshape(count)
-    if flat.dtype.kind in "iub":
+    if flat.dtype.kind in "iub" or are_whole(flat):
         return flat.astype(np.int64), ()
     if flat.dtype.kind in "US" or (flat.dtype.kind == "O" and all(isinstance(value, str) for value in flat)):
         texts = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat.astype(str)
         texts, labels = np.unique(texts, return_inverse=True)
         return labels.reshape(count).astype(np.int64), tuple(map(str, texts))
     raise DataError(f"{where}: {_kind(flat)} are no labels; expected whole numbers or text")
+
+
+def are_whole(values: np.ndarray) -> bool:
+    """Whether floats are whole numbers, as labels are that some program stored as floats."""
+    return values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.floor(values))).all())
 
 
 def named(labels: np.ndarray | None, names: Sequence[str], where: str) -> tuple[str, ...]:

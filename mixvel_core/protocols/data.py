@@ -71,7 +71,8 @@ class Data:
     was read and what was left out, and is printed when the data are loaded for a partition.
     ``law``: the closed form whose component ``labels[i]`` drew item i, where the data are drawn from one.
     ``streaming``: how shards are to be streamed; None: they are memory-mapped files in the run folder.
-    ``label_names``: what labels 0, 1, ... are called, where they have names.
+    ``label_names``: what labels 0, 1, ... are called, where they have names. ``label_remedy``: how the data would have
+    labels, in words for messages, where they have none.
     """
 
     items: Items
@@ -81,6 +82,7 @@ class Data:
     law: GaussianLaw | None = None
     streaming: Streaming | None = None
     label_names: tuple[str, ...] = ()
+    label_remedy: str = ""
 
 
 class DataSource(Protocol):

@@ -128,8 +128,14 @@ class IdxOptions(GreyOptions):
     prefix: str | None = option(
         default=None, doc="what the files' names begin with, as in emnist-letters; absent: the one data set there is"
     )
+    range: Range | None = option(default=None, before=None, check=RANGE_CHECK, doc=RANGE_DOC)
     transposed: bool = option(default=False, doc="exchange rows and columns: EMNIST's images lie on their side")
     label_names: tuple[str, ...] = option(default=(), before=(), doc=LABEL_NAMES)
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError for means of numbers that are no grey levels."""
+        if self.size is not None and isinstance(self.range, tuple):
+            raise ValueError("size: takes means of bytes from 0 to 255, and `range` states others; leave out one")
 
 
 @frozen(kw_only=True)

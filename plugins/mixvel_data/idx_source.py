@@ -11,7 +11,9 @@ import numpy as np
 from attrs import field, frozen
 
 from mixvel_core.artifacts.files import checksum, stats_of
+from mixvel_core.data.conventions import Range
 from mixvel_core.data.labels import named
+from mixvel_core.data.ranges import ranged, refuse_outside, refuse_unclear
 from mixvel_core.errors import AbsentError, DataError
 from mixvel_core.field.padded import padded
 from mixvel_core.machine import from_home
@@ -43,8 +45,8 @@ class IdxSource:
     ``path``: the folder. ``prefix``: what the names of the files begin with, where a folder holds several data sets.
     ``classes``: the labels whose items are taken, all if None. ``transposed``: rows and columns are exchanged, as in
     EMNIST's files. ``size``: pixels of a side after averaging over equal squares. ``pad``: pixels of a side with a
-    black border. ``label_names``: of labels 0, 1, ... ``name``: of the data set, for the report. ``get``: how to get
-    the files, for messages.
+    black border. ``label_names``: of labels 0, 1, ... ``range``: the numbers that become -1 and 1. ``name``: of the
+    data set, for the report. ``get``: how to get the files, for messages.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class IdxSource:
     size: int | None = None
     pad: int | None = None
     label_names: tuple[str, ...] = ()
+    range: Range | None = None
     name: str = "IDX"
     get: str = field(default=GET, repr=False)
 
@@ -82,7 +85,10 @@ class IdxSource:
             images = images.swapaxes(1, 2)
         if self.size is not None:
             images = averaged(images, self.size, str(images_file))
-        items = padded(np.ascontiguousarray(images)[:, None], self.pad, str(images_file))
+        stored = ranged(np.ascontiguousarray(images)[:, None], self.range, str(images_file))
+        refuse_outside(stored)
+        refuse_unclear(stored, self.range, str(images_file))
+        items = padded(stored, self.pad, str(images_file))
         height, width = items.shape[2:]
         changes = [f"means over squares to {self.size} pixels"] if self.size not in (None, whole[0]) else []
         changes += ["black border"] if (height, width) != images.shape[1:] else []
@@ -193,6 +199,7 @@ def idx(
     size: int | None,
     pad: int | None,
     label_names: tuple[str, ...],
+    range: Range | None,
 ) -> IdxSource:
     """IDX files in a folder (see ``IdxOptions``)."""
     return IdxSource(
@@ -204,6 +211,7 @@ def idx(
         size=size,
         pad=pad,
         label_names=label_names,
+        range=range,
     )
 
 

@@ -36,9 +36,8 @@ class LabelPartitioner(LabelsOptions):
     def _assigned(self, data: Data) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
         """The shard of each item, and the labels of each shard."""
         if data.labels is None:
-            raise DataError(
-                "partition labels: the data have no labels; take a source that has them, or partition by kmeans"
-            )
+            remedy = data.label_remedy or "take a source that has them"
+            raise DataError(f"partition labels: the data have no labels; {remedy}, or partition by kmeans")
         found, place = np.unique(data.labels, return_inverse=True)
         groups: tuple[tuple[int, ...], ...] = tuple((int(label),) for label in found)
         if self.groups is not None:

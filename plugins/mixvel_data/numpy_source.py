@@ -26,6 +26,7 @@ NO_LABELS = "none"
 """What `labels` says where an .npz file has arrays that could be labels, and none of them is to be."""
 
 
+_WITHOUT_NAMES = "store items and labels in one .npz file, or a .npy file for each class in a folder"
 _FEW = 4
 """Items of which each may well have a label of its own."""
 
@@ -135,7 +136,7 @@ class NumpySource:
                 return self._archive()
             case ".npy":
                 items = as_items(map_array(self.path, _refused), self.layout, self.range, str(self.path))
-                return Data(items=items, provenance=self._provenance(items))
+                return Data(items=items, provenance=self._provenance(items), label_remedy=_WITHOUT_NAMES)
             case _ if self.path.exists():
                 raise DataError(f"{self.path}: expected an .npy file, an .npz file, or a folder of .npy files")
             case _:
@@ -153,7 +154,11 @@ class NumpySource:
         items = as_items(array, self.layout, self.range, f"{self.path}, array {self.items!r}")
         about = {**self._provenance(items), "hash": f"BLAKE2b {checksum(self.path)}"}
         if not rest:
-            return Data(items=items, provenance=about)
+            others = ", ".join(
+                f"{name} {form.dtype} {form.shape}" for name, form in forms.items() if name != self.items
+            )
+            remedy = f"name an array of {len(items)} whole numbers as `labels` (others there: {others or 'none'})"
+            return Data(items=items, provenance=about, label_remedy=remedy)
         labels, texts = as_labels(rest[0], len(items), f"{self.path}, array {chosen!r}")
         if self.labels is None and len(labels) > _FEW and len(np.unique(labels)) == len(labels):
             raise DataError(

@@ -134,6 +134,17 @@ def _arranged(shape: tuple[int, ...], layout: Layout, where: str) -> tuple[tuple
     return (1, *shape) if len(shape) == 2 else shape, axes
 
 
+def _label_remedy(uri: str, items: str) -> str:
+    """The columns that could be labels, by their types."""
+    import pyarrow as pa
+
+    with opened(uri) as file:
+        fields = [field for field in file.schema_arrow if field.name != items]
+    could_be = [f.name for f in fields if pa.types.is_integer(f.type) or pa.types.is_string(f.type)]
+    could_be += [f.name for f in fields if pa.types.is_dictionary(f.type) or pa.types.is_boolean(f.type)]
+    return f"name their column as `label` ({', '.join(could_be) or 'none'} could be)"
+
+
 @frozen(kw_only=True)
 class ParquetSource(ParquetOptions):
     """Items of one column of Parquet files, with labels and attributes from others."""
@@ -173,6 +184,7 @@ class ParquetSource(ParquetOptions):
             attributes={name: self._column(groups, name) for name in self.attributes},
             provenance=about,
             streaming=kept if self.streaming else None,
+            label_remedy=_label_remedy(groups[0].uri, self.column),
         )
         return padded_data(data, self.pad, self.path)
 

@@ -52,6 +52,11 @@ class ImageSource(StoredOptions, ABC):
         collector = self.collector
         return {} if isinstance(collector, HubCollector) else dict(collector.identity())
 
+    @property
+    def label_remedy(self) -> str:
+        """How the images would have labels, where they have none."""
+        return ""
+
     def prepare(self, progress: Progress) -> None:
         """Makes the store if it is not there yet, and compares its contents with the checksum it was written with.
 
@@ -67,6 +72,7 @@ class ImageSource(StoredOptions, ABC):
         store = prepare(self.collector, self.form, data_home(self.store), Silent())
         left_out = store.record().left_out
         data = padded_data(_noted(store.data()), self.pad, self.collector.name)
+        data = evolve(data, label_remedy=self.label_remedy)
         if not left_out:
             return data
         named = ", ".join(f"{name} ({reason})" for name, reason in left_out[:_NAMED])
@@ -77,7 +83,8 @@ class ImageSource(StoredOptions, ABC):
                 "mend or remove them, or leave them out with `unreadable: skip`"
             )
         text = f"{len(left_out)} images that cannot be read: {named}"
-        return evolve(data, provenance={**data.provenance, "left out": text})
+        files = f"{data.provenance['files']}; left out: {text}"
+        return evolve(data, provenance={**data.provenance, "left out": text, "files": files})
 
 
 def _noted(data: Data) -> Data:
@@ -122,6 +129,11 @@ class ImageFolder(FolderOptions, ImageSource):
         """The files at ``path``."""
         return FolderCollector(path=from_home(self.path), within=self.within, labels=self.labels)
 
+    @property
+    def label_remedy(self) -> str:
+        """A folder for each class."""
+        return "put the images of each class into a folder of their own"
+
 
 @frozen(kw_only=True)
 class HubDataset(HubOptions, ImageSource):
@@ -140,3 +152,8 @@ class HubDataset(HubOptions, ImageSource):
             label_names=self.label_names,
             attributes=self.attributes,
         )
+
+    @property
+    def label_remedy(self) -> str:
+        """The column of labels."""
+        return "name their column as `label`"

@@ -231,3 +231,17 @@ def test_arrays_of_train_and_test_are_no_classes(partition: Callable[[str], Done
     done = partition("use: numpy, path: data")
     assert "data: 2 .npy files, left out: ._x_train.npy\n" in done.out
     assert "0 cat (24), 1 dog (24)" in done.out
+
+
+def test_without_labels_the_way_to_them_is_named(partition: Callable[[str], Done]) -> None:
+    np.savez("a.npz", items=LEVELS, score=UNIT[:, 0, 0, 0])
+    assert "name an array of 24 whole numbers as `labels` (others there: score float32 (24,))" in partition(ALWAYS).err
+    np.save("a.npy", LEVELS)
+    assert "store items and labels in one .npz file, or a" in partition("use: numpy, path: a.npy").err
+    save(Path("a.parquet"), {"image": pictures(LEVELS[:4]), "kind": ["a", "b"] * 2, "size": [0.5] * 4})
+    assert "name their column as `label` (kind could be)" in partition("use: parquet, path: a.parquet").err
+
+
+def test_labels_that_were_stored_as_floats_are_read(partition: Callable[[str], Done]) -> None:
+    np.savez("a.npz", items=LEVELS, y=LABELS.astype(np.float64))
+    assert "0 (12), 1 (12)" in partition(f"{ALWAYS}, labels: y").out

@@ -67,8 +67,8 @@ def test_known_bytes_are_known_images(tmp_path: Path, gz: str) -> None:
 
 def test_the_split_is_another_pair_of_files(tmp_path: Path) -> None:
     folder(tmp_path)
-    write(tmp_path / "t10k-images-idx3-ubyte.gz", idx(PICTURES[:1]))
-    write(tmp_path / "t10k-labels-idx1-ubyte.gz", idx(LABELS[:1]))
+    write(tmp_path / "t10k-images-idx3-ubyte.gz", idx(PICTURES[2:]))
+    write(tmp_path / "t10k-labels-idx1-ubyte.gz", idx(LABELS[2:]))
     assert len(IdxSource(path=tmp_path, split="test").load().items) == 1
 
 

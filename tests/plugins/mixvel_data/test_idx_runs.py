@@ -128,3 +128,18 @@ def test_a_size_that_no_network_takes_gets_the_nearest(folder: Path, mixvel: Com
     done = mixvel("run", str(folder / "recipe.yaml"), "--out", str(folder / "run"))
     assert done.code == 2
     assert any("not 6 x 6; the nearest sizes are 4 and 8: set `pad` of the data" in line for line in done.problems)
+
+
+def test_images_of_two_levels_have_a_range(mixvel: Command, folder: Path) -> None:
+    images = folder / "train-images-idx3-ubyte"
+    content = bytearray(images.read_bytes())
+    content[16:] = [value // 128 for value in content[16:]]
+    images.write_bytes(content)
+    (folder / "recipe.yaml").write_text(RECIPE.format(path=folder))
+    line = ("run", str(folder / "recipe.yaml"), "--stage", "partition", "--out", str(folder / "run"))
+    done = mixvel(*line)
+    assert (done.code, len(done.problems)) == (3, 1)
+    assert "no byte is above 1, so that 255 would be white and all nearly black; add `range: [0, 1]`" in done.err
+    both = "evaluate.metrics=[{use: sliced-w2, projections: 8}]"
+    assert mixvel(*line, "data.range=[0, 1]", "data.label_names=[low, high]", both).code == 0
+    assert set(np.unique(np.load(folder / "run/shards/0/items.npy"))) == {-1, 1}

@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     [
         (np.zeros((6, 2), dtype=int), "shape (6, 2)"),
         (np.zeros(5, dtype=int), "shape (5,)"),
-        (np.zeros(6), "float64"),
+        (np.full(6, 0.5), "float64"),
     ],
 )
 def test_unusable_labels(tmp_path: Path, labels: np.ndarray, said: str) -> None:
