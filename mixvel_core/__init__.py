@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mixvel_core.pipeline.opened import Run as Run
     from mixvel_core.pipeline.opened import open_run as open_run
     from mixvel_core.pipeline.opened import run as run
+    from mixvel_core.pipeline.ready import ready_router as ready_router
     from mixvel_core.plugin.definition import NoOptions as NoOptions
     from mixvel_core.plugin.definition import PluginDef as PluginDef
     from mixvel_core.plugin.definition import hookimpl as hookimpl
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "mixvel_core.errors": "ArtifactError DataError MixvelError PluginError RecipeError UsageError",
     "mixvel_core.pipeline.opened": "Run open_run run",
+    "mixvel_core.pipeline.ready": "ready_router",
     "mixvel_core.plugin.definition": "NoOptions PluginDef hookimpl",
     "mixvel_core.plugin.discovery": "Registry load_registry",
     "mixvel_core.plugin.options": "option",

@@ -81,6 +81,7 @@ class ExpertConfig:
     shape: tuple[int, ...]
 
 
+@runtime_checkable
 class ExpertFamily(Protocol):
     """A way to make experts: a network to train, or a closed form to write down."""
 

@@ -91,6 +91,7 @@ class RouterConfig:
     shape: tuple[int, ...]
 
 
+@runtime_checkable
 class RouterFamily(Protocol):
     """A way to make routers. ``tasks`` may be empty (exact or fixed) or hold several networks."""
 

@@ -12,7 +12,16 @@ from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import at_time
-from mixvel_core.protocols import Expert, Integrator, NoiseSchedule, RandomIntegrator, Router, Selector
+from mixvel_core.protocols import (
+    Expert,
+    ExpertFamily,
+    Integrator,
+    NoiseSchedule,
+    RandomIntegrator,
+    Router,
+    RouterFamily,
+    Selector,
+)
 from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.grid import time_grid
@@ -79,6 +88,21 @@ class Sampler:
     autocast: bool = False
     shape: tuple[int, ...] | None = None
     device: torch.device | str = "cpu"
+
+    def __attrs_post_init__(self) -> None:
+        # What `build` makes of experts and routers are ways to make them, and the first mistake to make in Python.
+        if isinstance(self.router, RouterFamily):
+            raise UsageError(
+                "router: a family of routers, as build makes; `ready_router(NAME, experts=K, schedule=...)` makes a "
+                "router without data, open_run(FOLDER).sampler(...) has those of a run"
+            )
+        given = self.experts if isinstance(self.experts, (list, tuple)) else ()
+        networks = [one for one in given if isinstance(one, torch.nn.Module) and not hasattr(one, "denoise")]
+        if networks or any(isinstance(one, ExpertFamily) for one in (self.experts, *given)):
+            raise UsageError(
+                "experts: networks, or families as build makes, and no experts; of a network, "
+                "`mixvel_foreign.adapter.module_expert(net, prediction=..., schedule=...)` makes one"
+            )
 
     def sample(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,3 +45,10 @@ def test_a_recipe_runs_in_one_call_and_is_opened_again(tmp_path: Path) -> None:
     assert again.recipe == made.recipe
     with pytest.raises(mx.UsageError, match="load_recipe"):
         mx.run(made.recipe, "seed=1")
+
+
+def test_the_command_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mixvel_core", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"mixvel {mx.__version__}\n"

@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("federated",),
     ("testing", "scaffold"),
     ("cli",),
+    ("__main__",),
 )
 """The rooms of mixvel_core, lowest first: each may import its own layer and those below."""
 

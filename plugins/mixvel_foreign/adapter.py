@@ -1,0 +1,75 @@
+"""A network in memory as an expert, for Python without a recipe: what it predicts, under which schedule and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from mixvel_core.errors import UsageError
+from mixvel_core.field.conversions import Prediction
+from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols import Moments, NoiseSchedule
+from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork
+from mixvel_networks.denoiser import NetworkDenoiser, for_use
+
+_PREDICTIONS = ("x0", "eps", "v", "flow")
+_TIMES = ("unit", "scaled", "entries")
+
+
+def module_expert(
+    network: Callable[[Tensor, Tensor], Any],
+    *,
+    prediction: Prediction,
+    schedule: NoiseSchedule | str,
+    time: Literal["unit", "scaled", "entries"] = "unit",
+    length: int = 1000,
+    rounded: bool = False,
+    clip: bool = False,
+    moments: Moments | None = None,
+) -> NetworkDenoiser:
+    """``module_expert(net, prediction="eps", schedule="ddpm-table", time="entries")``: a network as a ``Sampler`` takes
+    it.
+
+    Args:
+        network: (x, time) -> prediction, (B, *data). A module is put into evaluation mode, without gradients.
+        prediction: what it predicts: x_0, eps, v = alpha eps - sigma x_0, or the flow eps - x_0.
+        schedule: what it was trained under, itself or the name of a plugin with its usual options.
+        time: its time at t, with t = 0 data and t = 1 noise: t itself; T t; or T t - 1, the entry of a table from 0.
+        length: T of the latter two.
+        rounded: whether its times are rounded to integers, and stay floats.
+        clip: keep the denoiser within [-1, 1].
+        moments: mean and variance of its shard, (*data) each, for selectors and routers that want them.
+
+    Returns:
+        The denoiser m(x, t) of the network, at its own schedule.
+
+    Raises:
+        UsageError: prediction or time is not one of those, or the network cannot be called.
+        PluginError: no schedule has this name.
+    """
+    if prediction not in _PREDICTIONS:
+        raise UsageError(f"prediction {prediction!r} is not known; there are {', '.join(_PREDICTIONS)}")
+    if time not in _TIMES:
+        raise UsageError(f"time {time!r} is not known; there are {', '.join(_TIMES)}")
+    if not callable(network):
+        raise UsageError(f"a {type(network).__name__} cannot be called as (x, time); give the network itself")
+    if isinstance(network, nn.Module):
+        network = for_use(network, None)
+    own = _schedule(schedule) if isinstance(schedule, str) else schedule
+    inner = UserNetwork(network, name=f"the network {type(network).__name__}")
+    convention = TimeConvention(time=time, length=length, rounded=rounded)
+    return NetworkDenoiser(
+        schedule=own,
+        moments=moments,
+        network=TimedNetwork(inner, convention=convention),
+        prediction=prediction,
+        clip=clip,
+    )
+
+
+def _schedule(name: str) -> NoiseSchedule:
+    definition = load_registry().get("schedule", name)
+    schedule: NoiseSchedule = definition.build(definition.options())
+    return schedule
