@@ -159,7 +159,7 @@ def check(
         from mixvel_core.artifacts.artifact import check_bytes
 
         check_bytes(folder)
-    typer.echo(str(plan(checked, folder)))
+    typer.echo(str(plan(checked, folder, is_run=False, measure=True)))
 
 
 def sample(

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, MixvelError
-from mixvel_core.pipeline.shards import JoinedShard
+from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import PlanOptions, Recipe
@@ -58,7 +58,7 @@ class Counts:
             network = _made(task)
         except _UNCOUNTABLE:
             return None
-        design = repr(network), tuple(parameter.shape for parameter in network.parameters())
+        design = design_of(network)
         if design not in self._found:
             self._found[design] = _count(network, self.shape, self.labelled)
         return self._found[design]
@@ -112,6 +112,7 @@ class PlannedJob:
     """One network. ``group``: what it is part of, as "experts" or "router a". ``images``: steps times batch.
 
     ``keep``: checkpoints kept. ``network``: None where it cannot be counted. ``speed``: of this job, if it has run.
+    ``here``: measured on this machine in a few steps, if it was.
     """
 
     name: str
@@ -121,6 +122,7 @@ class PlannedJob:
     keep: int
     network: Network | None
     speed: MeasuredSpeed | None
+    here: MeasuredSpeed | None = None
 
     @property
     def images(self) -> int:
@@ -164,12 +166,50 @@ def planned_jobs(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> tuple[
     return tuple(jobs)
 
 
+def measured_here(jobs: Sequence[PlannedJob], recipe: Recipe, parts: Sequence[Shard]) -> tuple[PlannedJob, ...]:
+    """The jobs, those of which nothing is known with what a few of their steps take here. Nothing is measured where
+    training runs elsewhere, or the items are not on this machine's disks."""
+    workers = recipe.launcher.workers()
+    unknown = {job.name for job in jobs if rate_of(job, jobs, recipe.plan) is None and job.network is not None}
+    if not unknown or not workers.here or not are_local(parts):
+        return tuple(jobs)
+    import torch
+
+    from mixvel_core.cost.measure import images_per_second
+    from mixvel_core.device import best_device
+
+    device = best_device() if workers.device == "auto" else torch.device(workers.device)
+    groups = _groups(recipe, Path(), parts, stand_in=False)
+    tasks = {name: task for _, group in groups for name, (task, _) in group.items()}
+    found: dict[tuple[str, Network], MeasuredSpeed | None] = {}
+    made = []
+    for job in jobs:
+        if job.name not in unknown or job.network is None:
+            made.append(job)
+            continue
+        place = job.group, job.network
+        if place not in found:
+            task = tasks[job.name]
+            rate = images_per_second(task, design_of(_made(task)), job.network.training, device, workers.threads)
+            speed = MeasuredSpeed(images_per_second=rate or 0.0, workers=1, device=device.type)
+            found[place] = None if rate is None else speed
+        made.append(evolve(job, here=found[place]))
+    return tuple(made)
+
+
+def design_of(network: nn.Module) -> str:
+    """The modules of a network and the shapes of its parameters, as text."""
+    return f"{network!r} {[tuple(parameter.shape) for parameter in network.parameters()]}"
+
+
 def _groups(
-    recipe: Recipe, folder: Path, real: Sequence[Shard]
+    recipe: Recipe, folder: Path, real: Sequence[Shard], stand_in: bool = True
 ) -> Iterator[tuple[str, dict[str, tuple[TrainTask, Path]]]]:
     """Groups of trainings: each by its job's name, with the folder it trains in."""
     schedule = recipe.schedule.build()
-    parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
+    parts: list[Shard] = list(real)
+    if stand_in:
+        parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
     if recipe.expert.is_shared:
         together = shared_family(recipe.expert).shared_task(parts, schedule)
         yield "experts", {"experts": (together, folder / "experts" / FOLDER)}
@@ -223,7 +263,7 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
     """The rate of a job, None where nothing is known.
 
     Its own, if it was measured; that of a job of the same group; the one that ``options`` states for experts, for other
-    networks in proportion to FLOPs; or from FLOPs, if ``options`` states the peak of a device.
+    networks in proportion to FLOPs; that of a few steps here; or from FLOPs, if ``options`` states a device's peak.
     """
     for other in (job, *(one for one in jobs if one.group == job.group)):
         same = job.network is None or other.network is None or job.network.training == other.network.training
@@ -237,6 +277,8 @@ def rate_of(job: PlannedJob, jobs: Sequence[PlannedJob], options: PlanOptions) -
     if options.images_per_second is not None and expert is not None and job.network is not None:
         scale = expert.training / job.network.training
         return Rate(images_per_second=options.images_per_second * scale, source="stated", device="")
+    if job.here is not None:
+        return Rate(images_per_second=job.here.images_per_second, source="measured here", device=job.here.device)
     if job.network is None or not job.network.training or options.peak_teraflops is None:
         return None
     usable = options.utilisation * options.peak_teraflops * 1e12

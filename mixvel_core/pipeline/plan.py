@@ -9,13 +9,14 @@ from attrs import evolve, frozen
 
 from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.flops import ModelFlops
-from mixvel_core.cost.jobs import PlannedJob, planned_jobs
+from mixvel_core.cost.jobs import PlannedJob, measured_here, planned_jobs
+from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.data_identity import changed_data
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.jobs import ModelStage
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.preflight import check_expert_counts, preflight
+from mixvel_core.pipeline.preflight import check_expert_counts, check_launchers, preflight
 from mixvel_core.pipeline.questions import there_of
 from mixvel_core.pipeline.run_folder import asked_last, check_folder
 from mixvel_core.pipeline.sample import StoredSamples, sample_specs
@@ -56,10 +57,18 @@ class Plan:
         return "\n".join([*table, "", *self.changes, *self.cost])
 
 
-def plan(recipe: Recipe, folder: Path, fresh: Sequence[str] | None = None) -> Plan:
+def plan(
+    recipe: Recipe, folder: Path, fresh: Sequence[str] | None = None, *, is_run: bool = True, measure: bool = False
+) -> Plan:
     """What running ``recipe`` in ``folder`` would do, and what it would throw away first with ``fresh`` (see ``run``).
 
-    Looks at the data where they are not partitioned yet.
+    Looks at the data where they are not partitioned yet. Nothing is written but prepared data and speeds, both in the
+    user's cache.
+
+    Args:
+        is_run: refuse what ``run`` refuses. If not, models of another recipe in the folder are a line of the plan,
+            which is then that of a folder of its own.
+        measure: train a few steps of networks whose speed is not known.
 
     Raises:
         DataError: the data are missing or cannot be partitioned.
@@ -68,16 +77,26 @@ def plan(recipe: Recipe, folder: Path, fresh: Sequence[str] | None = None) -> Pl
     """
     discard = None if fresh is None else discard_of(folder, fresh)
     check_folder(folder, all_goes=discard is not None and not discard.kept)
-    check_kept(recipe, folder, discard)
+    refused = ""
+    try:
+        check_kept(recipe, folder, discard)
+    except UsageError as error:
+        if is_run:
+            raise
+        # As in a folder of its own: nothing of what is there would be used.
+        refused, folder = f"refused     here: {error}", folder / ".other"
     shards = partition_artifact(recipe, folder)
     stored = None if discard is not None and discard.holds(shards.folder) else stored_shards(shards)
     parts: Sequence[Shard] = (stored or preflight(recipe)).parts
     check_expert_counts(recipe, len(parts))
+    check_launchers(recipe)
     jobs = planned_jobs(recipe, folder, parts)
+    if measure:
+        jobs = measured_here(jobs, recipe, parts)
     there = _There(recipe=recipe, folder=folder, shards=stored, discard=discard)
     rows = tuple(_rows(there, parts, jobs))
     first = changed_data(recipe.data, shards, folder) if discard is None else discard.lines()
-    changes = [*first, _made(rows, folder)]
+    changes = [*filter(None, [refused]), *first, _made(rows, folder)]
     return Plan(rows=rows, changes=tuple(changes), cost=tuple(estimate(recipe, parts, jobs)))
 
 

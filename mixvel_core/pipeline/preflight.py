@@ -6,7 +6,7 @@ A metric that cannot read the items would otherwise fail when all the training i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from attrs import field, frozen
 
@@ -60,8 +60,14 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     with problems.noted():
         if recipe.monolith is not None:
             try_expert("monolith", recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, streamed)
+    for use, shard in ((recipe.expert, made.parts[0]), (recipe.monolith, JoinedShard(parts=made.parts))):
+        with problems.noted():
+            if use is not None and not use.is_shared and (network := use.build().task(shard, schedule)) is not None:
+                _try_network(network)
     _try_routers(recipe, made.parts, schedule, streamed, problems)
     _try_grids(recipe, schedule, problems)
+    with problems.noted():
+        check_launchers(recipe)
     _try_metrics(recipe, made.parts, problems)
     return made
 
@@ -136,6 +142,17 @@ def _try_grids(recipe: Recipe, schedule: NoiseSchedule, problems: _Problems) -> 
                     time_grid(grid, schedule, steps, options.delta)
 
 
+def check_launchers(recipe: Recipe) -> None:
+    """Raises RecipeError where training or sampling is to run on a device that this machine has not."""
+    for place, use in (("launcher", recipe.launcher), ("sample.launcher", recipe.sample.launcher)):
+        workers = None if use is None else use.workers()
+        if use is not None and workers is not None and workers.here and workers.device == "cuda":
+            import torch
+
+            if not torch.cuda.is_available():
+                raise RecipeError(f"{place} {use.name}: device cuda is not available here; use auto or cpu")
+
+
 def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
     """The last of all. Raises RecipeError with everything that was noted."""
     items: Items | None = None
@@ -206,6 +223,16 @@ def _check_training(name: str, task: TrainTask, count: int, shape: tuple[int, ..
         held_count(name, count, task.options.held_out, streamed=streamed)
     if task.options.horizontal_flips and len(shape) != 3:
         raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shape)}; leave it out")
+
+
+def _try_network(task: TrainTask) -> None:
+    """Raises MixvelError where there is no network of the class, or the sizes, that the options name."""
+    # Here, because it loads torch.
+    import torch
+
+    # Without memory; what cannot be made there for another reason is made when it is trained.
+    with suppress(RuntimeError, TypeError, ValueError, AttributeError), torch.device("meta"):
+        task.objective(0)
 
 
 def _count(parts: Sequence[Shard]) -> int:

@@ -46,12 +46,16 @@ class Target:
 @frozen(kw_only=True)
 class Workers:
     """What a launcher occupies. ``count``: workers of a job. ``parallel``: most jobs at once; None: what there is room
-    for. ``reserved``: what each worker reserves, amounts by name.
+    for. ``reserved``: what each worker reserves, amounts by name. ``here``: workers are threads of this process, on
+    ``device`` (auto, cpu or cuda), each with ``threads`` of torch, None for torch's own number shared out.
     """
 
     count: int = 1
     parallel: int | None = None
     reserved: Mapping[str, float] = field(factory=dict)
+    here: bool = False
+    device: str = "auto"
+    threads: int | None = None
 
 
 @frozen(kw_only=True)

@@ -37,7 +37,9 @@ def mixvel_launchers() -> Sequence[PluginDef[Any, Launcher]]:
             options=LocalOptions,
             target="mixvel_local.launcher:LocalLauncher",
             example_options=LocalOptions(device="cpu", threads=1),
-            workers=lambda options: Workers(parallel=options.parallel),
+            workers=lambda options: Workers(
+                parallel=options.parallel, here=True, device=options.device, threads=options.threads
+            ),
             summary="trains in this process, one job after another or side by side",
         ),
     )

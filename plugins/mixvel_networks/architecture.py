@@ -52,6 +52,13 @@ class Architecture:
                 f"{shape[1]} x {shape[2]}; the nearest sizes are {near}: set `pad` of the data, or give fewer channels"
             )
 
+        widths = [shape[2] >> level for level in range(len(self.channels))]
+        if self.attention in ("at-16", "inner") and not any(self.attends(k, shape[2]) for k in range(len(widths))):
+            levels = f"levels of width {', '.join(map(str, widths))}"
+            raise RecipeError(
+                f"{what}: attention {self.attention} is on none of its {levels}; take `middle`, or other `channels`"
+            )
+
     def attends(self, level: int, width: int) -> bool:
         """Whether level ``level``, counted from 0 at the full ``width`` of the images, has self-attention."""
         if self.attention == "at-16":

@@ -126,7 +126,7 @@ REFUSED = {
 def test_only_what_changes_trained_networks_is_refused(mixvel: Command, here: Path, change: str) -> None:
     line, names = REFUSED[change]
     before = snapshot(here)
-    for verb in (("run",), ("check",), ("run", "--dry-run"), ("run", "--fresh")):
+    for verb in (("run",), ("run", "--dry-run"), ("run", "--fresh")):
         done = mixvel(*verb, "recipe.yaml", change)
         assert (done.code, len(done.problems)) == (2, 1), done.err
         assert f"error: runs/trained: {line}" in done.err
