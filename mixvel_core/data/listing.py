@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 _SYSTEM = frozenset(
@@ -11,11 +12,15 @@ _SYSTEM = frozenset(
     ]
 )  # fmt: skip
 """What systems and their services leave between a user's files, in lower case."""
-_SPLITS = {
-    "train": ("train", "training", "trainset", "train_set", "train_images", "images_train"),
-    "test": ("test", "testing", "testset", "test_set", "test_images", "images_test"),
-    "validation": ("val", "valid", "validation", "validating", "dev", "eval", "valset", "val_set", "val_images"),
+_PARTS = {
+    "train": ("train", "training", "trainset"),
+    "test": ("test", "testing", "testset"),
+    "validation": ("val", "valid", "validation", "validating", "valset", "dev", "eval"),
+    "unlabelled": ("unlabeled", "unlabelled", "extra"),
+    "images": ("images", "image", "imgs", "img", "jpegimages"),
+    "masks": ("masks", "mask", "labels", "annotations", "segmentation", "segmentations", "gt"),
 }
+_WORD = re.compile("[a-z]+")
 
 
 def is_hidden(name: str) -> bool:
@@ -24,10 +29,16 @@ def is_hidden(name: str) -> bool:
 
 
 def splits_among(names: Iterable[str]) -> list[str]:
-    """Those names that mean parts of a data set, as train and test do; empty unless there are two such parts.
+    """Those names that mean parts of a data set, as train and test, or images and masks; empty without two such parts.
 
-    One alone may be a class: a train is one among vehicles.
+    Names that differ in nothing else are compared: train2017 and val2017, seg_train and seg_test. One alone may be a
+    class, as a train is among vehicles, and bullet_train and test_tube are two.
     """
-    part_of = {word: part for part, words in _SPLITS.items() for word in words}
-    found = {name: part_of[name.lower()] for name in names if name.lower() in part_of}
-    return sorted(found) if len(set(found.values())) > 1 else []
+    part_of = {word: part for part, words in _PARTS.items() for word in words}
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        lower = name.lower()
+        for word in set(_WORD.findall(lower)) & part_of.keys():
+            found.setdefault(re.sub(f"(?<![a-z]){word}(?![a-z])", "*", lower), {})[name] = part_of[word]
+    alike = [parts for parts in found.values() if len(set(parts.values())) > 1]
+    return sorted({name for parts in alike for name in parts})

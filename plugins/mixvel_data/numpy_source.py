@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -180,8 +179,7 @@ class NumpySource:
                     "make all files of the folder alike"
                 )
         labels = labels_of(files)
-        words = {word for file in files for word in re.split(r"[-_. ]", file.stem)}
-        if splits := splits_among(words):
+        if splits := splits_among([file.stem for file in files]):
             raise DataError(
                 f"{self.path}: files of the splits {' and '.join(splits)} are no classes; name one file as `path`"
             )

@@ -152,7 +152,9 @@ def _open_zip(path: Path) -> Files:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise DataError(f"{path}: neither a folder nor a zip file that can be read ({error})") from None
+        raise DataError(
+            f"{path}: neither a folder nor a zip file that can be read ({error}); unpack it, or change `path`"
+        ) from None
     members: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
     passed: dict[str, dict[str, None]] = {}

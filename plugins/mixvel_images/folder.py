@@ -74,10 +74,11 @@ class FolderCollector:
             )
         if self.labels == "auto" and (splits := splits_among(names)):
             start = paths[0][: len(paths[0]) - len("/".join(below[0]))]
-            taken = "train" if "train" in splits else splits[-1]
+            taken = next((name for name in splits if "train" in name.lower()), splits[0])
             raise DataError(
-                f"{self.path}: {' and '.join(splits)} look like splits, not classes; add `within: {start}{taken}` to "
-                "read one, `labels: folders` where they are classes, or `labels: none` to read all without labels"
+                f"{self.path}: {' and '.join(splits)} look like parts of a data set, not classes; "
+                f"add `within: {start}{taken}` to read one, `labels: folders` where they are classes, or "
+                "`labels: none` to read all without labels"
             )
         return True
 

@@ -225,7 +225,7 @@ def test_arrays_of_train_and_test_are_no_classes(partition: Callable[[str], Done
     for name in ("x_train", "x_test", "._x_train"):
         np.save(f"data/{name}.npy", LEVELS)
     done = partition("use: numpy, path: data")
-    assert "data: files of the splits test and train are no classes; name one file as `path`" in done.err
+    assert "data: files of the splits x_test and x_train are no classes; name one file as `path`" in done.err
     for name in ("cat", "dog"):
         Path(f"data/x_{'train' if name == 'cat' else 'test'}.npy").rename(f"data/{name}.npy")
     done = partition("use: numpy, path: data")

@@ -130,13 +130,19 @@ REFUSED: dict[str, tuple[Mapping[str, bytes], str, str]] = {
     "train and test": (
         {f"{split}/{name}": content for split in ("train", "test") for name, content in PETS.items()},
         "",
-        "pets: test and train look like splits, not classes; add `within: train` to read one, `labels: folders` where",
+        "pets: test and train look like parts of a data set, not classes; add `within: train` to read",
     ),
     "in a folder of their own": (
         {f"photos/{split}/{name}": content for split in ("Val", "Training") for name, content in PETS.items()},
         "",
-        "add `within: photos/Val`",
+        "add `within: photos/Training`",
     ),
+    "splits of a year": (
+        {f"{split}2017/{name}": content for split in ("train", "val") for name, content in PETS.items()},
+        "",
+        "add `within: train2017`",
+    ),
+    "images and masks": ({f"{part}/0.png": PHOTO[0] for part in ("images", "masks")}, "", "add `within: images`"),
     "one picture beside class folders": (
         {**PETS, "cover.png": PHOTO[0]},
         "",
