@@ -15,6 +15,7 @@ from mixvel_core.artifacts.files import write_json
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.data.items import Chosen, Floats
 from mixvel_core.errors import DataError
+from mixvel_core.pipeline.board import show_scores
 from mixvel_core.pipeline.halves import half_rows, half_values, single_seeds
 from mixvel_core.pipeline.origins import origins_of
 from mixvel_core.pipeline.parts import mapper_of
@@ -117,8 +118,10 @@ def evaluate(
         for one in [now] if known is not None else [*earlier, now]:
             cells |= _new_cells(one, shards, cells, folder, launcher, progress, stated)
         write_cells(folder, cells)
-        write_json(path, asdict(scores_of([*earlier, now], shards, cells, stated)))
+        found = scores_of([*earlier, now], shards, cells, stated)
+        write_json(path, asdict(found))
         artifact.commit([path.name, CELLS_FILE])
+        show_scores(found, folder)
     return read_scores(folder)
 
 

@@ -74,6 +74,7 @@ def option(
     factory: Callable[[], Any] | None = None,
     check: OptionCheck | None = None,
     before: Any = NOTHING,
+    matters: bool = True,
 ) -> Any:
     """One option of a plugin or of a recipe's section.
 
@@ -85,8 +86,9 @@ def option(
         before: of an option that was added later, the value that does what was done before there was the option. With
             this value it is left out of the keys of artifacts, so that what was made before stays as it is. Never
             change it, whatever becomes of the default.
+        matters: whether anything that is kept depends on it; else it is in no key, and may change at any time.
     """
-    metadata = {"doc": doc, "range": check.text if check else "", BEFORE: before}
+    metadata = {"doc": doc, "range": check.text if check else "", BEFORE: before, MATTERS: matters}
     if factory is not None:
         return attrs.field(factory=factory, validator=check, metadata=metadata)
     return attrs.field(default=default, validator=check, metadata=metadata)
@@ -96,12 +98,17 @@ BEFORE = "before"
 """In the metadata of an attrs field: see ``option``. Without it, or with ``NOTHING``, a value is part of every key."""
 
 
+MATTERS = "matters"
+"""In the metadata of an attrs field: see ``option``."""
+
+
 def key_values(options: Any) -> Iterator[tuple[str, Any]]:
     """Key and value of those fields of an attrs object that go into the keys of artifacts: not of options that were
-    added later and have the value of what was done before."""
+    added later and have the value of what was done before, nor of those that nothing depends on."""
     for field in attrs.fields(type(options)):
         value = getattr(options, field.name)
-        if field.init and value != field.metadata.get(BEFORE, NOTHING):
+        matters = field.metadata.get(MATTERS, True)
+        if field.init and matters and value != field.metadata.get(BEFORE, NOTHING):
             yield option_key(field), value
 
 

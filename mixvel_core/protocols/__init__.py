@@ -71,7 +71,7 @@ from mixvel_core.protocols.selector import (
     SplitSelector,
     StepSelector,
 )
-from mixvel_core.protocols.training import Batch, Objective, TrainTask
+from mixvel_core.protocols.training import Batch, DenoisingObjective, Objective, TrainTask
 
 __all__ = [
     "Ask",
@@ -81,6 +81,7 @@ __all__ = [
     "CheckpointFamily",
     "Data",
     "DataSource",
+    "DenoisingObjective",
     "DensityExpert",
     "DiscreetFamily",
     "Draws",

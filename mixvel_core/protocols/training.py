@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from attrs import evolve, frozen
 
@@ -55,6 +55,14 @@ class Objective(Protocol):
 
         ``network`` is the module to call: the objective's own, or a wrapper of it that a launcher made.
         """
+
+
+@runtime_checkable
+class DenoisingObjective(Objective, Protocol):
+    """An objective whose network denoises: samples of it can be shown while it is trained."""
+
+    def denoise(self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor) -> Tensor:
+        """m(x, t), like x (B, *data), by ``network``, at times t (B,), for the shards ``shard`` (B,) int64."""
 
 
 class TrainTask(Protocol):

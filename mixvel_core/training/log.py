@@ -1,4 +1,4 @@
-"""What a training records: losses.csv with increasing steps, TensorBoard event files, and images a second.
+"""What a training records: losses.csv with increasing steps, and images a second.
 
 What was recorded goes into every checkpoint, and a training that goes on writes the file anew from there: a file that
 was damaged, or that lost its last rows with the power, is whole again.
@@ -7,8 +7,6 @@ was damaged, or that lost its last rows with the power, is whole again.
 from __future__ import annotations
 
 import csv
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +20,6 @@ from mixvel_core.errors import ArtifactError
 
 if TYPE_CHECKING:
     import torch
-    from tensorboard.compat.proto.event_pb2 import Event
 
     from mixvel_core.training.world import World
 
@@ -104,59 +101,6 @@ def _ordered(names: Iterable[str]) -> tuple[str, ...]:
 def _line(cells: Sequence[str | float]) -> str:
     # repr of a float is the shortest text that reads back to the same number.
     return ",".join(str(c) for c in cells) + "\n"
-
-
-class Scalars:
-    """Writes losses as scalars into a new event file in ``folder``, at once and by itself.
-
-    Not torch's SummaryWriter: it writes later and in a thread, so that a process that is killed loses points of steps
-    which its checkpoint has behind it, and a full disk ends in a traceback.
-    """
-
-    def __init__(self, folder: Path, start: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
-        self._event, self._summary = Event, Summary
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._path = folder / _next_name(folder)
-            self._file = self._path.open("wb", buffering=0)
-        self._records = RecordWriter(self._file)
-        try:
-            self._add(Event(wall_time=time.time(), file_version="brain.Event:2"))
-            # Readers forget what earlier files say of steps that are done again, so that no step shows twice.
-            begin = SessionLog(status=SessionLog.START)
-            self._add(Event(wall_time=time.time(), step=start + 1, session_log=begin))
-        except BaseException:
-            self.close()
-            raise
-
-    def write(self, step: int, losses: Mapping[str, float]) -> None:
-        """One point on each curve."""
-        values = [self._summary.Value(tag=name, simple_value=value) for name, value in losses.items()]
-        self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
-
-    def sync(self) -> None:
-        """All points are on disk when this returns, whatever happens to the machine."""
-        with writing(self._path):
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Ends the event file."""
-        self._file.close()
-
-    def _add(self, event: Event) -> None:
-        with writing(self._path):
-            self._records.write(event.SerializeToString())
-
-
-def _next_name(folder: Path) -> str:
-    """Readers take files in the order of names. A clock that stands still, or goes back, must not change it."""
-    numbers = (path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*"))
-    newest = max((int(number) for number in numbers if number.isdecimal()), default=0)
-    return f"events.out.tfevents.{max(int(time.time()), newest + 1):010d}.{socket.gethostname()}.{os.getpid()}"
 
 
 SPEED_FILE = "speed.json"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,11 +19,16 @@ from mixvel_core.protocols.training import Objective
 from mixvel_core.randomness import key
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import Checkpoints, damaged, identity, is_trained, write_trained
+from mixvel_core.training.events import EventFile
 from mixvel_core.training.held_out import COLUMN, held_out_loss
-from mixvel_core.training.log import FILE, LossLog, Scalars, SpeedMeter, seconds_before
-from mixvel_core.training.state import TrainState
+from mixvel_core.training.log import FILE, LossLog, SpeedMeter, seconds_before
+from mixvel_core.training.pictures import training_pictures
+from mixvel_core.training.state import TrainState, learning_rate
 from mixvel_core.training.step import Step, Watch, called, placed
 from mixvel_core.training.world import World, uninterrupted
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class Record:
@@ -32,28 +38,34 @@ class Record:
         self._world = world
         self._losses = state.losses
         self._log = LossLog(job.folder / FILE, state.losses) if world.leads else None
-        self._scalars = Scalars(job.tensorboard, state.step) if world.leads and job.tensorboard else None
+        self._events = EventFile(job.tensorboard, state.step) if world.leads and job.tensorboard else None
 
     def close(self) -> None:
         """Ends the event file."""
-        if self._scalars:
-            self._scalars.close()
+        if self._events:
+            self._events.close()
 
-    def write(self, step: int, losses: Mapping[str, Tensor]) -> str:
-        """Records the mean over all workers; returns the note for the progress bar."""
+    def write(self, step: int, losses: Mapping[str, Tensor], beside: Mapping[str, float]) -> str:
+        """Records the mean over all workers; returns the note for the progress bar. ``beside``: what TensorBoard shows
+        besides."""
         # In one order on all workers, who wait for each other at every mean.
         values = {name: float(self._world.mean(losses[name].detach())) for name in sorted(losses)}
         self._losses.add(step, values)
         if self._log:
             self._log.append()
-        if self._scalars:
-            self._scalars.write(step, values)
+        if self._events:
+            self._events.write(step, {**values, **{f"training/{name}": value for name, value in beside.items()}})
         return f"loss {values['loss']:.4f}"
 
     def sync(self) -> None:
         """Before a checkpoint: what lies behind it will not be recorded again."""
-        if self._scalars:
-            self._scalars.sync()
+        if self._events:
+            self._events.sync()
+
+    def picture(self, step: int, image: Image.Image) -> None:
+        """Shows samples of the network as it is after ``step`` steps."""
+        if self._events:
+            self._events.picture(step, "samples", image)
 
 
 _ALONE = World()
@@ -108,6 +120,7 @@ def _run(
     speed, before = SpeedMeter(batch=options.batch), seconds_before(job.folder) if state.step else 0.0
     speed.begin()
     watch = Watch(job.name, batches.device)
+    pictures = training_pictures(job, objective, state, batches.device) if world.leads else None
     note = ""
     with closing(Record(job, state, world)) as record, progress.task(job.name, options.steps, "steps") as bar:
         try:
@@ -121,9 +134,12 @@ def _run(
                     last = state.step == options.steps
                     if last or state.step == 1 or state.step % options.log_every == 0:
                         watch.check(world)
-                        note = record.write(state.step, losses | _held_out(objective, state, batches, options.batch))
                         speed.waited()
+                        held_out = _held_out(objective, state, batches, options.batch)
+                        note = record.write(state.step, losses | held_out, _beside(state, norm, speed))
                         note = "  ".join(filter(None, (note, speed.note)))
+                    if pictures and pictures.due(state.step, options.pictures_every, last):
+                        record.picture(state.step, pictures.of(state.network, state.average.tensors))
                     if last or state.step % options.checkpoint_every == 0:
                         watch.check(world)
                         if world.leads:
@@ -138,6 +154,14 @@ def _run(
             raise
     if world.leads:
         speed.write(job.folder, batches.device, world, before)
+
+
+def _beside(state: TrainState, norm: Tensor, speed: SpeedMeter) -> dict[str, float]:
+    """What is shown of the last step besides its losses: its rate, the norm of its gradient before it was shortened,
+    and images a second so far, once they were timed."""
+    rate = speed.images_per_second
+    timed = {} if rate is None else {"images_per_second": rate}
+    return {"learning_rate": learning_rate(state.step - 1, state.options), "gradient_norm": float(norm), **timed}
 
 
 def _held_out(objective: Objective, state: TrainState, batches: Batches, size: int) -> dict[str, Tensor]:

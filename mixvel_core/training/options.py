@@ -51,6 +51,13 @@ class TrainOptions:
     checkpoint_every: int = option(default=250, check=at_least(1), doc="steps between checkpoints")
     keep: int = option(default=2, check=at_least(1), doc="checkpoints kept")
     log_every: int = option(default=20, check=at_least(1), doc="steps between two recorded losses")
+    pictures_every: int = option(
+        default=1000,
+        matters=False,
+        check=at_least(0),
+        doc="steps between two pictures in TensorBoard, 16 samples by the averaged weights, and one at the end; each "
+        "takes about as long as a step; 0: none",
+    )
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError where the times are out of order, or two options exclude each other."""

@@ -58,7 +58,7 @@ class TrainState:
         self.losses = Losses()
         self.average = Average(network)
         self.parameters = [p for p in network.parameters() if p.requires_grad]
-        self._options = options
+        self.options = options
         # The rate is set before each step. Fused: one kernel for all tensors; on a CPU it gains nothing on foreach.
         self._fused = all(p.is_cuda for p in self.parameters)
         self._adam = torch.optim.Adam(
@@ -71,11 +71,11 @@ class TrainState:
 
     def update(self) -> Tensor:
         """One optimizer step down the gradient that lies in the network; returns its norm before clipping."""
-        norm = nn.utils.clip_grad_norm_(self.parameters, self._options.clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         for group in self._adam.param_groups:
-            group["lr"] = learning_rate(self.step, self._options)
+            group["lr"] = learning_rate(self.step, self.options)
         self._adam.step()
-        self.average.update(ema_decay(self.step, self._options))
+        self.average.update(ema_decay(self.step, self.options))
         self.step += 1
         return norm
 

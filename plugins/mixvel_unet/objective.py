@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from mixvel_core.data.items import joined
-from mixvel_core.field.conversions import Prediction, add_noise, point_for, target
+from mixvel_core.field.conversions import Prediction, add_noise, denoiser, point_for, target
 from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_networks.unet import make_unet
@@ -35,6 +35,11 @@ class DenoiserRegression:
         labels = (batch.shard,) if self.labelled else ()
         output = network(add_noise(batch.x_0, batch.eps, p), batch.t, *labels)
         return {"loss": mse_loss(output, target(self.prediction, batch.x_0, batch.eps, p))}
+
+    def denoise(self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor) -> Tensor:
+        """The denoiser by ``network``."""
+        output = network(x, t, *((shard,) if self.labelled else ()))
+        return denoiser(self.prediction, output, x, point_for(self.schedule, t, x))
 
 
 @frozen(kw_only=True)

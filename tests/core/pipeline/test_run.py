@@ -49,7 +49,7 @@ def test_every_stage_leaves_its_artifacts(trained: Path) -> None:
     rest = {"recipe.yaml", "shards/data.json", "scores.json", "report/index.html", "report/report.json"}
     assert models | shards | samples | rest <= found
     assert {p.parent.name for p in (trained / "tensorboard").rglob("events*")} == {
-        "expert-0", "expert-1", "expert-2", "monolith", "router-a"
+        "expert-0", "expert-1", "expert-2", "monolith", "router-a", "00 alone", "01 drawn", "02 mixed"
     }  # fmt: skip
     assert not [name for name in found if Path(name).name.startswith(".")], "nothing temporary stays behind"
 

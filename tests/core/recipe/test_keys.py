@@ -12,7 +12,7 @@ from fake_plugins import definition
 
 from mixvel_core.plugin.definition import SelectorUse, Use
 from mixvel_core.plugin.discovery import load_registry
-from mixvel_core.plugin.options import BEFORE, option, option_key
+from mixvel_core.plugin.options import BEFORE, MATTERS, option, option_key
 from mixvel_core.recipe.describe import field_types
 from mixvel_core.recipe.dump import keyed, plain
 from mixvel_core.recipe.model import Recipe
@@ -65,7 +65,7 @@ def _options_of(place: str, cls: type) -> Iterator[tuple[str, bool]]:
     types = field_types(cls)
     for field in attrs.fields(cls):
         name = f"{place}.{option_key(field)}"
-        yield name, field.metadata.get(BEFORE, NOTHING) is not NOTHING
+        yield name, field.metadata.get(BEFORE, NOTHING) is not NOTHING or not field.metadata.get(MATTERS, True)
         for inner in (types[field.name], *get_args(types[field.name])):
             if attrs.has(inner) and not issubclass(inner, Use):
                 yield from _options_of(name, inner)

@@ -18,6 +18,7 @@ from mixvel_core.errors import ArtifactError, TrainingError
 from mixvel_core.protocols import Batch
 from mixvel_core.training.checkpoint import is_trained, read_trained, trained_path
 from mixvel_core.training.log import read_losses
+from mixvel_core.training.state import learning_rate
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -225,7 +226,11 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path: Path) -> None
     events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     losses = read_losses(job.folder / "losses.csv")
-    assert sorted(events.Tags()["scalars"]) == ["loss", "time"]
+    beside = ["training/gradient_norm", "training/images_per_second", "training/learning_rate"]
+    assert sorted(events.Tags()["scalars"]) == ["loss", "time", *beside]
+    rates = [s.value for s in events.Scalars("training/learning_rate")]
+    assert rates == pytest.approx([learning_rate(int(step) - 1, job.task.options) for step in losses["step"]])
+    assert all(s.value > 0 for name in beside[:2] for s in events.Scalars(name))
     scalars = events.Scalars("loss")
     assert [s.step for s in scalars] == losses["step"]
     assert [s.value for s in scalars] == pytest.approx(losses["loss"])
