@@ -61,8 +61,9 @@ def parquet_listing(uri: str) -> tuple[list[str], str]:
     text = ""
     system, path = file_system(uri)
     with reading(uri):
-        if any(sign in path for sign in "*?["):
-            found = system.glob(path)
+        # A name that is there is meant as it is, brackets and all.
+        if system.isfile(path):
+            found = [path]
         elif system.isdir(path):
             below = {name: name[len(path) :].strip("/").split("/") for name in system.find(path)}
             found = [name for name, parts in below.items() if _is_data(parts)]
@@ -71,7 +72,7 @@ def parquet_listing(uri: str) -> tuple[list[str], str]:
             named = ", ".join("/".join(below[name]) for name in others[:3]) + (", ..." if len(others) > 3 else "")
             text = f"{len(below)} files, {len(found)} of Parquet" + (f", left out: {named}" if others else "")
         else:
-            found = [path] if system.isfile(path) else []
+            found = system.glob(path) if any(sign in path for sign in "*?[") else []
     if not found:
         raise DataError(f"{uri}: holds no Parquet file; put the data there or change `path`")
     return sorted(found if local_path(uri) else [system.unstrip_protocol(name) for name in found]), text

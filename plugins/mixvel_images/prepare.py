@@ -16,6 +16,7 @@ from PIL import Image
 from mixvel_core.artifacts.files import digest_of
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.data.decoding import channels_of
+from mixvel_core.data.row_groups import one_line
 from mixvel_core.errors import DataError
 from mixvel_core.machine import usable_cpus
 from mixvel_core.protocols import Progress
@@ -102,22 +103,32 @@ def _make(collector: Collector, form: Form, store: ImageStore, workbench: Path, 
 
 def _shape(pictures: Pictures, form: Form) -> tuple[int, ...]:
     """(C, H, W) of every image. Raises DataError where none can be read."""
-    channels = channels_of(form.channels, _opened(pictures))
+    first: list[Exception] = []
+    channels = channels_of(form.channels, _opened(pictures, first))
     if form.resolution is not None:
         return channels, form.resolution, form.resolution
-    for image in _opened(pictures):
-        with suppress(Exception):  # any reason: it is named when its block is made
+    for image in _opened(pictures, first):
+        # Any reason: where others can be read it is named when its block is made.
+        try:
             return formed(image, form, channels).pixels.shape
+        except Exception as error:
+            first.append(error)
+    why = one_line(first[0]) if first else "for no reason that is known"
     raise DataError(
-        f"{pictures.names[0]}: cannot be read, nor can any of the {len(pictures.names)} images; are they images?"
+        f"{pictures.names[0]}: cannot be read ({why}), nor can any of the {len(pictures.names)} images; give images "
+        "that Pillow reads, PNG or JPEG for example"
     )
 
 
-def _opened(pictures: Pictures) -> Iterator[Image.Image]:
-    """The images that can be opened, in order."""
+def _opened(pictures: Pictures, failed: list[Exception]) -> Iterator[Image.Image]:
+    """The images that can be opened, in order; why others cannot is added to ``failed``."""
     for i in range(len(pictures.names)):
-        with suppress(Exception):
-            yield pictures.open(i)
+        try:
+            image = pictures.open(i)
+        except Exception as error:  # decoders of broken files raise anything
+            failed.append(error)
+        else:
+            yield image
 
 
 def _formed_blocks(bench: Workbench, pictures: Pictures, form: Form) -> Iterator[tuple[Block, np.ndarray]]:

@@ -60,6 +60,9 @@ WRITING = ("monolith", "routers", "experts", "sample")
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Starts the run in a folder, in a process group of its own; its standard error is appended to ``FOLDER.err``."""
+    # A process inherits that Ctrl-C is ignored, as it is for those that scripts start in the background.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     program = Path(sys.executable).with_name("mixvel")
     line = [str(program), "run", str(RECIPE), *SMALL, "--out", str(folder)]
     with folder.with_suffix(".err").open("ab") as err:

@@ -58,6 +58,15 @@ def test_every_way_to_hold_images(tmp_path: Path, way: str) -> None:
     assert data.streaming is None
 
 
+@pytest.mark.parametrize("name", ["part[1]", "what?", "all*"])
+def test_a_name_with_signs_of_globs_is_that_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "part1").mkdir()
+    save(tmp_path / name / "0.parquet", {"image": pictures(images())})
+    for place in (tmp_path / name, tmp_path / name / "0.parquet"):
+        assert np.array_equal(source(place).load().items[:], images())
+
+
 @pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
 def test_vectors_of_floats(tmp_path: Path, kind: Any) -> None:
     vectors = np.linspace(-1, 1, 20).reshape(5, 4).astype(np.float32)

@@ -159,6 +159,11 @@ REFUSED: dict[str, tuple[Mapping[str, bytes], str, str]] = {
         "",
         "16-bit grey pictures reach 4095 of 65535 only, so that all would be nearly black; add `bits: 12`",
     ),
+    "a range of its own": (
+        {f"{c}/0.pgm": b"P5 2 2 65535\n" + bytes(range(8)) for c in "ab"},
+        "",
+        "/a/0.pgm: cannot be read (mode I has no range that 8-bit colours could be taken from), nor",
+    ),
 }
 
 
