@@ -41,7 +41,7 @@ class DiffusersOptions:
         default=None, doc="where scheduler_config.json is; absent: in the pipeline, or beside the model"
     )
     variant: str | None = option(
-        default=None, doc="of the weights, as in their files' names: fp16, ema; absent: those without one"
+        default=None, before=None, doc="of the weights, as in their files' names: fp16, ema; absent: those without one"
     )
     timesteps: Literal["continuous", "rounded"] = option(
         default="continuous", doc="whether the network sees times between the entries of its table"
