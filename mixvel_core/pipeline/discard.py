@@ -58,7 +58,7 @@ class Discard:
             yield f"keeps       {in_words(self.kept)}: {training_time(self.kept)}; {flag}"
 
     def carry_out(self) -> None:
-        """Removes the paths."""
+        """Removes what is to go, whatever it is."""
         for path in self.paths:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 

@@ -31,7 +31,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def fake_pipeline(monkeypatch: pytest.MonkeyPatch, run: Callable[..., None]) -> None:
-    plan = SimpleNamespace(plan=lambda checked, folder, fresh=False: f"plan of {checked.name}")
+    plan = SimpleNamespace(plan=lambda checked, folder, *_, **__: f"plan of {checked.name}")
     monkeypatch.setattr(mixvel_core.pipeline, "run", SimpleNamespace(run=run), raising=False)
     monkeypatch.setitem(sys.modules, "mixvel_core.pipeline.plan", plan)
 

@@ -126,9 +126,17 @@ def test_runs_that_are_not_finished(mixvel: Command, vectors: Path, tmp_path: Pa
     assert (done.code, len(done.problems)) == (2, 1)
     assert "recipe.yaml" in done.err
     folder = Path(shutil.copytree(vectors, tmp_path / "run"))
-    for part, what in (("routers/prior", "router prior"), ("monolith", "the monolith"), ("experts/1", "expert 1")):
+    parts: tuple[tuple[str, str, list[str]], ...] = (
+        ("routers/prior", "router prior", ["--router", "prior"]),
+        ("monolith", "the monolith", ["--monolith"]),
+        ("experts/1", "expert 1", []),
+    )
+    for part, what, chosen in parts:
         shutil.rmtree(folder / part)
-        done = mixvel("sample", str(folder))
+        if part != "experts/1":
+            # What is there is usable without the rest.
+            assert mixvel("sample", str(folder), *LINE).code == 0
+        done = mixvel("sample", str(folder), *chosen)
         assert (done.code, len(done.problems)) == (2, 1)
         assert f"{folder}: {what}" in done.err
     assert mixvel("run", str(folder / "recipe.yaml"), "--out", str(folder), "--stage", "sample").code == 0
