@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.data.decoding import decoded_file
+from mixvel_core.data.decoding import decoded_file, refuse_dark
 from mixvel_core.errors import DataError
 
 
@@ -96,7 +96,7 @@ class PictureColumn:
     """Each value is a PNG, a JPEG or another file that Pillow reads: bytes, or Hugging Face's struct of bytes and path.
 
     ``shape``: (C, H, W), C 1 for grey and 3 for colour; pictures of other modes are converted, other sizes refused.
-    ``bits``: that 16-bit grey uses; None: 16.
+    ``bits``: that 16-bit grey uses; None: 16, refused where all of a row group that are 16-bit use fewer.
     """
 
     name: str
@@ -111,14 +111,17 @@ class PictureColumn:
     def decode(self, values: Any) -> np.ndarray:
         """Items (n, C, H, W)."""
         found = np.empty((len(values), *self.shape), np.uint8)
+        highest = 0
         for i, value in enumerate(picture_bytes(values, self.name)):
-            picture = decoded_file(value, self.shape[0], self.bits, f"column {self.name!r}: picture {i}").pixels
+            made = decoded_file(value, self.shape[0], self.bits, f"column {self.name!r}: picture {i}")
+            highest, picture = max(highest, made.highest), made.pixels
             if picture.shape != self.shape:
                 raise DataError(
                     f"column {self.name!r}: a picture of {picture.shape[2]}x{picture.shape[1]} pixels among those of "
                     f"{self.shape[2]}x{self.shape[1]}; make all pictures of one size"
                 )
             found[i] = picture
+        refuse_dark(highest, self.bits, f"column {self.name!r}")
         return found
 
 

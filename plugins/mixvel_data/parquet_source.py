@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 from mixvel_core.artifacts.files import stats_of
 from mixvel_core.data.columns import Column, ListColumn, PictureColumn, RawColumn, picture_bytes
 from mixvel_core.data.conventions import Layout, axes_of
-from mixvel_core.data.decoding import channels_of, decoded, decoded_file, is_dark, opened_file, refuse_dark
+from mixvel_core.data.decoding import MOST_BITS, channels_of, decoded, decoded_file, is_dark, opened_file, refuse_dark
 from mixvel_core.data.labels import as_labels, class_counts, named
 from mixvel_core.data.parquet_items import ParquetItems
 from mixvel_core.data.ranges import ranged, refuse_unclear
@@ -66,9 +67,11 @@ def _pictures(groups: Sequence[RowGroup], first: Any, options: ParquetOptions, w
     height, width = decoded_file(file, channels, options.bits, f"{where}: a picture").pixels.shape[1:]
     if options.channels == "as-is":
         channels = channels_of("as-is", _opened(groups, options.column))
-    if channels == 1 and options.bits is None:
-        refuse_dark(_highest(groups, options.column), None, where)
-    return PictureColumn(name=options.column, shape=(channels, height, width), bits=options.bits)
+    bits = options.bits
+    if channels == 1 and bits is None and (highest := _highest(groups, options.column)):
+        refuse_dark(highest, None, where)
+        bits = MOST_BITS
+    return PictureColumn(name=options.column, shape=(channels, height, width), bits=bits)
 
 
 def _highest(groups: Sequence[RowGroup], name: str) -> int:
@@ -77,7 +80,8 @@ def _highest(groups: Sequence[RowGroup], name: str) -> int:
     for image in _opened(groups, name):
         if not image.mode.startswith("I;16"):
             return 0
-        highest = max(highest, decoded(image, 1).highest)
+        with suppress(Exception):  # any reason: it is named where its row group is decoded
+            highest = max(highest, decoded(image, 1).highest)
         if not is_dark(highest):
             break
     return highest

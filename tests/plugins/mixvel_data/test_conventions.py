@@ -13,7 +13,9 @@ import pytest
 from command import Command, Done
 from hypothesis import given
 from hypothesis import strategies as st
+from original_formats import encoded
 from parquet_files import images, pictures, raw, save
+from PIL import Image
 from whole_runs import EXACT
 
 from mixvel_core.artifacts.arrays import write_arrays
@@ -148,6 +150,8 @@ def test_classes_have_names_in_the_line_of_the_partition(partition: Callable[[st
     assert stored()[1]["label_names"] == ["cat", "owl"]
 
 
+DARK = encoded(Image.fromarray(np.full((8, 8), 4095, np.uint16)))
+
 COLUMNS: dict[str, tuple[Any, str, str | None]] = {
     "lists last": (nested(images(8, (8, 8, 3)), pa.uint8()), "", "say `layout: channels-last`"),
     "raw last": (raw(images(8, (8, 8, 3))), "shape: [8, 8, 3]", "say `layout: channels-last`"),
@@ -156,6 +160,13 @@ COLUMNS: dict[str, tuple[Any, str, str | None]] = {
     "raw floats beyond": (raw(UNIT[:8] * 9 - 2), "shape: [1, 8, 8], type: float32", "range: as-is"),
     "integers": (nested(LEVELS[:8], pa.int64()), "", "add `range: uint8`"),
     "stated": (nested(LEVELS[:8], pa.int64()), "range: uint8", None),
+    "16-bit that is dark": (
+        [DARK] * 8,
+        "",
+        "reach 4095 of 65535 only, so that all would be nearly black; add `bits: 12`",
+    ),
+    "and among colours": ([*pictures(images(7, (3, 8, 8))), DARK], "", "add `bits: 12`"),
+    "fewer bits than there are": ([DARK] * 8, "bits: 10", "reaches 4095, and `bits: 10` states less than 1024"),
     "pictures have a range": (pictures(LEVELS[:8]), "range: [0, 1]", "leave out `range`"),
 }
 
