@@ -22,6 +22,10 @@ PIVOTS = 10**9
 
 def wasserstein_2(x: np.ndarray, y: np.ndarray) -> float:
     """Exact W_2 between the points x (n, D) and y (m, D), float64, all points of a set weighing the same."""
+    n, m = len(x), len(y)
+    if n != m and max(n, m) <= FEW and max(n, m) % min(n, m) == 0:
+        # A point given several times is a point divided evenly: sets of one size are solved some twenty times faster.
+        x, y = x.repeat(max(m // n, 1), axis=0), y.repeat(max(n // m, 1), axis=0)
     return solved(x, y).value
 
 

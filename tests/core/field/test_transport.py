@@ -90,3 +90,11 @@ def test_potentials_prove_the_distance(sizes: tuple[int, int]) -> None:
     costs = ((x[:, None] - y[None]) ** 2).sum(-1)
     assert (found.f[:, None] + found.g[None] - costs).max() < 1e-9
     assert found.f.mean() + found.g.mean() == pytest.approx(found.value**2)
+
+
+@pytest.mark.parametrize(("n", "m"), [(6, 18), (20, 5), (7, 7)])
+def test_a_set_several_times_as_large_is_the_same_programme(n: int, m: int) -> None:
+    rng = np.random.default_rng(n)
+    x, y = rng.standard_normal((n, 3)), rng.standard_normal((m, 3)) + 1.0
+    # `solved` divides points; W_2 of both is one number.
+    assert wasserstein_2(x, y) == pytest.approx(solved(x, y).value, rel=1e-12)
