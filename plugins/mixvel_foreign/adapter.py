@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mixvel_core.errors import UsageError
@@ -12,7 +13,7 @@ from mixvel_core.field.conversions import Prediction
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Moments, NoiseSchedule
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork
-from mixvel_networks.denoiser import NetworkDenoiser, for_use
+from mixvel_networks.denoiser import LEAST_ALPHA, NetworkDenoiser, for_use
 
 _PREDICTIONS = ("x0", "eps", "v", "flow")
 _TIMES = ("unit", "scaled", "entries")
@@ -46,7 +47,8 @@ def module_expert(
         The denoiser m(x, t) of the network, at its own schedule.
 
     Raises:
-        UsageError: prediction or time is not one of those, or the network cannot be called.
+        UsageError: prediction or time is not one of those, the network cannot be called, or it predicts eps down to
+            alpha = 0 and ``moments`` are not there.
         PluginError: no schedule has this name.
     """
     if prediction not in _PREDICTIONS:
@@ -58,6 +60,12 @@ def module_expert(
     if isinstance(network, nn.Module):
         network = for_use(network, None)
     own = _schedule(schedule) if isinstance(schedule, str) else schedule
+    last = float(own.at(torch.ones((), dtype=torch.float64)).alpha)
+    if prediction == "eps" and moments is None and last < LEAST_ALPHA:
+        raise UsageError(
+            f"at t = 1 alpha is {last:.2g}, where the noise that is predicted says nothing of the data: give `moments` "
+            "of its data, `mixvel_core.field.mixture.item_moments(items)` of some of them"
+        )
     inner = UserNetwork(network, name=f"the network {type(network).__name__}")
     convention = TimeConvention(time=time, length=length, rounded=rounded)
     return NetworkDenoiser(

@@ -62,7 +62,7 @@ class ParisRouterFamily(ParisRouterOptions):
         network = self._make()
         load_weights(network, tensors, WHAT)
         device = next((value.device for value in tensors.values()), None)
-        user_network = UserNetwork(for_use(network, device), name=f"{WHAT}, {self.module},")
+        user_network = UserNetwork(for_use(network, device), name=f"{WHAT}, {self.module},", pointwise=False)
         convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
         return ParisRouter(
             network=TimedNetwork(user_network, convention=convention),

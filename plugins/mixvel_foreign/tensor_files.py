@@ -7,7 +7,7 @@ its owner, and the error names the line that converts it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from mixvel_core.errors import AbsentError, DataError
 from mixvel_core.machine import check_name
 
 _SHOWN = 3
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar")
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.", "unet.", "ema_model.")
+"""What data parallel, compiled and other wrappers put before the names of a network's weights."""
 
 
 def read_json_of(path: Path) -> dict[str, Any]:
@@ -68,10 +71,24 @@ def model_files(folder: Path, stem: str, convert: str, variant: str | None = Non
 
 def files_in(place: Path) -> list[Path]:
     """A safetensors file, or all of a folder. Raises DataError where there is none."""
+    if place.is_file() and place.suffix in _PICKLES:
+        raise AbsentError(_pickled(place))
     files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
     if not files:
+        if not place.exists():
+            raise AbsentError(f"{place}: no such file or folder; put the weights there, or name the right place")
+        if pickles := sorted(path for path in place.iterdir() if path.suffix in _PICKLES):
+            raise AbsentError(_pickled(pickles[0]))
         raise AbsentError(f"{place}: no safetensors file there; convert the weights with safetensors.torch.save_file")
     return files
+
+
+def _pickled(path: Path) -> str:
+    convert = (
+        f"import torch, safetensors.torch as s; s.save_file(torch.load('{path}', map_location='cpu'), "
+        f"'{path.with_suffix('.safetensors')}')"
+    )
+    return f'{path}: a pickle, which is not read; if you trust it and it is a state dict: python -c "{convert}"'
 
 
 def read_checked(
@@ -90,11 +107,14 @@ def read_checked(
     try:
         with ExitStack() as stack:
             found: dict[str, tuple[Any, str]] = {}
-            for file in [stack.enter_context(safe_open(str(path), framework="pt")) for path in files]:
-                for name in file.keys():  # noqa: SIM118  # a safetensors file is no mapping
-                    if rename(name) in found:
-                        raise DataError(f"{where}: holds {name} twice; remove files that do not belong to the model")
-                    found[rename(name)] = file, name
+            opened = [stack.enter_context(safe_open(str(path), framework="pt")) for path in files]
+            wrapper = _wrapper({rename(name) for file in opened for name in file.keys()}, expected.keys())  # noqa: SIM118  # a safetensors file is no mapping
+            for file in opened:
+                for own in file.keys():  # noqa: SIM118  # as above
+                    name = rename(own).removeprefix(wrapper)
+                    if name in found:
+                        raise DataError(f"{where}: holds {own} twice; remove files that do not belong to the model")
+                    found[name] = file, own
             shapes = {name: tuple(file.get_slice(own).get_shape()) for name, (file, own) in found.items()}
             _check(shapes, expected, where)
             tensors: dict[str, Tensor] = {
@@ -105,6 +125,14 @@ def read_checked(
     if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
         raise DataError(f"{where}: {bad} is not finite; download it again")
     return tensors
+
+
+def _wrapper(found: Set[str], expected: Set[str]) -> str:
+    """What stands before all names in the files and is no part of the network's; empty where the names are its own."""
+    for wrapper in _WRAPPERS:
+        if found and {wrapper + name for name in expected} == found:
+            return wrapper
+    return ""
 
 
 def _check_contents(path: Path) -> None:

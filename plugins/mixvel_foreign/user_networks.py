@@ -103,14 +103,17 @@ class UserNetwork(nn.Module):
     """A user's own callable ``inner`` of (x, time); ``name`` of it for errors.
 
     A module computes in the type of its parameters. ``mean``: whether it returns a distribution, as azula's denoisers
-    do, whose mean is taken.
+    do, whose mean is taken. ``pointwise``: whether its output has the shape of x.
     """
 
-    def __init__(self, inner: Callable[[Tensor, Tensor], Any], *, name: str, mean: bool = False) -> None:
+    def __init__(
+        self, inner: Callable[[Tensor, Tensor], Any], *, name: str, mean: bool = False, pointwise: bool = True
+    ) -> None:
         super().__init__()
         self.inner = inner
         self.name = name
         self.mean = mean
+        self.pointwise = pointwise
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """The output in the type of x. Raises SamplingError where the callable fails or returns something else."""
@@ -125,5 +128,16 @@ class UserNetwork(nn.Module):
                 f"{self.name} raised {type(error).__name__} for x of shape {tuple(x.shape)}: {error}"
             ) from error
         if not isinstance(answer, Tensor):
-            raise SamplingError(f"{self.name} returned a {type(answer).__name__}, not a tensor")
+            what = f"{self.name} returned a {type(answer).__name__}, not a tensor"
+            raise SamplingError(f"{what}; return its part with the prediction, `.sample` or `[0]` for example")
+        if self.pointwise and answer.shape != x.shape:
+            # torch would stretch one channel over three without a word.
+            raise SamplingError(
+                f"{self.name} returned {_sides(answer)} for points {_sides(x)}; a prediction has the shape of the "
+                "points: cut off a learned variance, or give data of its size"
+            )
         return answer.to(x.dtype)
+
+
+def _sides(value: Tensor) -> str:
+    return f"({', '.join(map(str, value.shape))})"

@@ -10,8 +10,11 @@ from attrs import evolve
 from torch import Tensor, nn
 
 import mixvel_core as mx
+from mixvel_core.protocols import Moments
 from mixvel_foreign.adapter import module_expert
 from mixvel_schedules.schedules import Cosine, Rectified
+
+STANDARD = Moments(mean=torch.zeros(6), variance=torch.ones(6))
 
 
 class Predicting(nn.Module):
@@ -44,7 +47,7 @@ def sampler(experts: Any, router: Any) -> mx.Sampler:
 @pytest.mark.parametrize(("time", "scale"), [("unit", 1.0), ("scaled", 1000.0)])
 def test_a_network_in_one_line_is_the_denoiser_of_its_prediction(prediction: Any, time: Any, scale: float) -> None:
     net = Predicting(prediction, scale).train()
-    expert = module_expert(net, prediction=prediction, schedule="vp-cosine", time=time)
+    expert = module_expert(net, prediction=prediction, schedule="vp-cosine", time=time, moments=STANDARD)
     x, t = torch.randn(5, 6), torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])
     torch.testing.assert_close(expert.denoise(x, t), Cosine().at(t).alpha[:, None] * x, rtol=1e-4, atol=1e-5)
     assert not net.training
@@ -54,7 +57,7 @@ def test_a_network_in_one_line_is_the_denoiser_of_its_prediction(prediction: Any
 def test_own_networks_and_a_router_without_data_sample_together() -> None:
     nets = [Predicting("eps", 1.0), Predicting("v", 1000.0)]
     experts = [
-        module_expert(nets[0], prediction="eps", schedule="vp-cosine"),
+        module_expert(nets[0], prediction="eps", schedule="vp-cosine", moments=STANDARD),
         module_expert(nets[1], prediction="v", schedule=Cosine(), time="scaled"),
     ]
     schedule = Cosine()
@@ -83,7 +86,7 @@ def test_routers_that_need_data_name_where_they_come_from(name: str) -> None:
 
 
 def test_what_is_no_router_and_no_expert_says_what_to_do() -> None:
-    expert = module_expert(Predicting("eps", 1.0), prediction="eps", schedule="vp-cosine")
+    expert = module_expert(Predicting("v", 1.0), prediction="v", schedule="vp-cosine")
     router = mx.ready_router("fixed", experts=1, schedule=Cosine())
     with pytest.raises(mx.UsageError, match=r"router: a family of routers, as build makes; `ready_router\(NAME"):
         sampler([expert], mx.build("router", "fixed"))
@@ -91,7 +94,7 @@ def test_what_is_no_router_and_no_expert_says_what_to_do() -> None:
         with pytest.raises(mx.UsageError, match="module_expert"):
             sampler(wrong, router)
     assert evolve(sampler([expert], router), steps=2).steps == 2
-    usual: dict[str, Any] = {"prediction": "eps", "schedule": "vp-cosine"}
+    usual: dict[str, Any] = {"prediction": "v", "schedule": "vp-cosine"}
     for options, words in (
         ({"prediction": "epsilon"}, "prediction 'epsilon' is not known; there are x0, eps, v, flow"),
         ({"time": "steps"}, "time 'steps' is not known"),
