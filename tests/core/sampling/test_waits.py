@@ -10,6 +10,7 @@ import pytest
 import torch
 from attrs import frozen
 from exact import Altered, exact
+from gaussian_shards import gaussians_of
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
@@ -18,6 +19,7 @@ from mixvel_core.sampling.dispatch import members
 from mixvel_core.sampling.routed_field import RoutedField, start_field
 from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
+from mixvel_routers.moments import MomentsRouter
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.selectors import Fixed, Iid, Mixture, Nucleus, SumUp, TopK
@@ -63,15 +65,23 @@ class OneNetwork:
 
 
 def field_of(
-    selector: Any, experts: Sequence[Expert] | None, weights: WeightTransform = AS_THEY_ARE
+    selector: Any,
+    experts: Sequence[Expert] | None = None,
+    weights: WeightTransform = AS_THEY_ARE,
+    *,
+    components: int = 1,
+    closed_form: bool = False,
 ) -> tuple[RoutedField, Tensor]:
-    problem = exact(Cosine(), experts=4, dimension=3)
+    problem = exact(Cosine(), experts=4, dimension=3, components=components)
+    log_pi = torch.tensor(problem.fractions, dtype=torch.float64).log().as_subclass(Remote)
+    gaussians = gaussians_of(problem.experts)
+    moments = MomentsRouter(log_pi=log_pi, gaussians=gaussians, schedule=problem.schedule)
     x, draws = problem.start(8)
     x = x.as_subclass(Remote)
     found = start_field(
         schedule=problem.schedule,
         experts=experts or problem.experts,
-        router=problem.router,
+        router=moments if closed_form else problem.router,
         selector=selector,
         x=x,
         t=1.0,
@@ -100,6 +110,17 @@ def test_a_field_evaluation_waits_for_the_device_once(
         field.begin_step(t, s)
         field.estimate(x, t)
         field.noise(x, 0)
+        assert Remote.waits == ["cpu"]
+
+
+@pytest.mark.parametrize("selector", [Cached(), Switching()], ids=["cached", "switching"])
+@pytest.mark.parametrize("components", [1, 2])
+def test_nor_does_a_guess_of_the_router_wait(selector: Any, components: int) -> None:
+    field, x = field_of(selector, components=components, closed_form=True)
+    for t, s in pairwise((0.9, 0.7, 0.5, 0.1, 0.01)):
+        Remote.waits.clear()
+        field.begin_step(t, s)
+        field.estimate(x, t)
         assert Remote.waits == ["cpu"]
 
 
