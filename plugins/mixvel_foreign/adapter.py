@@ -27,6 +27,7 @@ def module_expert(
     time: Literal["unit", "scaled", "entries"] = "unit",
     length: int = 1000,
     rounded: bool = False,
+    reversed_time: bool = False,
     clip: bool = False,
     moments: Moments | None = None,
 ) -> NetworkDenoiser:
@@ -40,6 +41,7 @@ def module_expert(
         time: its time at t, with t = 0 data and t = 1 noise: t itself; T t; or T t - 1, the entry of a table from 0.
         length: T of the latter two.
         rounded: whether its times are rounded to integers, and stay floats.
+        reversed_time: whether its time is 1 at the data and 0 at pure noise; then a flow leads from noise to data.
         clip: keep the denoiser within [-1, 1].
         moments: mean and variance of its shard, (*data) each, for selectors and routers that want them.
 
@@ -67,11 +69,12 @@ def module_expert(
             "of its data, `mixvel_core.field.mixture.item_moments(items)` of some of them"
         )
     inner = UserNetwork(network, name=f"the network {type(network).__name__}")
-    convention = TimeConvention(time=time, length=length, rounded=rounded)
+    convention = TimeConvention(time=time, length=length, rounded=rounded, reversed_time=reversed_time)
+    backwards = reversed_time and prediction == "flow"
     return NetworkDenoiser(
         schedule=own,
         moments=moments,
-        network=TimedNetwork(inner, convention=convention),
+        network=TimedNetwork(inner, convention=convention, backwards=backwards),
         prediction=prediction,
         clip=clip,
     )

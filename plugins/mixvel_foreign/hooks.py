@@ -75,6 +75,9 @@ class TimedOptions(FactoryOptions):
     timesteps: Literal["continuous", "rounded"] = option(
         default="continuous", doc="whether `scaled` and `entries` may lie between integers"
     )
+    reversed_time: bool = option(
+        default=False, doc="its time is 1 at the data and 0 at pure noise, and a flow leads from noise to data"
+    )
 
 
 @frozen(kw_only=True)

@@ -163,7 +163,11 @@ class ModuleFamily(FactoryOptions, ABC):
         return NetworkDenoiser(
             schedule=reading.schedule,
             moments=stored_moments(tensors),
-            network=TimedNetwork(user_network, convention=reading.convention),
+            network=TimedNetwork(
+                user_network,
+                convention=reading.convention,
+                backwards=reading.convention.reversed_time and reading.prediction == "flow",
+            ),
             prediction=reading.prediction,
             clip=self.clip,
         )
@@ -178,7 +182,12 @@ class _DeclaredFamily(PredictionOptions, ModuleFamily):
 
     def read(self, network: object, schedule: NoiseSchedule) -> NetworkReading:
         """As the options declare; the recipe's schedule where they name none."""
-        convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
+        convention = TimeConvention(
+            time=self.time,
+            length=self.length,
+            rounded=self.timesteps == "rounded",
+            reversed_time=self.reversed_time,
+        )
         own = schedule if self.schedule is None else self.schedule.build()
         return NetworkReading(schedule=own, convention=convention, prediction=self.prediction)
 

@@ -63,7 +63,12 @@ class ParisRouterFamily(ParisRouterOptions):
         load_weights(network, tensors, WHAT)
         device = next((value.device for value in tensors.values()), None)
         user_network = UserNetwork(for_use(network, device), name=f"{WHAT}, {self.module},", pointwise=False)
-        convention = TimeConvention(time=self.time, length=self.length, rounded=self.timesteps == "rounded")
+        convention = TimeConvention(
+            time=self.time,
+            length=self.length,
+            rounded=self.timesteps == "rounded",
+            reversed_time=self.reversed_time,
+        )
         return ParisRouter(
             network=TimedNetwork(user_network, convention=convention),
             own=schedule if self.schedule is None else self.schedule.build(),

@@ -68,14 +68,18 @@ class TimeConvention:
     """The time that a network is given at t: t itself, T t, or T t - 1, the entry of a table counted from 0.
 
     ``length``: T. ``rounded``: whether it is rounded to an integer (and stays a float), as in training.
+    ``reversed_time``: whether it is that of 1 - t, of networks whose data are at time 1.
     """
 
     time: Literal["unit", "scaled", "entries"]
     length: int
     rounded: bool
+    reversed_time: bool = False
 
     def __call__(self, t: Tensor) -> Tensor:
         """The network's times for t, (B,), in [0, 1]; entries do not fall below 0, where a table begins."""
+        if self.reversed_time:
+            t = 1.0 - t
         if self.time == "unit":
             return t
         # In float64: 1000 t in float32 errs by more than rounding to integers forgives.
@@ -86,17 +90,21 @@ class TimeConvention:
 
 
 class TimedNetwork(nn.Module):
-    """A network of (x, time) as one of (x, t), by its time convention."""
+    """A network of (x, time) as one of (x, t), by its time convention.
 
-    def __init__(self, network: nn.Module, *, convention: TimeConvention) -> None:
+    ``backwards``: its output with the other sign, as of a flow that leads from noise to data.
+    """
+
+    def __init__(self, network: nn.Module, *, convention: TimeConvention, backwards: bool = False) -> None:
         super().__init__()
         self.network = network
         self.convention = convention
+        self.backwards = backwards
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """The network's output at x, (B, *data), and times t, (B,)."""
         output: Tensor = self.network(x, self.convention(t))
-        return output
+        return -output if self.backwards else output
 
 
 class UserNetwork(nn.Module):

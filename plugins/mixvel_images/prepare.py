@@ -45,7 +45,7 @@ def prepare(collector: Collector, form: Form, home: Path, progress: Progress) ->
     store = store_of(collector, form, home)
     if not _is_ready(store, collector, form):
         workbench = store.folder.with_name(f"{store.folder.name}.unfinished")
-        with locked(workbench, wait=progress.line):
+        with locked(workbench, wait=progress.line, cure="set MIXVEL_DATA or `store` to a folder that can be"):
             # Another process may have made it while this one waited.
             if not _is_ready(store, collector, form):
                 shutil.rmtree(store.folder, ignore_errors=True)

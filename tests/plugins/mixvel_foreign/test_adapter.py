@@ -54,6 +54,18 @@ def test_a_network_in_one_line_is_the_denoiser_of_its_prediction(prediction: Any
     assert not expert.denoise(x, t).requires_grad
 
 
+@pytest.mark.parametrize("prediction", ["v", "flow"])
+def test_a_network_with_data_at_time_one_is_the_same_expert(prediction: Any) -> None:
+    net = Predicting(prediction, 1.0)
+    sign = -1.0 if prediction == "flow" else 1.0
+    straight = module_expert(net, prediction=prediction, schedule="vp-cosine")
+    turned = module_expert(
+        lambda x, time: sign * net(x, 1.0 - time), prediction=prediction, schedule="vp-cosine", reversed_time=True
+    )
+    x, t = torch.randn(5, 6), torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])
+    torch.testing.assert_close(turned.denoise(x, t), straight.denoise(x, t), rtol=1e-4, atol=1e-5)
+
+
 def test_own_networks_and_a_router_without_data_sample_together() -> None:
     nets = [Predicting("eps", 1.0), Predicting("v", 1000.0)]
     experts = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,17 @@ def test_networks_get_the_time_they_were_trained_with() -> None:
     ):
         found = TimeConvention(time=time, length=1000, rounded=rounded)(t)  # type: ignore[arg-type]  # the values above
         assert found.tolist() == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+
+
+def test_a_module_of_a_recipe_with_data_at_time_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = Flow()
+    turned = {"Turned": lambda: lambda x, time: -flow(x, 1000.0 - time)}
+    monkeypatch.setitem(sys.modules, "users_own", SimpleNamespace(**turned))
+    options = {"module": "users_own:Turned", "prediction": "flow", "schedule": "rectified", "time": "scaled"}
+    expert = loaded(build("expert", "torch-module", {**options, "reversed_time": True}))
+    x, t = torch.randn(20, 4), torch.linspace(0.02, 0.98, 20)
+    wanted = ((1 - t) / ((1 - t) ** 2 + t**2))[:, None] * x
+    torch.testing.assert_close(expert.denoise(x, t), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_beside_a_module_are_checked_and_found_by_shard(tmp_path: Path) -> None:
