@@ -47,13 +47,21 @@ def check_folder(folder: Path, all_goes: bool = False) -> None:
     path = folder / "recipe.yaml"
     found = _format(path)
     if found is None and not path.exists():
-        others = sorted(p.name for p in folder.iterdir() if p.name != ".lock") if folder.exists() else []
+        # What was asked is written before recipe.yaml: a disk that was full, or a kill, between them leaves a run.
+        begun = {".lock", QUESTIONS} if _holds_questions_alone(folder) else {".lock"}
+        others = sorted(p.name for p in folder.iterdir() if p.name not in begun) if folder.exists() else []
         if others:
             raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
     elif found is None and not any(_format(one) for one in _archived(folder)):
         raise UsageError(f"{path}: not written by `mixvel run`, or damaged; choose another --out, or remove {folder}")
     elif not all_goes and found not in (None, FORMAT):
         raise UsageError(_of_another_format(folder, found or 1))
+
+
+def _holds_questions_alone(folder: Path) -> bool:
+    """Whether all that lies in the folder of what was asked, if it is there, was asked, or is about to be written."""
+    found = (folder / QUESTIONS).iterdir() if (folder / QUESTIONS).is_dir() else iter(())
+    return {path for path in found if not path.name.startswith(".")} <= {*_archived(folder)}
 
 
 def check_recipe(folder: Path) -> None:
