@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from attrs import NOTHING, AttrsInstance, asdict, field, fields_dict, frozen, has
 
 from mixvel_core.analysis.convergence import ErrorStatistics, PowerLaw, Quantity, Takeover
-from mixvel_core.artifacts.files import read_checksummed_json, write_checksummed_json
+from mixvel_core.artifacts.files import digest_of, read_checksummed_json, write_checksummed_json
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.transport import Transport
 from mixvel_core.theory.bound import Bound, Epsilon, TwoBounds
@@ -175,8 +176,15 @@ class TheoryReport:
 
 
 def write_record(record: StudyResult | TheoryReport, folder: Path) -> None:
-    """Writes ``study.json`` or ``theory.json``; the same record gives the same bytes."""
-    write_checksummed_json(folder / (STUDY_FILE if isinstance(record, StudyResult) else THEORY_FILE), asdict(record))
+    """Writes ``study.json`` or ``theory.json``; the same record gives the same bytes. What was measured before by other
+    settings goes to ``questions/``, by a name that follows from them."""
+    path = folder / (STUDY_FILE if isinstance(record, StudyResult) else THEORY_FILE)
+    with suppress(ArtifactError):
+        before = read_checksummed_json(path)
+        settings = digest_of(before.get("conditions"))
+        if settings != digest_of(record.conditions):
+            write_checksummed_json(folder / "questions" / f"{path.stem}-{settings[:8]}.json", before)
+    write_checksummed_json(path, asdict(record))
 
 
 def read_study(folder: Path) -> StudyResult | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any, Literal, TypeAlias
@@ -46,12 +46,13 @@ class ScoresContent:
 def scores(inputs: Inputs) -> ScoresContent:
     """The tables in the form of the paper's Table 1."""
     tables = score_tables(inputs.scores, inputs.methods, inputs.steps)
+    titled = list(zip(_titles(inputs, tables), tables, strict=True))
     return ScoresContent(
         tables=tables,
         seeds=max((len(cell.values) for table in tables for cell in _cells(table)), default=0),
         how={one.row: inputs.settings(one) for one in inputs.samples},
         charts=tuple(
-            (panels(tables, partial(_against_cost, inputs.methods, cost), height=270, legend_columns=6), axis)
+            (panels(titled, partial(_against_cost, inputs.methods, cost), height=270, legend_columns=6), axis)
             for cost, (axis, _) in COSTS.items()
             if any(_cost(cell, cost) > 0 for table in tables for cell in _cells(table))
         ),
@@ -72,7 +73,18 @@ def _cost(cell: ScoreCell, cost: Cost) -> float:
     return {"seconds": cell.seconds, "flops": cell.flops, "evaluations": cell.evaluations}[cost]
 
 
-def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, table: ScoreTable) -> None:
+def _titles(inputs: Inputs, tables: Sequence[ScoreTable]) -> list[str]:
+    """Of each table its metric; with the number of samples where several tables are of one metric."""
+    counts = {one.row: one.count for one in inputs.samples}
+    metrics = [table.metric for table in tables]
+    return [
+        table.metric + (f", {counts[table.rows[0].method]:,} samples" if metrics.count(table.metric) > 1 else "")
+        for table in tables
+    ]
+
+
+def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, titled: tuple[str, ScoreTable]) -> None:
+    title, table = titled
     lines = {row.method: [cell for cell in row.cells if cell and _cost(cell, cost) > 0] for row in table.rows}
     axis, text = COSTS[cost]
     for method, cells in lines.items():
@@ -95,7 +107,7 @@ def _against_cost(methods: tuple[str, ...], cost: Cost, axes: Axes, table: Score
     axes.set_xscale("log")
     plain_ticks(axes.xaxis, text)
     suit_scale(axes, levels)
-    axes.set_title(wrapped(table.metric, 36), fontsize=8)
+    axes.set_title(wrapped(title, 36), fontsize=8)
     axes.set_xlabel(axis)
 
 

@@ -188,6 +188,16 @@ def test_fresh_asks_a_terminal_and_takes_yes_in_a_script(
     assert not (here / "experts").exists()
 
 
+def test_a_study_by_other_settings_is_kept(mixvel: Command, here: Path) -> None:
+    small = "study={selectors: [mixture], integrators: [ddim], steps: [2, 3], count: 2}"
+    assert mixvel("study", str(here), small).code == 0
+    first = (here / "study.json").read_bytes()
+    assert mixvel("study", str(here), small.replace("count: 2", "count: 3")).code == 0
+    [kept] = (here / "questions").glob("study-*.json")
+    assert kept.read_bytes() == first != (here / "study.json").read_bytes()
+    assert "nothing to do" in ask(mixvel, "--stage", "evaluate").out
+
+
 def test_an_edited_recipe_of_a_run_is_a_question(mixvel: Command, here: Path) -> None:
     path = here / "recipe.yaml"
     path.write_text(path.read_text().replace("  steps:\n  - 2\n", "  steps:\n  - 4\n", 1))
