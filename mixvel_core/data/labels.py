@@ -32,7 +32,7 @@ def as_labels(values: np.ndarray, count: int, where: str) -> tuple[np.ndarray, t
         mend = "; take the argmax of one-hot labels" if is_one_hot else ""
         raise DataError(f"{where}: the labels have shape {values.shape}; expected ({count},), one for each item{mend}")
     flat = values.reshape(count)
-    if flat.dtype.kind in "iub" or are_whole(flat):
+    if flat.dtype.kind in "iub" or are_integers(flat):
         return flat.astype(np.int64), ()
     if flat.dtype.kind in "US" or (flat.dtype.kind == "O" and all(isinstance(value, str) for value in flat)):
         texts = np.char.decode(flat, "utf-8", "replace") if flat.dtype.kind == "S" else flat.astype(str)
@@ -41,7 +41,7 @@ def as_labels(values: np.ndarray, count: int, where: str) -> tuple[np.ndarray, t
     raise DataError(f"{where}: {_kind(flat)} are no labels; expected whole numbers or text")
 
 
-def are_whole(values: np.ndarray) -> bool:
+def are_integers(values: np.ndarray) -> bool:
     """Whether floats are whole numbers, as labels are that some program stored as floats."""
     return values.dtype.kind == "f" and bool((np.isfinite(values) & (values == np.floor(values))).all())
 

@@ -48,7 +48,7 @@ def check_folder(folder: Path, all_goes: bool = False) -> None:
     found = _format(path)
     if found is None and not path.exists():
         # What was asked is written before recipe.yaml: a disk that was full, or a kill, between them leaves a run.
-        begun = {".lock", QUESTIONS} if _holds_questions_alone(folder) else {".lock"}
+        begun = {".lock", QUESTIONS} if _holds_only_questions(folder) else {".lock"}
         others = sorted(p.name for p in folder.iterdir() if p.name not in begun) if folder.exists() else []
         if others:
             raise UsageError(f"{folder}: holds files that are no run ({others[0]}, ...); choose another --out")
@@ -58,7 +58,7 @@ def check_folder(folder: Path, all_goes: bool = False) -> None:
         raise UsageError(_of_another_format(folder, found or 1))
 
 
-def _holds_questions_alone(folder: Path) -> bool:
+def _holds_only_questions(folder: Path) -> bool:
     """Whether all that lies in the folder of what was asked, if it is there, was asked, or is about to be written."""
     found = (folder / QUESTIONS).iterdir() if (folder / QUESTIONS).is_dir() else iter(())
     return {path for path in found if not path.name.startswith(".")} <= {*_archived(folder)}
