@@ -76,7 +76,9 @@ class TimedOptions(FactoryOptions):
         default="continuous", doc="whether `scaled` and `entries` may lie between integers"
     )
     reversed_time: bool = option(
-        default=False, doc="its time is 1 at the data and 0 at pure noise, and a flow leads from noise to data"
+        default=False,
+        before=False,
+        doc="its time is 1 at the data and 0 at pure noise, and a flow leads from noise to data",
     )
 
 
