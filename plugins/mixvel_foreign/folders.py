@@ -103,7 +103,7 @@ def _check_pipeline(path: Path) -> None:
         raise DataError(_not_read(path, unet))
     if codec := next((name for name in parts.values() if name.startswith(_CODECS)), None):
         raise DataError(
-            f"{path}: its network works on latents, which a {codec} makes of images; as it stands they would pass for "
+            f"{path}: its network works on latents, which {codec} makes of images; as it stands they would pass for "
             f"pixels: name the network, `path: {path}/unet`, and data that are such latents (numpy, `range: as-is`)"
         )
     if unet is None:
@@ -136,7 +136,7 @@ def _not_read(path: Path, name: str) -> str:
         what, way = "a transformer", _OWN
     else:
         what, way = "another network", _OWN
-    return f"{path}: holds a {name}, {what}; only UNet2DModel is read; {way}"
+    return f"{path}: holds {name}, {what}; only UNet2DModel is read; {way}"
 
 
 def _check_inputs(config: Mapping[str, Any], path: Path) -> None:

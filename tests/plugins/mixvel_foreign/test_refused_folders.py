@@ -57,7 +57,7 @@ def spoil(path: Path, **changes: Any) -> None:
             DataError,
             "another network; only UNet2DModel is read",
         ),
-        ("unet/config.json", {"_class_name": None, "model_type": "vit"}, DataError, "a vit of transformers"),
+        ("unet/config.json", {"_class_name": None, "model_type": "vit"}, DataError, "holds vit of transformers"),
         ("unet/config.json", {"_class_name": None}, DataError, "names no class"),
         ("unet/config.json", {"class_embed_type": "timestep"}, DataError, "class_embed_type 'timestep' is not read"),
         ("unet/config.json", {"class_embed_type": "identity"}, DataError, "class_embed_type 'identity' is not read"),
@@ -137,10 +137,13 @@ def pipeline(folder: Path, **parts: str) -> Path:
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"unet": "UNet2DModel", "vqvae": "VQModel", "scheduler": "DDIMScheduler"}, "latents, which a VQModel makes"),
-        ({"unet": "UNet2DModel", "vae": "AutoencoderKL"}, "latents, which a AutoencoderKL makes of images"),
-        ({"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}, "a UNet2DConditionModel, which is conditional"),
-        ({"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"}, "a DiTTransformer2DModel, a transformer"),
+        ({"unet": "UNet2DModel", "vqvae": "VQModel", "scheduler": "DDIMScheduler"}, "latents, which VQModel makes"),
+        ({"unet": "UNet2DModel", "vae": "AutoencoderKL"}, "latents, which AutoencoderKL makes of images"),
+        ({"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}, "holds UNet2DConditionModel, which is conditional"),
+        (
+            {"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"},
+            "holds DiTTransformer2DModel, a transformer",
+        ),
         ({"prior": "PriorTransformer"}, "a pipeline without a unet (it has prior)"),
     ],
 )
