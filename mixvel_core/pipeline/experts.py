@@ -15,7 +15,6 @@ from mixvel_core.pipeline.jobs import LOSSES, MODEL, MOMENTS, Finish, ModelStage
 from mixvel_core.pipeline.shards import CheckpointShard, RemoteShard
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import CheckpointFamily, Expert, ExpertConfig, Moments, Shard, TrainTask
-from mixvel_core.recipe.dump import keyed
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +87,9 @@ class ExpertStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of the expert."""
-        return self._artifact(shards=self.shards_key, index=self.shard.index, expert=keyed(self.family))
+        return self._artifact(
+            shards=self.shards_key, index=self.shard.index, expert=self._as_made("expert", self.family)
+        )
 
     @property
     def result(self) -> StoredExpert:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import write_json
+from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.pipeline.trained import has_training
 from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
+from mixvel_core.plugin.options import key_values
 from mixvel_core.protocols import IncrementalLauncher, Job, Progress, TrainTask
 from mixvel_core.recipe.dump import keyed, plain
+from mixvel_core.training.options import HOUSEKEEPING, TrainOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +132,19 @@ class ModelStage(ABC):
             write_checksummed(self.folder / name, values, {kind: use.name})
         write_json(self.folder / "config.json", {**facts, kind: plain(use), "schedule": plain(self.schedule)})
         self.artifact.commit([*written, "config.json", *beside])
+
+    def _as_made(self, kind: Literal["expert", "router"], use: ExpertUse | RouterUse) -> dict[str, Any]:
+        """The options for the key. How often a training was saved and recorded changes no weight: that is taken from
+        what lies in the folder."""
+        section: dict[str, Any] = keyed(use)
+        try:
+            made = read_json(self.folder / "config.json")[kind]
+            for name, value in key_values(use.options):
+                if isinstance(value, TrainOptions):
+                    section[name] |= {option: made[name][option] for option in HOUSEKEEPING}
+        except (ArtifactError, KeyError, TypeError):
+            return keyed(use)  # type: ignore[no-any-return]  # a section is a mapping
+        return section
 
     def _artifact(self, **inputs: Any) -> Artifact:
         return Artifact(folder=self.folder, key=key_of(schedule=keyed(self.schedule), seed=self.seed, **inputs))

@@ -248,7 +248,7 @@ class RouterStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of the router."""
-        return self._artifact(shards=self.learned_from.key, router=keyed(self.family))
+        return self._artifact(shards=self.learned_from.key, router=self._as_made("router", self.family))
 
     @property
     def result(self) -> StoredRouter:

@@ -14,7 +14,6 @@ from mixvel_core.pipeline.experts import ExpertStage, StoredExpert, config_of, c
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Moments, Shard, SharedFamily, TrainTask
-from mixvel_core.recipe.dump import keyed
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +86,7 @@ class SharedStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of all experts."""
-        return self._artifact(shards=self.shards_key, index=self.name, expert=keyed(self.family))
+        return self._artifact(shards=self.shards_key, index=self.name, expert=self._as_made("expert", self.family))
 
     @property
     def members(self) -> tuple[MemberStage, ...]:

@@ -15,16 +15,14 @@ from mixvel_core.errors import ArtifactError
 from mixvel_core.plugin.options import key_values
 from mixvel_core.protocols.progress import Progress
 from mixvel_core.training.log import FILE
-from mixvel_core.training.options import TrainOptions
+from mixvel_core.training.options import HOUSEKEEPING, TrainOptions
 from mixvel_core.training.state import TrainState
 from mixvel_core.training.world import World
-
-_HOUSEKEEPING = ("checkpoint_every", "keep", "log_every")
 
 
 def identity(seed: int, items: int, options: TrainOptions) -> dict[str, Any]:
     """What must be the same for a training to go on from a checkpoint: all that its result depends on."""
-    chosen = {name: value for name, value in key_values(options) if name not in _HOUSEKEEPING}
+    chosen = {name: value for name, value in key_values(options) if name not in HOUSEKEEPING}
     return {"seed": seed, "items": items, "options": chosen}
 
 

@@ -69,6 +69,9 @@ class TrainOptions:
             raise ValueError(f"latest_t must be above earliest_t, {self.earliest_t:g}, not {self.latest_t:g}")
 
 
+HOUSEKEEPING = ("checkpoint_every", "keep", "log_every")
+"""Options of a training that change no weight: a network that was trained with others of these is the same."""
+
 TrainedOn: TypeAlias = Literal["data", "experts"]
 """What a router learns from: the items of the shards, or samples of the experts."""
 

@@ -93,6 +93,9 @@ def test_a_run_that_is_done_says_so_and_where_the_report_is(mixvel: Command, her
     assert "nothing to do: all is there; the report is runs/trained/report/index.html" in done.out
     assert "to make     nothing: all is there" in mixvel("check", "recipe.yaml").out
     assert snapshot(here) == before
+    # How often trainings are saved changes no weight.
+    often = "expert.train.checkpoint_every=3", "routers.a.train.log_every=1", "monolith.train.keep=1"
+    assert "nothing to do" in ask(mixvel, *often, "--stage", "routers").out
     # Neither where it runs nor what a study would measure is a question to the samples.
     assert "nothing to do" in ask(mixvel, "launcher.parallel=2", "--stage", "evaluate").out
 
