@@ -97,7 +97,7 @@ def _one(mean: Tensor, rest: Tensor, axes: Tensor, variances: Tensor) -> ShardGa
 
 
 def _diagonal(shard: Shard) -> ShardGaussians:
-    """One pass."""
+    """Mean and variance of each coordinate, in one pass over the items."""
     pilot = _pilot(shard)
     total, square = torch.zeros_like(pilot), torch.zeros_like(pilot)
     for block in _blocks(shard):

@@ -27,7 +27,7 @@ class Items(Protocol):
         """The type of the numbers."""
 
     def __len__(self) -> int:
-        """n."""
+        """The number of items, n."""
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         """Some items in the order asked for, (rows, *data): a slice, or integer indices below n, not negative.

@@ -52,7 +52,7 @@ class EventFile:
         self._add(self._event(wall_time=time.time(), step=step, summary=self._summary(value=values)))
 
     def picture(self, step: int, name: str, image: Image.Image) -> None:
-        """One picture."""
+        """Writes a picture called ``name``, of ``step`` steps."""
         width, height = image.size
         shown = self._summary.Image(
             height=height, width=width, colorspace=len(image.getbands()), encoded_image_string=png(image)
