@@ -143,9 +143,12 @@ def _try_grids(recipe: Recipe, schedule: NoiseSchedule, problems: _Problems) -> 
 
 
 def check_launchers(recipe: Recipe) -> None:
-    """Raises RecipeError where training or sampling is to run on a device that this machine has not."""
+    """Raises RecipeError where training or sampling is to run on a device that this machine has not, or on workers that
+    are known not to be there."""
     for place, use in (("launcher", recipe.launcher), ("sample.launcher", recipe.sample.launcher)):
         workers = None if use is None else use.workers()
+        if workers is not None and workers.check is not None:
+            workers.check()
         if use is not None and workers is not None and workers.here and workers.device == "cuda":
             import torch
 

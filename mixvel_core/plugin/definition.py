@@ -47,7 +47,8 @@ class Target:
 class Workers:
     """What a launcher occupies. ``count``: workers of a job. ``parallel``: most jobs at once; None: what there is room
     for. ``reserved``: what each worker reserves, amounts by name. ``here``: workers are threads of this process, on
-    ``device`` (auto, cpu or cuda), each with ``threads`` of torch, None for torch's own number shared out.
+    ``device`` (auto, cpu or cuda), each with ``threads`` of torch, None for torch's own number shared out. ``check``:
+    raises RecipeError where they are known not to be there; None: nothing is known before they start.
     """
 
     count: int = 1
@@ -56,6 +57,7 @@ class Workers:
     here: bool = False
     device: str = "auto"
     threads: int | None = None
+    check: Callable[[], None] | None = field(default=None, eq=False)
 
 
 @frozen(kw_only=True)

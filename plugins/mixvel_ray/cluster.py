@@ -17,8 +17,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from mixvel_core.errors import RecipeError
-from mixvel_ray.probe import silence_at
+from mixvel_ray.probe import check_answers, no_cluster
 from mixvel_ray.progress import Mailbox
 from mixvel_ray.work import Node
 
@@ -77,8 +76,8 @@ def cluster(address: str | None, local_cpus: int | None, verbose: bool) -> Itera
 
 
 def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None:
-    if address is not None and (reason := silence_at(address)):
-        raise _no_cluster(address, reason)
+    if address is not None:
+        check_answers(address)
     level = logging.INFO if verbose else logging.ERROR
     ours = {"num_cpus": local_cpus, "include_dashboard": False} if address is None else {}
     try:
@@ -86,7 +85,7 @@ def _connect(address: str | None, local_cpus: int | None, verbose: bool) -> None
         ray.init(address=address or "local", logging_level=level, log_to_driver=verbose, **ours)
     except (OSError, RuntimeError, ValueError, RayError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _no_cluster(address, first) from None
+        raise no_cluster(address, first) from None
     except SystemExit:
         # Ray's answer to SIGTERM while it starts.
         raise KeyboardInterrupt from None
@@ -96,15 +95,6 @@ def _short_place() -> dict[str, str]:
     """Where Ray's sockets go, if the folder for temporary files is too deep: their paths have at most 107 bytes."""
     deep = len(os.fsencode(tempfile.gettempdir())) > _DEEPEST
     return {"RAY_TMPDIR": "/tmp"} if deep and os.access("/tmp", os.W_OK) else {}
-
-
-def _no_cluster(address: str | None, reason: str) -> RecipeError:
-    if address is None:
-        return RecipeError(f"launcher ray: no cluster on this machine ({reason}); take `launcher: local` instead")
-    return RecipeError(
-        f"launcher ray: no cluster at {address} ({reason}); start one with `ray start --head`, or leave out "
-        "launcher.address and RAY_ADDRESS"
-    )
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -58,7 +59,20 @@ class RayOptions:
 
 def _workers(options: RayOptions) -> Workers:
     reserved = {"CPU": options.cpus, "GPU": options.gpus or 0.0, **options.resources}
-    return Workers(count=options.workers, parallel=options.parallel, reserved=reserved)
+    return Workers(
+        count=options.workers,
+        parallel=options.parallel,
+        reserved=reserved,
+        check=lambda: _check_cluster(options.address),
+    )
+
+
+def _check_cluster(address: str | None) -> None:
+    """Raises RecipeError where the cluster of the options, or of RAY_ADDRESS, does not answer."""
+    from mixvel_ray.probe import check_answers
+
+    if wanted := address or os.environ.get("RAY_ADDRESS"):
+        check_answers(wanted)
 
 
 @hookimpl

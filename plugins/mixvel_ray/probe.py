@@ -6,6 +6,8 @@ import os
 import socket
 import time
 
+from mixvel_core.errors import RecipeError
+
 SECONDS = 15.0
 """How long an answer may take. Clusters answer within a second, across continents too."""
 
@@ -14,6 +16,22 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _HEADER = 9
 _KIND = 3
 _SETTINGS = 4
+
+
+def check_answers(address: str) -> None:
+    """Raises RecipeError where no cluster answers at ``address``."""
+    if reason := silence_at(address):
+        raise no_cluster(address, reason)
+
+
+def no_cluster(address: str | None, reason: str) -> RecipeError:
+    """What to do where there is none at ``address``, or on this machine if None."""
+    if address is None:
+        return RecipeError(f"launcher ray: no cluster on this machine ({reason}); take `launcher: local` instead")
+    return RecipeError(
+        f"launcher ray: no cluster at {address} ({reason}); start one with `ray start --head`, or leave out "
+        "launcher.address and RAY_ADDRESS"
+    )
 
 
 def silence_at(address: str, seconds: float = SECONDS) -> str:

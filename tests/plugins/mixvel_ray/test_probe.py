@@ -8,8 +8,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from command import Command
 
 from mixvel_core.errors import RecipeError
 from mixvel_ray.cluster import cluster
@@ -55,6 +57,17 @@ def test_a_dead_address_is_refused_at_once(form: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(RecipeError, match=f"no cluster at {address} "), cluster(None, None, False):
         pass
+
+
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_it_is_refused_before_anything_is_written(
+    mixvel: Command, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address := dead())
+    done = mixvel(verb, "recipes/mixture.yaml", "--smoke", "launcher={use: ray}", "--out", str(tmp_path / "out"))
+    assert (done.code, len(done.problems)) == (2, 1), done.err
+    assert f"launcher ray: no cluster at {address} (" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_listens_and_is_no_cluster_is_told_from_one_by_its_first_bytes() -> None:
