@@ -28,7 +28,7 @@ from mixvel_core.protocols import Progress, Router
 from mixvel_core.randomness import key, permutation
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 
 STEPS = 16
 """Of the trajectories."""

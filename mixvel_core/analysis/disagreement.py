@@ -11,8 +11,8 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, ddim_step
 from mixvel_core.protocols import Evaluations, Expert, NoiseSchedule, Router
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.observation import all_answers, evaluate_all
-from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.sampling.snr_matched import all_snr_matched
 from mixvel_core.sampling.weights import WeightTransform
 

@@ -18,7 +18,8 @@ from mixvel_core.analysis.settings import Curve, TheorySettings
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.randomness import key, uniform
-from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.weights import WeightTransform
 from mixvel_core.theory.exact import ApproximateMixture, Exact, ExactField
 from mixvel_core.theory.increments import PARTS, Increment, increments

@@ -26,8 +26,9 @@ from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Ask, DensityExpert, Evaluations, ObservingRouter, Progress, Router
 from mixvel_core.randomness import key, normal
 from mixvel_core.recipe.dump import keyed
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.ode import ddim_reference, reference
-from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.weights import WeightTransform
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, Exact
 from mixvel_core.theory.measured import Products

@@ -40,9 +40,9 @@ from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.describe import label
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.ode import flow
-from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.theory.bound import LN10, TwoBounds
 from mixvel_core.theory.exact import ExactField
 from mixvel_core.theory.increments import exact_steps

@@ -11,7 +11,8 @@ from torch import Tensor
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, Router, Selector
-from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.samples import Samples
 
 

@@ -22,32 +22,12 @@ from mixvel_core.protocols import (
     RouterFamily,
     Selector,
 )
-from mixvel_core.randomness import key, normal, uniform
 from mixvel_core.recipe.grids import Grid
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.routed_field import RoutedField, start_field
 from mixvel_core.sampling.samples import Samples, cuts, joined
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
-
-
-@frozen(kw_only=True, eq=False)
-class SampleDraws:
-    """``seed``: of the run. ``index``: the samples of this batch, (B,) int64."""
-
-    seed: int
-    index: Tensor
-
-    def uniform(self, counter: int) -> Tensor:
-        """One number in (0, 1) per sample, (B,) float64."""
-        return uniform(key(self.seed, "select"), self.index, counter)
-
-    def normal(self, x: Tensor, counter: int) -> Tensor:
-        """Standard normal numbers like x, (B, *data), for step ``counter`` of an SDE."""
-        return normal(key(self.seed, "step"), self.index, tuple(x.shape[1:]), x.dtype, counter)
-
-    def noise(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """The starting points x_1 ~ N(0, I), (B, *shape)."""
-        return normal(key(self.seed, "noise"), self.index, shape, dtype)
 
 
 def is_random(integrator: Integrator) -> bool:

@@ -13,7 +13,7 @@ from mixvel_core.field.conversions import at_time, expand
 from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, Selector
 from mixvel_core.randomness import normal
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, require_near, untouched
 from mixvel_core.testing.problems import Circle
 

@@ -9,8 +9,9 @@ import torch
 from timing import Row
 
 from mixvel_core.protocols import Selector
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.ode import reference
-from mixvel_core.sampling.sampler import SampleDraws, Sampler
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_data.numpy_source import Digits
 from mixvel_integrators.integrators import Multistep
 from mixvel_oracles.denoisers import EmpiricalExpert, OracleRouter

@@ -19,8 +19,8 @@ from torch import Tensor
 from mixvel_core import Sampler, build
 from mixvel_core.pipeline.opened import open_run
 from mixvel_core.recipe.grids import Grid
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.ode import reference
-from mixvel_core.sampling.sampler import SampleDraws
 
 Options: TypeAlias = Mapping[str, int]
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, SchedulePoint, Selector
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 
 
 @frozen(kw_only=True, eq=False)

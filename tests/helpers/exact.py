@@ -11,9 +11,10 @@ from torch import Tensor
 from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import DensityExpert, Expert, Integrator, Moments, NoiseSchedule, Selector
 from mixvel_core.recipe.grids import Grid
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.ode import reference
 from mixvel_core.sampling.routed_field import RoutedField
-from mixvel_core.sampling.sampler import SampleDraws, Sampler, SingleExpertRouter
+from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
 from mixvel_core.theory.exact import ClosedForms
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split

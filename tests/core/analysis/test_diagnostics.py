@@ -18,7 +18,7 @@ from mixvel_core.analysis.disagreement import along_mixture, disagreement, row_o
 from mixvel_core.protocols import GaussianLaw, NoiseSchedule
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import ReportOptions
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_routers.fixed import FixedRouter
 from mixvel_schedules.schedules import Cosine

@@ -16,8 +16,8 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import Expert, Moments, NoiseSchedule
 from mixvel_core.sampling.dispatch import members
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.routed_field import RoutedField, start_field
-from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 from mixvel_routers.moments import MomentsRouter
 from mixvel_schedules.schedules import Cosine

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.protocols import Integrator, Selector
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.ode import flow
 from mixvel_core.sampling.routed_field import RoutedField, start_field
-from mixvel_core.sampling.sampler import SampleDraws
 from mixvel_core.sampling.weights import AS_THEY_ARE
 from mixvel_core.theory.exact import ApproximateMixture, ExactField
 from mixvel_core.theory.increments import Increment, exact_steps, increments

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mixvel_core.field.transport import wasserstein_2
 from mixvel_core.protocols import Evaluations
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.theory.mean_square import steps_of
 from mixvel_core.theory.problem import BoundProblem
 from mixvel_core.theory.reduced_variance import MIXING, reduced_variance, second_moment

@@ -11,7 +11,7 @@ from exact import exact
 from torch import Tensor
 
 from mixvel_core.protocols import Evaluations, Integrator, NoiseSchedule, Prior
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_integrators.angle_multistep import AngleMultistep
 from mixvel_integrators.integrators import DDIM, Heun, Multistep
 from mixvel_schedules.schedules import Cosine, Linear, Rectified

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mixvel_core.protocols import Evaluations, Moments, NoiseSchedule, Selector
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.testing import run_checks
 from mixvel_integrators.integrators import DDIM, Heun, Multistep
 from mixvel_schedules.schedules import Cosine, Linear

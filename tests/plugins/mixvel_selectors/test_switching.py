@@ -7,7 +7,7 @@ import torch
 from exact import exact
 
 from mixvel_core.protocols import Evaluations, Integrator, Prior
-from mixvel_core.sampling.sampler import SampleDraws
+from mixvel_core.sampling.draws import SampleDraws
 from mixvel_integrators.angle_multistep import AngleMultistep
 from mixvel_integrators.integrators import DDIM, Heun
 from mixvel_schedules.schedules import Cosine
