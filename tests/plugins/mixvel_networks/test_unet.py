@@ -44,16 +44,22 @@ def test_any_size_that_can_be_halved_is_answered_in_its_own_size_and_type(
     assert not torch.allclose(network(x, t + 0.01), answer, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("width", "level"), [(16, 0), (32, 1), (64, 2), (8, None)])
-def test_attention_at_16_is_where_maps_are_16_wide(width: int, level: int | None) -> None:
+@pytest.mark.parametrize(("width", "level"), [(16, 0), (32, 1), (64, 2)])
+def test_attention_at_16_is_where_maps_are_16_wide(width: int, level: int) -> None:
     architecture = Architecture(channels=(4, 4, 4), attention="at-16")
-    assert [i for i in range(3) if architecture.attends(i, width)] == ([] if level is None else [level])
+    assert [i for i in range(3) if architecture.attends(i, width)] == [level]
     unet: Any = make_unet(architecture, (1, width, width), 1, 0, "test").unet
     down = [type(block).__name__ for block in unet.down_blocks]
     up = [type(block).__name__ for block in unet.up_blocks]
     assert [name.startswith("Attn") for name in down] == [i == level for i in range(3)]
     assert [name.startswith("Attn") for name in reversed(up)] == [i == level for i in range(3)]
     assert unet.mid_block.attentions[0] is not None
+
+
+def test_attention_that_no_level_has_is_refused() -> None:
+    architecture = Architecture(channels=(4, 4, 4), attention="at-16")
+    with pytest.raises(RecipeError, match=r"at-16 is on none of its levels of width 8, 4, 2; take `middle`"):
+        make_unet(architecture, (1, 8, 8), 1, 0, "test")
 
 
 def test_the_published_size_for_cifar10() -> None:
