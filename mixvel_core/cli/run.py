@@ -39,11 +39,18 @@ def load(
     from mixvel_core.recipe.resolve import load_recipe
 
     recipe = load_recipe(path, overrides or [], load_registry(), smoke=smoke, size=size)
-    folder = out if out is not None else Path("runs") / recipe.name
+    folder = out or own_folder(path) or Path("runs") / recipe.name
     typer.echo(f"recipe      {path}\nrun folder  {folder}")
     if recipe.smoke:
         typer.echo("smoke       toy size: it shows that all works, and nothing of quality")
     return recipe, folder
+
+
+def own_folder(path: Path) -> Path | None:
+    """The run folder that a recipe was written into, whose own it is; None for any other recipe."""
+    from mixvel_core.pipeline.run_folder import is_run_recipe
+
+    return path.parent if is_run_recipe(path) else None
 
 
 ALL = "all"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -79,6 +79,7 @@ def evaluate(
     *,
     smoke: bool = False,
     launcher: LauncherUse | None = None,
+    threads: int | None = None,
     earlier: Sequence[ToScore] = (),
 ) -> Scores:
     """Scores every set of samples against the same real items; what was scored before is not scored again.
@@ -96,6 +97,7 @@ def evaluate(
         progress: a bar over sets of samples.
         smoke: every score states that it was measured at toy size, so that it is never compared with another.
         launcher: whose workers score, one set by one metric at a time; this process if None.
+        threads: of this process's linear algebra, where it scores; its own number if None.
         earlier: what was asked before: the scores it has are among the rows, and what it lacks is not scored.
     """
     now = ToScore(samples=tuple(samples), options=options, flops=flops)
@@ -116,13 +118,24 @@ def evaluate(
         cells = dict(known or {})
         # What a version that kept no cells has scored is scored once more, to the same values.
         for one in [now] if known is not None else [*earlier, now]:
-            cells |= _new_cells(one, shards, cells, folder, launcher, progress, stated)
+            with _threads(threads):
+                cells |= _new_cells(one, shards, cells, folder, launcher, progress, stated)
         write_cells(folder, cells)
         found = scores_of([*earlier, now], shards, cells, stated)
         write_json(path, asdict(found))
         artifact.commit([path.name, CELLS_FILE])
         show_scores(found, folder)
     return read_scores(folder)
+
+
+def _threads(count: int | None) -> AbstractContextManager[object]:
+    """Sets are small: several threads that wait for each other make scores three to twenty times slower."""
+    if count is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no types
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=count)
+    return limits
 
 
 def _new_cells(

@@ -11,6 +11,7 @@ from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.cost.jobs import PlannedJob, measured_here, planned_jobs
 from mixvel_core.errors import UsageError
+from mixvel_core.pipeline.checkpoints import open_checkpoints
 from mixvel_core.pipeline.data_identity import changed_data
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.jobs import ModelStage
@@ -87,7 +88,11 @@ def plan(
         refused, folder = f"refused     here: {error}", folder / ".other"
     shards = partition_artifact(recipe, folder)
     stored = None if discard is not None and discard.holds(shards.folder) else stored_shards(shards)
-    parts: Sequence[Shard] = (stored or preflight(recipe)).parts
+    parts: Sequence[Shard]
+    if stored is None and recipe.data is None:
+        parts = open_checkpoints(recipe, shards.folder).parts
+    else:
+        parts = (stored or preflight(recipe)).parts
     check_expert_counts(recipe, len(parts))
     check_launchers(recipe)
     jobs = planned_jobs(recipe, folder, parts)

@@ -54,7 +54,8 @@ def ready_router(
         trained = True
     if trained:
         raise UsageError(
-            f"router {name} is made from data; take it from a run, `open_run(FOLDER).sampler(router=...)`, or take "
-            "`fixed` or `experts`, which need none"
+            f"router {name} with these options is made from data; take it from a run, "
+            '`open_run(FOLDER).sampler(router=...)`, or take `fixed`, or `experts` with {"prior": "none", '
+            '"second_moment": "probe"}, which need none'
         )
     return family.load(RouterConfig(fractions=pi, shape=shape), tensors, schedule)

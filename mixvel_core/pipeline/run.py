@@ -95,6 +95,7 @@ class RunResult:
             self.progress,
             smoke=self.recipe.smoke,
             launcher=self.recipe.sample.launcher,
+            threads=self.recipe.sample.threads,
             earlier=[one for question in asked.earlier if (one := to_score(question, flops.by_key))],
         )
         if stage == "evaluate":

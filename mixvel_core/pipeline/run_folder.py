@@ -84,6 +84,12 @@ def _format(path: Path) -> int | None:
     return None if found is None else int(found[1] or 1)
 
 
+def is_run_recipe(path: Path) -> bool:
+    """Whether ``path`` is the recipe that a run wrote into its own folder, among what it made; not a copy of one."""
+    made = ("shards", "experts", "samples", "questions")
+    return path.name == "recipe.yaml" and _format(path) is not None and any((path.parent / n).is_dir() for n in made)
+
+
 def _of_another_format(folder: Path, found: int) -> str:
     which = "an earlier" if found < FORMAT else "a later"
     return (

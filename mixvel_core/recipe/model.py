@@ -89,7 +89,8 @@ class SampleOptions:
     threads: int | None = option(
         default=None,
         check=at_least(1),
-        doc="threads of torch while sampling; absent: torch's own number. 1 is safest for small networks on few cores",
+        doc="threads of torch while sampling, and of scores; absent: its own number. 1 is safest for small networks on "
+        "few cores",
     )
     launcher: LauncherUse | None = option(
         default=None,

@@ -201,7 +201,10 @@ class Sampler:
         """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
         if not isinstance(x, Tensor) or not x.is_floating_point():
             found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise UsageError(f"points must be a floating-point tensor (n, *data), not {found}; give x.float()")
+            raise UsageError(
+                f"points must be a floating-point tensor (n, *data), not {found}; of bytes give x.float() / 127.5 - 1, "
+                "of an array torch.from_numpy(x)"
+            )
         if x.ndim < 2 or len(x) < 1 or batch < 1:
             raise UsageError(
                 f"there must be at least one point, (n, *data), and one in a batch, not {tuple(x.shape)} and {batch}"

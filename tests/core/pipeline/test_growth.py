@@ -227,3 +227,16 @@ def test_a_run_of_a_version_that_kept_no_questions_grows_too(mixvel: Command, he
     ask(mixvel, "sample.count=4", "--stage", "evaluate")
     assert all(row in rows(here) for row in before)
     assert {row["method"] for row in rows(here)} > {row["method"] for row in before}
+
+
+def test_the_recipe_of_a_run_is_run_in_its_own_folder(here: Path, mixvel: Command) -> None:
+    shutil.copytree(here, Path("elsewhere"))
+    before = snapshot(here)
+    done = mixvel("run", "elsewhere/recipe.yaml", "sample.steps=[3]")
+    assert done.code == 0, done.err
+    assert "run folder  elsewhere" in done.out
+    assert snapshot(here) == before
+    # A copy of it alone is a recipe like any other.
+    Path("copied").mkdir()
+    shutil.copy(here / "recipe.yaml", "copied")
+    assert "run folder  runs/trained" in mixvel("check", "copied/recipe.yaml").out

@@ -68,6 +68,11 @@ def place(tmp_path: Path) -> Place:
 
 def test_one_command_makes_samples_of_three_checkpoints(mixvel: Command, place: Place, tmp_path: Path) -> None:
     out = tmp_path / "run"
+    for look in (["check"], ["run", "--dry-run"]):
+        planned = mixvel(*look, str(place.recipe), "--out", str(out))
+        assert planned.code == 0, planned.err
+        assert "3 experts" in planned.out or "3 shards" in planned.out, planned.out
+    assert not out.exists()
     done = mixvel("run", str(place.recipe), "--out", str(out))
     assert done.code == 0, done.err
     with np.load(next((out / "samples").rglob("*.npz"))) as found:
@@ -100,6 +105,7 @@ def test_what_cannot_do_without_data_is_one_line(
     assert done.code != 0
     assert complaint in done.err
     assert len(done.err.strip().splitlines()) == 1, done.err
+    assert mixvel("check", str(place.recipe), *changes, "--out", str(tmp_path / "run")).err == done.err
 
 
 def test_experts_of_different_shapes_are_one_line(mixvel: Command, place: Place, tmp_path: Path) -> None:
