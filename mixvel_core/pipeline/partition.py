@@ -25,6 +25,9 @@ from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
 
+_MOST_SIZES = 12
+"""Shards whose numbers of items are listed."""
+
 
 @frozen(kw_only=True, eq=False)
 class Part:
@@ -170,8 +173,18 @@ def partition(split: Split, artifact: Artifact, progress: Progress, identity: st
     write_json(artifact.folder / "data.json", about)
     artifact.commit([*files, "data.json"], **({} if identity is None else {IDENTITY: identity}))
     classes = "" if split.data.labels is None else f"; {class_counts(split.data.labels, split.data.label_names)}"
-    progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards{classes}")
+    sizes = _sizes(split)
+    progress.line(f"partition: {len(split.data.items)} items in {len(split.parts)} shards{sizes}{classes}")
     return open_shards(artifact.folder, artifact.digest())
+
+
+def _sizes(split: Split) -> str:
+    """The items of each shard, where the classes behind them do not show them: as in `` of 30, 6``."""
+    counts = [part.count for part in split.parts]
+    classes = [] if split.data.labels is None else np.unique(split.data.labels, return_counts=True)[1].tolist()
+    if sorted(counts) == sorted(classes) or len(counts) > _MOST_SIZES:
+        return ""
+    return " of " + ", ".join(map(str, counts))
 
 
 def _write_items(split: Split, artifact: Artifact, progress: Progress) -> list[str]:

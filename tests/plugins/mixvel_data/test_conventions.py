@@ -221,6 +221,7 @@ def test_groups_may_name_classes(partition: Callable[[str], Done], mixvel: Comma
     done = mixvel(*line, "partition.groups=[[owl], [0, dog]]")
     assert done.code == 0, done.err
     assert json.loads(Path("out/shards/1/shard.json").read_text())["name"] == "cat, dog"
+    assert "partition: 24 items in 2 shards of 8, 16; 0 cat (8), 1 dog (8), 2 owl (8)" in done.out
     done = mixvel(*line, "partition.groups=[[ow], [cat, dog]]", "--fresh")
     assert "no class is called 'ow'; did you mean owl?" in done.err
 
