@@ -288,8 +288,7 @@ class _AsExpert:
 
 @frozen(kw_only=True)
 class _Everyone:
-    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None:
-        """Returns None: the router keeps no state."""
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> None: ...
 
     def select(self, x: Tensor, t: float, a: Tensor, state: None) -> tuple[Tensor, None]:
         return torch.ones_like(a, dtype=torch.bool), None
