@@ -137,8 +137,8 @@ def test_points_that_are_no_finite_floats_are_refused_before_anything_is_evaluat
     broken[1, 2] = math.nan
     wrong: list[tuple[Any, str]] = [
         (broken, "points have values that are not finite; leave those out"),
-        (x.long(), r"not torch.int64; give x.float\(\)"),
-        (x.numpy(), r"not ndarray; give x.float\(\)"),
+        (x.long(), r"not torch.int64; of bytes give x.float\(\) / 127.5 - 1"),
+        (x.numpy(), r"not ndarray; .* of an array torch.from_numpy\(x\)"),
         (torch.tensor(0.5), r"not \(\) and 256"),
     ]
     for points, line in wrong:
