@@ -93,7 +93,9 @@ def test_weights_of_the_prior_are_normalised() -> None:
 
 @pytest.mark.parametrize("name", ["a-network", "moments"])
 def test_routers_that_need_data_name_where_they_come_from(name: str) -> None:
-    with pytest.raises(mx.UsageError, match=rf"router {name} with these options is made from data.*open_run\(FOLDER\).sampler"):
+    with pytest.raises(
+        mx.UsageError, match=rf"router {name} with these options is made from data.*open_run\(FOLDER\).sampler"
+    ):
         mx.ready_router(name, experts=2, schedule=Cosine(), shape=(6,))
 
 
