@@ -61,7 +61,8 @@ class WeightTransform:
             w = kept / kept.sum(1, keepdim=True)
         if self.soft != 1.0:
             c = 1.0 + (self.soft - 1.0) * (1.0 - t.to(w) / self.from_).clamp_min(0.0)
-            w = nearest_on_simplex(c[:, None] * w)
+            # c w has a sum of at least 1, so nothing that is zero comes back; rounding would bring back 1e-17.
+            w = nearest_on_simplex(c[:, None] * w).masked_fill(w == 0.0, 0.0)
         if w is a or self.from_ == 1.0:
             return w
         return torch.where((t <= self.from_)[:, None], w, a)

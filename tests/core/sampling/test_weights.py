@@ -6,7 +6,7 @@ import pytest
 import torch
 from attrs import evolve
 from exact import exact
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -39,6 +39,7 @@ def weights(seed: int, experts: int = 5, count: int = 6) -> Tensor:
     soft=st.floats(1.0, 9.0),
     t=st.floats(0.0, 1.0),
 )
+@example(seed=0, temperature=1.0, floor=0.0, top=3, soft=2.0, t=1.0)
 def test_transformed_weights_stay_on_the_simplex(
     seed: int, temperature: float, floor: float, top: int, soft: float, t: float
 ) -> None:
