@@ -21,8 +21,8 @@ from mixvel_foreign.folders import DiffusersFolder, open_folder, scheduler_file
 from mixvel_foreign.hooks import DiffusersOptions, place_of
 from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule
 from mixvel_foreign.scheduler import NetworkTraining, training_of
-from mixvel_foreign.tensor_files import read_checked, read_json_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
+from mixvel_networks.checked_weights import read_checked
 from mixvel_networks.denoiser import (
     NetworkDenoiser,
     for_use,
@@ -32,6 +32,7 @@ from mixvel_networks.denoiser import (
     weight_tensors,
     without_moments,
 )
+from mixvel_networks.weight_files import read_json_of
 
 
 def folder_schedule(*, path: Path) -> NoiseSchedule:

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.errors import AbsentError, DataError
-from mixvel_foreign.tensor_files import model_files, read_json_of
+from mixvel_networks.weight_files import model_files, read_json_of
 
 STEM = "diffusion_pytorch_model"
 SCHEDULER = "scheduler_config.json"

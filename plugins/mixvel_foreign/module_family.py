@@ -35,8 +35,8 @@ from mixvel_foreign.hooks import (
     TorchModuleOptions,
     place_of,
 )
-from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
+from mixvel_networks.checked_weights import read_checked
 from mixvel_networks.denoiser import (
     NetworkDenoiser,
     for_use,
@@ -45,6 +45,7 @@ from mixvel_networks.denoiser import (
     stored_tensors,
     without_moments,
 )
+from mixvel_networks.weight_files import files_in
 
 
 @frozen(kw_only=True)

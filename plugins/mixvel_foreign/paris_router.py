@@ -14,9 +14,10 @@ from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_foreign.hooks import ParisRouterOptions
-from mixvel_foreign.tensor_files import files_in, read_checked
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork, UserNetwork, check_trusted, make
+from mixvel_networks.checked_weights import read_checked
 from mixvel_networks.denoiser import for_use
+from mixvel_networks.weight_files import files_in
 
 WHAT = "router paris"
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import mixvel_core as mx
 from mixvel_core.errors import AbsentError, DataError, SamplingError
 from mixvel_foreign.adapter import module_expert
-from mixvel_foreign.tensor_files import files_in, read_checked
+from mixvel_networks.checked_weights import read_checked
+from mixvel_networks.weight_files import files_in
 
 
 def test_pickles_and_nothing_are_named_with_what_to_do(tmp_path: Path) -> None:
