@@ -26,7 +26,11 @@ def hooks() -> str:
 def protocols() -> str:
     """Every name of ``mixvel_core.protocols`` with its source, which is its documentation, module by module."""
     parts = []
-    classes = [made for name, made in vars(contracts).items() if name in contracts.__all__]
+    classes = [
+        made
+        for name, made in vars(contracts).items()
+        if name in contracts.__all__ and (inspect.isclass(made) or inspect.isfunction(made))
+    ]
     for module, group in groupby(classes, key=lambda made: made.__module__):
         path = module.replace(".", "/") + ".py"
         parts.append(f"## Module {module.rpartition('.')[2]}\n\n{_first(module)} In `{path}`.\n")

@@ -25,7 +25,7 @@ from mixvel_core.protocols import Expert, Progress
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.likelihood import Trace, bits_per_dimension, dequantised, log_density, mixture_log_density
 from mixvel_core.sampling.ode import Denoise, full_mixture
-from mixvel_core.sampling.sampler import SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
 
 EXACT_UP_TO = 32
 """Dimensions whose trace is exact unless probes are given: it takes as many products."""

@@ -88,7 +88,7 @@ def _own_shard(
     if stored is None:
         if recipe.data is None:
             raise DataError("`data` is null: an expert is trained on data; name them, for example data=digits")
-        made = split(recipe.data, None, recipe.seed, progress)
+        made = split(recipe.data, None, recipe.seed, progress, recipe.condition)
         [part] = made.parts
         check_shared_fit(share, evolve(part, index=index))
         streamed = made.data.streaming is not None

@@ -10,6 +10,7 @@ from attrs import asdict, frozen
 
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json
+from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_facts
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, MOMENTS, Finish, ModelStage
 from mixvel_core.pipeline.shards import CheckpointShard, RemoteShard
@@ -25,7 +26,11 @@ def config_of(facts: Any, path: Path) -> ExpertConfig:
     """The facts of an expert's shard, as ``path`` holds them. Raises ArtifactError where some are missing."""
     try:
         return ExpertConfig(
-            index=facts["index"], count=facts["count"], fraction=facts["fraction"], shape=tuple(facts["shape"])
+            index=facts["index"],
+            count=facts["count"],
+            fraction=facts["fraction"],
+            shape=tuple(facts["shape"]),
+            conditions=specs_of_facts(facts),
         )
     except (KeyError, TypeError) as error:
         raise ArtifactError(f"{path}: not an expert's ({error})") from None
@@ -33,7 +38,20 @@ def config_of(facts: Any, path: Path) -> ExpertConfig:
 
 def config_of_shard(shard: Shard) -> ExpertConfig:
     """The facts of a shard that its expert is loaded with."""
-    return ExpertConfig(index=shard.index, count=shard.count, fraction=shard.fraction, shape=shard.shape)
+    return ExpertConfig(
+        index=shard.index,
+        count=shard.count,
+        fraction=shard.fraction,
+        shape=shard.shape,
+        conditions=conditions_of(shard),
+    )
+
+
+def facts_of(config: ExpertConfig) -> dict[str, Any]:
+    """What ``config.json`` says of an expert's shard; without a line of conditions where there are none."""
+    facts = asdict(config)
+    del facts["conditions"]
+    return facts | facts_of_specs(config.conditions)
 
 
 @frozen(kw_only=True)
@@ -122,4 +140,4 @@ class ExpertStage(ModelStage):
         config = config_of_shard(self.shard)
         moments = self.family.build().load(config, tensors, self.schedule.build()).moments
         shared = None if moments is None else {"mean": moments.mean, "variance": moments.variance}
-        self._write("expert", self.family, asdict(config), tensors, moments=shared, beside=beside)
+        self._write("expert", self.family, facts_of(config), tensors, moments=shared, beside=beside)

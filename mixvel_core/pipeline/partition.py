@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.artifacts.arrays import write_arrays, write_npy_header
+from mixvel_core.artifacts.arrays import write_array, write_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import replacing, write_json
+from mixvel_core.data.conditions import ConditionColumn, condition_columns, facts_of_specs
 from mixvel_core.data.items import Chosen, spans
 from mixvel_core.data.labels import class_counts
 from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.machine import printable
 from mixvel_core.pipeline.data_identity import IDENTITY
-from mixvel_core.pipeline.shards import LAW, Shards, open_shards
+from mixvel_core.pipeline.shards import LAW, Shards, condition_file, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
-from mixvel_core.protocols import Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
+from mixvel_core.protocols import ConditionSpec, Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
@@ -31,7 +32,10 @@ _MOST_SIZES = 12
 
 @frozen(kw_only=True, eq=False)
 class Part:
-    """One shard: ``rows`` of ``data``; ``name``: what it holds, where the partitioner gives a name."""
+    """One shard: ``rows`` of ``data``; ``name``: what it holds, where the partitioner gives a name.
+
+    ``columns``: the conditions of all items of the data.
+    """
 
     data: Data
     rows: np.ndarray
@@ -39,6 +43,7 @@ class Part:
     fraction: float
     law: GaussianLaw | None
     name: str = ""
+    columns: tuple[ConditionColumn, ...] = ()
 
     @property
     def count(self) -> int:
@@ -51,6 +56,15 @@ class Part:
     @property
     def items(self) -> Items:
         return Chosen(source=self.data.items, rows=self.rows)
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What is known of each item."""
+        return tuple(column.spec for column in self.columns)
+
+    def condition_values(self) -> dict[str, Items]:
+        """The conditions of its items, by name."""
+        return {column.spec.name: Chosen(source=column.values, rows=self.rows) for column in self.columns}
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -74,7 +88,13 @@ class Split:
         return home
 
 
-def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress: Progress = SILENT) -> Split:
+def split(
+    data: DataUse,
+    partitioner: PartitionerUse | None,
+    seed: int,
+    progress: Progress = SILENT,
+    conditions: Mapping[str, str] | None = None,
+) -> Split:
     """Loads the data and assigns every item to a shard.
 
     Args:
@@ -82,9 +102,10 @@ def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress
         partitioner: how they are split; None makes one shard of all: what one owner holds.
         seed: of the partitioner's choices.
         progress: shows the preparation of data that need one, and a line of the files that were read and left out.
+        conditions: where those of the items come from, by name (see ``condition_columns``).
 
     Raises:
-        DataError: no data, or a shard without items.
+        DataError: no data, a shard without items, or no such conditions.
     """
     source = data.build()
     if isinstance(source, PreparedSource):
@@ -92,14 +113,15 @@ def split(data: DataUse, partitioner: PartitionerUse | None, seed: int, progress
     loaded = source.load()
     if "files" in loaded.provenance:
         progress.line(f"data: {loaded.provenance['files']}")
+    columns = condition_columns(loaded, conditions)
     if partitioner is None:
-        return _cut(loaded, np.zeros(len(loaded.items), np.int64))
+        return _cut(loaded, np.zeros(len(loaded.items), np.int64), columns)
     built = partitioner.build()
     assigned = built.assign(loaded, seed)
-    return _cut(loaded, assigned, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
+    return _cut(loaded, assigned, columns, built.names(loaded) if isinstance(built, NamingPartitioner) else ())
 
 
-def _cut(loaded: Data, shard_of: np.ndarray, names: Sequence[str] = ()) -> Split:
+def _cut(loaded: Data, shard_of: np.ndarray, columns: tuple[ConditionColumn, ...], names: Sequence[str] = ()) -> Split:
     """Raises DataError where the assignment does not give every item a shard and every shard an item."""
     if len(loaded.items) == 0:
         raise DataError("the data set is empty")
@@ -114,7 +136,7 @@ def _cut(loaded: Data, shard_of: np.ndarray, names: Sequence[str] = ()) -> Split
         rows = np.flatnonzero(shard_of == k)
         fraction, law = laws[k] if laws is not None else (len(rows) / len(shard_of), None)
         name = names[k] if k < len(names) else ""
-        parts.append(Part(data=loaded, rows=rows, index=k, fraction=fraction, law=law, name=name))
+        parts.append(Part(data=loaded, rows=rows, index=k, fraction=fraction, law=law, name=name, columns=columns))
     return Split(data=loaded, parts=tuple(parts))
 
 
@@ -141,7 +163,8 @@ def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] |
 
 def partition_artifact(recipe: Recipe, folder: Path) -> Artifact:
     """The artifact of this stage in the run folder ``folder``."""
-    key = key_of(data=keyed(recipe.data), partition=keyed(recipe.partition), seed=recipe.seed)
+    condition = {} if recipe.condition is None else {"condition": dict(recipe.condition)}
+    key = key_of(data=keyed(recipe.data), partition=keyed(recipe.partition), seed=recipe.seed, **condition)
     return Artifact(folder=folder / "shards", key=key)
 
 
@@ -241,9 +264,13 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
         "name": part.name,
         "labels": {str(label): int(n) for label, n in zip(labels, counts, strict=True)},
         "attributes": {name: int(values[part.rows].sum()) for name, values in columns if values.dtype == bool},
+        **facts_of_specs(part.conditions),
     }
     write_json(place / "shard.json", facts)
     files = [f"{part.index}/shard.json"]
+    for name, items in part.condition_values().items():
+        write_array(place / condition_file(name), items[:])
+        files.append(f"{part.index}/{condition_file(name)}")
     if part.law is not None:
         write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW})
         files.append(f"{part.index}/law.npz")

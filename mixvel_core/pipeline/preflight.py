@@ -45,7 +45,7 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     """
     if recipe.data is None or recipe.partition is None:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
-    made = split(recipe.data, recipe.partition, recipe.seed, progress)
+    made = split(recipe.data, recipe.partition, recipe.seed, progress, recipe.condition)
     schedule = recipe.schedule.build()
     streamed = made.data.streaming is not None
     problems = _Problems()

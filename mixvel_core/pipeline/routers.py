@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from mixvel_core.artifacts.arrays import write_array
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.data.conditions import class_fractions, facts_of_specs, specs_of_facts
 from mixvel_core.errors import ArtifactError, SamplingError
 from mixvel_core.field.scale import to_uint8
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
@@ -155,7 +156,8 @@ class RouterDataStage:
 def _open(stages: Sequence[ReadyExpert], options: RouterDataOptions, device: torch.device) -> Callable[[int], Sampler]:
     """The samplers of single experts, by their place in ``stages``: the one that is sampled is in memory, no other."""
     from mixvel_core.sampling.residency import Residency
-    from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+    from mixvel_core.sampling.routed_field import SingleExpertRouter
+    from mixvel_core.sampling.sampler import Sampler
 
     residency = Residency(limit=1)
 
@@ -214,7 +216,12 @@ class StoredRouter:
         """Fractions and shape of the shards, as in ``config.json``."""
         found = read_json(self.folder / "config.json")
         try:
-            return RouterConfig(fractions=tuple(found["fractions"]), shape=tuple(found["shape"]))
+            return RouterConfig(
+                fractions=tuple(found["fractions"]),
+                shape=tuple(found["shape"]),
+                conditions=specs_of_facts(found),
+                class_fractions=tuple(map(tuple, found.get("class_fractions", ()))),
+            )
         except (KeyError, TypeError) as error:
             raise ArtifactError(f"{self.folder / 'config.json'}: not a router's ({error})") from None
 
@@ -260,7 +267,10 @@ class RouterStage(ModelStage):
         tasks = family.tasks(shards, self.schedule.build())
 
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
-            facts = asdict(RouterConfig(fractions=self.shards.fractions, shape=self.shards.shape))
+            facts: dict[str, Any] = {"fractions": self.shards.fractions, "shape": self.shards.shape}
+            facts |= facts_of_specs(self.learned_from.conditions)
+            if self.learned_from.are_local and (shares := class_fractions(shards)):
+                facts["class_fractions"] = shares
             beside = [f"{part}/{LOSSES}" for part in tasks]
             tensors = router_tensors(family, shards, self.schedule.build(), trained)
             self._write("router", self.family, facts, tensors, beside=beside)

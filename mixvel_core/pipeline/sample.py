@@ -230,7 +230,8 @@ class Loaded:
     def sampler(self, draw: SampleSpec) -> Sampler:
         """The sampler of a row and column, its experts loaded as far as there is room."""
         from mixvel_core.sampling.residency import load_resident
-        from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+        from mixvel_core.sampling.routed_field import SingleExpertRouter
+        from mixvel_core.sampling.sampler import Sampler
 
         experts = self.experts(monolith=draw.router is None)
         load_resident(experts)

@@ -8,19 +8,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from mixvel_core.artifacts.arrays import map_array, read_arrays
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json, write_json
+from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_facts, values_of
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import MOMENTS
-from mixvel_core.protocols import GaussianLaw, Items, Moments, Shard
+from mixvel_core.protocols import ConditionSpec, GaussianLaw, Items, Moments, Shard
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def condition_file(name: str) -> str:
+    """The file of a condition in the folder of a shard."""
+    return f"condition-{name}.npy"
+
 
 LAW = ("weights", "means", "covariances")
 GAUSSIANS = "gaussians.safetensors"
@@ -37,6 +44,11 @@ class StoredShard:
     count: int
     fraction: float
     shape: tuple[int, ...]
+    conditions: tuple[ConditionSpec, ...] = ()
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """The conditions of its items, by name: files `condition-NAME.npy`, memory-mapped."""
+        return {spec.name: map_array(self.folder / condition_file(spec.name)) for spec in self.conditions}
 
     @property
     def items(self) -> Items:
@@ -108,6 +120,10 @@ class RemoteShard(StoredShard):
         """Raises DataError: whatever needs items cannot be made here."""
         raise DataError(f"shard {self.index}: its items stay with their owner; choose what can do without them")
 
+    def condition_values(self) -> Mapping[str, Items]:
+        """Raises DataError: they stay with the items."""
+        raise DataError(f"shard {self.index}: its conditions stay with its owner; choose what can do without them")
+
 
 @frozen(kw_only=True)
 class CheckpointShard(RemoteShard):
@@ -134,6 +150,16 @@ class JoinedShard:
     def items(self) -> Items:
         """The items, shard after shard, each where it lies."""
         return joined(*(part.items for part in self.parts))
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """Of all shards alike."""
+        return conditions_of(self.parts[0])
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """The conditions of the items, shard after shard."""
+        parts = [values_of(part) for part in self.parts]
+        return {spec.name: joined(*(part[spec.name] for part in parts)) for spec in self.conditions}
 
     @property
     def law(self) -> GaussianLaw | None:
@@ -178,6 +204,11 @@ class Shards:
         """The shape of one item, ``*data``."""
         return self.parts[0].shape
 
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What is known of each item; empty where the data have no conditions."""
+        return self.parts[0].conditions
+
 
 def are_local(parts: Sequence[Shard]) -> bool:
     """Whether the items of all these shards can be read."""
@@ -216,6 +247,7 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
             "shape": list(part.shape),
             "labels": {},
         }
+        facts |= facts_of_specs(part.conditions)
         if part.rank > 0 or part.components > 1:
             facts["gaussians"] = {"rank": part.rank, "components": part.components}
         write_json(part.folder / "shard.json", facts)
@@ -241,7 +273,8 @@ def open_shards(folder: Path, key: str) -> Shards:
             count, fraction, shape = facts["count"], facts["fraction"], tuple(facts["shape"])
             # Of remote shards: the rank and the components that are shared, if any.
             shared = facts.get("gaussians", {})
-            parts.append(kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape, **shared))
+            made = kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape, **shared)
+            parts.append(evolve(made, conditions=specs_of_facts(facts)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
     return Shards(key=key, parts=tuple(parts), about=about)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import asdict, frozen
+from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, RecipeError
-from mixvel_core.pipeline.experts import ExpertStage, StoredExpert, config_of, config_of_shard
+from mixvel_core.pipeline.experts import ExpertStage, StoredExpert, config_of, config_of_shard, facts_of
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Moments, Shard, SharedFamily, TrainTask
@@ -109,7 +109,7 @@ class SharedStage(ModelStage):
             tensors = family.shared_tensors(self.shards, trained[""])
             configs = [config_of_shard(shard) for shard in self.shards]
             moments = _stacked(family.load_shared(configs, tensors, schedule), len(configs))
-            facts = {"experts": [asdict(config) for config in configs]}
+            facts = {"experts": [facts_of(config) for config in configs]}
             self._write("expert", self.family, facts, tensors, moments=moments, beside=[LOSSES])
 
         return {"": family.shared_task(self.shards, schedule)}, finish

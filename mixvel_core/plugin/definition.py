@@ -232,6 +232,10 @@ class IntegratorUse(Use[protocols.Integrator]):
     """A slot for an integrator."""
 
 
+class GuidanceUse(Use[protocols.Guidance]):
+    """A slot for a guidance."""
+
+
 class DataUse(Use[protocols.DataSource]):
     """A slot for a data source."""
 

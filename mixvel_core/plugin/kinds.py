@@ -57,6 +57,7 @@ KINDS: tuple[PluginKind, ...] = (
     _row("router", "mixvel_routers", "Router families", "RouterFamily", "routers"),
     _row("selector", "mixvel_selectors", "Selectors", "Selector", "selectors"),
     _row("integrator", "mixvel_integrators", "Integrators", "Integrator", "integrators"),
+    _row("guidance", "mixvel_guidance", "Guidance", "Guidance", "guidance"),
     _row("data", "mixvel_data", "Data sources", "DataSource", "data_sources"),
     _row("partitioner", "mixvel_partitioners", "Partitioners", "Partitioner", "partitioners"),
     _row("metric", "mixvel_metrics", "Metrics", "Metric", "metrics"),

@@ -3,7 +3,16 @@
 One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
 """
 
+from mixvel_core.protocols.condition import (
+    Condition,
+    ConditionalExpert,
+    ConditionalGroup,
+    ConditionalRouter,
+    followed,
+)
+from mixvel_core.protocols.condition_spec import CLASS, ConditionSpec, null_condition
 from mixvel_core.protocols.data import (
+    ConditionedShard,
     Data,
     DataSource,
     GaussianLaw,
@@ -30,6 +39,7 @@ from mixvel_core.protocols.expert import (
     PretrainedFamily,
     SharedFamily,
 )
+from mixvel_core.protocols.guidance import Guidance, Reference, Route
 from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
 from mixvel_core.protocols.launcher import IncrementalLauncher, Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import (
@@ -71,14 +81,22 @@ from mixvel_core.protocols.selector import (
     SplitSelector,
     StepSelector,
 )
-from mixvel_core.protocols.training import Batch, DenoisingObjective, Objective, TrainTask
+from mixvel_core.protocols.training import Batch, ConditionedTask, DenoisingObjective, Objective, TrainTask
 
 __all__ = [
+    "CLASS",
     "Ask",
     "Batch",
     "BoundedSchedule",
     "CheckedRouterFamily",
     "CheckpointFamily",
+    "Condition",
+    "ConditionSpec",
+    "ConditionalExpert",
+    "ConditionalGroup",
+    "ConditionalRouter",
+    "ConditionedShard",
+    "ConditionedTask",
     "Data",
     "DataSource",
     "DenoisingObjective",
@@ -96,6 +114,7 @@ __all__ = [
     "GaussianLaw",
     "Guess",
     "GuessingRouter",
+    "Guidance",
     "IdentifiedSource",
     "IncrementalLauncher",
     "Integrator",
@@ -123,7 +142,9 @@ __all__ = [
     "Progress",
     "ProgressTask",
     "RandomIntegrator",
+    "Reference",
     "ReferenceMetric",
+    "Route",
     "Router",
     "RouterConfig",
     "RouterFamily",
@@ -143,4 +164,6 @@ __all__ = [
     "Suprema",
     "Task",
     "TrainTask",
+    "followed",
+    "null_condition",
 ]

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from mixvel_core.protocols.condition_spec import ConditionSpec
     from mixvel_core.protocols.expert import Moments
     from mixvel_core.protocols.progress import Progress
 
@@ -150,6 +151,19 @@ class Shard(Protocol):
     @property
     def law(self) -> GaussianLaw | None:
         """The closed form the items were drawn from, if there is one."""
+
+
+@runtime_checkable
+class ConditionedShard(Protocol):
+    """A shard whose items may have conditions."""
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What is known of each item, by name; empty where the data have no conditions. The same for all shards."""
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """The values c of the items, by name, in their order: (count,) int64 labels, (count, *shape) float32. Read
+        where they are indexed. Raises DataError where they stay with the owner of the items."""
 
 
 @runtime_checkable

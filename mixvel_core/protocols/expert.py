@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mixvel_core.protocols.condition_spec import ConditionSpec
     from mixvel_core.protocols.data import Shard
     from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.protocols.training import TrainTask
@@ -72,13 +73,14 @@ class ExpertConfig:
     """What an expert folder says of itself besides its tensors.
 
     ``index``: k, or -1 for the monolith. ``count``: items it was trained on. ``fraction``: pi_k.
-    ``shape``: ``*data``.
+    ``shape``: ``*data``. ``conditions``: what its items' conditions are; empty where they have none.
     """
 
     index: int
     count: int
     fraction: float
     shape: tuple[int, ...]
+    conditions: tuple[ConditionSpec, ...] = ()
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mixvel_core.protocols.condition_spec import ConditionSpec
     from mixvel_core.protocols.data import Shard
     from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.protocols.selector import Evaluations, Guess
@@ -85,10 +86,16 @@ class GuessingRouter(Router, Protocol):
 
 @frozen(kw_only=True)
 class RouterConfig:
-    """What a router folder says of itself: ``fractions`` is pi, shape (K,); ``shape`` is ``*data``."""
+    """What a router folder says of itself: ``fractions`` is pi, shape (K,); ``shape`` is ``*data``.
+
+    ``conditions``: what the items' conditions are; empty where they have none. ``class_fractions``: p(c | k) of the
+    condition ``class``, (K, C), each row of sum 1; empty where there is none, or a shard's owner does not share it.
+    """
 
     fractions: tuple[float, ...]
     shape: tuple[int, ...]
+    conditions: tuple[ConditionSpec, ...] = ()
+    class_fractions: tuple[tuple[float, ...], ...] = ()
 
 
 @runtime_checkable

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from mixvel_core.protocols.condition import Condition
+    from mixvel_core.protocols.condition_spec import ConditionSpec
     from mixvel_core.protocols.data import Items
     from mixvel_core.protocols.schedule import NoiseSchedule
     from mixvel_core.training.options import TrainOptions
@@ -24,7 +26,8 @@ class Batch:
 
     ``x_0``: clean points, (B, *data). ``shard``: the shard of each point, (B,) int64 (zero for an expert's own
     data). ``t``: times, (B,). ``eps``: standard normal noise, the shape of x_0. ``progress``: the part of
-    the training that lies behind, in [0, 1).
+    the training that lies behind, in [0, 1). ``condition``: of each point, B rows, some of them null (see
+    ``TrainOptions.condition_dropout``); None where the items have none.
     """
 
     x_0: Tensor
@@ -32,15 +35,19 @@ class Batch:
     t: Tensor
     eps: Tensor
     progress: float
+    condition: Condition | None = None
 
     def rows(self, rows: slice) -> Batch:
         """Some of its points."""
-        return evolve(self, x_0=self.x_0[rows], shard=self.shard[rows], t=self.t[rows], eps=self.eps[rows])
+        condition = None if self.condition is None else self.condition.rows(rows)
+        x_0, shard, t, eps = (part[rows] for part in (self.x_0, self.shard, self.t, self.eps))
+        return evolve(self, x_0=x_0, shard=shard, t=t, eps=eps, condition=condition)
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
         x_0, shard = self.x_0.to(device), self.shard.to(device)
-        return evolve(self, x_0=x_0, shard=shard, t=self.t.to(device), eps=self.eps.to(device))
+        condition = None if self.condition is None else self.condition.to(device)
+        return evolve(self, x_0=x_0, shard=shard, t=self.t.to(device), eps=self.eps.to(device), condition=condition)
 
 
 class Objective(Protocol):
@@ -86,3 +93,15 @@ class TrainTask(Protocol):
 
     def objective(self, seed: int) -> Objective:
         """A fresh network with the initial weights of ``seed``, and its loss."""
+
+
+@runtime_checkable
+class ConditionedTask(Protocol):
+    """A training whose points may have conditions."""
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What the items' conditions are; empty where they have none, or the network reads none."""
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """The values c of the items, by name, in their order."""

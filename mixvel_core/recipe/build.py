@@ -10,6 +10,7 @@ from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import (
     DataSource,
     ExpertFamily,
+    Guidance,
     Integrator,
     Launcher,
     Metric,
@@ -36,6 +37,8 @@ def build(kind: Literal["router"], name: str, options: Options = ..., registry: 
 def build(kind: Literal["selector"], name: str, options: Options = ..., registry: Plugins = ...) -> Selector: ...
 @overload
 def build(kind: Literal["integrator"], name: str, options: Options = ..., registry: Plugins = ...) -> Integrator: ...
+@overload
+def build(kind: Literal["guidance"], name: str, options: Options = ..., registry: Plugins = ...) -> Guidance: ...
 @overload
 def build(kind: Literal["data"], name: str, options: Options = ..., registry: Plugins = ...) -> DataSource: ...
 @overload

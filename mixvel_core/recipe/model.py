@@ -14,6 +14,7 @@ from attrs import frozen
 from mixvel_core.plugin.definition import (
     DataUse,
     ExpertUse,
+    GuidanceUse,
     IntegratorUse,
     LauncherUse,
     MetricUse,
@@ -64,6 +65,7 @@ class Method:
     grid: Grid | None = option(
         default=None, check=TIMES, doc="how the steps are spread over time; `sample.grid` if absent"
     )
+    guidance: GuidanceUse | None = option(default=None, before=None, doc="the guidance; `sample.guidance` if absent")
 
 
 STOP = OptionCheck(text="0, or at least 1e-12 and below 1", holds=lambda v: v == 0 or 1e-12 <= v < 1)
@@ -104,6 +106,15 @@ class SampleOptions:
     compile: bool = option(default=False, doc="compile the experts; takes minutes, pays on GPUs and for many samples")
     selector: SelectorUse = option(doc="the selector of methods that name none")
     integrator: IntegratorUse = option(doc="the integrator of methods that name none")
+    guidance: GuidanceUse | None = option(
+        default=None, before=None, doc="the guidance of methods that name none; absent: none, samples follow M_c"
+    )
+    condition: Literal["balanced", "from-data", "null"] | tuple[int | str, ...] | None = option(
+        default=None,
+        before=None,
+        doc="the conditions of samples: classes in turn, those of items at random, none, or a list of classes, by "
+        "number or name, in turn; absent: balanced where the condition is a class alone, else from-data",
+    )
     methods: Mapping[str, Method] = option(doc="the rows of the table, by name")
 
 
@@ -193,6 +204,12 @@ class Recipe:
         doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
     )
     partition: PartitionerUse | None = option(doc="how they are split into shards; null where `data` is")
+    condition: Mapping[str, str] | None = option(
+        default=None,
+        before=None,
+        doc="conditions of the items that experts and routers read, by name, as in {class: labels}: `labels`, an "
+        "attribute of the data, or a .npy or .npz file with a row for each item; absent: nothing",
+    )
     schedule: ScheduleUse = option(doc="the noise schedule of training and sampling")
     train: TrainOptions | None = option(
         default=None,

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.errors import SamplingError
-from mixvel_core.protocols import Evaluations, Expert, ExpertGroup, Moments, NoiseSchedule
+from mixvel_core.protocols import (
+    Condition,
+    ConditionalExpert,
+    ConditionalGroup,
+    Evaluations,
+    Expert,
+    ExpertGroup,
+    Moments,
+    NoiseSchedule,
+)
 
 
-def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1) -> Evaluations:
+def evaluate(
+    experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call: int = 1, condition: Condition | None = None
+) -> Evaluations:
     """Evaluates exactly the selected (sample, expert) pairs.
 
     An expert that no sample selected is not touched, so one that loads on demand is not loaded. Experts that are one
@@ -24,6 +35,7 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
         t: their common time.
         mask: (B, K) bool. One that is on the CPU is read without waiting for the device of x.
         call: the number of this evaluation of the field, for messages.
+        condition: of the first rows of x, as many as it has; the others have none.
 
     Returns:
         The evaluations, grouped by expert.
@@ -35,22 +47,28 @@ def evaluate(experts: Sequence[Expert], x: Tensor, t: float, mask: Tensor, call:
     group = group_of(experts)
     if group is not None:
         places = torch.tensor(members_of(experts))[pairs[:, 0]].to(x.device, non_blocking=True)
-        return Evaluations(sample=sample, expert=expert, m=_evaluate_group(group, x, t, sample, places, call))
+        return Evaluations(
+            sample=sample, expert=expert, m=_evaluate_group(group, x, t, sample, places, call, condition)
+        )
     counts = mask.sum(0).tolist()
     groups = torch.split_with_sizes(sample, counts)
     selected = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
     order = sorted(selected, key=lambda k: not getattr(experts[k], "is_resident", True))
-    answers = {k: _evaluate_one(k, experts[k], x, t, groups[k], call) for k in order}
+    answers = {k: _evaluate_one(k, experts[k], x, t, groups[k], call, condition) for k in order}
     parts = [answers[k] for k in selected]
     m = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else x[:0]
     return Evaluations(sample=sample, expert=expert, m=m)
 
 
-def _evaluate_one(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int) -> Tensor:
+def _evaluate_one(
+    k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, call: int, condition: Condition | None
+) -> Tensor:
     """Expert k's answers for some rows of the batch."""
     # All rows in order: the batch itself, without a copy.
     points = x if len(rows) == len(x) else x[rows]
+    if condition is not None and isinstance(expert, ConditionalExpert) and expert.null is not None:
+        expert = expert.given(_of_rows(condition, expert.null, rows))
     m = expert.denoise(points, x.new_full((len(rows),), t))
     if m.shape != points.shape:
         raise SamplingError(
@@ -60,12 +78,17 @@ def _evaluate_one(k: int, expert: Expert, x: Tensor, t: float, rows: Tensor, cal
     return m.to(x.dtype)
 
 
-def _evaluate_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Tensor, call: int) -> Tensor:
+def _evaluate_group(
+    group: ExpertGroup, x: Tensor, t: float, rows: Tensor, places: Tensor, call: int, condition: Condition | None
+) -> Tensor:
     """The answers of members ``places``, (E,), for ``rows`` of the batch, (E,)."""
     answers = [x[:0]]
     for start in range(0, len(rows), max(1, len(x))):
         some = rows[start : start + len(x)]
-        m = group.denoise(x[some], x.new_full((len(some),), t), places[start : start + len(x)])
+        made = group
+        if condition is not None and isinstance(group, ConditionalGroup) and group.null is not None:
+            made = group.given(_of_rows(condition, group.null, some))
+        m = made.denoise(x[some], x.new_full((len(some),), t), places[start : start + len(x)])
         if m.shape != (len(some), *x.shape[1:]):
             raise SamplingError(
                 f"the experts' one network returned shape {tuple(m.shape)} for points of shape "
@@ -73,6 +96,15 @@ def _evaluate_group(group: ExpertGroup, x: Tensor, t: float, rows: Tensor, place
             )
         answers.append(m.to(x.dtype))
     return torch.cat(answers)
+
+
+def _of_rows(condition: Condition, null: Condition, rows: Tensor) -> Condition:
+    """The condition of ``rows``, (E,), the null one for those behind its last."""
+    read = Condition(values={name: condition.values[name] for name in null.values})
+    inside = rows < len(read)
+    if len(rows) == 0:
+        return read.rows(rows)
+    return read.rows(rows.clamp_max(len(read) - 1)).where(inside, null.to(rows.device))
 
 
 @frozen(kw_only=True, eq=False)
@@ -91,6 +123,15 @@ class GroupMember:
     def moments(self) -> Moments | None:
         """Of the member's own shard."""
         return self.group.moments(self.index)
+
+    @property
+    def null(self) -> Condition | None:
+        """The null condition of the group; None where it reads none."""
+        return self.group.null if isinstance(self.group, ConditionalGroup) else None
+
+    def given(self, condition: Condition) -> GroupMember:
+        """The same member of the group under a condition, row by row."""
+        return evolve(self, group=self.group.given(condition)) if isinstance(self.group, ConditionalGroup) else self
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         """m(x, t), (B, *data), of this member for all rows."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field, frozen
 from torch import Tensor
 
-from mixvel_core.protocols import Expert, Moments, NoiseSchedule
+from mixvel_core.protocols import Condition, ConditionalExpert, Expert, Moments, NoiseSchedule
 
 
 @define(kw_only=True, eq=False)
@@ -39,13 +39,14 @@ class Residency:
 class ResidentExpert:
     """An expert in a ``Residency``. Schedule and moments are there without its weights.
 
-    ``load``: reads it. ``moments``: of its shard.
+    ``load``: reads it. ``moments``: of its shard. ``null``: its null condition; None where it reads none.
     """
 
     schedule: NoiseSchedule
     moments: Moments | None
     load: Callable[[], Expert]
     residency: Residency
+    null: Condition | None = None
 
     @property
     def is_resident(self) -> bool:
@@ -55,6 +56,11 @@ class ResidentExpert:
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         """m(x, t), (B, *data), of the expert, which is loaded first if it is not in memory."""
         return self.load_now().denoise(x, t)
+
+    def given(self, condition: Condition) -> Expert:
+        """The expert of a condition, row by row; it is loaded first if it is not in memory."""
+        expert = self.load_now()
+        return expert.given(condition) if isinstance(expert, ConditionalExpert) else expert
 
     def load_now(self) -> Expert:
         """The expert itself, in memory."""

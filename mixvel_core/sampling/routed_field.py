@@ -12,6 +12,8 @@ from torch import Tensor
 
 from mixvel_core.errors import SamplingError
 from mixvel_core.protocols import (
+    Condition,
+    ConditionalRouter,
     Draws,
     Estimate,
     Evaluations,
@@ -62,6 +64,16 @@ class _Check:
         return f"the selector returned values that are not finite {where}"
 
 
+@frozen(kw_only=True, eq=False)
+class Choice:
+    """Of one evaluation of the field: ``raw``, the router's weights, ``a``, what was made of them, (B, K) each, and
+    ``mask``, which experts are evaluated for which sample, (B, K) bool."""
+
+    raw: Tensor
+    a: Tensor
+    mask: Tensor
+
+
 @define(kw_only=True)
 class RoutedField:
     """The field along the trajectories of one batch. Keeps the states, so it lives as long as one sampling run.
@@ -71,7 +83,8 @@ class RoutedField:
 
     ``evaluations``: expert calls of each sample so far, (B,). ``usage``: for each call of the field, the share of
     samples that evaluated each expert, (K,). ``times``: the times of those calls. ``origin``: of the experts that were
-    evaluated at the last call, the one of the most weight, (B,).
+    evaluated at the last call, the one of the most weight, (B,). ``condition``: of the samples, for experts that read
+    one, (B rows); None for the null condition.
     """
 
     schedule: NoiseSchedule
@@ -83,6 +96,7 @@ class RoutedField:
     draws: Draws
     evaluations: Tensor
     origin: Tensor
+    condition: Condition | None = None
     usage: list[Tensor] = field(factory=list)
     times: list[float] = field(factory=list)
     _router_state: Any
@@ -104,7 +118,7 @@ class RoutedField:
     def estimate(self, x: Tensor, t: float) -> Estimate:
         """``denoise`` with the selector's jump apart from what is smooth along the trajectories."""
         M = self.denoise(x, t)
-        jump = self.selector.jump(self._selector_state) if isinstance(self.selector, SplitSelector) else None
+        jump = self.jump()
         return Estimate(smooth=M if jump is None else M - jump, jump=jump)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
@@ -112,21 +126,36 @@ class RoutedField:
 
         Raises SamplingError where the evaluation before gave what is no number; names who.
         """
-        call, times = len(self.times) + 1, x.new_full((len(x),), t)
+        chosen = self.choose(x, t)
+        selected = self._read(chosen.mask)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            a, self._router_state = self.router.weights(x, times, self._router_state)
-        a = a.to(x.dtype)
-        if a.shape != (len(x), len(self.experts)):
+            answers = evaluate(self.experts, x, t, selected, len(self.times) + 1, self.condition)
+        return self.combine(x, t, chosen, answers, all_answered=bool(selected.all()))
+
+    def choose(self, x: Tensor, t: float, weights: Tensor | None = None) -> Choice:
+        """The first half of ``denoise``: weights and the selection by them.
+
+        ``weights``: of another field at the same points, (B, K), taken in place of this router's.
+        """
+        times = x.new_full((len(x),), t)
+        if weights is None:
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+                weights, self._router_state = self.router.weights(x, times, self._router_state)
+        raw = weights.to(x.dtype)
+        if raw.shape != (len(x), len(self.experts)):
             raise SamplingError(
-                f"the router returned weights of shape {tuple(a.shape)} for {len(x)} points and "
+                f"the router returned weights of shape {tuple(raw.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
-        sums = a.sum(1)
-        a = self.weights(a, times)
+        a = self.weights(raw, times)
         mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
-        selected = self._read(mask)
+        return Choice(raw=raw, a=a, mask=mask)
+
+    def combine(self, x: Tensor, t: float, chosen: Choice, answers: Evaluations, *, all_answered: bool) -> Tensor:
+        """The second half: M from the answers of exactly the chosen experts."""
+        call, times = len(self.times) + 1, x.new_full((len(x),), t)
+        a, sums, mask = chosen.a, chosen.raw.sum(1), chosen.mask
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            answers = evaluate(self.experts, x, t, selected, call)
             again, self._router_state = observed(
                 self.router,
                 x,
@@ -134,7 +163,7 @@ class RoutedField:
                 answers,
                 partial(self._ask, t, call),
                 self._router_state,
-                all_answered=bool(selected.all()),
+                all_answered=all_answered,
             )
         if again is not None:
             a, sums = self.weights(again.to(x.dtype), times), again.to(x.dtype).sum(1)
@@ -154,10 +183,14 @@ class RoutedField:
         self.times.append(t)
         return M
 
+    def jump(self) -> Tensor | None:
+        """The selector's jump in the last M; None for zero."""
+        return self.selector.jump(self._selector_state) if isinstance(self.selector, SplitSelector) else None
+
     def _ask(self, t: float, call: int, x: Tensor, mask: Tensor) -> Evaluations:
         """Further evaluations at time t for a router that observes; counted like any other."""
         self.evaluations += mask.sum(1)
-        return evaluate(self.experts, x, t, mask, call)
+        return evaluate(self.experts, x, t, mask, call, self.condition)
 
     def noise(self, x: Tensor, counter: int) -> Tensor:
         """Standard normal numbers like x, of these samples, for step ``counter`` of an SDE."""
@@ -170,12 +203,33 @@ class RoutedField:
 
     def _read(self, mask: Tensor) -> Tensor:
         """The mask on the CPU; the check of the evaluation before comes with it, in one transfer."""
-        if self._last is None:
-            return mask.cpu()
-        found = torch.cat([mask.flatten(), self._last.fine.view(1)]).cpu()
-        if not bool(found[-1]):
-            raise SamplingError(self._last.culprit())
-        return found[:-1].view(mask.shape)
+        return read_masks([self], [mask])[0]
+
+
+@frozen(kw_only=True)
+class SingleExpertRouter:
+    """The router of a sampler with one expert, K = 1, such as the monolith."""
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """Returns None: the router keeps no state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        """Weights of one, (B, 1), at any (x, t)."""
+        return x.new_ones(len(x), 1), None
+
+
+def read_masks(fields: Sequence[RoutedField], masks: Sequence[Tensor]) -> list[Tensor]:
+    """The masks of all fields on the CPU, (B, K) each; the checks of their last evaluations come with them, in one
+    transfer. Raises SamplingError where one of those gave what is no number."""
+    checks = [field._last for field in fields]
+    fine = [check.fine.view(1) for check in checks if check is not None]
+    if not fine and len(masks) == 1:
+        return [masks[0].cpu()]
+    found = torch.cat([*(mask.flatten() for mask in masks), *fine]).cpu()
+    read = torch.split_with_sizes(found, [*(mask.numel() for mask in masks), len(fine)])
+    if not bool(read[-1].all()):
+        raise SamplingError(next(check.culprit() for check in checks if check is not None and not bool(check.fine)))
+    return [part.view(mask.shape) for part, mask in zip(read, masks, strict=False)]
 
 
 def prior_of(experts: Sequence[Expert], router: Router, x: Tensor) -> Prior | None:
@@ -203,12 +257,16 @@ def start_field(
     draws: Draws,
     weights: WeightTransform = AS_THEY_ARE,
     autocast: bool = False,
+    condition: Condition | None = None,
 ) -> RoutedField:
     """The field of trajectories that start at x, (B, *data), and time t.
 
     Experts of another schedule are evaluated at their own times of equal signal-to-noise ratio.
-    ``weights`` is what is done to the router's weights; ``autocast`` lets networks compute in bfloat16.
+    ``weights`` is what is done to the router's weights; ``autocast`` lets networks compute in bfloat16. ``condition``:
+    of the samples, B rows, for those experts and that router that read one.
     """
+    if condition is not None and isinstance(router, ConditionalRouter) and router.null is not None:
+        router = router.given(condition)
     return RoutedField(
         schedule=schedule,
         experts=all_snr_matched(experts, schedule),
@@ -217,6 +275,7 @@ def start_field(
         weights=weights,
         autocast=autocast,
         draws=draws,
+        condition=condition,
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         origin=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),

@@ -7,14 +7,16 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import (
+    Condition,
     Expert,
     ExpertFamily,
+    Guidance,
     Integrator,
     NoiseSchedule,
     RandomIntegrator,
@@ -25,7 +27,9 @@ from mixvel_core.protocols import (
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
-from mixvel_core.sampling.routed_field import RoutedField, start_field
+from mixvel_core.sampling.guided_field import GuidedField, SampledField
+from mixvel_core.sampling.inputs import check_points, condition_of
+from mixvel_core.sampling.routed_field import RoutedField, SingleExpertRouter, start_field
 from mixvel_core.sampling.samples import Samples, cuts, joined
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
 
@@ -36,24 +40,14 @@ def is_random(integrator: Integrator) -> bool:
 
 
 @frozen(kw_only=True)
-class SingleExpertRouter:
-    """The router of a sampler with one expert, K = 1, such as the monolith."""
-
-    def start(self, x: Tensor, t: Tensor) -> None:
-        """Returns None: the router keeps no state."""
-
-    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
-        """Weights of one, (B, 1), at any (x, t)."""
-        return x.new_ones(len(x), 1), None
-
-
-@frozen(kw_only=True)
 class Sampler:
     """Everything that makes a trajectory: ``steps`` N on ``grid`` from t = 1 to ``delta``.
 
     ``experts``: K of them, in any sequence, each of this schedule or its own; one that loads on demand is only loaded
     when it is selected. ``weights``: what is done to the router's weights. ``autocast``: let networks compute in
-    bfloat16. ``shape`` of one sample and ``device``: what ``sample`` takes where it is given none.
+    bfloat16. ``shape`` of one sample and ``device``: what ``sample`` takes where it is given none. ``guidance``: how
+    what samples are under a condition is strengthened; None: not. ``weaker``: the one expert of a guidance by a weaker
+    model.
     """
 
     schedule: NoiseSchedule
@@ -68,6 +62,8 @@ class Sampler:
     autocast: bool = False
     shape: tuple[int, ...] | None = None
     device: torch.device | str = "cpu"
+    guidance: Guidance | None = None
+    weaker: Expert | None = None
 
     def __attrs_post_init__(self) -> None:
         # What `build` makes of experts and routers are ways to make them, and the first mistake to make in Python.
@@ -88,6 +84,7 @@ class Sampler:
         self,
         count: int,
         *,
+        condition: Condition | None = None,
         shape: tuple[int, ...] | None = None,
         seed: int = 0,
         batch: int = 256,
@@ -99,6 +96,7 @@ class Sampler:
 
         Args:
             count: how many, at least 1.
+            condition: of every sample, ``count`` rows, or of all of them, one row; None: the null condition.
             shape: ``*data`` of one sample; the sampler's own if None.
             seed: of noise and selections.
             batch: samples moved together, at least 1.
@@ -107,11 +105,12 @@ class Sampler:
             on_step: called with the number of sample-steps done, of count * steps.
 
         Raises:
-            UsageError: count or batch is below 1, or no shape is given.
+            UsageError: count or batch is below 1, no shape is given, or the condition is none that the experts read.
             SamplingError: an expert, the router or the selector fails.
         """
         if count < 1 or batch < 1:
             raise UsageError(f"count and batch must be at least 1, not {count} and {batch}")
+        condition = condition_of(condition, count, self.experts, self.router)
         parts = []
         for first, last in cuts(count, batch):
 
@@ -119,7 +118,11 @@ class Sampler:
                 if on_step is not None:
                     on_step(first * self.steps + done)
 
-            parts.append(self.part(first, last, shape=shape, seed=seed, dtype=dtype, device=device, on_step=add))
+            rows = None if condition is None else condition.rows(slice(first, last))
+            part = self.part(
+                first, last, condition=rows, shape=shape, seed=seed, dtype=dtype, device=device, on_step=add
+            )
+            parts.append(part)
         return joined(parts)
 
     def part(
@@ -127,13 +130,15 @@ class Sampler:
         first: int,
         last: int,
         *,
+        condition: Condition | None = None,
         shape: tuple[int, ...] | None = None,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Samples:
-        """Samples ``first`` to ``last - 1``, moved together; the other arguments are those of ``sample``.
+        """Samples ``first`` to ``last - 1``, moved together, ``condition`` their own; the other arguments are those of
+        ``sample``.
 
         ``joined`` puts those of ``cuts`` together to the result of ``sample``, to the last bit.
         """
@@ -147,9 +152,17 @@ class Sampler:
             if on_step is not None:
                 on_step(step * len(index))
 
-        return _samples(*self.trajectory(draws.noise(shape, dtype), draws, count_steps))
+        condition = condition_of(condition, len(index), self.experts, self.router)
+        return _samples(*self.trajectory(draws.noise(shape, dtype), draws, count_steps, condition))
 
-    def encode(self, x: Tensor, *, batch: int = 256, on_step: Callable[[int], None] | None = None) -> Samples:
+    def encode(
+        self,
+        x: Tensor,
+        *,
+        condition: Condition | None = None,
+        batch: int = 256,
+        on_step: Callable[[int], None] | None = None,
+    ) -> Samples:
         """The noise that the sampling ODE takes to x: its trajectories followed from delta up to t = 1.
 
         The grid is that of ``sample``, reversed. x stands for points at t = delta, as samples do, and ``decode`` leads
@@ -158,6 +171,7 @@ class Sampler:
 
         Args:
             x: data, (n, *data), floating point, in [-1, 1].
+            condition: as of ``sample``, for n points.
             batch: points moved together, at least 1.
             on_step: called with the point-steps done, of n * steps.
         Returns: the noise as ``x``, with its cost; its times rise.
@@ -170,15 +184,23 @@ class Sampler:
         times = self._times()[::-1]
         if float(at_time(self.schedule, times[0]).sigma) == 0.0:
             raise UsageError("encode starts at delta, where there must be some noise; set delta above 0, as in 0.001")
-        return self._given(x, times, batch=batch, seed=0, on_step=on_step, state="encode follows an ODE")
+        why = "encode follows an ODE"
+        return self._given(x, times, condition=condition, batch=batch, seed=0, on_step=on_step, state=why)
 
     def decode(
-        self, noise: Tensor, *, seed: int = 0, batch: int = 256, on_step: Callable[[int], None] | None = None
+        self,
+        noise: Tensor,
+        *,
+        condition: Condition | None = None,
+        seed: int = 0,
+        batch: int = 256,
+        on_step: Callable[[int], None] | None = None,
     ) -> Samples:
         """The ends of the trajectories of ``sample`` from a given noise at t = 1, such as that of ``encode``.
 
         Args:
             noise: (n, *data), floating point; standard normal for samples.
+            condition: as of ``sample``, for n points.
             seed: of selections, for selectors that draw.
             batch, on_step: as of ``encode``.
 
@@ -186,33 +208,22 @@ class Sampler:
             UsageError: the noise is no floating-point tensor of finite values, or has another shape.
             SamplingError: an expert, the router or the selector fails.
         """
-        return self._given(noise, self._times(), batch=batch, seed=seed, on_step=on_step)
+        return self._given(noise, self._times(), condition=condition, batch=batch, seed=seed, on_step=on_step)
 
     def _given(
         self,
         x: Tensor,
         times: Sequence[float],
         *,
+        condition: Condition | None,
         batch: int,
         seed: int,
         on_step: Callable[[int], None] | None,
         state: str | None = None,
     ) -> Samples:
         """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise UsageError(
-                f"points must be a floating-point tensor (n, *data), not {found}; of bytes give x.float() / 127.5 - 1, "
-                "of an array torch.from_numpy(x)"
-            )
-        if x.ndim < 2 or len(x) < 1 or batch < 1:
-            raise UsageError(
-                f"there must be at least one point, (n, *data), and one in a batch, not {tuple(x.shape)} and {batch}"
-            )
-        if self.shape is not None and tuple(x.shape[1:]) != tuple(self.shape):
-            raise UsageError(f"points of shape {tuple(x.shape[1:])} are given to a sampler of shape {self.shape}")
-        if not bool(x.isfinite().all()):
-            raise UsageError("points have values that are not finite; leave those out")
+        check_points(x, self.shape, batch)
+        condition = condition_of(condition, len(x), self.experts, self.router)
         parts = []
         for first, last in cuts(len(x), batch):
 
@@ -222,7 +233,9 @@ class Sampler:
 
             draws = SampleDraws(seed=seed, index=torch.arange(first, last, device=self.device))
             points = x[first:last].to(self.device)
-            field = self.start(points, times[0], draws)
+            field = self.start(
+                points, times[0], draws, None if condition is None else condition.rows(slice(first, last))
+            )
             if state is not None and is_random(self.integrator):
                 raise UsageError(f"{state}, and the integrator follows an SDE; take one of the ODE, such as pc")
             if state is not None and field.stateful:
@@ -236,8 +249,27 @@ class Sampler:
     def _times(self) -> list[float]:
         return time_grid(self.grid, self.schedule, self.steps, self.delta)
 
-    def start(self, x: Tensor, t: float, draws: SampleDraws) -> RoutedField:
-        """The routed field where trajectories begin: at x, (B, *data), and the time t, before any evaluation."""
+    def start(self, x: Tensor, t: float, draws: SampleDraws, condition: Condition | None = None) -> SampledField:
+        """The field where trajectories begin: at x, (B, *data), and the time t, before any evaluation.
+
+        ``condition``: B rows; None: the null condition, which nothing guides. Raises UsageError where the guidance is
+        by a weaker model, and there is none.
+        """
+        given = self._routed(x, t, draws, condition)
+        if self.guidance is None or condition is None:
+            return given
+        if self.guidance.reference == "null":
+            # The same list of experts: those that both halves select are evaluated once.
+            other = self._routed(x, t, draws, None)
+            other.experts = given.experts
+        elif self.weaker is None:
+            raise UsageError("guidance by a weaker model needs one; train a monolith, or take guidance cfg")
+        else:
+            weaker = evolve(self, experts=[self.weaker], router=SingleExpertRouter(), guidance=None)
+            other = weaker._routed(x, t, draws, condition)
+        return GuidedField(guidance=self.guidance, given=given, other=other)
+
+    def _routed(self, x: Tensor, t: float, draws: SampleDraws, condition: Condition | None) -> RoutedField:
         return start_field(
             schedule=self.schedule,
             experts=self.experts,
@@ -248,19 +280,27 @@ class Sampler:
             draws=draws,
             weights=self.weights,
             autocast=self.autocast,
+            condition=condition,
         )
 
     def trajectory(
-        self, x: Tensor, draws: SampleDraws, on_step: Callable[[int], None] | None = None
-    ) -> tuple[Tensor, RoutedField]:
-        """The ends of trajectories that start at x, (B, *data), at the first time, and the field they went through."""
+        self,
+        x: Tensor,
+        draws: SampleDraws,
+        on_step: Callable[[int], None] | None = None,
+        condition: Condition | None = None,
+    ) -> tuple[Tensor, SampledField]:
+        """The ends of trajectories that start at x, (B, *data), at the first time, and the field they went through.
+
+        ``condition``: of the trajectories, B rows.
+        """
         times = self._times()
-        field = self.start(x, times[0], draws)
+        field = self.start(x, times[0], draws, condition)
         return self._follow(field, x, times, on_step), field
 
     @torch.inference_mode()
     def _follow(
-        self, field: RoutedField, x: Tensor, times: Sequence[float], on_step: Callable[[int], None] | None
+        self, field: SampledField, x: Tensor, times: Sequence[float], on_step: Callable[[int], None] | None
     ) -> Tensor:
         """The ends of trajectories along ``times``, which fall or rise."""
         history: Any = None
@@ -273,7 +313,7 @@ class Sampler:
         return x
 
 
-def _samples(x: Tensor, field: RoutedField) -> Samples:
+def _samples(x: Tensor, field: SampledField) -> Samples:
     """The ends of trajectories with what the field counted."""
     return Samples(
         x=x,

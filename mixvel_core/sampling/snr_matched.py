@@ -7,15 +7,25 @@ So the denoiser V0 is the same function, m(x, t) = m'(c x, t'), and D1 holds for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor
 
 from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
-from mixvel_core.protocols import DensityExpert, Expert, ExpertGroup, Moments, NoiseSchedule, SchedulePoint
+from mixvel_core.protocols import (
+    Condition,
+    ConditionalExpert,
+    ConditionalGroup,
+    DensityExpert,
+    Expert,
+    ExpertGroup,
+    Moments,
+    NoiseSchedule,
+    SchedulePoint,
+)
 from mixvel_core.sampling.dispatch import GroupMember, group_of, members_of
 
 
@@ -111,6 +121,15 @@ class SNRMatched(Generic[ExpertT]):
         """Of the shard: they depend on the data, not on the schedule."""
         return self.expert.moments
 
+    @property
+    def null(self) -> Condition | None:
+        """Of the expert; None where it reads no conditions."""
+        return self.expert.null if isinstance(self.expert, ConditionalExpert) else None
+
+    def given(self, condition: Condition) -> Self:
+        """The expert of a condition, row by row, with x and t of this schedule."""
+        return evolve(self, expert=self.expert.given(condition)) if isinstance(self.expert, ConditionalExpert) else self
+
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         """m(x, t), (B, *data)."""
         at = self._match.points(x, t)
@@ -162,6 +181,15 @@ class SNRMatchedGroup:
     def moments(self, k: int) -> Moments | None:
         """Of shard k: they depend on the data, not on the schedule."""
         return self.group.moments(k)
+
+    @property
+    def null(self) -> Condition | None:
+        """Of the group; None where it reads no conditions."""
+        return self.group.null if isinstance(self.group, ConditionalGroup) else None
+
+    def given(self, condition: Condition) -> Self:
+        """The experts of a condition, row by row, with x and t of this schedule."""
+        return evolve(self, group=self.group.given(condition)) if isinstance(self.group, ConditionalGroup) else self
 
     def denoise(self, x: Tensor, t: Tensor, k: Tensor) -> Tensor:
         """m_k(x, t), (B, *data), with a member k for each row, (B,) int64."""

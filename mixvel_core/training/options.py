@@ -31,6 +31,12 @@ class TrainOptions:
         check=from_up_to(0, 1),
         doc="share of the items that is not trained on; the loss on it, by the averaged weights, is recorded too",
     )
+    condition_dropout: float = option(
+        default=0.1,
+        before=0.1,
+        check=between(0, 1),
+        doc="share of the points that are given the null condition, for guidance; no effect without conditions",
+    )
     latest_t: float = option(default=1.0, check=between(0, 1), doc="largest training time, above earliest_t")
     precision: Literal["float32", "bfloat16"] = option(
         default="float32", doc="what networks compute in; weights, gradients and averages stay in float32"

@@ -25,7 +25,7 @@ from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.protocols import Router, Scorer
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.sampling.sampler import SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
 from mixvel_metrics.classifier import Classifier
 
 Choice: TypeAlias = tuple[str, dict[str, Any]]

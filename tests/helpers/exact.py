@@ -12,9 +12,10 @@ from mixvel_core.field.beta_table import BetaTable, usual_betas
 from mixvel_core.protocols import DensityExpert, Expert, Integrator, Moments, NoiseSchedule, Selector
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.guided_field import SampledField
 from mixvel_core.sampling.ode import reference
-from mixvel_core.sampling.routed_field import RoutedField
-from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.theory.exact import ClosedForms
 from mixvel_oracles.denoisers import OracleRouter, gaussian_expert
 from mixvel_oracles.law import random_law, split
@@ -72,7 +73,7 @@ class Exact:
 
     def run(
         self, selector: Selector, integrator: Integrator, steps: int, *, delta: float = 0.05, count: int = 100
-    ) -> tuple[Tensor, RoutedField]:
+    ) -> tuple[Tensor, SampledField]:
         return self.sampler(selector, integrator, steps, delta).trajectory(*self.start(count))
 
     def exact(self, *, delta: float = 0.05, count: int = 100) -> Tensor:

@@ -21,7 +21,7 @@ from mixvel_core.sampling.likelihood import (
     mixture_log_density,
 )
 from mixvel_core.sampling.ode import Denoise, full_mixture
-from mixvel_core.sampling.sampler import SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
 from mixvel_oracles.denoisers import EmpiricalExpert, gaussian_expert
 from mixvel_schedules.schedules import Cosine, Rectified
 

@@ -21,7 +21,8 @@ from whole_runs import run
 from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_foreign.examples import diffusers_folder
 from mixvel_foreign.scheduler import training_of
 from mixvel_integrators.integrators import DDIM

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mixvel_core.protocols import Moments, NetworkExpert
-from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_integrators.integrators import DDIM
 from mixvel_networks.architecture import Architecture
 from mixvel_networks.denoiser import NetworkDenoiser

@@ -1,0 +1,1 @@
+"""Guidance of conditional experts: none, classifier-free, and by a weaker model."""

@@ -1,0 +1,197 @@
+"""Conditional and guided sampling against exact answers: labelled Gaussian mixtures."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from labelled import CLASSES, classes, labelled
+from torch import Tensor
+
+from mixvel_core.errors import UsageError
+from mixvel_core.protocols import Condition, Guidance, Integrator, Selector
+from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.sampler import Sampler
+from mixvel_guidance.guidance import Autoguidance, ClassifierFree, NoGuidance
+from mixvel_integrators.angle_multistep import AngleMultistep
+from mixvel_integrators.integrators import DDIM, Heun
+from mixvel_oracles.labelled import CLASS
+from mixvel_schedules.schedules import Cosine
+from mixvel_selectors.cached import Cached
+from mixvel_selectors.selectors import Fixed, Iid, Mixture
+from mixvel_selectors.switching import Switching
+
+PROBLEM = labelled(Cosine())
+DELTA = 0.05
+
+
+def sampler(
+    *,
+    selector: Selector | None = None,
+    integrator: Integrator | None = None,
+    steps: int = 8,
+    guidance: Guidance | None = None,
+) -> Sampler:
+    return Sampler(
+        schedule=PROBLEM.schedule,
+        experts=PROBLEM.experts,
+        router=PROBLEM.router,
+        selector=Mixture() if selector is None else selector,
+        integrator=DDIM() if integrator is None else integrator,
+        steps=steps,
+        grid="angle",
+        delta=DELTA,
+        shape=(4,),
+        guidance=guidance,
+        weaker=PROBLEM.whole,
+    )
+
+
+def drawn(made: Sampler, count: int = 12, condition: Condition | None = None, batch: int = 256) -> Tensor:
+    return made.sample(count, condition=condition, dtype=torch.float64, batch=batch).x
+
+
+def draws(count: int) -> SampleDraws:
+    return SampleDraws(seed=0, index=torch.arange(count))
+
+
+def points(count: int = 30) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 4, dtype=torch.float64, generator=generator)
+    return x, torch.rand(count, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize("c", [None, 0, 1])
+def test_the_mixture_under_a_class_is_the_exact_denoiser_of_the_class(c: int | None) -> None:
+    x, t = points()
+    condition = None if c is None else Condition(values={CLASS: torch.full((len(x),), c)})
+    experts = [e if condition is None else e.given(condition) for e in PROBLEM.experts]
+    router = PROBLEM.router if condition is None else PROBLEM.router.given(condition)
+    whole = PROBLEM.whole if condition is None else PROBLEM.whole.given(condition)
+    a, _ = router.weights(x, t, None)
+    M = torch.einsum("bk,kbd->bd", a, torch.stack([expert.denoise(x, t) for expert in experts]))
+    torch.testing.assert_close(M, whole.denoise(x, t), rtol=0, atol=1e-10)
+
+
+def test_the_posterior_of_a_shard_averages_over_classes() -> None:
+    x, t = points()
+    joint = []
+    for c in range(CLASSES):
+        condition = Condition(values={CLASS: torch.full((len(x),), c)})
+        share = PROBLEM.whole.given(condition).log_density(x, t) - PROBLEM.whole.log_density(x, t)
+        joint.append(PROBLEM.router.given(condition).weights(x, t, None)[0] * share.exp()[:, None])
+    torch.testing.assert_close(sum(joint), PROBLEM.router.weights(x, t, None)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("selector", [Mixture(), Iid(), Cached(), Switching()], ids=["mixture", "iid", "cached", "sw"])
+def test_a_scale_of_one_is_the_conditional_flow_bit_for_bit(selector: Selector) -> None:
+    condition = classes(12)
+    plain = sampler(selector=selector).sample(12, condition=condition, dtype=torch.float64)
+    for guidance in (NoGuidance(), ClassifierFree(scale=1.0), Autoguidance(scale=1.0)):
+        found = sampler(selector=selector, guidance=guidance).sample(12, condition=condition, dtype=torch.float64)
+        assert torch.equal(found.x, plain.x)
+        assert torch.equal(found.evaluations, plain.evaluations)
+
+
+def test_without_a_condition_nothing_guides() -> None:
+    assert torch.equal(drawn(sampler(guidance=ClassifierFree(scale=3.0))), drawn(sampler()))
+
+
+@pytest.mark.parametrize(
+    ("integrator", "order"),
+    [(DDIM(), 1), (Heun(), 2), (AngleMultistep(predictor=2, corrector=3), 3)],
+    ids=["ddim", "heun", "pc"],
+)
+@pytest.mark.parametrize("w", [1.0, 3.0, 7.5])
+def test_guided_samples_converge_to_the_guided_flow_with_the_integrators_order(
+    integrator: Integrator, order: int, w: float
+) -> None:
+    """Between the ends, where the flow is smooth: at t = 1 log(alpha/sigma) is infinite."""
+    condition, guidance, x = classes(12), ClassifierFree(scale=w), points(12)[0]
+    ends = 0.9, 0.15
+    exact = PROBLEM.guided_flow(x, condition, guidance, ends)
+    errors = []
+    for steps in (40, 80):
+        field = sampler(guidance=guidance).start(x, ends[0], draws(12), condition)
+        times = torch.linspace(*ends, steps + 1, dtype=torch.float64).tolist()
+        found, history = x, None
+        for t, s in pairwise(times):
+            field.begin_step(t, s)
+            found, history = integrator.step(field, found, t, s, history)
+        errors.append(float((found - exact).norm(dim=1).median()))
+    assert abs(math.log2(errors[0] / errors[1]) - order) < 0.2
+
+
+def test_evaluations_of_both_halves_are_counted() -> None:
+    condition = classes(6)
+    K = len(PROBLEM.experts)
+    both = sampler(guidance=ClassifierFree(scale=3.0), steps=5).sample(6, condition=condition)
+    assert both.evaluations.tolist() == [2 * K * 5] * 6
+    inside = sampler(guidance=ClassifierFree(scale=3.0, low=0.3, high=0.7), steps=5)
+    some = inside.sample(6, condition=condition).evaluations
+    assert int(some.max()) < 2 * K * 5
+    assert int(some.min()) > K * 5
+
+
+def test_samples_do_not_depend_on_their_batch() -> None:
+    made = sampler(selector=Switching(), guidance=ClassifierFree(scale=2.0))
+    condition = classes(9)
+    torch.testing.assert_close(drawn(made, 9, condition, 4), drawn(made, 9, condition), rtol=0, atol=1e-12)
+
+
+def test_a_shared_route_gives_both_halves_the_weights_of_the_condition() -> None:
+    """M_null by p(k | x, c): by hand."""
+    x, _ = points(6)
+    t, condition, w = 0.4, classes(6), 2.5
+    guidance = ClassifierFree(scale=w, route="shared")
+    made = sampler(guidance=guidance)
+    field = made.start(x, 1.0, draws(6), condition)
+    times = x.new_full((6,), t)
+    a, _ = PROBLEM.router.given(condition).weights(x, times, None)
+    M_c, M_null = (
+        torch.einsum("bk,kbd->bd", a, torch.stack([e.denoise(x, times) for e in experts]))
+        for experts in ([e.given(condition) for e in PROBLEM.experts], PROBLEM.experts)
+    )
+    torch.testing.assert_close(field.denoise(x, t), M_null + w * (M_c - M_null), rtol=0, atol=1e-12)
+
+
+def test_autoguidance_leads_away_from_the_weaker_model() -> None:
+    x, _ = points(6)
+    t, condition = 0.4, classes(6)
+    field = sampler(guidance=Autoguidance(scale=2.0)).start(x, 1.0, draws(6), condition)
+    # The weaker model is as good as the mixture here: nothing changes.
+    times = x.new_full((6,), t)
+    torch.testing.assert_close(field.denoise(x, t), PROBLEM.whole.given(condition).denoise(x, times), rtol=0, atol=1e-9)
+
+
+def test_one_row_is_the_condition_of_all() -> None:
+    one = Condition(values={CLASS: torch.tensor([1])})
+    each = Condition(values={CLASS: torch.ones(5, dtype=torch.int64)})
+    assert torch.equal(drawn(sampler(), 5, one), drawn(sampler(), 5, each))
+
+
+def test_fixed_under_a_class_needs_no_router_in_between() -> None:
+    """k ~ p(k | c) at t = 1, kept: exact in law, so each sample ends at its class's own components."""
+    made = sampler(selector=Fixed(), steps=40, integrator=Heun())
+    condition = classes(64)
+    x = drawn(made, 64, condition)
+    t = x.new_full((64,), DELTA)
+    own, other = (
+        PROBLEM.whole.given(Condition(values={CLASS: (torch.arange(64) + shift) % CLASSES})).log_density(x, t)
+        for shift in (0, 1)
+    )
+    assert float((own > other).double().mean()) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({CLASS: torch.zeros(3, dtype=torch.int64)}, "the condition has 3 rows for 12 samples"),
+        ({"text": torch.zeros(12, 2)}, "the condition lacks class, which is read; it gives text"),
+    ],
+)
+def test_conditions_that_do_not_fit(values: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        drawn(sampler(), condition=Condition(values=values))
