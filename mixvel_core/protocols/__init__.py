@@ -43,6 +43,7 @@ from mixvel_core.protocols.guidance import Guidance, Reference, Route
 from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
 from mixvel_core.protocols.launcher import IncrementalLauncher, Job, Launcher, Mapper, Task
 from mixvel_core.protocols.metric import (
+    ConditionScorer,
     Metric,
     Origins,
     OriginScorer,
@@ -91,6 +92,7 @@ __all__ = [
     "CheckedRouterFamily",
     "CheckpointFamily",
     "Condition",
+    "ConditionScorer",
     "ConditionSpec",
     "ConditionalExpert",
     "ConditionalGroup",

@@ -90,3 +90,11 @@ class OriginScorer(Scorer, Protocol):
 
     def origin_scores(self, samples: Items, origins: Origins) -> Sequence[Score]:
         """Further scores of ``samples`` (n, *data), whose experts are known."""
+
+
+@runtime_checkable
+class ConditionScorer(Scorer, Protocol):
+    """A scorer that also scores samples by the classes that they were sampled under."""
+
+    def class_scores(self, samples: Items, labels: np.ndarray) -> Sequence[Score]:
+        """Further scores of ``samples`` (n, *data), sample i under the label ``labels[i]`` of the data, (n,) int64."""

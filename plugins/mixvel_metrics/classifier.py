@@ -209,6 +209,16 @@ class ClassifierScores:
         score = self._score("agreement", float(np.mean(right)), samples, quantity=quantity, larger_is_better=True)
         return (score,)
 
+    def class_scores(self, samples: Items, labels: np.ndarray) -> Sequence[Score]:
+        """Class agreement under conditions: the share of samples that the classifier takes for the class that they were
+        sampled under. ``labels``: (n,), as in the data that it is trained on."""
+        if "agreement" not in self.further or len(labels) == 0:
+            return ()
+        check_sets("classifier", samples, self.comparison.reference)
+        value = float(np.mean(self.space.labels(samples) == labels))
+        quantity = "share of samples of the class that they were sampled under"
+        return (self._score("class-agreement", value, samples, quantity=quantity, larger_is_better=True),)
+
     @cached_property
     def _reference_shares(self) -> np.ndarray:
         return self._shares(self.space.labels(self.comparison.reference))

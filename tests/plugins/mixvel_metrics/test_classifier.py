@@ -17,7 +17,7 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.origins import label_sets
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.plugin.definition import DataUse, PluginDef
-from mixvel_core.protocols import Data, DataSource, Origins, OriginScorer, PreparedMetric
+from mixvel_core.protocols import ConditionScorer, Data, DataSource, Origins, OriginScorer, PreparedMetric
 from mixvel_core.protocols.progress import Silent
 from mixvel_metrics.classifier import Classifier, ClassifierScores
 from mixvel_metrics.classifier_example import Halves, example, halves
@@ -55,6 +55,19 @@ def test_its_scores_are_never_called_fid_and_carry_the_hash(metric: Classifier, 
     end = metric.features.name
     assert names == [f"{kind}-{end}" for kind in ("frechet", "kernel", "precision", "recall", "balance")]
     assert not any("fid" in name for name in names)
+
+
+def test_class_agreement_is_the_share_of_samples_of_their_own_class(metric: Classifier, images: np.ndarray) -> None:
+    made = scorer(metric, images[:32])
+    assert isinstance(made, ConditionScorer)
+    right = np.arange(32) % 2
+    for wrong in (0, 5, 32):
+        labels = np.where(np.arange(32) < wrong, 1 - right, right)
+        [score] = made.class_scores(images[32:], labels)
+        assert score.value == 1 - wrong / 32
+        assert score.larger_is_better
+        assert score.name == f"class-agreement-{metric.features.name}"
+    assert list(made.class_scores(images[32:32], np.empty(0, np.int64))) == []
 
 
 def test_subsets_score_as_they_do_by_themselves(metric: Classifier, images: np.ndarray) -> None:
