@@ -45,6 +45,18 @@ def usual_betas(shape: BetaShape, steps: int, first: float, last: float) -> list
     return [min(1.0 - alpha_squared((i + 1) / steps) / alpha_squared(i / steps), 0.999) for i in range(steps)]
 
 
+def falling_pieces(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """The coefficients, of u^3 first, of a smooth falling curve through T + 1 falling ``values`` at t = i/T.
+
+    On the i-th of the T intervals it is a cubic of u = t - i/T: a spline, or the monotone cubic where that turns back.
+    """
+    knots = np.linspace(0.0, 1.0, len(values))
+    spline = CubicSpline(knots, values)
+    falls = bool((spline(np.linspace(0.0, 1.0, 16 * (len(values) - 1) + 1), 1) < 0).all())
+    pieces = spline.c if falls else _monotone_pieces(knots, values)
+    return tuple(tuple(float(v) for v in row) for row in pieces)
+
+
 def _monotone_pieces(knots: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The coefficients (4, T) of the monotone cubic through falling ``values``, which rests at no end.
 
@@ -80,11 +92,7 @@ class BetaTable:
         if beta.ndim != 1 or len(beta) < 4 or not ((beta > 0) & (beta < 1)).all():
             raise RecipeError("schedule: a beta table needs at least 4 numbers, all above 0 and below 1")
         log_alpha = np.concatenate([[0.0], 0.5 * np.cumsum(np.log1p(-beta))])
-        knots = np.linspace(0.0, 1.0, len(log_alpha))
-        spline = CubicSpline(knots, log_alpha)
-        falls = bool((spline(np.linspace(0.0, 1.0, 16 * len(beta) + 1), 1) < 0).all())
-        pieces = spline.c if falls else _monotone_pieces(knots, log_alpha)
-        c3, c2, c1, c0 = (tuple(float(v) for v in row) for row in pieces)
+        c3, c2, c1, c0 = falling_pieces(log_alpha)
         return cls(c3=c3, c2=c2, c1=c1, c0=c0)
 
     def at(self, t: Tensor) -> SchedulePoint:

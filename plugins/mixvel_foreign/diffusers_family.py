@@ -19,7 +19,7 @@ from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import ExpertConfig, NoiseSchedule, Shard
 from mixvel_foreign.folders import DiffusersFolder, open_folder, scheduler_file
 from mixvel_foreign.hooks import DiffusersOptions, place_of
-from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule
+from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule, SteppedFlow
 from mixvel_foreign.scheduler import NetworkTraining, training_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
 from mixvel_networks.checked_weights import read_checked
@@ -112,8 +112,11 @@ class DiffusersFamily(DiffusersOptions):
         training = training_of(scheduler, where, self.clip)
         unet = loaded(partial(make_unet2d, model, where), network_weights(tensors), where)
         network = Unconditional(unet, label=self._label(model, config.index))
+        own = training.schedule
+        if isinstance(own, SteppedFlow) and schedule == own.flow:
+            own = own.flow  # Of the recipe's own schedule: nothing is converted.
         return NetworkDenoiser(
-            schedule=training.schedule,
+            schedule=own,
             moments=stored_moments(tensors),
             network=for_use(self._read(network, training), tensors[_CONFIG].device),
             prediction="x0" if training.style == "edm" else training.prediction,

@@ -18,8 +18,9 @@ from mixvel_core.field.beta_table import BetaShape, BetaTable, usual_betas
 from mixvel_core.field.conversions import Prediction
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import NoiseSchedule
-from mixvel_foreign.noise_paths import EDMSchedule, SteppedTable
+from mixvel_foreign.noise_paths import EDMSchedule, SteppedFlow, SteppedTable
 from mixvel_foreign.scheduler_classes import EDMS, FLOWS, OWN_STEPS, TABLE_KEYS, TABLES, Keys, TableScheduler
+from mixvel_foreign.zero_snr import ZeroSNRTable, rescaled_alphas
 
 _PREDICTIONS: Mapping[str, Prediction] = {
     "epsilon": "eps",
@@ -67,9 +68,8 @@ def training_of(config: Mapping[str, Any], where: str, clip: bool | None = None)
         keys = _values(FLOWS[name], config, where)
         if keys.get("invert_sigmas"):
             raise DataError(f"{where}: invert_sigmas turns the network's time round, which is not read; {_DECLARE}")
-        return NetworkTraining(
-            schedule=_flow(), style="flow", prediction="flow", length=_length(keys, where), clip=bool(clip)
-        )
+        flow = _stepped_flow(keys, where, keys["shift"], _unread(keys))
+        return NetworkTraining(schedule=flow, style="flow", prediction="flow", length=flow.length, clip=bool(clip))
     if name in EDMS:
         keys = _values(EDMS[name], config, where)
         return _edm_training(keys, where, _clip(keys, where, clip))
@@ -133,11 +133,18 @@ def _length(keys: Keys, where: str) -> int:
     return int(found)
 
 
-def _flow() -> NoiseSchedule:
-    """The plugin's own, so that it equals the schedule of a recipe that says `rectified`: nothing is converted."""
+def _stepped_flow(keys: Keys, where: str, shift: float, unread: str) -> SteppedFlow:
+    """The plugin's own flow, the schedule of a recipe that says `rectified`, with the steps of a scheduler."""
+    if not 0 < shift < math.inf:
+        raise DataError(f"{where}: shift {shift} is not above 0; {_PUT_BACK}")
     definition = load_registry().get("schedule", "rectified")
-    schedule: NoiseSchedule = definition.build(definition.options())
-    return schedule
+    flow = definition.build(definition.options())
+    return SteppedFlow(flow=flow, length=_length(keys, where), shift=float(shift), unread=unread)
+
+
+def _unread(keys: Keys) -> str:
+    """The keys that change a scheduler's steps in a way that is not read; empty where none does."""
+    return ", ".join(key for key, usual in OWN_STEPS.items() if key in keys and keys[key] not in (None, usual))
 
 
 def _edm_training(keys: Keys, where: str, clip: bool) -> NetworkTraining:
@@ -160,13 +167,18 @@ def _table_training(name: str, keys: Keys, where: str, clip: bool) -> NetworkTra
     length = _length(keys, where)
     if keys.get("use_flow_sigmas"):
         prediction = _prediction(keys, where, ("eps", "x0", "flow"))
-        return NetworkTraining(schedule=_flow(), style="flow", prediction=prediction, length=length, clip=clip)
-    if keys.get("rescale_betas_zero_snr"):
-        raise DataError(f"{where}: rescale_betas_zero_snr makes the last beta 1, as in no smooth schedule; {_DECLARE}")
+        # Its times are cut to integers, its last step is one of the beta table.
+        flow = _stepped_flow(keys, where, 1.0, f"how {_named(name)} lays out its steps for flows")
+        return NetworkTraining(schedule=flow, style="flow", prediction=prediction, length=length, clip=clip)
     if (kind := keys.get("timestep_type", "discrete")) != "discrete":
         raise DataError(f"{where}: timestep_type {kind!r} (times of log sigma) is not read; {_DECLARE}")
     prediction = _prediction(keys, where, ("eps", "v", "x0"))
-    table = _stepped(TABLES[name], f"the scheduler {name}", keys, where)
+    if prediction == "eps" and keys.get("rescale_betas_zero_snr"):
+        raise DataError(
+            f"{where}: rescale_betas_zero_snr ends at pure noise, where what epsilon predicts says nothing of the "
+            f"data; with v_prediction or sample it is read; {_PUT_BACK}"
+        )
+    table = _stepped(TABLES[name], _named(name), keys, where)
     return NetworkTraining(schedule=table, style="table", prediction=prediction, length=length, clip=clip)
 
 
@@ -174,21 +186,46 @@ def _stepped(scheduler: TableScheduler, name: str, keys: Keys, where: str) -> St
     spacing = keys.get("timestep_spacing", scheduler.spacing)
     if spacing not in ("leading", "trailing", "linspace"):
         raise DataError(f"{where}: timestep_spacing {spacing!r} is not known; there are leading, trailing and linspace")
-    others = [key for key, usual in OWN_STEPS.items() if key in keys and keys[key] not in (None, usual)]
-    own = f"how {name} lays out its steps" if scheduler.points == "own" else ", ".join(others)
-    try:
-        table = BetaTable.from_betas(_betas(keys, where))
-    except (RecipeError, ValueError, TypeError):
-        raise DataError(f"{where}: no beta table, 4 numbers or more, all above 0 and below 1; {_PUT_BACK}") from None
+    own = f"how {name} lays out its steps" if scheduler.points == "own" else _unread(keys)
+    offset, to_one = int(keys.get("steps_offset", 0)), keys.get("set_alpha_to_one", scheduler.to_clean)
+    if not own and keys.get("clip_sample") and spacing == "leading" and offset == 0 and not to_one:
+        own = f"a last step of {name} that stands still and clips (set_alpha_to_one: false with clip_sample)"
     return SteppedTable(
-        table=table,
+        table=_table(scheduler, keys, where),
         spacing=spacing,
-        offset=int(keys.get("steps_offset", 0)),
-        to_clean=bool(keys.get("set_alpha_to_one", True)) and keys.get("final_sigmas_type") != "sigma_min",
+        offset=offset,
+        to_clean=bool(to_one) and keys.get("final_sigmas_type") != "sigma_min",
         # Spaced from the end, all of them visit N.
         points="N + 1" if scheduler.points == "N + 1" and spacing != "trailing" else "N",
+        rounded=scheduler.rounded,
+        strides=scheduler.strides,
         unread=own,
     )
+
+
+def _named(name: str) -> str:
+    return f"the scheduler {name}"
+
+
+def _table(scheduler: TableScheduler, keys: Keys, where: str) -> BetaTable | ZeroSNRTable:
+    """The table of betas as a schedule, rescaled to zero terminal SNR where the configuration says so."""
+    try:
+        betas = _betas(keys, where)
+        table = BetaTable.from_betas(betas)
+    except (RecipeError, ValueError, TypeError):
+        raise DataError(f"{where}: no beta table, 4 numbers or more, all above 0 and below 1; {_PUT_BACK}") from None
+    if not keys.get("rescale_betas_zero_snr"):
+        return table
+    alphas = rescaled_alphas(betas)
+    if (least := scheduler.least_alpha) == 0.0:
+        return ZeroSNRTable.from_alphas(alphas)
+    if not alphas[-2] > least:
+        raise DataError(
+            f"{where}: rescale_betas_zero_snr leaves alpha = {alphas[-2]:.2g} before the last entry, where this "
+            f"scheduler puts {least:.2g}, so that its noise falls in training; take another scheduler, as DDIM"
+        )
+    alphas[-1] = least
+    return BetaTable.from_betas(1.0 - (alphas / np.concatenate([[1.0], alphas[:-1]])) ** 2)
 
 
 _USUAL: Mapping[str, BetaShape] = {

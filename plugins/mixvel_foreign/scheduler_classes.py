@@ -20,12 +20,19 @@ class TableScheduler:
     """A scheduler of networks that were trained on a table of betas.
 
     ``keys``: what it has besides ``TABLE_KEYS``, or by another default. ``points``: how many N steps are laid out over
-    the table; "own": in a way that is not read. ``spacing``: where it has no key for it.
+    the table; "own": in a way that is not read. ``spacing``: where it has no key for it. ``strides``: whether each step
+    leads T // N entries on, wherever the next one lies. ``rounded``: whether steps of the spacing linspace lie at
+    entries. ``to_clean``: whether the last step ends at clean data where no key says it. ``least_alpha``: alpha at the
+    end of a table that is rescaled to zero terminal SNR.
     """
 
     keys: Keys
     points: Literal["N", "N + 1", "own"] = "N"
     spacing: Literal["leading", "linspace"] = "leading"
+    strides: bool = False
+    rounded: bool = True
+    to_clean: bool = True
+    least_alpha: float = 0.0
 
 
 TABLE_KEYS: Keys = {
@@ -50,37 +57,55 @@ _CLEAN: Keys = {"set_alpha_to_one": True}
 _LAMBDA: Keys = {"lambda_min_clipped": -math.inf}
 
 _DDPM = TableScheduler(keys={**_LEADING, **_CLIPPED, **_BOUNDED, **_RESCALED})
-_DDIM = TableScheduler(keys={**_LEADING, **_CLIPPED, **_BOUNDED, **_RESCALED, **_CLEAN})
+_DDIM = TableScheduler(keys={**_LEADING, **_CLIPPED, **_BOUNDED, **_RESCALED, **_CLEAN}, strides=True)
 _CONSISTENCY = TableScheduler(
     keys={**_DDIM.keys, **_LATENT, "beta_schedule": "scaled_linear", "clip_sample": False}, points="own"
 )
 _MULTISTEP: Keys = {**_SPACED, **_BOUNDED, **_SIGMAS, **_FLOW}
-_HALVING = TableScheduler(keys={**_SPACED, **_LATENT, **_SIGMAS})
+_HALVING = TableScheduler(keys={**_SPACED, **_LATENT, **_SIGMAS}, rounded=False)
+_JUST_ABOVE = 2.0**-12
+"""The square root of float16's least number, which these take for zero."""
 
 TABLES: Mapping[str, TableScheduler] = {
     "DDPM": _DDPM,
     "DDPMParallel": _DDPM,
     "DDIM": _DDIM,
     "DDIMParallel": _DDIM,
-    "DDIMInverse": TableScheduler(keys={**_LEADING, **_CLIPPED, **_RESCALED, **_CLEAN}),
-    "PNDM": TableScheduler(keys={**_LEADING, "set_alpha_to_one": False}),
+    "DDIMInverse": TableScheduler(keys={**_LEADING, **_CLIPPED, **_RESCALED, **_CLEAN}, points="own"),
+    "PNDM": TableScheduler(keys={**_LEADING, "set_alpha_to_one": False}, strides=True),
     "LCM": _CONSISTENCY,
     "TCD": _CONSISTENCY,
-    "RePaint": TableScheduler(keys={"clip_sample": True}),
+    "RePaint": TableScheduler(keys={"clip_sample": True}, points="own"),
     "EulerDiscrete": TableScheduler(
-        keys={**_SPACED, **_SIGMAS, **_RANGE, **_RESCALED, **_ZERO, "timestep_type": "discrete"}
+        keys={
+            **_SPACED,
+            **_SIGMAS,
+            **_RANGE,
+            **_RESCALED,
+            **_ZERO,
+            "timestep_type": "discrete",
+            "interpolation_type": "linear",
+        },
+        rounded=False,
+        least_alpha=_JUST_ABOVE,
     ),
-    "EulerAncestralDiscrete": TableScheduler(keys={**_SPACED, **_RESCALED}),
-    "HeunDiscrete": TableScheduler(keys={**_SPACED, **_LATENT, **_SIGMAS, **_CLIPPED, "clip_sample": False}),
+    "EulerAncestralDiscrete": TableScheduler(keys={**_SPACED, **_RESCALED}, rounded=False, least_alpha=_JUST_ABOVE),
+    "HeunDiscrete": TableScheduler(
+        keys={**_SPACED, **_LATENT, **_SIGMAS, **_CLIPPED, "clip_sample": False}, rounded=False
+    ),
     "KDPM2Discrete": _HALVING,
     "KDPM2AncestralDiscrete": _HALVING,
     "DPMSolverSDE": _HALVING,
-    "LMSDiscrete": TableScheduler(keys={**_SPACED, **_SIGMAS}),
-    "DEISMultistep": TableScheduler(keys=_MULTISTEP, points="N + 1"),
-    "UniPCMultistep": TableScheduler(keys={**_MULTISTEP, **_RANGE, **_RESCALED, **_ZERO}, points="N + 1"),
-    "SASolver": TableScheduler(keys={**_MULTISTEP, **_LAMBDA}, points="N + 1"),
+    "LMSDiscrete": TableScheduler(keys={**_SPACED, **_SIGMAS}, rounded=False),
+    "DEISMultistep": TableScheduler(keys=_MULTISTEP, points="N + 1", to_clean=False),
+    "UniPCMultistep": TableScheduler(
+        keys={**_MULTISTEP, **_RANGE, **_RESCALED, **_ZERO}, points="N + 1", least_alpha=_JUST_ABOVE
+    ),
+    "SASolver": TableScheduler(keys={**_MULTISTEP, **_LAMBDA}, points="N + 1", to_clean=False),
     "DPMSolverMultistep": TableScheduler(
-        keys={**_MULTISTEP, **_RESCALED, **_ZERO, **_LAMBDA, "use_lu_lambdas": False}, points="N + 1"
+        keys={**_MULTISTEP, **_RESCALED, **_ZERO, **_LAMBDA, "use_lu_lambdas": False},
+        points="N + 1",
+        least_alpha=_JUST_ABOVE,
     ),
     "DPMSolverSinglestep": TableScheduler(
         keys={**_BOUNDED, **_SIGMAS, **_FLOW, **_ZERO, **_LAMBDA}, points="N + 1", spacing="linspace"
@@ -89,8 +114,15 @@ TABLES: Mapping[str, TableScheduler] = {
 """They differ in their samplers, not in what the network was trained on."""
 
 FLOWS: Mapping[str, Keys] = {
-    "FlowMatchEulerDiscrete": {"num_train_timesteps": 1000, "invert_sigmas": False},
-    "FlowMatchHeunDiscrete": {"num_train_timesteps": 1000},
+    "FlowMatchEulerDiscrete": {
+        "num_train_timesteps": 1000,
+        "shift": 1.0,
+        "invert_sigmas": False,
+        "use_dynamic_shifting": False,
+        "shift_terminal": None,
+        **_SIGMAS,
+    },
+    "FlowMatchHeunDiscrete": {"num_train_timesteps": 1000, "shift": 1.0},
 }
 
 _EDM: Keys = {
@@ -104,5 +136,13 @@ _EDM: Keys = {
 }
 EDMS: Mapping[str, Keys] = {"EDMEuler": _EDM, "EDMDPMSolverMultistep": {**_EDM, **_BOUNDED}}
 
-OWN_STEPS: Keys = {**_SIGMAS, **_RANGE, **_LAMBDA, "use_lu_lambdas": False}
-"""Keys that change the steps of a beta table's scheduler, by the value at which they do not."""
+OWN_STEPS: Keys = {
+    **_SIGMAS,
+    **_RANGE,
+    **_LAMBDA,
+    "use_lu_lambdas": False,
+    "interpolation_type": "linear",
+    "use_dynamic_shifting": False,
+    "shift_terminal": None,
+}
+"""Keys that change the steps of a scheduler in a way that is not read, by the value at which they do not."""

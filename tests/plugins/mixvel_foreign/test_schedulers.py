@@ -16,9 +16,10 @@ import torch
 from attrs import evolve
 
 from mixvel_core.errors import DataError, UsageError
-from mixvel_foreign.noise_paths import SteppedTable
+from mixvel_foreign.noise_paths import SteppedFlow, SteppedTable
 from mixvel_foreign.scheduler import training_of
 from mixvel_foreign.scheduler_classes import EDMS, FLOWS, TABLE_KEYS, TABLES
+from mixvel_schedules.schedules import Rectified
 
 # diffusers' own, of arrays it makes of tensors.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -26,13 +27,12 @@ SPACINGS = ("leading", "trailing", "linspace")
 OF_THE_SAMPLER = """
 variance_type dynamic_thresholding_ratio sample_max_value original_inference_steps timestep_scaling skip_prk_steps
 solver_order solver_type algorithm_type lower_order_final euler_at_final predict_x0 disable_corrector solver_p eta
-predictor_order corrector_order tau_func noise_sampler_seed interpolation_type flow_shift use_dynamic_shifting
+predictor_order corrector_order tau_func noise_sampler_seed flow_shift use_dynamic_shifting
 time_shift_type shift_terminal kwargs
 """
-"""What a scheduler does with the network's answers, and how it shifts the times of flow networks."""
+"""What a scheduler does with the network's answers, and how multistep ones shift the times of flow networks."""
 OF_FLOW_SAMPLERS = """
-shift base_shift max_shift base_image_seq_len max_image_seq_len stochastic_sampling use_karras_sigmas
-use_exponential_sigmas use_beta_sigmas
+base_shift max_shift base_image_seq_len max_image_seq_len stochastic_sampling
 """
 EDM_LENGTH = {"num_train_timesteps"}
 """EDM networks are given log(sigma)/4, and count no steps."""
@@ -111,6 +111,7 @@ def test_native_steps_are_theirs_or_refused(spacing: str, steps: int) -> None:
     refused = set()
     for name in TABLES.keys() - {"DPMSolverSDE"}:
         if name == "DDIMInverse" and spacing == "linspace":
+            refused.add(name)  # their own cannot be made
             continue
         theirs = scheduler(name, timestep_spacing=spacing)
         theirs.set_timesteps(steps)
@@ -119,13 +120,22 @@ def test_native_steps_are_theirs_or_refused(spacing: str, steps: int) -> None:
         if schedule.unread:
             refused.add(name)
             continue
+        if schedule.strides and (spacing == "linspace" or (spacing == "trailing" and 1000 % steps)):
+            with pytest.raises(UsageError, match="so that it ends its steps elsewhere"):
+                schedule.times(steps)
+            refused.add(name)
+            continue
         ours = np.array(schedule.times(steps)) * 1000 - 1
         visited = np.array([float(entry) for entry in theirs.timesteps])
-        last = 0 if schedule.to_clean else -1
         assert len(ours) in (steps + 1, steps), name
-        # Stages of a step, half-way, are theirs too.
-        assert all(np.abs(visited - entry).min() < 1.0 for entry in ours[: steps + last]), name
-    assert refused == {"LCM", "TCD"}
+        # Stages of a step, half-way, and times that are visited twice are theirs too.
+        assert all(np.abs(visited - entry).min() < 1e-3 for entry in ours[:-1]), name
+        assert ours[-1] == (-1 if schedule.to_clean else 0)
+        if hasattr(theirs, "sigmas"):
+            assert (float(theirs.sigmas[-1]) == 0) == schedule.to_clean, name
+    strides = {"DDIM", "DDIMParallel", "PNDM"}
+    uneven = spacing == "linspace" or (spacing == "trailing" and 1000 % steps)
+    assert refused == {"LCM", "TCD", "RePaint", "DDIMInverse"} | (strides if uneven else set())
 
 
 @pytest.mark.parametrize(
@@ -182,5 +192,11 @@ def test_multistep_schedulers_of_flow_networks_are_flows() -> None:
     config = {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True, "prediction_type": "flow_prediction"}
     training = training_of(config, "folder")
     flow = training_of({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "folder")
-    assert training == flow
+    assert isinstance(flow.schedule, SteppedFlow)
+    assert isinstance(training.schedule, SteppedFlow)
+    assert evolve(training, schedule=evolve(training.schedule, unread="")) == flow
+    assert flow.schedule.flow == Rectified()
+    t = torch.linspace(0, 1, 5, dtype=torch.float64)
+    torch.testing.assert_close(flow.schedule.time_of(torch.atan2(t, 1 - t)), t)
+    assert bool((flow.schedule.suprema(t[:-1], t[1:]).d_alpha == 1).all())
     assert (training.style, training.prediction, training.length) == ("flow", "flow", 1000)
