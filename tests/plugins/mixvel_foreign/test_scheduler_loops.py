@@ -21,7 +21,8 @@ from mixvel_core.errors import DataError, UsageError
 from mixvel_core.field.conversions import Prediction, target
 from mixvel_core.protocols import SchedulePoint
 from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.sampler import Sampler, SingleExpertRouter
+from mixvel_core.sampling.routed_field import SingleExpertRouter
+from mixvel_core.sampling.sampler import Sampler
 from mixvel_foreign.noise_paths import SteppedFlow, SteppedTable
 from mixvel_foreign.scheduler import NetworkTraining, training_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
