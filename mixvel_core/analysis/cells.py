@@ -12,7 +12,8 @@ from attrs import asdict, frozen
 from mixvel_core.analysis.settings import Curve, Settings, StudySettings
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.pipeline.sample import Loaded, SampleSpec
+from mixvel_core.pipeline.loaded import Loaded
+from mixvel_core.pipeline.sample_specs import SampleSpec
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import grid_name

@@ -22,7 +22,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.device import threads
 from mixvel_core.field.scale import to_float
-from mixvel_core.pipeline.sample import Loaded, Models
+from mixvel_core.pipeline.loaded import Loaded, Models
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.protocols import Progress, Router
 from mixvel_core.randomness import key, permutation

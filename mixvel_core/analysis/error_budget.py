@@ -15,8 +15,8 @@ from torch import Tensor
 from mixvel_core.analysis.records import BudgetRow, EpsilonRow, LipschitzRow
 from mixvel_core.analysis.references import noised
 from mixvel_core.analysis.settings import Curve, TheorySettings
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.randomness import key, uniform
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.sampler import Sampler

@@ -15,7 +15,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.data.pictures import is_image
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.encode import PATH
-from mixvel_core.pipeline.sample import Loaded
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.shards import Shards, some_items
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry

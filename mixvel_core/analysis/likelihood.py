@@ -19,8 +19,8 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.errors import UsageError
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
+from mixvel_core.pipeline.loaded import Loaded, models_key
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample import Loaded, models_key
 from mixvel_core.protocols import Expert, Progress
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.likelihood import Trace, bits_per_dimension, dequantised, log_density, mixture_log_density

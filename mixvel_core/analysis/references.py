@@ -20,8 +20,8 @@ from mixvel_core.errors import SamplingError
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.posterior import PosteriorEngine
 from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Ask, DensityExpert, Evaluations, ObservingRouter, Progress, Router
 from mixvel_core.randomness import key, normal

@@ -18,8 +18,8 @@ from mixvel_core.analysis.references import Reference, reference_of
 from mixvel_core.analysis.settings import StudySettings, study_settings
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.device import threads
+from mixvel_core.pipeline.loaded import Loaded, models_key
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample import Loaded, models_key
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.describe import label

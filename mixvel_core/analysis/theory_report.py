@@ -35,8 +35,8 @@ from mixvel_core.analysis.references import Oracle, oracle_of
 from mixvel_core.analysis.settings import TheorySettings, theory_settings
 from mixvel_core.device import threads
 from mixvel_core.field.transport import transport
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.describe import label

@@ -204,7 +204,7 @@ def sample(
 ) -> None:
     """Sample from a run folder: an NPZ file and, for images, a PNG of them. What is there already is not made again."""
     from mixvel_core.cli.output import shown_progress
-    from mixvel_core.pipeline.opened import sample_run
+    from mixvel_core.pipeline.more_samples import sample_run
 
     chosen = {"selector": selector, "integrator": integrator, "grid": grid}
     chosen |= {"count": str(count), "steps": f"[{steps}]", "seeds": f"[{seed}]"}

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS, PlannedJob, Rate, makespan, rate_of
 from mixvel_core.cost.quantities import amount, duration
-from mixvel_core.pipeline.sample import sample_specs
+from mixvel_core.pipeline.sample_specs import sample_specs
 from mixvel_core.pipeline.shards import are_local
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe

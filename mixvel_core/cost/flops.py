@@ -13,7 +13,8 @@ from attrs import field, frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.pipeline.loaded import Models
+from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.protocols import Expert, Progress, Router
 from mixvel_core.recipe.dump import keyed
 

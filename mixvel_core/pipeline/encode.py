@@ -14,8 +14,10 @@ from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import key_of
 from mixvel_core.errors import UsageError
 from mixvel_core.field.scale import to_float
-from mixvel_core.pipeline.opened import OutputFiles, Run, open_run
-from mixvel_core.pipeline.sample import Loaded, models_key, sample_artifact
+from mixvel_core.pipeline.loaded import Loaded, models_key
+from mixvel_core.pipeline.more_samples import OutputFiles
+from mixvel_core.pipeline.opened import Run, open_run
+from mixvel_core.pipeline.sample_specs import sample_artifact
 from mixvel_core.pipeline.shards import some_items
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.grids import Grid

@@ -11,8 +11,8 @@ from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import ModelStage, TrainingJob
+from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.routers import RouterDataStage, RouterStage, router_data_folder
-from mixvel_core.pipeline.sample import Models
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import FOLDER, ReadyExpert, SharedStage
 from mixvel_core.pipeline.trained import has_training

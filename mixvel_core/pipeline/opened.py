@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import evolve, field, frozen
 
-from mixvel_core.artifacts.artifact import Artifact, check_bytes
-from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.machine import from_home
+from mixvel_core.pipeline.loaded import Loaded, Models
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
 from mixvel_core.pipeline.preflight import check_expert_counts, check_sampling_counts
 from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
-from mixvel_core.pipeline.sample import (
-    Loaded,
-    Models,
-    SampleSpec,
-    model_source,
-    models_key,
-    sample_artifact,
-    sample_job,
-)
+from mixvel_core.pipeline.sample_specs import SampleSpec
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.trained import numbers
 from mixvel_core.plugin.discovery import load_registry
@@ -40,7 +29,6 @@ from mixvel_core.recipe.resolve import load_recipe
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from mixvel_core.sampling.sampler import Sampler
 
@@ -180,17 +168,18 @@ def open_run(folder: Path | str, overrides: Sequence[str] = (), *, partly: bool 
     artifact = partition_artifact(recipe, folder)
     shards = stored_shards(artifact)
     if shards is None:
-        raise _unfinished(folder, "its partition", artifact.first_damaged())
+        raise unfinished(folder, "its partition", artifact.first_damaged())
     check_expert_counts(recipe, len(shards.parts))
     stages = model_stages(recipe, folder, shards)
     missing = stages.missing()
     if missing and not (partly and stages.first_damaged() is None and stages.can_be_sampled()):
-        raise _unfinished(folder, missing, stages.first_damaged(), stages.usable_experts())
+        raise unfinished(folder, missing, stages.first_damaged(), stages.usable_experts())
     models = stages.there if missing else stages.models
     return Run(folder=folder, recipe=recipe, shards=shards, models=models)
 
 
-def _unfinished(folder: Path, what: str, damage: Path | None, usable: Sequence[int] = ()) -> MixvelError:
+def unfinished(folder: Path, what: str, damage: Path | None, usable: Sequence[int] = ()) -> MixvelError:
+    """The error where a run lacks ``what``, in words: the file that was damaged, or the experts that are usable."""
     again = f"`mixvel run {folder / 'recipe.yaml'} --out {folder}` makes it"
     if damage is not None:
         return ArtifactError(f"{damage}: {'damaged' if damage.exists() else 'missing'}; {again} again")
@@ -198,103 +187,3 @@ def _unfinished(folder: Path, what: str, damage: Path | None, usable: Sequence[i
     if len(usable) == 1:
         there = f"; expert {usable[0]} is, and `mixvel assemble` takes it"
     return UsageError(f"{folder}: {what} is not made yet{there}; {again}")
-
-
-@frozen(kw_only=True)
-class OutputFiles:
-    """What a command makes of an opened run: arrays (NPZ) and, where items are images, a picture (PNG).
-
-    ``folder``: where they go. ``stem``: their name, which ends with a digest of all that they depend on.
-    """
-
-    folder: Path
-    stem: str
-
-    @property
-    def arrays(self) -> Path:
-        return self.folder / f"{self.stem}.npz"
-
-    @property
-    def picture(self) -> Path:
-        return self.folder / f"{self.stem}.png"
-
-    @property
-    def existing(self) -> list[Path]:
-        """Those that are there."""
-        return [path for path in (self.arrays, self.picture) if path.exists()]
-
-    def locked(self, run: Path) -> AbstractContextManager[None]:
-        """No other process writes them. A ``run`` that is at work removes unfinished files wherever in it they lie."""
-        return locked(run if self.folder.absolute().is_relative_to(run.absolute()) else self.folder)
-
-
-def sample_run(
-    folder: Path,
-    overrides: Sequence[str],
-    *,
-    router: str | None,
-    monolith: bool,
-    out: Path,
-    progress: Progress,
-    verify: bool = False,
-) -> list[Path]:
-    """More samples of a finished run.
-
-    Args:
-        folder: the run.
-        overrides: of its recipe's ``sample`` section; one step count and one seed.
-        router: by name; the recipe's first one if None.
-        monolith: sample from the monolith instead.
-        out: where the files go.
-        progress: a bar of image steps.
-        verify: read all bytes of the run, not only of files whose size or time changed.
-
-    Returns:
-        The files: arrays (NPZ) and, where items are images, a picture (PNG). Where an earlier call with the same
-        options and models has left them, they stay as they are.
-
-    Raises:
-        MixvelError: the run is not as it was made, or another process is at work where the files go.
-    """
-    run = open_run(folder, overrides, partly=True)
-    if verify:
-        check_bytes(folder)
-    _check_made(run, router, monolith)
-    options = run.recipe.sample
-    if len(options.steps) != 1 or len(options.seeds) != 1:
-        raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
-    spec = run.sample_spec(options, router=router, monolith=monolith)
-    # Parts are kept beside this until all are there, by the key of the same samples in the run's table.
-    key = sample_artifact(spec, options, models_key(run.models, spec.router), out).key
-    kept = Artifact(folder=out, key=key, name=f".{key[:16]}")
-    made = OutputFiles(folder=out, stem=f"{spec.stem}-seed-{spec.seed}-{key[:8]}")
-    with made.locked(folder):
-        if made.arrays.exists():
-            progress.line("these samples are there already; remove the file to make them again")
-            return made.existing
-        job = sample_job("sample", spec, options.count, kept)
-        models = model_source(run.models, options, folder)
-        [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
-        _write_picture(made.picture, sampled.samples.x)
-        # The arrays last: where they are, all is.
-        write_samples(made.arrays, sampled.samples)
-        forget_parts(kept)
-        return made.existing
-
-
-def _check_made(run: Run, router: str | None, monolith: bool) -> None:
-    """Raises UsageError where what is to be sampled is a model of the recipe that is not made yet."""
-    recipe, models = run.recipe, run.models
-    name = router or next(iter(recipe.routers))
-    if monolith and recipe.monolith is not None and models.monolith is None:
-        raise _unfinished(run.folder, "the monolith", None)
-    if not monolith and (not models.experts or (name in recipe.routers and name not in models.routers)):
-        raise _unfinished(run.folder, f"router {name}" if models.experts else "an expert", None)
-
-
-def _write_picture(path: Path, x: Tensor) -> None:
-    """Where items are images, the PNG file of all of them."""
-    from mixvel_core.data.pictures import grid, is_image, save_png
-
-    if is_image(tuple(x.shape[1:])):
-        save_png(grid(x.float().cpu().numpy(), columns=8, scale=max(1, 64 // x.shape[-1])), path)

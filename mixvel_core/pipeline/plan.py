@@ -20,7 +20,8 @@ from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import check_expert_counts, check_launchers, preflight
 from mixvel_core.pipeline.questions import there_of
 from mixvel_core.pipeline.run_folder import asked_last, check_folder
-from mixvel_core.pipeline.sample import StoredSamples, sample_specs
+from mixvel_core.pipeline.sample import StoredSamples
+from mixvel_core.pipeline.sample_specs import sample_specs
 from mixvel_core.pipeline.scores import ToScore, cell_key, read_cells, stated_of
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.trained import numbers

@@ -9,9 +9,11 @@ from typing import Any
 from attrs import evolve, frozen
 
 from mixvel_core.cost.flops import flops_of
+from mixvel_core.pipeline.loaded import Models, models_key
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.run_folder import asked_before
-from mixvel_core.pipeline.sample import Models, StoredSamples, models_key, settings_of_all, stored_samples
+from mixvel_core.pipeline.sample import StoredSamples, stored_samples
+from mixvel_core.pipeline.sample_specs import settings_of_all
 from mixvel_core.pipeline.scores import ToScore
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress

@@ -16,7 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from mixvel_core.pipeline.sample import SampleSpec
+from mixvel_core.pipeline.sample_specs import SampleSpec
 from mixvel_core.plugin.definition import RouterUse, Use
 from mixvel_core.recipe.describe import chosen_options
 from mixvel_core.recipe.grids import grid_name

@@ -13,7 +13,8 @@ from mixvel_core.analysis.records import StudyResult, TheoryReport
 from mixvel_core.cost.flops import ModelFlops, SampleCost
 from mixvel_core.data.pictures import is_image
 from mixvel_core.pipeline.evaluate import real_items
-from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.pipeline.loaded import Models
+from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.recipe.model import Recipe

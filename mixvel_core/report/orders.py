@@ -8,7 +8,7 @@ from itertools import combinations
 from attrs import frozen
 
 from mixvel_core.analysis.records import StudyRow
-from mixvel_core.pipeline.sample import SampleSpec
+from mixvel_core.pipeline.sample_specs import SampleSpec
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
 from mixvel_core.recipe.grids import grid_name

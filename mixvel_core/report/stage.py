@@ -15,7 +15,8 @@ from mixvel_core.analysis.records import read_study, read_theory_report
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import write_json, write_text
 from mixvel_core.cost.flops import ModelFlops
-from mixvel_core.pipeline.sample import Models, StoredSamples
+from mixvel_core.pipeline.loaded import Models
+from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress

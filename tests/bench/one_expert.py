@@ -18,8 +18,8 @@ from attrs import evolve, field, frozen
 from samplers import Row, sampler, scorer_of
 from torch import Tensor
 
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import open_run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.protocols import Router
 from mixvel_core.sampling.weights import WeightTransform
 

@@ -21,8 +21,8 @@ from attrs import evolve, frozen
 
 from mixvel_core import Sampler, build
 from mixvel_core.data.items import Floats
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import open_run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.protocols import Router, Scorer
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.sampling.routed_field import SingleExpertRouter

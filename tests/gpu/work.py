@@ -18,9 +18,11 @@ from attrs import define, evolve, frozen
 
 from mixvel_core import load_recipe, load_registry
 from mixvel_core.pipeline.jobs import TrainingJob, make
+from mixvel_core.pipeline.loaded import models_key
 from mixvel_core.pipeline.models import ModelStages, model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
-from mixvel_core.pipeline.sample import models_key, sample, sample_artifact, sample_specs
+from mixvel_core.pipeline.sample import sample
+from mixvel_core.pipeline.sample_specs import sample_artifact, sample_specs
 from mixvel_core.protocols import Job, PreparedMetric, Progress, ProgressTask
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.model import Recipe

@@ -17,7 +17,7 @@ from mixvel_core.analysis.study import study
 from mixvel_core.analysis.theory_report import theory_report
 from mixvel_core.errors import MixvelError
 from mixvel_core.pipeline import run as pipeline
-from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.pipeline.more_samples import sample_run
 from mixvel_core.protocols.progress import Silent
 
 SMALL = {

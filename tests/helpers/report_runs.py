@@ -10,9 +10,10 @@ from whole_runs import EXACT, recipe_of
 
 from mixvel_core.cost.flops import ModelFlops, model_flops
 from mixvel_core.pipeline.evaluate import evaluate
+from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.run import RunResult
-from mixvel_core.pipeline.sample import Models, StoredSamples, sample
+from mixvel_core.pipeline.sample import StoredSamples, sample
 from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.protocols import Progress

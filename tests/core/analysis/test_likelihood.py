@@ -15,8 +15,8 @@ from mixvel_core.analysis.commands import measure_recipe, measure_run
 from mixvel_core.analysis.records import StudyResult, read_study
 from mixvel_core.analysis.study import study
 from mixvel_core.errors import UsageError
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import open_run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.protocols import DensityExpert
 from mixvel_core.protocols.progress import Silent
 

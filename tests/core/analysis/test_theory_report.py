@@ -22,8 +22,8 @@ from mixvel_core.analysis.settings import NETWORK_COUNT, study_settings, theory_
 from mixvel_core.analysis.theory_report import theory_report
 from mixvel_core.errors import ArtifactError
 from mixvel_core.field.transport import transport
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import open_run
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.plugin.definition import ExpertUse, NoOptions
 from mixvel_core.protocols import Expert, NoiseSchedule, Selector, Shard
 from mixvel_core.protocols.progress import Silent

@@ -29,7 +29,8 @@ from mixvel_core.analysis.study import study
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.assemble import assemble
-from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.pipeline.more_samples import sample_run
+from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.plan import plan
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols.progress import Silent

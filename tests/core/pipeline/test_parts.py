@@ -20,9 +20,11 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.pipeline import opened
 from mixvel_core.pipeline import sample as sampling
 from mixvel_core.pipeline.experts import StoredExpert
-from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.pipeline.loaded import Loaded
+from mixvel_core.pipeline.more_samples import sample_run
+from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.parts import ModelSource, SampleJob, mapper_of, sample_jobs
-from mixvel_core.pipeline.sample import Loaded, sample_specs
+from mixvel_core.pipeline.sample_specs import sample_specs
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Task
 from mixvel_core.protocols.progress import Silent

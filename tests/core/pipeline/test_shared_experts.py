@@ -15,9 +15,10 @@ from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snap
 
 from mixvel_core.errors import ArtifactError, RecipeError, SamplingError, UsageError
 from mixvel_core.federated.train import train_expert
-from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.pipeline.loaded import Loaded
+from mixvel_core.pipeline.more_samples import sample_run
+from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.plan import plan
-from mixvel_core.pipeline.sample import Loaded
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.protocols import Moments, NoiseSchedule
 from mixvel_core.protocols.progress import Silent

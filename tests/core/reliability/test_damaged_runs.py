@@ -11,7 +11,8 @@ from whole_runs import EXACT, TRAINED, files, results, run, snapshot
 
 from mixvel_core.artifacts.files import checksum
 from mixvel_core.errors import ArtifactError, UsageError
-from mixvel_core.pipeline.opened import open_run, sample_run
+from mixvel_core.pipeline.more_samples import sample_run
+from mixvel_core.pipeline.opened import open_run
 from mixvel_core.protocols.progress import Silent
 
 

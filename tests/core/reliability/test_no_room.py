@@ -18,7 +18,7 @@ from trainable import run as train
 from whole_runs import EXACT, results, run, snapshot
 
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
-from mixvel_core.pipeline.opened import sample_run
+from mixvel_core.pipeline.more_samples import sample_run
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.checkpoint import is_trained, read_trained
 from mixvel_core.training.log import FILE
