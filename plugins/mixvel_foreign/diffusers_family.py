@@ -32,7 +32,7 @@ from mixvel_networks.denoiser import (
     weight_tensors,
     without_moments,
 )
-from mixvel_networks.weight_files import read_json_of
+from mixvel_networks.weight_files import read_json_of, todays_name
 
 
 def folder_schedule(*, path: Path) -> NoiseSchedule:
@@ -80,7 +80,7 @@ class DiffusersFamily(DiffusersOptions):
 
     def _tensors(self, folder: DiffusersFolder, index: int) -> dict[str, Tensor]:
         """The weights and the configurations."""
-        from mixvel_foreign.unet2d import make_unet2d, todays_name
+        from mixvel_foreign.unet2d import make_unet2d
 
         where = str(place_of(self.path, index, WHAT))
         # On the meta device it takes no memory: only names and shapes are read off, before the weights are read.

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from mixvel_core.errors import DataError
 
-_RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""Attention as diffusers called it until 0.12, the year of the public DDPM folders."""
-
 
 def make_unet2d(config: Mapping[str, Any], where: str) -> nn.Module:
     """The network on torch's current default device, where the meta device costs nothing.
@@ -26,14 +23,6 @@ def make_unet2d(config: Mapping[str, Any], where: str) -> nn.Module:
     except Exception as error:
         raise DataError(f"{where}: diffusers cannot make this network ({type(error).__name__}: {error})") from None
     return network
-
-
-def todays_name(name: str) -> str:
-    """A parameter's name in today's diffusers."""
-    parts = name.split(".")
-    if "attentions" in parts and len(parts) > 1 and parts[-2] in _RENAMED:
-        return ".".join([*parts[:-2], _RENAMED[parts[-2]], parts[-1]])
-    return name
 
 
 class Unconditional(nn.Module):

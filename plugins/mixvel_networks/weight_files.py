@@ -79,3 +79,15 @@ def _pickled(path: Path) -> str:
         f"'{path.with_suffix('.safetensors')}')"
     )
     return f'{path}: a pickle, which is not read; if you trust it and it is a state dict: python -c "{convert}"'
+
+
+_RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+"""Attention as diffusers called it until 0.12, the year of the public DDPM folders."""
+
+
+def todays_name(name: str) -> str:
+    """A parameter's name in today's diffusers."""
+    parts = name.split(".")
+    if "attentions" in parts and len(parts) > 1 and parts[-2] in _RENAMED:
+        return ".".join([*parts[:-2], _RENAMED[parts[-2]], parts[-1]])
+    return name
