@@ -95,6 +95,9 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
             drawn from the weights; ``sum-up``; ``switching``, of its default options; ``mixture``, all experts;
             ``euler``.
+        is_identity: whether a codec leaves items as they are, so that nothing is stored in their place.
+        of_latents: options of experts and integrators that hold for items in [-1, 1], each with the value that takes
+            its place where the recipe has a codec. Another value is a problem there.
         contract: the version of the protocols it was written for. Required of all but mixvel's own plugins.
     """
 
@@ -117,6 +120,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
+    is_identity: bool = False
+    of_latents: Mapping[str, object] = field(factory=dict)
     contract: int | None = None
 
     @build.default
@@ -242,6 +247,10 @@ class DataUse(Use[protocols.DataSource]):
 
 class PartitionerUse(Use[protocols.Partitioner]):
     """A slot for a partitioner."""
+
+
+class CodecUse(Use[protocols.CodecFamily]):
+    """A slot for a codec."""
 
 
 class MetricUse(Use[protocols.Metric]):

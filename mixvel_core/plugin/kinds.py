@@ -60,6 +60,7 @@ KINDS: tuple[PluginKind, ...] = (
     _row("guidance", "mixvel_guidance", "Guidance", "Guidance", "guidance"),
     _row("data", "mixvel_data", "Data sources", "DataSource", "data_sources"),
     _row("partitioner", "mixvel_partitioners", "Partitioners", "Partitioner", "partitioners"),
+    _row("codec", "mixvel_codecs", "Codecs", "CodecFamily", "codecs"),
     _row("metric", "mixvel_metrics", "Metrics", "Metric", "metrics"),
     _row("launcher", "mixvel_launchers", "Launchers", "Launcher", "launchers"),
 )

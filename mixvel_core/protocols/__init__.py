@@ -3,6 +3,7 @@
 One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
 """
 
+from mixvel_core.protocols.codec import Codec, CodecFamily
 from mixvel_core.protocols.condition import (
     Condition,
     ConditionalExpert,
@@ -91,6 +92,8 @@ __all__ = [
     "BoundedSchedule",
     "CheckedRouterFamily",
     "CheckpointFamily",
+    "Codec",
+    "CodecFamily",
     "Condition",
     "ConditionScorer",
     "ConditionSpec",

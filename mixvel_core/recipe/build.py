@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, overload
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import (
+    CodecFamily,
     DataSource,
     ExpertFamily,
     Guidance,
@@ -43,6 +44,8 @@ def build(kind: Literal["guidance"], name: str, options: Options = ..., registry
 def build(kind: Literal["data"], name: str, options: Options = ..., registry: Plugins = ...) -> DataSource: ...
 @overload
 def build(kind: Literal["partitioner"], name: str, options: Options = ..., registry: Plugins = ...) -> Partitioner: ...
+@overload
+def build(kind: Literal["codec"], name: str, options: Options = ..., registry: Plugins = ...) -> CodecFamily: ...
 @overload
 def build(kind: Literal["metric"], name: str, options: Options = ..., registry: Plugins = ...) -> Metric: ...
 @overload

@@ -7,15 +7,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from attrs import Factory, field, frozen
 from torch import Tensor
 
 from mixvel_core.pipeline.routers import router_tensors
-from mixvel_core.protocols import Expert, ExpertConfig, ExpertFamily, Job, Router, RouterConfig, RouterFamily, TrainTask
+from mixvel_core.protocols import (
+    Codec,
+    CodecFamily,
+    Expert,
+    ExpertConfig,
+    ExpertFamily,
+    Items,
+    Job,
+    Router,
+    RouterConfig,
+    RouterFamily,
+    TrainTask,
+)
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.testing.check import pickled, require, require_finite, require_near
-from mixvel_core.testing.problems import SmallProblem, images, usable, vectors
+from mixvel_core.testing.problems import Rows, SmallProblem, images, usable, vectors
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.loop import train
@@ -60,6 +73,21 @@ def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
 def made_routers(family: RouterFamily) -> list[Made[Router]]:
     """The router of every problem that the family can work with."""
     return _of_every_problem(lambda problem: make_router(family, problem))
+
+
+def codec_items(problem: SmallProblem) -> Items:
+    """The items of all shards of a problem."""
+    return Rows(array=np.concatenate([shard.items[:] for shard in problem.shards]))
+
+
+def made_codecs(family: CodecFamily) -> list[Made[Codec]]:
+    """The codec of the items of every problem that the family can work with, stored and loaded."""
+
+    def make(problem: SmallProblem) -> Made[Codec]:
+        tensors = _plain(family.tensors(codec_items(problem), 7))
+        return Made(problem=problem, load=lambda: family.load(_copy(tensors), problem.shape))
+
+    return _of_every_problem(make)
 
 
 def _of_every_problem(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:

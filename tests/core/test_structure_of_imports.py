@@ -39,7 +39,12 @@ FOR_PLUGINS = (*LAYERS[0], *LAYERS[1], *LAYERS[2], "data", "training")
 
 ONLY_IMPORTERS = {
     "torchdiffeq": ["mixvel_core.sampling.ode"],
-    "diffusers": ["mixvel_foreign.unet2d", "mixvel_networks.unet"],
+    "diffusers": [
+        "mixvel_codecs.autoencoder_kl",
+        "mixvel_codecs.examples",
+        "mixvel_foreign.unet2d",
+        "mixvel_networks.unet",
+    ],
     "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.mapping", "mixvel_ray.streaming"],
 }
 
