@@ -17,7 +17,7 @@ from whole_runs import EXACT, TRAINED, Bomb, KilledError, files, recipe_of, resu
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import RecipeError
-from mixvel_core.pipeline import opened
+from mixvel_core.pipeline import more_samples
 from mixvel_core.pipeline import sample as sampling
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.loaded import Loaded
@@ -215,10 +215,10 @@ def test_more_samples_of_a_run_go_on_with_the_parts_that_are_done(
     whole, side_by_side = more("whole"), more("side by side", SIDE_BY_SIDE)
     assert whole.read_bytes() == side_by_side.read_bytes()
     mappers = [Backwards(most=2), Backwards()]
-    monkeypatch.setattr(opened, "mapper_of", lambda launcher: mappers[0])
+    monkeypatch.setattr(more_samples, "mapper_of", lambda launcher: mappers[0])
     with pytest.raises(KilledError):
         more("killed")
-    monkeypatch.setattr(opened, "mapper_of", lambda launcher: mappers[1])
+    monkeypatch.setattr(more_samples, "mapper_of", lambda launcher: mappers[1])
     assert more("killed").read_bytes() == whole.read_bytes()
     assert [len(mapper.done) for mapper in mappers] == [2, 1]
     assert list(files(tmp_path / "killed")) == [whole.name]
