@@ -14,13 +14,13 @@ from attrs import asdict, evolve, frozen
 from mixvel_core.artifacts.files import digest_of, read_json, write_json
 from mixvel_core.errors import ArtifactError, MixvelError
 from mixvel_core.machine import data_home
-from mixvel_core.protocols import Job, TrainTask
+from mixvel_core.protocols import ConditionedTask, Job, TrainTask
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from mixvel_core.protocols import Items, NoiseSchedule
+    from mixvel_core.protocols import ConditionSpec, Items, NoiseSchedule
     from mixvel_core.protocols.training import Objective
     from mixvel_core.training.options import TrainOptions
 
@@ -55,6 +55,13 @@ class _SmallerBatch:
     @property
     def options(self) -> TrainOptions:
         return evolve(self.task.options, batch=self.batch)
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        return self.task.conditions if isinstance(self.task, ConditionedTask) else ()
+
+    def condition_values(self) -> Mapping[str, Items]:
+        return self.task.condition_values() if isinstance(self.task, ConditionedTask) else {}
 
     def objective(self, seed: int) -> Objective:
         return self.task.objective(seed)

@@ -68,8 +68,13 @@ class Objective(Protocol):
 class DenoisingObjective(Objective, Protocol):
     """An objective whose network denoises: samples of it can be shown while it is trained."""
 
-    def denoise(self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor) -> Tensor:
-        """m(x, t), like x (B, *data), by ``network``, at times t (B,), for the shards ``shard`` (B,) int64."""
+    def denoise(
+        self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor, condition: Condition | None = None
+    ) -> Tensor:
+        """m(x, t, c), like x (B, *data), by ``network``, at times t (B,), for the shards ``shard`` (B,) int64.
+
+        ``condition``: c of each point, B rows; None where the task has no conditions.
+        """
 
 
 class TrainTask(Protocol):

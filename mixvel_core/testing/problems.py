@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from mixvel_core.errors import MixvelError
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import GaussianLaw, Items, NoiseSchedule, SchedulePoint
+from mixvel_core.protocols import ConditionSpec, GaussianLaw, Items, NoiseSchedule, SchedulePoint
 from mixvel_core.randomness import key, normal
 from mixvel_core.testing.check import require
 
@@ -75,12 +75,18 @@ class Rows:
 
 @frozen(kw_only=True, eq=False)
 class MemoryShard:
-    """A shard whose items lie in memory."""
+    """A shard whose items lie in memory. ``values``: of its conditions, by name, where its items have any."""
 
     items: Items
     index: int = 0
     fraction: float = 1.0
     law: GaussianLaw | None = None
+    conditions: tuple[ConditionSpec, ...] = ()
+    values: Mapping[str, Items] = field(factory=dict)
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """The values of its conditions, by name."""
+        return self.values
 
     @property
     def count(self) -> int:

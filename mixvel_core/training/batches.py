@@ -18,10 +18,12 @@ from mixvel_core.data.parquet_items import Stream, stream_of
 from mixvel_core.data.row_groups import GroupReader
 from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
+from mixvel_core.protocols.condition import Condition
 from mixvel_core.protocols.data import Items
 from mixvel_core.protocols.launcher import Job
 from mixvel_core.protocols.training import Batch
 from mixvel_core.randomness import key, normal, permutation, uniform
+from mixvel_core.training.conditions import ConditionFeed
 from mixvel_core.training.held_out import held_batch, split
 from mixvel_core.training.world import World
 
@@ -200,7 +202,8 @@ class Batches:
     """The batches of one training, of ``count`` items; ``at(step)`` is this worker's slice of the global batch.
 
     Times are stratified: row i of B draws t uniformly from the i-th of B equal parts of
-    [earliest_t, latest_t], so each batch covers the whole range of times, at no bias.
+    [earliest_t, latest_t], so each batch covers the whole range of times, at no bias. Conditions that the items
+    have are dropped for the null one now and then (``ConditionFeed``), but never those of held-out points.
     """
 
     def __init__(self, job: Job, device: torch.device, world: World) -> None:
@@ -218,7 +221,10 @@ class Batches:
         held, streamed = task.options.held_out, stream_of(items) is not None
         part = split(job.name, len(items), held, seed, streamed=streamed) if held > 0.0 else None
         self._feed = _feed(items, key(seed, "order"), world, None if part is None else part.kept)
-        self._held = None if part is None else held_batch(items, shards, part.held, task.options, seed)
+        self._conditions = ConditionFeed.of(job.name, task, seed)
+        self._held = (
+            None if part is None else held_batch(items, shards, part.held, task.options, seed, self._conditions)
+        )
         self._time_key = key(seed, "time")
         self._noise_key = key(seed, "noise")
         self._flip_key = key(seed, "flip")
@@ -247,7 +253,12 @@ class Batches:
             t=self._times(index, step).to(x_0.dtype),
             eps=normal(self._noise_key, index, tuple(x_0.shape[1:]), x_0.dtype, step),
             progress=step / self._options.steps,
+            condition=self._condition(chosen, index, step),
         )
+
+    def _condition(self, chosen: np.ndarray, index: Tensor, step: int) -> Condition | None:
+        feed = self._conditions
+        return None if feed is None else feed.with_null(feed.at(chosen).to(self.device), index, step)
 
     def _flipped(self, x_0: Tensor, index: Tensor, step: int) -> Tensor:
         """Half of the images mirrored, by a coin for each step and row, where that is asked for."""

@@ -14,6 +14,7 @@ from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Batch, Items, Objective
 from mixvel_core.randomness import key, normal, permutation, uniform
+from mixvel_core.training.conditions import ConditionFeed
 from mixvel_core.training.options import TrainOptions
 
 ROWS = 256
@@ -54,8 +55,16 @@ def split(name: str, count: int, fraction: float, seed: int, *, streamed: bool =
     return HeldOutSplit(kept=np.sort(order[held:]), held=np.sort(order[:held]))
 
 
-def held_batch(items: Items, shards: np.ndarray | None, held: np.ndarray, options: TrainOptions, seed: int) -> Batch:
-    """``ROWS`` points of the held-out items on the CPU, their times stratified as those of a training batch."""
+def held_batch(
+    items: Items,
+    shards: np.ndarray | None,
+    held: np.ndarray,
+    options: TrainOptions,
+    seed: int,
+    conditions: ConditionFeed | None = None,
+) -> Batch:
+    """``ROWS`` points of the held-out items on the CPU, their times stratified as those of a training batch, each with
+    its condition where items have ``conditions``."""
     chosen = np.resize(held[:ROWS], ROWS)
     index = torch.arange(ROWS)
     x_0 = torch.from_numpy(to_float(items[chosen]))
@@ -69,6 +78,7 @@ def held_batch(items: Items, shards: np.ndarray | None, held: np.ndarray, option
         t=t.to(x_0.dtype),
         eps=normal(key(seed, "held-out noise"), index, tuple(x_0.shape[1:]), x_0.dtype),
         progress=0.0,
+        condition=None if conditions is None else conditions.at(chosen),
     )
 
 

@@ -61,8 +61,8 @@ class TrainOptions:
         default=1000,
         matters=False,
         check=at_least(0),
-        doc="steps between two pictures in TensorBoard, 16 samples by the averaged weights, and one at the end; each "
-        "takes about as long as a step; 0: none",
+        doc="steps between two pictures in TensorBoard, 16 samples by the averaged weights (a row a class, where there "
+        "are classes), and one at the end; each takes about as long as a step; 0: none",
     )
 
     def __attrs_post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 
 from mixvel_core.data.items import joined
 from mixvel_core.field.conversions import Prediction, add_noise, denoiser, point_for, target
-from mixvel_core.protocols import Batch, Items, NoiseSchedule, Shard
+from mixvel_core.protocols import Batch, Condition, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
 from mixvel_networks.unet import make_unet
 from mixvel_unet.hooks import UNetOptions
@@ -36,7 +36,9 @@ class DenoiserRegression:
         output = network(add_noise(batch.x_0, batch.eps, p), batch.t, *labels)
         return {"loss": mse_loss(output, target(self.prediction, batch.x_0, batch.eps, p))}
 
-    def denoise(self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor) -> Tensor:
+    def denoise(
+        self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor, condition: Condition | None = None
+    ) -> Tensor:
         """The denoiser by ``network``."""
         output = network(x, t, *((shard,) if self.labelled else ()))
         return denoiser(self.prediction, output, x, point_for(self.schedule, t, x))

@@ -11,7 +11,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor, nn
 
-from mixvel_core.protocols import Batch, Job, NoiseSchedule, Progress, RouterConfig
+from mixvel_core.protocols import Batch, ConditionSpec, Job, NoiseSchedule, Progress, RouterConfig
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.randomness import seeded
 from mixvel_core.testing.problems import MemoryShard
@@ -75,6 +75,11 @@ class LevelTask:
     shards: np.ndarray | None = None
     schedule: NoiseSchedule = field(factory=Cosine)
     spoiled: int = 1 << 30
+    conditions: tuple[ConditionSpec, ...] = ()
+    values: Mapping[str, np.ndarray] = field(factory=dict)
+
+    def condition_values(self) -> Mapping[str, np.ndarray]:
+        return self.values
 
     def objective(self, seed: int) -> LevelObjective:
         with seeded(seed):

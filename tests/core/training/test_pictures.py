@@ -13,15 +13,16 @@ from attrs import evolve, frozen
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
-from trainable import CPU, byte_shards
+from trainable import CPU, LevelTask, byte_shards
 
 from mixvel_core.artifacts.tensors import read_tensors
 from mixvel_core.data.pictures import GAP
-from mixvel_core.protocols import Batch, DenoisingObjective, Job
+from mixvel_core.protocols import Batch, Condition, ConditionSpec, DenoisingObjective, Job
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.training.loop import train
 from mixvel_core.training.options import TrainOptions
-from mixvel_core.training.pictures import COUNT, TrainingPictures
+from mixvel_core.training.pictures import COUNT, TrainingPictures, training_pictures
+from mixvel_core.training.state import TrainState
 from mixvel_schedules.schedules import Cosine
 from mixvel_unet.family import UNetFamily
 from mixvel_unet.hooks import UNetOptions
@@ -82,9 +83,12 @@ class Known:
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         return {}
 
-    def denoise(self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor) -> Tensor:
+    def denoise(
+        self, network: nn.Module, x: Tensor, t: Tensor, shard: Tensor, condition: Condition | None = None
+    ) -> Tensor:
         level: Tensor = network(torch.zeros_like(x))
-        return level + shard.view(-1, 1, 1, 1)
+        label = shard if condition is None else 0.5 * condition.values["class"]
+        return level + label.view(-1, 1, 1, 1)
 
 
 def test_samples_are_of_the_averaged_weights_and_of_every_label() -> None:
@@ -106,6 +110,25 @@ def test_samples_are_of_the_averaged_weights_and_of_every_label() -> None:
     # Means -1 and 0: black and grey in turn, with the little noise that is left.
     assert np.abs(centres[:, ::2].astype(int) - 0).max() <= 3
     assert np.abs(centres[:, 1::2].astype(int) - 128).max() <= 3
+
+
+def test_there_is_a_row_for_each_class_that_items_have(tmp_path: Path) -> None:
+    """A network that denoises to the class: rows -1, 0.5 and 1 of four samples each, from classes 0, 3 and 4."""
+    labels = np.array([3, 0, 4, 0, 3, 4, 0])
+    items = np.zeros((7, 1, 2, 2), np.float32)
+    conditions = (ConditionSpec(name="class", classes=5),)
+    task = LevelTask(items=items, options=OPTIONS, conditions=conditions, values={"class": labels})
+    job = Job(name="level", task=task, seed=3, folder=tmp_path, tensorboard=tmp_path)
+    network = nn.Conv2d(1, 1, 1)
+    pictures = training_pictures(job, Known(network=network), TrainState(network, OPTIONS), CPU)
+    assert pictures is not None
+    average = {"weight": torch.ones(1, 1, 1, 1), "bias": torch.full((1,), -1.0)}
+    seen = np.asarray(pictures.of(network, average))
+    side = 32 + GAP
+    centres = seen[GAP + 16 :: side, GAP + 16 :: side].astype(int)
+    assert centres.shape[:2] == (3, 4)
+    for row, level in zip(centres, (0, 191, 255), strict=True):
+        assert np.abs(row - level).max() <= 4
 
 
 def test_networks_of_some_times_alone_and_vectors_show_nothing(tmp_path: Path) -> None:
