@@ -71,7 +71,8 @@ class Loaded:
         self.device = device or best_device()
         self.schedule = models.schedule.build()
         self.shape = next(one for one in (*models.experts, models.monolith) if one is not None).config.shape
-        self._residency = Residency(limit=options.resident_experts)
+        parks = self.device if self.device.type == "cuda" else None
+        self._residency = Residency(limit=options.resident_experts, parks_on=parks)
         self._experts: dict[bool, tuple[Expert, ...]] = {}
         self._routers: dict[str, Router] = {}
 

@@ -39,6 +39,7 @@ from mixvel_core.protocols.expert import (
     NetworkGroup,
     PretrainedFamily,
     SharedFamily,
+    WeightedExpert,
 )
 from mixvel_core.protocols.guidance import Guidance, Reference, Route
 from mixvel_core.protocols.integrator import Field, Integrator, NoisyField, RandomIntegrator, SplitField
@@ -169,6 +170,7 @@ __all__ = [
     "Suprema",
     "Task",
     "TrainTask",
+    "WeightedExpert",
     "followed",
     "null_condition",
 ]

@@ -9,7 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from mixvel_core.protocols.condition_spec import ConditionSpec
     from mixvel_core.protocols.data import Shard
@@ -66,6 +66,15 @@ class NetworkExpert(Protocol):
 
     def tuned(self, *, channels_last: bool, compiled: bool) -> Expert:
         """The same expert with its weights laid out channels last, compiled, or both."""
+
+
+@runtime_checkable
+class WeightedExpert(Protocol):
+    """An expert whose weights lie in a network, which can be moved between a device and host memory."""
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The network; None where there is none after all, as for a wrapper of a closed form."""
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,7 @@ from mixvel_core.protocols import (
     Moments,
     NoiseSchedule,
 )
+from mixvel_core.sampling.residency import ResidentExpert, fetch_next, is_in_memory
 
 
 def evaluate(
@@ -54,8 +55,16 @@ def evaluate(
     groups = torch.split_with_sizes(sample, counts)
     selected = [k for k, count in enumerate(counts) if count]
     # Those in memory first: where experts take turns in a small room, none is thrown out just before its turn.
-    order = sorted(selected, key=lambda k: not getattr(experts[k], "is_resident", True))
-    answers = {k: _evaluate_one(k, experts[k], x, t, groups[k], call, condition) for k in order}
+    order = sorted(selected, key=lambda k: not is_in_memory(experts[k]))
+    answers: dict[int, Tensor] = {}
+    for place, k in enumerate(order):
+        one = experts[k]
+        if isinstance(one, ResidentExpert):
+            # Its weights are the ones used last before others come: those on their way must not take its room.
+            one.load_now()
+        if place + 1 < len(order):
+            fetch_next(experts[order[place + 1]])
+        answers[k] = _evaluate_one(k, one, x, t, groups[k], call, condition)
     parts = [answers[k] for k in selected]
     m = torch.cat(parts) if len(parts) > 1 else parts[0] if parts else x[:0]
     return Evaluations(sample=sample, expert=expert, m=m)

@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 
 import torch
 from attrs import evolve, field, frozen
-from torch import Tensor
+from torch import Tensor, nn
 
 from mixvel_core.field.angle import match_snr
 from mixvel_core.field.conversions import expand
@@ -25,6 +25,7 @@ from mixvel_core.protocols import (
     Moments,
     NoiseSchedule,
     SchedulePoint,
+    WeightedExpert,
 )
 from mixvel_core.sampling.dispatch import GroupMember, group_of, members_of
 
@@ -120,6 +121,11 @@ class SNRMatched(Generic[ExpertT]):
     def moments(self) -> Moments | None:
         """Of the shard: they depend on the data, not on the schedule."""
         return self.expert.moments
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The network of the expert, if it is one."""
+        return self.expert.module if isinstance(self.expert, WeightedExpert) else None
 
     @property
     def null(self) -> Condition | None:

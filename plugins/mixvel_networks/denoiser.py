@@ -32,6 +32,11 @@ class _OfNetwork:
     clip: bool
     channels_last: bool = False
 
+    @property
+    def module(self) -> nn.Module | None:
+        """The network, where it is a module."""
+        return self.network if isinstance(self.network, nn.Module) else None
+
     def tuned(self, *, channels_last: bool, compiled: bool) -> Self:
         """The same with its weights laid out channels last, compiled, or both; this one is not changed."""
         if not isinstance(self.network, nn.Module):
