@@ -8,11 +8,13 @@ Salimans 2022 (their w is one less); the interval, Kynkaanniemi et al. 2024; gui
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import Reference, Route
-from mixvel_guidance.hooks import ClassifierFreeOptions, IntervalOptions
+from mixvel_guidance.hooks import ClassifierFreeOptions, IntervalOptions, LevelsOptions
 
 
 @frozen(kw_only=True)
@@ -47,6 +49,21 @@ class ClassifierFree(ClassifierFreeOptions, _Extrapolating):
     """M_r is the mixture of the same experts without the condition."""
 
     reference: Reference = "null"
+
+
+@frozen(kw_only=True)
+class LevelledClassifierFree(LevelsOptions):
+    """M = M_null + w(t) (M_c - M_null), w that of the level of noise at t; a boundary is of the level above."""
+
+    reference: Reference = "null"
+
+    def at(self, t: float) -> float:
+        """w of the level of t."""
+        return self.scales[bisect_right(self.boundaries, t)]
+
+    def combine(self, given: Tensor, other: Tensor, t: float) -> Tensor:
+        """M_null + w(t) (M_c - M_null), (B, *data)."""
+        return other + self.at(t) * (given - other)
 
 
 @frozen(kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from attrs import frozen
 
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
-from mixvel_core.plugin.options import at_least, between, option
+from mixvel_core.plugin.options import OptionCheck, at_least, between, each, inside, option
 from mixvel_core.protocols import Guidance
 
 
@@ -38,6 +39,34 @@ class ClassifierFreeOptions(IntervalOptions):
     )
 
 
+_SCALES = OptionCheck(text="a list, not empty, of numbers at least 0", holds=lambda v: len(v) > 0 and min(v) >= 0)
+
+
+@frozen(kw_only=True)
+class LevelsOptions:
+    """Options of ``cfg-levels``."""
+
+    boundaries: tuple[float, ...] = option(
+        check=each(inside(0, 1)),
+        doc="times, rising, where one scale ends and the next begins; as of router noise-levels",
+    )
+    scales: tuple[float, ...] = option(check=_SCALES, doc="w of each level, that nearest data first")
+    route: Literal["own", "shared"] = option(
+        default="own",
+        doc="by whose weights the experts without the condition are put together: p(k | x), or those of the condition",
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """Raises ValueError where times do not rise, or there are not as many scales as levels."""
+        if any(b <= a for a, b in pairwise(self.boundaries)):
+            raise ValueError(f"boundaries must rise, not {list(self.boundaries)}")
+        if len(self.scales) != len(self.boundaries) + 1:
+            raise ValueError(
+                f"scales: {len(self.boundaries)} boundaries part {len(self.boundaries) + 1} levels, and there are "
+                f"{len(self.scales)} scales; give one for each level"
+            )
+
+
 @hookimpl
 def mixvel_guidance() -> Sequence[PluginDef[Any, Guidance]]:
     """The guidances of this package."""
@@ -55,6 +84,14 @@ def mixvel_guidance() -> Sequence[PluginDef[Any, Guidance]]:
             options=ClassifierFreeOptions,
             target="mixvel_guidance.guidance:ClassifierFree",
             summary="classifier-free: M = M_null + w (M_c - M_null); twice the evaluations where w is not 1",
+        ),
+        PluginDef(
+            kind="guidance",
+            name="cfg-levels",
+            options=LevelsOptions,
+            target="mixvel_guidance.guidance:LevelledClassifierFree",
+            example_options=LevelsOptions(boundaries=(0.5,), scales=(1.0, 3.0)),
+            summary="classifier-free with a scale for each level of noise, as for experts that part the time axis",
         ),
         PluginDef(
             kind="guidance",
