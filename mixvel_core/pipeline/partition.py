@@ -19,9 +19,18 @@ from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.errors import DataError
 from mixvel_core.machine import printable
 from mixvel_core.pipeline.data_identity import IDENTITY
-from mixvel_core.pipeline.shards import LAW, Shards, condition_file, open_shards
+from mixvel_core.pipeline.shards import CLASSES, LAW, Shards, condition_file, open_shards
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
-from mixvel_core.protocols import ConditionSpec, Data, GaussianLaw, Items, NamingPartitioner, PreparedSource, Progress
+from mixvel_core.protocols import (
+    CLASS,
+    ConditionSpec,
+    Data,
+    GaussianLaw,
+    Items,
+    NamingPartitioner,
+    PreparedSource,
+    Progress,
+)
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import Recipe
@@ -130,7 +139,7 @@ def _cut(loaded: Data, shard_of: np.ndarray, columns: tuple[ConditionColumn, ...
     empty = np.flatnonzero(np.bincount(shard_of) == 0)
     if len(empty):
         raise DataError(f"shard {empty[0]} is empty; ask for fewer shards or another partition")
-    laws = _laws(loaded, shard_of)
+    laws = _laws(loaded, shard_of, columns)
     parts = []
     for k in range(int(shard_of.max()) + 1):
         rows = np.flatnonzero(shard_of == k)
@@ -140,7 +149,9 @@ def _cut(loaded: Data, shard_of: np.ndarray, columns: tuple[ConditionColumn, ...
     return Split(data=loaded, parts=tuple(parts))
 
 
-def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] | None:
+def _laws(
+    data: Data, shard_of: np.ndarray, columns: Sequence[ConditionColumn]
+) -> list[tuple[float, GaussianLaw]] | None:
     """pi_k and the law of each shard, where every shard is a union of whole components; None otherwise."""
     if data.law is None or data.labels is None:
         return None
@@ -148,6 +159,7 @@ def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] |
     if any(len(home) != 1 for home in homes):
         return None
     owner = np.array([home[0] for home in homes])
+    classes = _classes_of_components(data.labels, len(homes), columns)
     laws = []
     for k in range(int(shard_of.max()) + 1):
         mine = owner == k
@@ -156,9 +168,22 @@ def _laws(data: Data, shard_of: np.ndarray) -> list[tuple[float, GaussianLaw]] |
             weights=data.law.weights[mine] / total,
             means=data.law.means[mine],
             covariances=data.law.covariances[mine],
+            classes=None if classes is None else classes[mine],
         )
         laws.append((total, law))
     return laws
+
+
+def _classes_of_components(labels: np.ndarray, count: int, columns: Sequence[ConditionColumn]) -> np.ndarray | None:
+    """The class of the items of each component, (J,) int64; None where they have none, or not one a component.
+
+    ``labels``: the component of each item. ``count``: J.
+    """
+    values = next((np.asarray(column.values[:]) for column in columns if column.spec.name == CLASS), None)
+    if values is None:
+        return None
+    found = [np.unique(values[labels == j]) for j in range(count)]
+    return np.array([one[0] for one in found]) if all(len(one) == 1 for one in found) else None
 
 
 def partition_artifact(recipe: Recipe, folder: Path) -> Artifact:
@@ -272,6 +297,7 @@ def _write_facts(part: Part, folder: Path) -> list[str]:
         write_array(place / condition_file(name), items[:])
         files.append(f"{part.index}/{condition_file(name)}")
     if part.law is not None:
-        write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW})
+        classes = {} if part.law.classes is None else {CLASSES: part.law.classes}
+        write_arrays(place / "law.npz", {name: getattr(part.law, name) for name in LAW} | classes)
         files.append(f"{part.index}/law.npz")
     return files

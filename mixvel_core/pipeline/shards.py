@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from attrs import asdict, evolve, field, frozen
 
-from mixvel_core.artifacts.arrays import map_array, read_arrays
+from mixvel_core.artifacts.arrays import array_forms, map_array, read_arrays
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_facts, values_of
@@ -30,6 +30,8 @@ def condition_file(name: str) -> str:
 
 
 LAW = ("weights", "means", "covariances")
+CLASSES = "classes"
+"""In `law.npz` beside these, where each component of the law has one class."""
 GAUSSIANS = "gaussians.safetensors"
 """Of a shard that is with its owner, where more than its mean and variance is shared."""
 
@@ -62,7 +64,8 @@ class StoredShard:
         path = self.folder / "law.npz"
         if not path.exists():
             return None
-        return GaussianLaw(**dict(zip(LAW, read_arrays(path, *LAW), strict=True)))
+        names = (*LAW, CLASSES) if CLASSES in array_forms(path) else LAW
+        return GaussianLaw(**dict(zip(names, read_arrays(path, *names), strict=True)))
 
 
 @frozen(kw_only=True)
@@ -169,10 +172,12 @@ class JoinedShard:
         if len(known) < len(laws):
             return None
         weights = [part.fraction * law.weights for part, law in zip(self.parts, known, strict=True)]
+        classes = [law.classes for law in known if law.classes is not None]
         return GaussianLaw(
             weights=np.concatenate(weights),
             means=np.concatenate([law.means for law in known]),
             covariances=np.concatenate([law.covariances for law in known]),
+            classes=np.concatenate(classes) if len(classes) == len(known) else None,
         )
 
 

@@ -95,6 +95,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
             drawn from the weights; ``sum-up``; ``switching``, of its default options; ``mixture``, all experts;
             ``euler``.
+        by_weaker: whether a guidance is by a weaker model, the monolith (``Guidance.reference``).
         is_identity: whether a codec leaves items as they are, so that nothing is stored in their place.
         of_latents: options of experts and integrators that hold for items in [-1, 1], each with the value that takes
             its place where the recipe has a codec. Another value is a problem there.
@@ -120,6 +121,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
+    by_weaker: bool = False
     is_identity: bool = False
     of_latents: Mapping[str, object] = field(factory=dict)
     contract: int | None = None
@@ -239,6 +241,11 @@ class IntegratorUse(Use[protocols.Integrator]):
 
 class GuidanceUse(Use[protocols.Guidance]):
     """A slot for a guidance."""
+
+    @property
+    def by_weaker(self) -> bool:
+        """Whether it is by a weaker model, the monolith."""
+        return self.definition.by_weaker
 
 
 class DataUse(Use[protocols.DataSource]):

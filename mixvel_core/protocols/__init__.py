@@ -7,6 +7,7 @@ from mixvel_core.protocols.codec import Codec, CodecFamily
 from mixvel_core.protocols.condition import (
     Condition,
     ConditionalExpert,
+    ConditionalFamily,
     ConditionalGroup,
     ConditionalRouter,
     followed,
@@ -99,6 +100,7 @@ __all__ = [
     "ConditionScorer",
     "ConditionSpec",
     "ConditionalExpert",
+    "ConditionalFamily",
     "ConditionalGroup",
     "ConditionalRouter",
     "ConditionedShard",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from attrs import field, frozen
 
-from mixvel_core.protocols.expert import Expert, ExpertGroup
+from mixvel_core.protocols.expert import Expert, ExpertFamily, ExpertGroup
 from mixvel_core.protocols.router import Router
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from attrs import Attribute
     from torch import Tensor
+
+    from mixvel_core.protocols.condition_spec import ConditionSpec
 
 
 def _of_one_length(instance: object, attribute: Attribute[Mapping[str, Tensor]], values: Mapping[str, Tensor]) -> None:
@@ -105,6 +107,15 @@ class ConditionalGroup(ExpertGroup, Protocol):
 
     def given(self, condition: Condition) -> Self:
         """The same experts, each of row i's condition for row i."""
+
+
+@runtime_checkable
+class ConditionalFamily(ExpertFamily, Protocol):
+    """A family whose experts, or group, may read conditions."""
+
+    def reads(self, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
+        """Which of the items' conditions its experts read; empty where none. Known without weights, so that experts
+        that are not in memory have their null condition too: that of what is returned here."""
 
 
 @runtime_checkable

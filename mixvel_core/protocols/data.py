@@ -42,12 +42,14 @@ class GaussianLaw:
     """A Gaussian mixture in closed form, the law of exact data (D3): J components in D dimensions.
 
     ``weights``: (J,), positive, sum 1. ``means``: (J, D). ``covariances``: (J, D, D), symmetric, positive
-    semi-definite.
+    semi-definite. ``classes``: what the condition ``class`` of the items of each component is, (J,) int64; None where
+    they have none, or not one a component.
     """
 
     weights: np.ndarray
     means: np.ndarray
     covariances: np.ndarray
+    classes: np.ndarray | None = None
 
 
 @frozen(kw_only=True)

@@ -98,6 +98,7 @@ def mixvel_guidance() -> Sequence[PluginDef[Any, Guidance]]:
             name="autoguidance",
             options=IntervalOptions,
             target="mixvel_guidance.guidance:Autoguidance",
+            by_weaker=True,
             summary="away from a weaker model, the monolith: M = M_weak + w (M_c - M_weak)",
         ),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.plugin.options import above, at_least, option
 from mixvel_core.protocols import DataSource, ExpertFamily, RouterFamily
 
@@ -22,6 +22,18 @@ class EmpiricalOptions:
 
 
 @frozen(kw_only=True)
+class GaussianOptions:
+    """Options of the family ``gaussian-mixture``."""
+
+    blur: float = option(
+        default=0.0,
+        before=0.0,
+        check=at_least(0),
+        doc="width added to every component, for an expert that is wrong by a known amount; 0: exact",
+    )
+
+
+@frozen(kw_only=True)
 class MixtureOptions:
     """Options of the data source ``gaussian-mixture``."""
 
@@ -32,6 +44,13 @@ class MixtureOptions:
     spread: float = option(default=1.0, check=above(0), doc="standard deviation of the means' coordinates")
     width: float = option(default=0.3, check=above(0), doc="typical standard deviation of a component")
     anisotropic: bool = option(default=True, doc="random axes and widths for each component")
+    classes: int | None = option(
+        default=None,
+        before=None,
+        check=at_least(1),
+        doc="number C of classes: component j has class j mod C, which is the attribute `class` of its items; absent: "
+        "none",
+    )
 
 
 @hookimpl
@@ -41,7 +60,7 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
         PluginDef(
             kind="expert",
             name="gaussian-mixture",
-            options=NoOptions,
+            options=GaussianOptions,
             target="mixvel_oracles.families:GaussianFamily",
             exact_for_laws=True,
             summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",

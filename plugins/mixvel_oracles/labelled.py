@@ -14,24 +14,26 @@ import torch
 from attrs import evolve, field, frozen
 from torch import Tensor
 
-from mixvel_core.protocols import Condition, GaussianLaw, NoiseSchedule
+from mixvel_core.protocols import CLASS, Condition, GaussianLaw, NoiseSchedule
 from mixvel_oracles.denoisers import GaussianExpert, gaussian_expert
-
-CLASS = "class"
-NULL = -1
-"""The label of the null condition."""
 
 
 @frozen(kw_only=True, eq=False)
 class LabelledExpert(GaussianExpert):
-    """A Gaussian mixture's expert under the class of each row. ``labels``: of the components, (J,) int64, at least 0.
+    """A Gaussian mixture's expert under the class of each row. ``labels``: of the components, (J,) int64 in 0..C-1.
 
+    ``count``: C, which as a class is the null condition. ``classes``: of the rows, (B,) int64; None: all are null.
     A class that no component has leaves the denoiser as it is without one; the router gives the expert no weight then.
     """
 
     labels: Tensor
+    count: int
     classes: Tensor | None = None
-    null: Condition = field(init=False, factory=lambda: Condition(values={CLASS: torch.tensor([NULL])}))
+    null: Condition = field(init=False)
+
+    @null.default
+    def _no_class(self) -> Condition:
+        return Condition(values={CLASS: torch.tensor([self.count])})
 
     def given(self, condition: Condition) -> Self:
         """The expert of ``condition.values["class"]``, (B,) int64."""
@@ -42,7 +44,7 @@ class LabelledExpert(GaussianExpert):
         if self.classes is None:
             return log_parts, m
         c = self.classes.to(x.device)[:, None]
-        kept = (c == self.labels.to(x.device)) | (c == NULL)
+        kept = (c == self.labels.to(x.device)) | (c == self.count)
         return log_parts.masked_fill(~kept, -torch.inf), m
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
@@ -85,8 +87,13 @@ class LabelledRouter:
         return (log_p + log_pi).softmax(1), None
 
 
-def labelled_expert(law: GaussianLaw, labels: np.ndarray, schedule: NoiseSchedule) -> LabelledExpert:
-    """The expert of ``law`` whose component j has the class ``labels[j]``, under ``schedule``."""
+def labelled_expert(
+    law: GaussianLaw, labels: np.ndarray, schedule: NoiseSchedule, count: int | None = None
+) -> LabelledExpert:
+    """The expert of ``law`` whose component j has the class ``labels[j]``, under ``schedule``.
+
+    ``count``: C, of all shards' classes; None: one more than the largest label.
+    """
     plain = gaussian_expert(law, schedule)
     return LabelledExpert(
         schedule=schedule,
@@ -95,4 +102,5 @@ def labelled_expert(law: GaussianLaw, labels: np.ndarray, schedule: NoiseSchedul
         variances=plain.variances,
         axes=plain.axes,
         labels=torch.from_numpy(np.asarray(labels, dtype=np.int64)),
+        count=int(labels.max()) + 1 if count is None else count,
     )

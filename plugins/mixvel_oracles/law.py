@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from attrs import asdict, frozen
 
-from mixvel_core.protocols import Data, GaussianLaw
+from mixvel_core.protocols import CLASS, Data, GaussianLaw
 from mixvel_oracles.hooks import MixtureOptions
 
 
@@ -56,21 +56,27 @@ def split(law: GaussianLaw, groups: Sequence[Sequence[int]]) -> list[tuple[float
     for index in map(np.asarray, groups):
         total = float(law.weights[index].sum())
         weights = law.weights[index] / total
-        parts.append((total, GaussianLaw(weights=weights, means=law.means[index], covariances=law.covariances[index])))
+        parts.append((total, _some(law, weights, index)))
     return parts
+
+
+def _some(law: GaussianLaw, weights: np.ndarray, index: np.ndarray) -> GaussianLaw:
+    classes = None if law.classes is None else law.classes[index]
+    return GaussianLaw(weights=weights, means=law.means[index], covariances=law.covariances[index], classes=classes)
 
 
 @frozen(kw_only=True)
 class GaussianMixtureSource(MixtureOptions):
-    """``count`` items in ``dimension`` D from ``components`` J; labels are the components."""
+    """``count`` items in ``dimension`` D from ``components`` J, which are their labels, each of one of ``classes``."""
 
     def load(self) -> Data:
         """Draws the law and the items, the same ones every time."""
-        law = random_law(**asdict(self, filter=lambda option, _: option.name != "count"))
+        law = random_law(**asdict(self, filter=lambda option, _: option.name not in ("count", "classes")))
         items, labels = draw(law, self.count, self.seed + 1)
         return Data(
             items=items,
             labels=labels,
+            attributes={} if self.classes is None else {CLASS: labels % self.classes},
             law=law,
             provenance={
                 "source": f"random Gaussian mixture, {self.components} components in {self.dimension} dimensions",

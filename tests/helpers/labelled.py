@@ -7,9 +7,9 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.protocols import Condition, Guidance, NoiseSchedule
+from mixvel_core.protocols import CLASS, Condition, Guidance, NoiseSchedule
 from mixvel_core.sampling.ode import flow
-from mixvel_oracles.labelled import CLASS, LabelledExpert, LabelledRouter, labelled_expert
+from mixvel_oracles.labelled import LabelledExpert, LabelledRouter, labelled_expert
 from mixvel_oracles.law import random_law, split
 
 CLASSES = 2

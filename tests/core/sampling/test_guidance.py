@@ -11,13 +11,12 @@ from labelled import CLASSES, classes, labelled
 from torch import Tensor
 
 from mixvel_core.errors import UsageError
-from mixvel_core.protocols import Condition, Guidance, Integrator, Selector
+from mixvel_core.protocols import CLASS, Condition, Guidance, Integrator, Selector
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_guidance.guidance import Autoguidance, ClassifierFree, NoGuidance
 from mixvel_integrators.angle_multistep import AngleMultistep
 from mixvel_integrators.integrators import DDIM, Heun
-from mixvel_oracles.labelled import CLASS
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.selectors import Fixed, Iid, Mixture
