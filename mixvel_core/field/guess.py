@@ -34,7 +34,7 @@ class DiagonalGuess:
         slope = gaussian_denoiser(torch.ones_like(self.mean), p, self.mean, self.variance) - constant
         return weights @ constant + x * (weights @ slope)
 
-    def of(self, x: Tensor, p: SchedulePoint, expert: Tensor) -> Tensor:
+    def of(self, x: Tensor, p: SchedulePoint, expert: Tensor, sample: Tensor) -> Tensor:
         """g_k(x) of one shard for each point, (E, D): k are ``expert``, (E,), x is (E, D)."""
         return gaussian_denoiser(x, p, self.mean[expert], self.variance[expert])
 
@@ -64,7 +64,7 @@ class GaussianGuess:
                 total += torch.einsum("bkr,kdr->bd", w[..., None] * (h - h_0) * z, U)
         return total
 
-    def of(self, x: Tensor, p: SchedulePoint, expert: Tensor) -> Tensor:
+    def of(self, x: Tensor, p: SchedulePoint, expert: Tensor, sample: Tensor) -> Tensor:
         """g_k(x) of one shard for each point, (E, D): k are ``expert``, (E,), x is (E, D)."""
         return self.weighted(x, p, one_hot(expert, len(self.means)).to(x))
 

@@ -31,8 +31,11 @@ class Guess(Protocol):
     def weighted(self, x: Tensor, p: SchedulePoint, weights: Weights) -> Tensor:
         """sum_k weights_k g_k(x), (B, D), at x, (B, D), and one point p of the schedule; weights are (B, K)."""
 
-    def of(self, x: Tensor, p: SchedulePoint, expert: Indices) -> Tensor:
-        """g_k(x) of one shard for each point, (E, D): k are ``expert``, (E,), x is (E, D)."""
+    def of(self, x: Tensor, p: SchedulePoint, expert: Indices, sample: Indices) -> Tensor:
+        """g_k(x) of one shard for each point, (E, D): k are ``expert``, (E,), x is (E, D).
+
+        ``sample``: the row of the batch that each point belongs to, (E,): under a condition rows are unlike.
+        """
 
 
 @frozen(kw_only=True, eq=False)

@@ -20,13 +20,14 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.field.gaussians import Gaussians, gaussians_of_tensors
-from mixvel_core.field.guess import gaussian_guess
-from mixvel_core.protocols import Ask, Evaluations, Guess, NoiseSchedule, RouterConfig, Shard, TrainTask
+from mixvel_core.field.class_gaussians import class_gaussians
+from mixvel_core.field.gaussians import gaussians_of_tensors
+from mixvel_core.protocols import Ask, Evaluations, NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_core.randomness import bits, key
+from mixvel_routers.class_prior import class_prior
 from mixvel_routers.closed_form_options import ExpertsOptions
 from mixvel_routers.fixed import log_prior
-from mixvel_routers.moments import check_shards, gaussian_tensors
+from mixvel_routers.moments import ClosedForm, check_shards, gaussian_tensors
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -81,16 +82,14 @@ class Integration:
 
 
 @frozen(kw_only=True, eq=False)
-class ExpertsRouter:
+class ExpertsRouter(ClosedForm):
     """The posterior pi_k Z_k / sum_j pi_j Z_j. Before any answer it is that of the Gaussians, or pi.
 
-    ``log_pi``: (K,) float64. ``gaussians``: of the shards, None where ``options`` do without. An expert that is not
-    evaluated keeps its difference from the Gaussian, which fades (``decay``).
+    Under a class the answers are of its own experts and Z_k of the class, so that p(k | c) takes the place of pi, and
+    cells that of shards. ``gaussians``: None where ``options`` do without. An expert that is not evaluated keeps its
+    difference from the Gaussian, which fades (``decay``).
     """
 
-    log_pi: Tensor
-    gaussians: Gaussians | None
-    schedule: NoiseSchedule
     options: ExpertsOptions
 
     def start(self, x: Points, t: Times) -> Integration:
@@ -105,10 +104,6 @@ class ExpertsRouter:
         now = evolve(now, t=later)
         return Integration(begin=now, now=now, answered=unknown, index=_index_of(x), count=0)
 
-    def guess(self, x: Points) -> Guess | None:
-        """The denoisers of the Gaussians, where there are some."""
-        return None if self.gaussians is None else gaussian_guess(self.gaussians, x)
-
     def weights(self, x: Points, t: Times, state: Integration) -> tuple[Weights, Integration]:
         """The posterior at (x, t), (B, K), by the rates known so far."""
         further = t.double()[:, None] < state.now.t
@@ -118,7 +113,7 @@ class ExpertsRouter:
         answered = state.answered & ~further
         now, log_density = self._place(x, t, begin.c, rates)
         now = evolve(now, c=self._integral(begin, now))
-        logits = self.log_pi.to(x.device) + log_density + now.c
+        logits = self.log_prior(x) + log_density + now.c
         return logits.softmax(1).to(x.dtype), evolve(state, begin=begin, now=now, answered=answered)
 
     def observe(self, x: Points, t: Times, answers: Evaluations, ask: Ask, state: Integration) -> Integration:
@@ -143,8 +138,8 @@ class ExpertsRouter:
         p = self.schedule.at(t.double())
         flat = x.flatten(1).double()
         guess, trace, log_density = rates.r.new_zeros(1, 1, 1), c.new_zeros(1, 1), torch.zeros_like(c)
-        if self.gaussians is not None:
-            found = self.gaussians.answers(x, p)
+        if self.seen is not None:
+            found = self.seen.answers(x, p)
             if self.options.prior == "moments":
                 guess, log_density = found.m, found.log_density
             trace = found.trace
@@ -204,8 +199,8 @@ class ExpertsRouter:
         m = x.new_zeros(*mask.shape, x[0].numel())
         m[there.sample, there.expert] = there.m.flatten(1)
         gap = m[i, k].double() - answers.m.flatten(1).double()
-        if self.gaussians is not None and self.options.prior == "moments":
-            gap = gap - (self.gaussians.answers(moved, p).m - state.now.guess)[i, k]
+        if self.seen is not None and self.options.prior == "moments":
+            gap = gap - (self.seen.answers(moved, p).m - state.now.guess)[i, k]
         divergence = (gap * step[i]).sum(1) / (h[i, 0] ** 2)
         return (p.sigma**2 / p.alpha.clamp_min(LEAST_ALPHA))[i] * divergence
 
@@ -249,5 +244,11 @@ class ExpertsFamily(ExpertsOptions):
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> ExpertsRouter:
         """The router with the fractions of ``config``."""
         gaussians = gaussians_of_tensors(tensors) if self.needs_moments else None
-        log_pi = log_prior(config.fractions)
-        return ExpertsRouter(log_pi=log_pi, gaussians=gaussians, schedule=schedule, options=self)
+        return ExpertsRouter(
+            log_pi=log_prior(config.fractions),
+            gaussians=gaussians,
+            schedule=schedule,
+            options=self,
+            cells=None if gaussians is None else class_gaussians(tensors, gaussians),
+            by_class=class_prior(config),
+        )

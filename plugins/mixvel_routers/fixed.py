@@ -1,4 +1,4 @@
-"""fixed: the prior pi, whatever x and t."""
+"""fixed: the prior, pi or p(k | c) of a class, whatever x and t."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from attrs import frozen
 from torch import Tensor
 
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
+from mixvel_routers.class_prior import ReadsClass, class_prior, normalised
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -17,22 +18,17 @@ if TYPE_CHECKING:
 
 def prior(fractions: Sequence[float], x: Tensor) -> Tensor:
     """pi at B points x, (B, K) in their type: ``fractions`` divided by their sum."""
-    return _normalised(fractions).to(x).expand(len(x), -1)
+    return normalised(fractions).to(x).expand(len(x), -1)
 
 
 def log_prior(fractions: Sequence[float], device: torch.device | None = None) -> Tensor:
     """log pi, (K,) float64: of ``fractions`` divided by their sum."""
-    return _normalised(fractions, device).log()
+    return normalised(fractions, device).log()
 
 
-def _normalised(fractions: Sequence[float], device: torch.device | None = None) -> Tensor:
-    pi = torch.tensor(fractions, dtype=torch.float64, device=device)
-    return pi / pi.sum()
-
-
-@frozen(kw_only=True)
-class FixedRouter:
-    """a(x, t) = pi, ``fractions``, which is the posterior where alpha = 0 and only there."""
+@frozen(kw_only=True, eq=False)
+class FixedRouter(ReadsClass):
+    """a(x, t) = pi, ``fractions``, or p(k | c) under a class: the posterior where alpha = 0, and only there."""
 
     fractions: tuple[float, ...]
 
@@ -40,13 +36,14 @@ class FixedRouter:
         """Returns None: the router keeps no state."""
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
-        """(B, K), each row pi."""
-        return prior(self.fractions, x), None
+        """(B, K), each row pi, or p(k | c) of its class."""
+        rows = self.prior_rows(x)
+        return (prior(self.fractions, x) if rows is None else rows.to(x)), None
 
 
 @frozen(kw_only=True)
 class FixedFamily:
-    """Nothing is trained or stored: pi is in the router's configuration."""
+    """Nothing is trained or stored: pi and p(c | k) are in the router's configuration."""
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
         """No networks to train."""
@@ -58,4 +55,4 @@ class FixedFamily:
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> FixedRouter:
         """The router of the prior in ``config``."""
-        return FixedRouter(fractions=config.fractions)
+        return FixedRouter(fractions=config.fractions, by_class=class_prior(config))

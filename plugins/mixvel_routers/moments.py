@@ -6,22 +6,28 @@ where p_t^k is the density (D3) of one Gaussian of shard k, with its r leading p
 the rest (``rank``) or a variance of each coordinate (``rank: 0``), or of J such (``components``). At t = 1, where
 alpha = 0, a is pi exactly. A shard shares its count and (r + 2) D or 2 J D numbers; principal components and
 components show more of its items than mean and variance do.
+
+Under a class c it is p(k | x, c), proportional to p(k | c) p_t^kc(x), with Gaussians of the cells (k, c) (``cells``).
+Where items are with their owners there are no cells: then it is proportional to p(k | c) p_t^k(x).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.errors import DataError
+from mixvel_core.field.class_gaussians import ClassGaussians, RowGaussians, class_gaussians
 from mixvel_core.field.gaussian_fit import check_fit, fit_gaussians, gaussian_of_moments, leading
 from mixvel_core.field.gaussians import Gaussians, ShardGaussians, gaussians_of_tensors
 from mixvel_core.field.guess import gaussian_guess
-from mixvel_core.protocols import Guess, NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
+from mixvel_core.protocols import Condition, Guess, NoiseSchedule, RouterConfig, Shard, SharingShard, TrainTask
+from mixvel_routers.cells import cell_tensors
+from mixvel_routers.class_prior import ReadsClass, class_prior
 from mixvel_routers.closed_form_options import MomentsOptions
 from mixvel_routers.fixed import log_prior
 
@@ -30,24 +36,57 @@ if TYPE_CHECKING:
 
 
 @frozen(kw_only=True, eq=False)
-class MomentsRouter:
-    """a(x, t) of K shards taken for ``gaussians``; ``log_pi``: (K,) float64."""
+class ClosedForm(ReadsClass):
+    """A router by Gaussians of the shards, or of their cells under a class.
+
+    ``log_pi``: (K,) float64. ``gaussians``: of the shards; None where it does without. ``cells``: those of the classes,
+    None where there are none. ``of_rows``: those of the points under a condition.
+    """
 
     log_pi: Tensor
-    gaussians: Gaussians
+    gaussians: Gaussians | None
     schedule: NoiseSchedule
+    cells: ClassGaussians | None = None
+    of_rows: RowGaussians | None = None
+
+    def given(self, condition: Condition) -> Self:
+        """The router of ``condition.values["class"]``, row by row. Raises UsageError for what is no class."""
+        made = super().given(condition)
+        if made.classes is None or self.cells is None:
+            return made
+        return evolve(made, of_rows=self.cells.of_rows(made.classes))
+
+    @property
+    def seen(self) -> Gaussians | RowGaussians | None:
+        """What points are compared with."""
+        return self.of_rows or self.gaussians
+
+    def log_prior(self, x: Tensor) -> Tensor:
+        """log pi, (K,), or log p(k | c) of each row, (B, K), float64 on the device of x."""
+        rows = self.prior_rows(x)
+        return self.log_pi.to(x.device) if rows is None else rows.log()
+
+    def guess(self, x: Points) -> Guess | None:
+        """The denoisers of the Gaussians, where there are some."""
+        if self.of_rows is not None:
+            return self.of_rows.guess(x)
+        return None if self.gaussians is None else gaussian_guess(self.gaussians, x)
+
+
+@frozen(kw_only=True, eq=False)
+class MomentsRouter(ClosedForm):
+    """a(x, t) of K shards taken for ``gaussians``."""
+
+    gaussians: Gaussians
 
     def start(self, x: Points, t: Times) -> None:
         """Returns None: the router keeps no state."""
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """The posterior at (x, t), (B, K)."""
-        logits = self.log_pi.to(x.device) + self.gaussians.log_density(x, self.schedule.at(t.double()))
+        seen = self.of_rows or self.gaussians
+        logits = self.log_prior(x) + seen.log_density(x, self.schedule.at(t.double()))
         return logits.softmax(1).to(x.dtype), None
-
-    def guess(self, x: Points) -> Guess:
-        """The denoisers of the Gaussians."""
-        return gaussian_guess(self.gaussians, x)
 
 
 @frozen(kw_only=True)
@@ -63,13 +102,22 @@ class MomentsFamily(MomentsOptions):
         check_shards(self, shards, "router moments")
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The fields of ``ShardGaussians``, (K, ...), float32. Raises DataError as ``check`` does."""
+        """The fields of ``ShardGaussians``, (K, ...), float32, and of cells, (K, C, ...), where items have a class.
+
+        Raises DataError as ``check`` does.
+        """
         return gaussian_tensors(self, shards, "router moments")
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> MomentsRouter:
         """The router with the fractions of ``config``, on the device of ``tensors``."""
         gaussians = gaussians_of_tensors(tensors)
-        return MomentsRouter(log_pi=log_prior(config.fractions), gaussians=gaussians, schedule=schedule)
+        return MomentsRouter(
+            log_pi=log_prior(config.fractions),
+            gaussians=gaussians,
+            schedule=schedule,
+            cells=class_gaussians(tensors, gaussians),
+            by_class=class_prior(config),
+        )
 
 
 def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -> None:
@@ -83,17 +131,21 @@ def check_shards(options: MomentsOptions, shards: Sequence[Shard], where: str) -
 
 
 def gaussian_tensors(options: MomentsOptions, shards: Sequence[Shard], where: str) -> dict[str, Tensor]:
-    """The fields of ``ShardGaussians`` of all shards, (K, ...), float32. Raises DataError as ``check_shards`` does."""
+    """The fields of ``ShardGaussians`` of all shards, (K, ...), float32, and of their cells where items have a class.
+
+    Raises DataError as ``check_shards`` does.
+    """
     check_shards(options, shards, where)
     rank, components = options.rank_for(shards), options.components
-    parts = []
-    for shard in shards:
-        if isinstance(shard, SharingShard):
-            made = _of_owner(shard, shard.index, rank, components, where)
-        else:
-            made = fit_gaussians(shard, rank=rank, components=components)
-        parts.append(made.tensors())
-    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    made = [
+        _of_owner(shard, shard.index, rank, components, where)
+        if isinstance(shard, SharingShard)
+        else fit_gaussians(shard, rank=rank, components=components)
+        for shard in shards
+    ]
+    parts = [one.tensors() for one in made]
+    stacked = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    return {**stacked, **cell_tensors(shards, made, rank, components)}
 
 
 def _of_owner(shard: SharingShard, k: int, rank: int, components: int, where: str) -> ShardGaussians:

@@ -84,7 +84,7 @@ class Memory:
         One at the time of the one before replaces it, as the second stage of a Heun step replaces the first.
         """
         i, k = answers.sample, answers.expert
-        fresh = answers.m.flatten(1) - self.guess.of(x[i], at_time(self.schedule, t), k)
+        fresh = answers.m.flatten(1) - self.guess.of(x[i], at_time(self.schedule, t), k, i)
         last, w = self.last[i, k], self.reach(t)[i, k].to(x)[:, None]
         missed: Tensor = fresh - last - w * (last - self.before[i, k])
         before_angle = self.last_angle[i, k]

@@ -57,18 +57,20 @@ def test_sums_of_guesses_are_those_of_the_closed_forms(
     total = torch.einsum("bk,bkd->bd", weights, wanted)
     torch.testing.assert_close(guess.weighted(x, p, weights), total, rtol=1e-9, atol=1e-9)
     expert = torch.arange(6) % shards
-    torch.testing.assert_close(guess.of(x, p, expert), wanted[torch.arange(6), expert], rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(
+        guess.of(x, p, expert, torch.arange(6)), wanted[torch.arange(6), expert], rtol=1e-9, atol=1e-9
+    )
 
 
 def test_mean_and_variance_are_one_gaussian_without_axes() -> None:
     made = gaussians(3, 1, 0)
     x, weights = torch.randn(6, D, dtype=torch.float64), torch.rand(6, 3, dtype=torch.float64)
-    expert = torch.tensor([0, 2, 1, 1, 0, 2])
+    expert, rows = torch.tensor([0, 2, 1, 1, 0, 2]), torch.arange(6)
     plain, general = DiagonalGuess(mean=made.means[:, 0], variance=made.rest[:, 0]), gaussian_guess(made, x)
     for t in (0.0, 0.3, 1.0):
         p = Cosine().at(torch.tensor(t, dtype=torch.float64))
         torch.testing.assert_close(plain.weighted(x, p, weights), general.weighted(x, p, weights), rtol=0, atol=1e-12)
-        torch.testing.assert_close(plain.of(x, p, expert), general.of(x, p, expert), rtol=0, atol=1e-12)
+        torch.testing.assert_close(plain.of(x, p, expert, rows), general.of(x, p, expert, rows), rtol=0, atol=1e-12)
 
 
 @frozen(kw_only=True, eq=False)
