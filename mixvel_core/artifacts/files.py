@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -133,6 +134,17 @@ def checksum(path: Path) -> str:
     """The digest of a file's bytes."""
     with path.open("rb") as file:
         return digest(iter(lambda: file.read(1 << 20), b""))
+
+
+def checksum_once(path: Path) -> str:
+    """The same, read once by a process for as long as size and time of last change stay. Raises OSError."""
+    found = path.stat()
+    return _checksum_of(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _checksum_of(path: Path, size: int, mtime_ns: int) -> str:
+    return checksum(path)
 
 
 def stats_of(paths: Iterable[Path]) -> list[list[object]]:

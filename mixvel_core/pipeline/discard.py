@@ -128,12 +128,19 @@ def check_kept(recipe: Recipe, run: Path, discard: Discard | None = None) -> Non
             "that was trained: another --out keeps both, --fresh starts over"
         )
     heads = " and ".join(dict.fromkeys(f"`{_section_of(line)}`" for line in lines))
-    how = f"with another {heads} ({shown})" if shown else "on other data than there are now"
+    how = f"with another {heads} ({shown})" if shown else f"{_unlike(recipe)} than there are now"
     was, it = ("was", "it") if len(lost) == 1 else ("were", "them")
     raise UsageError(
         f"{run}: {in_words(lost)} {was} trained {how}; {training_time(lost)} would be lost: another --out keeps {it}, "
         f"`--fresh {section_names(lost)}` discards {it}"
     )
+
+
+def _unlike(recipe: Recipe) -> str:
+    """From what models that must be made again were made, where no section of the recipe has changed."""
+    networks = [use for use in (recipe.expert, recipe.monolith) if use is not None]
+    names = dict.fromkeys(str(path.parent) for use in networks for path in use.files())
+    return f"from other files in {', '.join(names)}, or on other data," if names else "on other data"
 
 
 def _replaced(recipe: Recipe, run: Path) -> Iterator[tuple[tuple[str, ...], Path]]:

@@ -105,9 +105,7 @@ class ExpertStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of the expert."""
-        return self._artifact(
-            shards=self.shards_key, index=self.shard.index, expert=self._as_made("expert", self.family)
-        )
+        return self._artifact("expert", self.family, shards=self.shards_key, index=self.shard.index)
 
     @property
     def result(self) -> StoredExpert:

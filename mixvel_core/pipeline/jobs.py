@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
-from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.errors import ArtifactError, UsageError
+from mixvel_core.artifacts.files import checksum_once, read_json, write_json
+from mixvel_core.errors import AbsentError, ArtifactError, UsageError
 from mixvel_core.pipeline.trained import has_training
 from mixvel_core.plugin.definition import ExpertUse, LauncherUse, RouterUse, ScheduleUse
 from mixvel_core.plugin.options import key_values
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL = "model.safetensors"
 MOMENTS = "moments.safetensors"
+_FILES = "files"
 LOSSES = "losses.csv"
 """What a training leaves in its folder for the report to show (see ``training.log``)."""
 
@@ -130,7 +131,8 @@ class ModelStage(ABC):
         written = {MODEL: tensors} | ({} if moments is None else {MOMENTS: moments})
         for name, values in written.items():
             write_checksummed(self.folder / name, values, {kind: use.name})
-        write_json(self.folder / "config.json", {**facts, kind: plain(use), "schedule": plain(self.schedule)})
+        made_from = {kind: plain(use), "schedule": plain(self.schedule), **self._contents(use)}
+        write_json(self.folder / "config.json", {**facts, **made_from})
         self.artifact.commit([*written, "config.json", *beside])
 
     def _as_made(self, kind: Literal["expert", "router"], use: ExpertUse | RouterUse) -> dict[str, Any]:
@@ -146,8 +148,20 @@ class ModelStage(ABC):
             return keyed(use)  # type: ignore[no-any-return]  # a section is a mapping
         return section
 
-    def _artifact(self, **inputs: Any) -> Artifact:
-        return Artifact(folder=self.folder, key=key_of(schedule=keyed(self.schedule), seed=self.seed, **inputs))
+    def _contents(self, use: ExpertUse | RouterUse) -> dict[str, Any]:
+        """Under ``files`` name and checksum of each file, besides data, that the model is made from; nothing where
+        there are none. Where they are gone, a model that is made holds them as they were."""
+        try:
+            found = [[path.name, checksum_once(path)] for path in use.files()]
+        except AbsentError:
+            with suppress(ArtifactError, KeyError, TypeError):
+                return {_FILES: read_json(self.folder / "config.json")[_FILES]}
+            raise
+        return {_FILES: found} if found else {}
+
+    def _artifact(self, kind: Literal["expert", "router"], use: ExpertUse | RouterUse, **inputs: Any) -> Artifact:
+        made_from = {"schedule": keyed(self.schedule), "seed": self.seed, **self._contents(use)}
+        return Artifact(folder=self.folder, key=key_of(**made_from, **{kind: self._as_made(kind, use)}, **inputs))
 
 
 def make(models: Sequence[TrainingJob], launcher: LauncherUse, progress: Progress) -> None:

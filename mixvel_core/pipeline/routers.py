@@ -255,7 +255,7 @@ class RouterStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of the router."""
-        return self._artifact(shards=self.learned_from.key, router=self._as_made("router", self.family))
+        return self._artifact("router", self.family, shards=self.learned_from.key)
 
     @property
     def result(self) -> StoredRouter:

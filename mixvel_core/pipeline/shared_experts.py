@@ -86,7 +86,7 @@ class SharedStage(ModelStage):
     @property
     def artifact(self) -> Artifact:
         """The artifact of all experts."""
-        return self._artifact(shards=self.shards_key, index=self.name, expert=self._as_made("expert", self.family))
+        return self._artifact("expert", self.family, shards=self.shards_key, index=self.name)
 
     @property
     def members(self) -> tuple[MemberStage, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 
 import attrs
@@ -90,6 +91,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         expert_counts: options -> the numbers of experts that options of a selector name, by option, None for all; no
             recipe may name more than it has.
         loss_changes: options -> the parts of a training, in (0, 1), from which on its ``loss`` is another sum.
+        files: options -> the files, besides data, whose contents its models are made from; they are trained anew where
+            these change. Raises AbsentError where they are not there. It may not import torch.
         workers: options -> what a launcher occupies.
         exact_for_laws: whether experts of default options are exact where the shards' law is a known Gaussian mixture.
         theory: the assumption of docs/theory that a selector or integrator meets, None for none: ``draw``, one expert
@@ -118,6 +121,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     networks_a_step: Callable[[OptionsT], int] = lambda options: 1
     expert_counts: Callable[[OptionsT], Mapping[str, int | None]] = lambda options: {}
     loss_changes: Callable[[OptionsT], Sequence[float]] = lambda options: ()
+    files: Callable[[OptionsT], Sequence[Path]] = lambda options: ()
     workers: Callable[[OptionsT], Workers] = lambda options: Workers()
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
@@ -190,6 +194,10 @@ class Use(Generic[ComponentT_co]):
     def loss_changes(self) -> tuple[float, ...]:
         """The parts of its training, in (0, 1), from which on its loss is another sum than before."""
         return tuple(self.definition.loss_changes(self.options))
+
+    def files(self) -> Sequence[Path]:
+        """The files, besides data, whose contents it is made from. Raises AbsentError where they are not there."""
+        return self.definition.files(self.options)
 
     def build(self) -> ComponentT_co:
         """A new component, made from the options."""

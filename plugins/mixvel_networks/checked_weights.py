@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +20,86 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.", "network.", "net.", "unet.", "em
 
 
 def read_checked(
-    files: Sequence[Path], expected: Mapping[str, Tensor], rename: Callable[[str], str] = lambda name: name
+    files: Sequence[Path],
+    expected: Mapping[str, Tensor],
+    rename: Callable[[str], str] = lambda name: name,
+    part: str = "",
 ) -> dict[str, Tensor]:
     """The tensors of a model, each in one of ``files``, in the types of ``expected``, the state of its network.
 
     Names (after ``rename``, from those in the files to the network's) and shapes are compared with those of
-    ``expected``, which may lie on torch's meta device, in the files' headers; only then is anything read. Raises
-    DataError where a file is missing or damaged, or holds another network.
+    ``expected``, which may lie on torch's meta device, in the files' headers; only then is anything read.
+
+    Args:
+        files: which hold the model together.
+        expected: its tensors by name.
+        rename: from the names in the files, less ``part``.
+        part: what the names of its tensors in the files begin with; others are left out.
+
+    Raises:
+        DataError: a file is missing or damaged, or holds another network.
     """
-    where = files[0] if len(files) == 1 else files[0].parent
+    where = _place(files)
+    with _opened(files, expected, rename, part) as found:
+        tensors: dict[str, Tensor] = {
+            name: file.get_tensor(own).to(expected[name].dtype, copy=True) for name, (file, own) in found.items()
+        }
+    if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
+        raise DataError(f"{where}: {bad} is not finite; download it again")
+    return tensors
+
+
+def check_weights(
+    files: Sequence[Path],
+    expected: Mapping[str, Tensor],
+    rename: Callable[[str], str] = lambda name: name,
+    part: str = "",
+) -> None:
+    """Raises DataError where ``read_checked`` would, but for the values, of which none is read."""
+    with _opened(files, expected, rename, part):
+        pass
+
+
+def read_one(path: Path, name: str) -> Tensor | None:
+    """One tensor of a file, by its name there; None where it has none. Raises DataError where it cannot be read."""
+    check_name(path)
+    _check_contents(path)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118  # as above
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error}); download it again") from None
+
+
+def _place(files: Sequence[Path]) -> Path:
+    return files[0] if len(files) == 1 else files[0].parent
+
+
+@contextmanager
+def _opened(
+    files: Sequence[Path], expected: Mapping[str, Tensor], rename: Callable[[str], str], part: str
+) -> Iterator[dict[str, tuple[Any, str]]]:
+    """The open file and the name there of each tensor of ``expected``, whose headers are compared with it."""
+    where = _place(files)
     for path in files:
         check_name(path)
         _check_contents(path)
     try:
         with ExitStack() as stack:
-            found: dict[str, tuple[Any, str]] = {}
             opened = [stack.enter_context(safe_open(str(path), framework="pt")) for path in files]
-            wrapper = _wrapper({rename(name) for file in opened for name in file.keys()}, expected.keys())  # noqa: SIM118  # a safetensors file is no mapping
-            for file in opened:
-                for own in file.keys():  # noqa: SIM118  # as above
-                    name = rename(own).removeprefix(wrapper)
-                    if name in found:
-                        raise DataError(f"{where}: holds {own} twice; remove files that do not belong to the model")
-                    found[name] = file, own
+            own = [(file, name) for file in opened for name in file.keys() if name.startswith(part)]  # noqa: SIM118  # a safetensors file is no mapping
+            names = [rename(name.removeprefix(part)) for _, name in own]
+            wrapper = _wrapper(set(names), expected.keys())
+            found: dict[str, tuple[Any, str]] = {}
+            for name, place in zip(names, own, strict=True):
+                if name.removeprefix(wrapper) in found:
+                    raise DataError(f"{where}: holds {place[1]} twice; remove files that do not belong to the model")
+                found[name.removeprefix(wrapper)] = place
             shapes = {name: tuple(file.get_slice(own).get_shape()) for name, (file, own) in found.items()}
             _check(shapes, expected, where)
-            tensors: dict[str, Tensor] = {
-                name: file.get_tensor(own).to(expected[name].dtype, copy=True) for name, (file, own) in found.items()
-            }
+            yield found
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"{where}: cannot be read as safetensors ({error}); download it again") from None
-    if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
-        raise DataError(f"{where}: {bad} is not finite; download it again")
-    return tensors
 
 
 def _wrapper(found: Set[str], expected: Set[str]) -> str:
@@ -78,10 +125,23 @@ def _check_contents(path: Path) -> None:
 
 def _check(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, Tensor], where: Path) -> None:
     missing, unknown = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
-    for names, what in ((missing, "lacks"), (unknown, "holds, beyond the network,")):
-        if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise DataError(f"{where}: {what} {', '.join(names[:_SHOWN])}{more}; is it of another network?")
-    for name, shape in found.items():
-        if shape != (own := tuple(expected[name].shape)):
-            raise DataError(f"{where}: {name} has shape {shape} where the network has {own}; is it of another network?")
+    listed = [
+        f"{what} {_some(names)}"
+        for names, what in ((missing, "lacks"), (unknown, "holds, beyond the network,"))
+        if names
+    ]
+    if listed:
+        raise DataError(f"{where}: {', and '.join(listed)}; is it of another network?")
+    shapes = {name: tuple(value.shape) for name, value in expected.items()}
+    others = [
+        f"{name} has shape {shape} where the network has {shapes[name]}"
+        for name, shape in found.items()
+        if shape != shapes[name]
+    ]
+    if others:
+        raise DataError(f"{where}: {_some(others)}; is it of another network?")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

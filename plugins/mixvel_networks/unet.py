@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from diffusers.models.unets.unet_2d import UNet2DModel
 from torch import Tensor, nn
 
+from mixvel_core.errors import DataError
 from mixvel_core.randomness import seeded
 from mixvel_networks.architecture import Architecture
+from mixvel_networks.initial import keep_config
+
+_NO_SIZES = (
+    "act_fn",
+    "attention_head_dim",
+    "attn_norm_num_groups",
+    "center_input_sample",
+    "downsample_padding",
+    "downsample_type",
+    "flip_sin_to_cos",
+    "freq_shift",
+    "mid_block_scale_factor",
+    "norm_eps",
+    "norm_num_groups",
+    "resnet_time_scale_shift",
+    "upsample_type",
+)
+"""Keys of a configuration that change what is computed, and not how many levels, layers and channels there are."""
 
 
 class UNet(nn.Module):
@@ -14,12 +36,14 @@ class UNet(nn.Module):
 
     One with labels also takes those of the points, (B,) int64, each of which has a vector that is added to the time's.
 
-    It computes in its own type, float32 after ``make_unet``; its output has the type of the points.
+    It computes in its own type, float32 after ``make_unet``; its output has the type of the points. ``config``: of a
+    network whose weights it starts with, which goes with them.
     """
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, config: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.unet = unet
+        keep_config(self, config)
 
     def forward(self, x: Tensor, t: Tensor, labels: Tensor | None = None) -> Tensor:
         """``t`` in [0, 1]; the sinusoidal embedding was made for 0..1000."""
@@ -35,6 +59,7 @@ def make_unet(
     seed: int,
     what: str,
     labels: int | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> UNet:
     """A fresh U-Net, without dropout, on the CPU in float32.
 
@@ -45,27 +70,37 @@ def make_unet(
         seed: of its initial weights; torch's own generator is left alone.
         what: the plugin, for errors.
         labels: their number; None for a network without labels.
+        config: of a UNet2DModel of diffusers, from which all is taken that is no size; None: diffusers' defaults.
 
     Raises:
+        DataError: the configuration is none that diffusers reads.
         RecipeError: height or width cannot be halved as often as there are levels.
     """
     architecture.check(shape, what)
     channels = architecture.channels
     attends = [architecture.attends(level, shape[2]) for level in range(len(channels))]
-    with seeded(seed):
-        unet = UNet2DModel(
-            sample_size=shape[1:],
-            in_channels=shape[0],
-            out_channels=out_channels,
-            block_out_channels=channels,
-            layers_per_block=architecture.layers_per_block,
-            down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attends),
-            up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
-            add_attention=architecture.attention != "none",
-            # One head: the channels need not be a multiple of any head size.
-            attention_head_dim=None,
-            norm_num_groups=architecture.groups,
-            dropout=0.0,
-            num_class_embeds=labels,
-        )
-    return UNet(unet)
+    settings: dict[str, Any] = {
+        "sample_size": shape[1:],
+        "in_channels": shape[0],
+        "out_channels": out_channels,
+        "block_out_channels": channels,
+        "layers_per_block": architecture.layers_per_block,
+        "down_block_types": tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attends),
+        "up_block_types": tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
+        "add_attention": architecture.attention != "none",
+        # One head: the channels need not be a multiple of any head size.
+        "attention_head_dim": None,
+        "norm_num_groups": architecture.groups,
+        "dropout": 0.0,
+        "num_class_embeds": labels,
+    }
+    others = {name: config[name] for name in _NO_SIZES if config is not None and name in config}
+    try:
+        with seeded(seed):
+            unet = UNet2DModel(**settings | others)
+    # Any exception: the configuration comes from elsewhere.
+    except Exception as error:
+        if not others:
+            raise
+        raise DataError(f"{what}: diffusers cannot make this network ({type(error).__name__}: {error})") from None
+    return UNet(unet, config)

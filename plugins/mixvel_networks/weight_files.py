@@ -91,3 +91,11 @@ def todays_name(name: str) -> str:
     if "attentions" in parts and len(parts) > 1 and parts[-2] in _RENAMED:
         return ".".join([*parts[:-2], _RENAMED[parts[-2]], parts[-1]])
     return name
+
+
+def variant_of(folder: Path, stem: str) -> str | None:
+    """The one variant that all weights of the model ``stem`` are of, as fp16; None where there are others, or none."""
+    if (folder / f"{stem}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
+        return None
+    parts = {path.name.removeprefix(f"{stem}.").split(".")[0] for path in folder.glob(f"{stem}.*.safetensors")}
+    return parts.pop() if len(parts) == 1 else None

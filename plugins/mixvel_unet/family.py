@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 
 from mixvel_core.artifacts.tensors import check_same, loaded
@@ -22,9 +22,10 @@ from mixvel_networks.denoiser import (
     stored_tensors,
     without_moments,
 )
+from mixvel_networks.initial import config_of
 from mixvel_networks.unet import make_unet
 from mixvel_unet.hooks import UNetOptions
-from mixvel_unet.objective import UNetTask
+from mixvel_unet.objective import WHAT, UNetTask
 
 
 @frozen(kw_only=True)
@@ -33,8 +34,8 @@ class UNetFamily(UNetOptions):
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> UNetTask:
         """The regression on this shard. Raises RecipeError where its images do not fit the network."""
-        self.check(shard.shape, "expert unet")
-        return UNetTask(members=(shard,), schedule=schedule, design=self)
+        self.check(shard.shape, WHAT)
+        return UNetTask(members=(shard,), schedule=schedule, design=self._placed())
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
         """``network.*``, the averaged weights, and ``mean`` and ``variance`` of the shard's items, in float32."""
@@ -61,7 +62,8 @@ class UNetFamily(UNetOptions):
             check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
             moments = Moments(mean=rest["mean"], variance=rest["variance"])
         # Any seed: every weight is replaced.
-        network = loaded(partial(make_unet, self, config.shape, config.shape[0], 0, where), weights, where)
+        make = partial(make_unet, self, config.shape, config.shape[0], 0, where, config=config_of(weights, where))
+        network = loaded(make, weights, where)
         return NetworkDenoiser(
             schedule=schedule,
             moments=moments,
@@ -72,8 +74,8 @@ class UNetFamily(UNetOptions):
 
     def shared_task(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> UNetTask:
         """The regression on all shards. Raises RecipeError where their images do not fit the network."""
-        self.check(shards[0].shape, "expert unet")
-        return UNetTask(members=tuple(shards), schedule=schedule, design=self, labelled=True)
+        self.check(shards[0].shape, WHAT)
+        return UNetTask(members=tuple(shards), schedule=schedule, design=self._placed(), labelled=True)
 
     def shared_tensors(self, shards: Sequence[Shard], trained: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """``network.*``, and ``mean`` and ``variance`` of all shards, (K, *data), in float32."""
@@ -90,7 +92,7 @@ class UNetFamily(UNetOptions):
         expected = torch.empty(len(configs), *shape, device="meta")
         check_same(rest, dict.fromkeys(("mean", "variance"), expected), where)
         # Any seed: every weight is replaced.
-        make = partial(make_unet, self, shape, shape[0], 0, where, len(configs))
+        make = partial(make_unet, self, shape, shape[0], 0, where, len(configs), config_of(weights, where))
         network = loaded(make, weights, where)
         return LabelledDenoiser(
             schedule=schedule,
@@ -100,3 +102,7 @@ class UNetFamily(UNetOptions):
             prediction=self.prediction,
             clip=self.clip,
         )
+
+    def _placed(self) -> UNetFamily:
+        """The same with the place of its first weights whatever folder a worker runs in."""
+        return self if self.initial is None else evolve(self, initial=self.initial.absolute())

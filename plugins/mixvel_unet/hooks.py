@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from attrs import frozen
@@ -29,7 +30,19 @@ class UNetOptions(Architecture):
         doc="one network for all shards, trained on all data with the shard of each item as its label; expert k is the "
         "network with label k. No isolation: the data meet in one training. The monolith takes no notice",
     )
+    initial: Path | None = option(
+        default=None,
+        matters=False,
+        doc="a folder whose weights the training starts from: a UNet2DModel of diffusers of the same sizes, or an "
+        "expert of a run, as RUN/experts/0; where they change, it is trained anew; absent: random weights",
+    )
     train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
+
+
+def _files(options: UNetOptions) -> Sequence[Path]:
+    from mixvel_networks.initial_files import initial_files
+
+    return initial_files(options.initial)
 
 
 @hookimpl
@@ -42,8 +55,9 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             options=UNetOptions,
             target="mixvel_unet.family:UNetFamily",
             example_options=UNetOptions(channels=(4, 8), train=_TINY),
-            smoke={"channels": [8, 16], "layers_per_block": 1},
+            smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
             shares=lambda options: options.shared,
+            files=_files,
             summary="a U-Net of diffusers trained on one shard of images",
         ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from attrs import frozen
@@ -13,8 +14,13 @@ from mixvel_core.data.items import joined
 from mixvel_core.field.conversions import Prediction, add_noise, denoiser, point_for, target
 from mixvel_core.protocols import Batch, Condition, Items, NoiseSchedule, Shard
 from mixvel_core.training.options import TrainOptions
+from mixvel_networks.initial import started_from
 from mixvel_networks.unet import make_unet
 from mixvel_unet.hooks import UNetOptions
+
+WHAT = "expert unet"
+CLASSES = ("UNet2DModel",)
+"""Networks of diffusers that it can start from."""
 
 
 @frozen(kw_only=True)
@@ -73,10 +79,12 @@ class UNetTask:
         return self.design.train
 
     def objective(self, seed: int) -> DenoiserRegression:
-        """A fresh network and its loss."""
+        """A fresh network, or one with the weights of ``initial``, and its loss."""
         shape, labels = self.members[0].shape, len(self.members) if self.labelled else None
+        make = partial(make_unet, self.design, shape, shape[0], seed, WHAT, labels)
+        initial = self.design.initial
         return DenoiserRegression(
-            network=make_unet(self.design, shape, shape[0], seed, "expert unet", labels),
+            network=make() if initial is None else started_from(initial, make, CLASSES, "unet"),
             schedule=self.schedule,
             prediction=self.design.prediction,
             labelled=self.labelled,
