@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.errors import ArtifactError, MixvelError
+from mixvel_core.cost.counting import Counts, Network, design_of, made_without_memory
+from mixvel_core.data.conditions import conditions_of
+from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
-from mixvel_core.protocols import Shard
+from mixvel_core.protocols import ConditionSpec, Items, Shard
 from mixvel_core.recipe.model import PlanOptions, Recipe
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from mixvel_core.protocols import TrainTask
 
 
@@ -28,74 +28,6 @@ CHECKPOINT = 16
 
 WEIGHTS = 4
 """Bytes a parameter in a model's file, float32."""
-
-
-@frozen(kw_only=True)
-class Network:
-    """``parameters``: how many. ``forward``: FLOPs of one evaluation of one item. ``training``: of one item forwards
-    and backwards. Matrix products and convolutions are counted, a multiply-add as two, and nothing else."""
-
-    parameters: int
-    forward: int
-    training: int
-
-
-@frozen(kw_only=True)
-class Counts:
-    """Counts networks that read points of shape ``*data`` and times, and if ``labelled`` the shard of each point.
-
-    They are counted on torch's meta device: nothing is computed, and no memory taken, whatever their size. Networks of
-    the same design, modules and shapes of parameters, are counted once, however they are trained.
-    """
-
-    shape: tuple[int, ...]
-    labelled: bool = False
-    _found: dict[object, Network | None] = field(factory=dict, init=False)
-
-    def of(self, task: TrainTask) -> Network | None:
-        """The network of a task; None where it cannot be counted."""
-        try:
-            network = _made(task)
-        except _UNCOUNTABLE:
-            return None
-        design = design_of(network)
-        if design not in self._found:
-            self._found[design] = _count(network, self.shape, self.labelled)
-        return self._found[design]
-
-
-# A plugin's network may be a function of something else, or do what is not known for networks without weights.
-_UNCOUNTABLE = (MixvelError, RuntimeError, TypeError, ValueError, AttributeError)
-
-
-def _count(network: nn.Module, shape: tuple[int, ...], labelled: bool) -> Network | None:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    x, t = torch.empty((1, *shape), device="meta"), torch.empty(1, device="meta")
-    labels = (torch.empty(1, dtype=torch.int64, device="meta"),) if labelled else ()
-    try:
-        with FlopCounterMode(display=False) as counter:
-            answer = network(x, t, *labels)
-            forward = counter.get_total_flops()
-            answer.sum().backward()
-            training = counter.get_total_flops()
-    except _UNCOUNTABLE:
-        return None
-    return Network(
-        parameters=sum(p.numel() for p in network.parameters()), forward=int(forward), training=int(training)
-    )
-
-
-def _made(task: TrainTask) -> nn.Module:
-    import torch
-
-    try:
-        with torch.device("meta"):
-            return task.objective(0).network
-    except RuntimeError:
-        # Losses that look at data cannot be made there; then the network is made with its weights, which are dropped.
-        return task.objective(0).network.to("meta")
 
 
 @frozen(kw_only=True)
@@ -138,12 +70,17 @@ class _StandIn:
     count: int
     fraction: float
     shape: tuple[int, ...]
+    conditions: tuple[ConditionSpec, ...] = ()
     law: None = None
 
     @property
     def items(self) -> np.ndarray:
         """Two items of zeros, of the shard's shape."""
         return np.zeros((2, *self.shape), np.float32)
+
+    def condition_values(self) -> Mapping[str, Items]:
+        """Of these items: class 0, and zeros."""
+        return {s.name: np.zeros((2, *s.shape), np.int64 if s.classes else np.float32) for s in self.conditions}
 
 
 def planned_jobs(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> tuple[PlannedJob, ...]:
@@ -190,16 +127,13 @@ def measured_here(jobs: Sequence[PlannedJob], recipe: Recipe, parts: Sequence[Sh
         place = job.group, job.network
         if place not in found:
             task = tasks[job.name]
-            rate = images_per_second(task, design_of(_made(task)), job.network.training, device, workers.threads)
+            rate = images_per_second(
+                task, design_of(made_without_memory(task).network), job.network.training, device, workers.threads
+            )
             speed = MeasuredSpeed(images_per_second=rate or 0.0, workers=1, device=device.type)
             found[place] = None if rate is None else speed
         made.append(evolve(job, here=found[place]))
     return tuple(made)
-
-
-def design_of(network: nn.Module) -> str:
-    """The modules of a network and the shapes of its parameters, as text."""
-    return f"{network!r} {[tuple(parameter.shape) for parameter in network.parameters()]}"
 
 
 def _groups(
@@ -209,7 +143,10 @@ def _groups(
     schedule = recipe.schedule.build()
     parts: list[Shard] = list(real)
     if stand_in:
-        parts = [_StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape) for p in real]
+        parts = [
+            _StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape, conditions=conditions_of(p))
+            for p in real
+        ]
     if recipe.expert.is_shared:
         together = shared_family(recipe.expert).shared_task(parts, schedule)
         yield "experts", {"experts": (together, folder / "experts" / FOLDER)}

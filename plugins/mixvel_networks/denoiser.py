@@ -2,7 +2,8 @@
 
 With eps-prediction m = (x - sigma e) / alpha: below alpha = ``LEAST_ALPHA`` the network's error in e comes out a
 thousand times larger and more, while x holds next to nothing of the data, so that the exact denoiser is the mean of the
-shard up to order alpha. There the mean takes the network's place, where it is shared.
+shard up to order alpha. There the mean takes the network's place, where it is shared; under a condition too, whose own
+mean is not known.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Self
 
 import torch
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from torch import Tensor, nn
 
 from mixvel_core.field.conversions import Prediction, denoiser, point_for
-from mixvel_core.protocols import Moments, NoiseSchedule
+from mixvel_core.protocols import Condition, Moments, NoiseSchedule
+from mixvel_networks.inputs import NetworkInputs
 
 if TYPE_CHECKING:
     from mixvel_core.types import Indices, Points, Times
@@ -31,6 +33,17 @@ class _OfNetwork:
     prediction: Prediction
     clip: bool
     channels_last: bool = False
+    inputs: NetworkInputs = field(factory=NetworkInputs)
+    condition: Condition | None = None
+
+    @property
+    def null(self) -> Condition | None:
+        """The null condition, one row; None where the network reads no condition."""
+        return self.inputs.null
+
+    def given(self, condition: Condition) -> Self:
+        """The same under a condition, row by row; this one is not changed."""
+        return evolve(self, condition=condition)
 
     @property
     def module(self) -> nn.Module | None:
@@ -47,12 +60,13 @@ class _OfNetwork:
         made = torch.compile(network) if compiled else network
         return evolve(self, network=made, channels_last=channels_last)
 
-    def _denoised(self, x: Tensor, t: Tensor, mean: Tensor | None, *labels: Tensor) -> Tensor:
-        """m at x; ``mean``: (*data) or (B, *data), read for eps-prediction alone."""
+    def _denoised(self, x: Tensor, t: Tensor, mean: Tensor | None, k: Tensor | None = None) -> Tensor:
+        """m at x; ``mean``: (*data) or (B, *data), read for eps-prediction alone. ``k``: labels, if any."""
         # Laid out as the weights are: a network given the other layout would convert at every layer.
         laid_out = x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
         p = point_for(self.schedule, t, x)
-        m = denoiser(self.prediction, self.network(laid_out, t, *labels), x, p)
+        given = self.inputs.of(x, k, self.condition)
+        m = denoiser(self.prediction, self.network(laid_out, t, *given), x, p)
         if self.prediction == "eps" and mean is not None:
             m = torch.where(p.alpha < LEAST_ALPHA, mean.to(x.dtype), m)
         return m.clamp(-1.0, 1.0) if self.clip else m
@@ -60,10 +74,12 @@ class _OfNetwork:
 
 @frozen(kw_only=True)
 class NetworkDenoiser(_OfNetwork):
-    """The expert m(x, t) of one shard.
+    """The expert m(x, t) of one shard, or m(x, t, c) where its network reads conditions.
 
-    ``network``: (x, t) -> prediction, (B, *data). ``moments``: of the shard, None if they are not shared. ``clip``:
-    whether m is kept within [-1, 1]. ``channels_last``: how the weights are laid out. Gradients with respect to x pass.
+    ``network``: (x, t, *inputs) -> prediction, (B, *data). ``moments``: of the shard, None if they are not shared.
+    ``clip``: whether m is kept within [-1, 1]. ``channels_last``: how the weights are laid out. ``inputs``: what the
+    network is given besides x and t. ``condition``: c, a row for each row of x; None: the null one. Gradients with
+    respect to x pass.
     """
 
     moments: Moments | None
@@ -77,8 +93,9 @@ class NetworkDenoiser(_OfNetwork):
 class LabelledDenoiser(_OfNetwork):
     """The experts m_k(x, t) of all K shards from one network, which is given the label k of each point.
 
-    ``network``: (x, t, k) -> prediction, (B, *data). ``mean``, ``variance``: of the shards, (K, *data). ``clip``,
-    ``channels_last``: as of ``NetworkDenoiser``.
+    ``network``: (x, t, *inputs) -> prediction, (B, *data); without conditions its only input is k. ``mean``,
+    ``variance``: of the shards, (K, *data). ``clip``, ``channels_last``, ``inputs``, ``condition``: as of
+    ``NetworkDenoiser``.
     """
 
     mean: Tensor

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from attrs import frozen
 
-from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS, Counts, Network
+from mixvel_core.cost.counting import Counts, Network
+from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS
 from mixvel_core.cost.quantities import amount, duration
 from mixvel_core.recipe.build import build
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from attrs import define, evolve
+from attrs import asdict, define, evolve
 from plain_loops import Setting
 from torch import Tensor
 
@@ -23,8 +23,8 @@ from mixvel_core.training.loop import train
 from mixvel_networks.denoiser import NetworkDenoiser
 from mixvel_networks.unet import make_unet
 from mixvel_routers.fixed import FixedRouter
+from mixvel_unet.family import UNetFamily
 from mixvel_unet.hooks import UNetOptions
-from mixvel_unet.objective import UNetTask
 
 
 def our_training(
@@ -98,11 +98,8 @@ def _trained(
         log_every=log_every,
         checkpoint_every=steps,
     )
-    task = UNetTask(
-        members=(MemoryShard(items=items),),
-        schedule=build("schedule", "vp-cosine"),
-        design=evolve(design, train=options),
-    )
+    family = UNetFamily(**asdict(evolve(design, train=options), recurse=False))
+    task = family.task(MemoryShard(items=items), build("schedule", "vp-cosine"))
     with tempfile.TemporaryDirectory() as folder:
         job = Job(name="timed", task=task, seed=0, folder=Path(folder))
         with suppress(KeyboardInterrupt):

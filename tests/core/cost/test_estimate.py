@@ -17,10 +17,11 @@ from trainable import short, vectors
 from whole_runs import EXACT, TRAINED, files, recipe_of, run
 
 from mixvel_core.artifacts.files import write_json
-from mixvel_core.cost.jobs import Counts, MeasuredSpeed, Network, PlannedJob, makespan, planned_jobs, rate_of, speed_at
+from mixvel_core.cost.counting import Counts, Network
+from mixvel_core.cost.jobs import MeasuredSpeed, PlannedJob, makespan, planned_jobs, rate_of, speed_at
 from mixvel_core.cost.quantities import amount, duration
 from mixvel_core.pipeline.plan import plan
-from mixvel_core.protocols import Batch, NoiseSchedule
+from mixvel_core.protocols import Batch, ConditionSpec, NoiseSchedule
 from mixvel_core.recipe.model import PlanOptions
 from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.training.options import TrainOptions
@@ -106,6 +107,24 @@ def test_a_unet_counts_as_it_does_with_weights() -> None:
     assert found is not None
     assert found.training == counter.get_total_flops() > 2.5 * found.forward > 0
     assert found.parameters == sum(p.numel() for p in network.parameters())
+
+
+def test_a_unet_of_classes_and_numbers_is_counted_with_what_reads_them() -> None:
+    family = recipe_of(TRAINED).expert.build()
+    items = np.zeros((2, 1, 8, 8), np.float32)
+    specs = (ConditionSpec(name="class", classes=3), ConditionSpec(name="place", shape=(2,)))
+    found = {}
+    for count in range(3):
+        task = family.task(MemoryShard(items=items, conditions=specs[:count]), Cosine())
+        assert task is not None
+        found[count] = Counts(shape=(1, 8, 8)).of(task)
+    plain, classes, both = found[0], found[1], found[2]
+    assert plain is not None
+    assert classes is not None
+    assert both is not None
+    # A vector for each class and for none, four times as wide as the first level; looking one up is no product.
+    assert classes == evolve(plain, parameters=plain.parameters + 4 * 16)
+    assert (both.parameters, both.forward) == (classes.parameters + 2 * 16, classes.forward + 2 * 2 * 16)
 
 
 @settings(deadline=None, max_examples=50)

@@ -20,8 +20,7 @@ from mixvel_core.training.state import TrainState
 from mixvel_core.training.step import Step, called, placed
 from mixvel_core.training.world import World
 from mixvel_schedules.schedules import Cosine
-from mixvel_unet.hooks import UNetOptions
-from mixvel_unet.objective import UNetTask
+from mixvel_unet.family import UNetFamily
 
 
 def images(rows: int) -> torch.Tensor:
@@ -29,9 +28,8 @@ def images(rows: int) -> torch.Tensor:
 
 
 def objective(options: TrainOptions) -> Objective:
-    design = UNetOptions(channels=(8, 16), train=options)
     shard = MemoryShard(items=images(4).numpy())
-    return UNetTask(members=(shard,), schedule=Cosine(), design=design).objective(0)
+    return UNetFamily(channels=(8, 16), train=options).task(shard, Cosine()).objective(0)
 
 
 def batch(rows: int) -> Batch:
