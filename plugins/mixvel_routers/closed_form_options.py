@@ -17,6 +17,24 @@ USUAL_RANK = 8
 """Principal components, where the shards carry as many."""
 
 
+_WEIGHTS = OptionCheck(
+    text="fractions, uniform, or a list of numbers of at least 0 with a sum above 0",
+    holds=lambda v: isinstance(v, str) or (all(math.isfinite(w) and w >= 0 for w in v) and sum(v) > 0),
+)
+
+
+@frozen(kw_only=True)
+class FixedOptions:
+    """Options of the router ``fixed``."""
+
+    weights: Literal["fractions", "uniform"] | tuple[float, ...] = option(
+        default="fractions",
+        before="fractions",
+        check=_WEIGHTS,
+        doc="of the experts: the shards' fractions, all the same, or a number for each, divided by their sum",
+    )
+
+
 @frozen(kw_only=True)
 class MomentsOptions:
     """Options of the router ``moments``: for what each shard is taken."""

@@ -1,4 +1,4 @@
-"""fixed: the prior, pi or p(k | c) of a class, whatever x and t."""
+"""fixed: the prior, pi or p(k | c) of a class, whatever x and t; pi is of the shards, or as it is given."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 
+from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard, TrainTask
 from mixvel_routers.class_prior import ReadsClass, class_prior, normalised
+from mixvel_routers.closed_form_options import FixedOptions
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -42,17 +44,23 @@ class FixedRouter(ReadsClass):
 
 
 @frozen(kw_only=True)
-class FixedFamily:
-    """Nothing is trained or stored: pi and p(c | k) are in the router's configuration."""
+class FixedFamily(FixedOptions):
+    """Nothing is trained or stored: pi and p(c | k) are in the router's configuration, or pi in its options."""
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, TrainTask]:
         """No networks to train."""
         return {}
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """No tensors to store."""
+        """No tensors to store. Raises RecipeError where weights are given, and are not one for each shard."""
+        if not isinstance(self.weights, str) and len(self.weights) != len(shards):
+            raise RecipeError(
+                f"router fixed: {len(self.weights)} weights for {len(shards)} experts; give one for each, or `uniform`"
+            )
         return {}
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> FixedRouter:
-        """The router of the prior in ``config``."""
-        return FixedRouter(fractions=config.fractions, by_class=class_prior(config))
+        """The router of the prior in ``config``, with other fractions pi where these options give some."""
+        given = self.weights if not isinstance(self.weights, str) else (1.0,) * len(config.fractions)
+        used = config if self.weights == "fractions" else evolve(config, fractions=given)
+        return FixedRouter(fractions=used.fractions, by_class=class_prior(used))

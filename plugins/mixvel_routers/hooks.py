@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
-from mixvel_routers.closed_form_options import ExpertsOptions, MomentsOptions, NoiseLevelsOptions
+from mixvel_routers.closed_form_options import ExpertsOptions, FixedOptions, MomentsOptions, NoiseLevelsOptions
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
 
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
@@ -44,9 +44,9 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
     fixed = PluginDef[Any, RouterFamily](
         kind="router",
         name="fixed",
-        options=NoOptions,
+        options=FixedOptions,
         target="mixvel_routers.fixed:FixedFamily",
-        summary="the shards' fractions, whatever x and t",
+        summary="the shards' fractions or given weights, whatever x and t",
     )
     learned = [
         PluginDef[Any, RouterFamily](
