@@ -37,7 +37,7 @@ class Batch:
     progress: float
     condition: Condition | None = None
 
-    def rows(self, rows: slice) -> Batch:
+    def rows(self, rows: slice | Tensor) -> Batch:
         """Some of its points."""
         condition = None if self.condition is None else self.condition.rows(rows)
         x_0, shard, t, eps = (part[rows] for part in (self.x_0, self.shard, self.t, self.eps))

@@ -2,7 +2,8 @@
 
 A convolution, then levels of one residual block each, height and width halved between them; the last maps are averaged
 to a grid of at most 4 x 4 places, so that it is kept where something is, and a small perceptron reads the grid. Time
-comes in as in FiLM (arXiv 1709.07871): each block scales and shifts its maps by linear functions of features of t.
+comes in as in FiLM (arXiv 1709.07871): each block scales and shifts its maps by linear functions of features of t. A
+class, where items have one, is a vector that is added to these features; C stands for no class.
 """
 
 from __future__ import annotations
@@ -53,10 +54,31 @@ class TimedBlock(nn.Module):
         return h + changed
 
 
-class Encoder(nn.Module):
-    """``levels``: channels of each level. ``stride``: of the first convolution. Its output is zero at the beginning."""
+class ClassVector(nn.Module):
+    """A vector of each class 0..C-1, and of none, C; zero at the beginning, as if there were no classes."""
 
-    def __init__(self, shape: tuple[int, ...], levels: tuple[int, ...], stride: int, outputs: int) -> None:
+    def __init__(self, classes: int, size: int) -> None:
+        super().__init__()
+        self.none = classes
+        self.vectors = _zeroed(nn.Embedding(classes + 1, size))
+
+    def forward(self, count: int, classes: Tensor | None) -> Tensor:
+        """Those of ``classes``, (B,) int64, or of none for all ``count`` rows B: (B, size), or (1, size)."""
+        if classes is None:
+            classes = torch.full((1,), self.none, device=next(self.parameters()).device)
+        found: Tensor = self.vectors(classes)
+        return found.expand(count, -1)
+
+
+class Encoder(nn.Module):
+    """``levels``: channels of each level. ``stride``: of the first convolution. ``classes``: C; 0 for none.
+
+    Its output is zero at the beginning.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], levels: tuple[int, ...], stride: int, outputs: int, classes: int = 0
+    ) -> None:
         super().__init__()
         self.features = TimeFeatures(_FREQUENCIES)
         self.time = nn.Sequential(nn.Linear(_FREQUENCIES, _WIDTH), nn.SiLU(), nn.Linear(_WIDTH, _WIDTH), nn.SiLU())
@@ -67,11 +89,15 @@ class Encoder(nn.Module):
         self.pooled = nn.Sequential(_norm(levels[-1]), nn.SiLU(), nn.AdaptiveAvgPool2d(grid), nn.Flatten())
         places = levels[-1] * grid[0] * grid[1]
         self.head = nn.Sequential(nn.Linear(places + _WIDTH, _WIDTH), nn.SiLU(), _zeroed(nn.Linear(_WIDTH, outputs)))
+        self.of_class = ClassVector(classes, _WIDTH) if classes else None
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """(B, outputs) at x, (B, C, H, W), and t, (B,), in the type of x; computed in that of the weights."""
+    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
+        """(B, outputs) at x, (B, C, H, W), t, (B,), and perhaps classes, (B,), in the type of x; computed in that of
+        the weights."""
         dtype = self.first.weight.dtype
         e = self.time(self.features(t, dtype))
+        if self.of_class is not None:
+            e = e + self.of_class(len(x), classes)
         h = self.first(x.to(dtype))
         for i, block in enumerate(self.blocks):
             h = block(h if i == 0 else self.halvings[i - 1](h), e)
@@ -79,7 +105,9 @@ class Encoder(nn.Module):
         return output.to(x.dtype)
 
 
-def make_encoder(shape: tuple[int, ...], channels: tuple[int, ...], stride: int, outputs: int, seed: int) -> Encoder:
+def make_encoder(
+    shape: tuple[int, ...], channels: tuple[int, ...], stride: int, outputs: int, seed: int, classes: int = 0
+) -> Encoder:
     """A fresh encoder, on the CPU in float32; torch's own generator is left alone.
 
     Args:
@@ -88,6 +116,7 @@ def make_encoder(shape: tuple[int, ...], channels: tuple[int, ...], stride: int,
         stride: of the first convolution, if images are larger than the grid.
         outputs: how many numbers it gives.
         seed: of its initial weights.
+        classes: C, where it reads the class of items; 0 where not.
     """
     size = min(shape[1:])
     stride = stride if size > GRID else 1
@@ -99,30 +128,42 @@ def make_encoder(shape: tuple[int, ...], channels: tuple[int, ...], stride: int,
         levels.append(c)
         size = -(-size // 2)
     with seeded(seed):
-        return Encoder(shape, tuple(levels), stride, outputs)
+        return Encoder(shape, tuple(levels), stride, outputs, classes)
 
 
 class Perceptron(nn.Module):
-    """The same for vectors: hidden layers of a vector together with features of its time, zero at the beginning."""
+    """The same for vectors: hidden layers of a vector together with features of its time, zero at the beginning.
 
-    def __init__(self, size: int, width: int, depth: int, outputs: int) -> None:
+    The vector of a class is added to what goes into the first hidden layer.
+    """
+
+    def __init__(self, size: int, width: int, depth: int, outputs: int, classes: int = 0) -> None:
         super().__init__()
         self.features = TimeFeatures(_FREQUENCIES // 2)
         widths = [size + self.features.n, *[width] * depth]
         hidden = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.layers = nn.Sequential(*hidden, _zeroed(nn.Linear(widths[-1], outputs)))
+        self.of_class = ClassVector(classes, width) if classes else None
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """(B, outputs) at x, (B, D), and t, (B,), in the type of x; computed in that of the weights."""
+    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
+        """(B, outputs) at x, (B, D), t, (B,), and perhaps classes, (B,), in the type of x; computed in that of the
+        weights."""
         dtype = next(self.parameters()).dtype
-        output: Tensor = self.layers(torch.cat([x.to(dtype), self.features(t, dtype)], dim=1))
-        return output.to(x.dtype)
+        h = torch.cat([x.to(dtype), self.features(t, dtype)], dim=1)
+        for i, layer in enumerate(self.layers):
+            h = layer(h)
+            if i == 0 and self.of_class is not None:
+                h = h + self.of_class(len(x), classes)
+        return h.to(x.dtype)
 
 
-def make_perceptron(size: int, width: int, depth: int, outputs: int, seed: int) -> Perceptron:
-    """A fresh perceptron of ``depth`` hidden layers for vectors of ``size`` numbers, on the CPU in float32."""
+def make_perceptron(size: int, width: int, depth: int, outputs: int, seed: int, classes: int = 0) -> Perceptron:
+    """A fresh perceptron of ``depth`` hidden layers for vectors of ``size`` numbers, on the CPU in float32.
+
+    ``classes``: C, where it reads the class of items; 0 where not.
+    """
     with seeded(seed):
-        return Perceptron(size, width, depth, outputs)
+        return Perceptron(size, width, depth, outputs, classes)
 
 
 def _norm(channels: int) -> nn.GroupNorm:
@@ -130,7 +171,7 @@ def _norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(max(g for g in range(1, 9) if channels % g == 0 and (g == 1 or channels // g >= 4)), channels)
 
 
-def _zeroed(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+def _zeroed(layer: nn.Conv2d | nn.Linear | nn.Embedding) -> nn.Module:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

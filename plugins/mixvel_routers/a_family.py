@@ -11,18 +11,18 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 
 from mixvel_core.artifacts.tensors import check_same
-from mixvel_core.data.items import joined
 from mixvel_core.errors import RecipeError
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import CheckedRouterFamily, NoiseSchedule, Router, RouterConfig, Shard
 from mixvel_routers.a_network import ANetworkRouter, make_objective
+from mixvel_routers.class_prior import class_prior
 from mixvel_routers.classifier import check_items, load_classifier
 from mixvel_routers.fixed import log_prior
 from mixvel_routers.options import ANetworkOptions
 from mixvel_routers.stacking import KNOTS, StackedRouter, fit_stack
 from mixvel_routers.targets import RouterTask, config_of, targets_of
 
-_CLOSED, _STACK = "stack_on.", "stack"
+_CLOSED, _STACK, _STACK_CLASS = "stack_on.", "stack", "stack_class"
 
 
 @frozen(kw_only=True)
@@ -59,32 +59,44 @@ class ANetworkFamily(ANetworkOptions):
     def fitted(
         self, shards: Sequence[Shard], schedule: NoiseSchedule, tensors: Mapping[str, Tensor]
     ) -> Mapping[str, Tensor]:
-        """``stack``, b and g on the knots, (2, 11) float64, where there is something to be joined."""
+        """``stack``, b and g on the knots, (2, 11) float64, where there is something to be joined; ``stack_class``, the
+        same under classes, where items have some."""
         if self.stack_on is None:
             return {}
         config = config_of(shards)
         network, closed = self._parts(self.stack_on, config, tensors, schedule)
-        items = joined(*(shard.items for shard in shards))
-        return {_STACK: fit_stack(network, closed, config.fractions, targets_of(shards, schedule), items).knots}
+        targets = targets_of(shards, schedule)
+        fitted = fit_stack(network, closed, config, targets)
+        found = {_STACK: fitted.knots}
+        return found if fitted.class_knots is None else {**found, _STACK_CLASS: fitted.class_knots}
 
     def load(
         self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule
     ) -> ANetworkRouter | StackedRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         if self.stack_on is None:
-            return ANetworkRouter(network=load_classifier(self, config, tensors, schedule, self.what))
+            network = load_classifier(self, config, tensors, schedule, self.what)
+            return ANetworkRouter(network=network, by_class=class_prior(config))
         knots = torch.empty(2, KNOTS, dtype=torch.float64, device="meta")
-        check_same({name: tensors[name] for name in (_STACK,) if name in tensors}, {_STACK: knots}, self.what)
+        names = (_STACK, _STACK_CLASS) if class_prior(config) else (_STACK,)
+        check_same({name: tensors[name] for name in names if name in tensors}, dict.fromkeys(names, knots), self.what)
         network, closed = self._parts(self.stack_on, config, tensors, schedule)
         stack = tensors[_STACK]
-        log_pi = log_prior(config.fractions, stack.device)
-        return StackedRouter(network=network, closed=closed, knots=stack, log_pi=log_pi)
+        return StackedRouter(
+            network=network,
+            closed=closed,
+            knots=stack,
+            log_pi=log_prior(config.fractions, stack.device),
+            class_knots=tensors.get(_STACK_CLASS),
+            by_class=class_prior(config),
+        )
 
     def _parts(
         self, use: RouterUse, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule
     ) -> tuple[nn.Module, Router]:
         """The network and the router in closed form."""
         closed = {name.removeprefix(_CLOSED): value for name, value in tensors.items() if name.startswith(_CLOSED)}
-        own = {name: value for name, value in tensors.items() if name != _STACK and not name.startswith(_CLOSED)}
+        fitted = (_STACK, _STACK_CLASS)
+        own = {name: value for name, value in tensors.items() if name not in fitted and not name.startswith(_CLOSED)}
         network = load_classifier(self, config, own, schedule, self.what)
         return network, use.build().load(config, closed, schedule)

@@ -16,9 +16,10 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
-from mixvel_routers.classifier import PosteriorLogits, check_items, load_classifier, make_trunk
+from mixvel_routers.class_prior import ReadsClass, class_prior
+from mixvel_routers.classifier import called, check_items, load_classifier, make_logits
 from mixvel_routers.options import ANetworkOptions, ClassifierOptions
-from mixvel_routers.targets import RouterTask, Targets, config_of, targets_of
+from mixvel_routers.targets import RouterTask, Targets, classes_of, config_of, targets_of
 
 if TYPE_CHECKING:
     from mixvel_core.types import Points, Times, Weights
@@ -34,7 +35,7 @@ class Classification:
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``loss``: the mean over points, in nats."""
         p = point_for(self.schedule, batch.t, batch.x_0)
-        logits = network(add_noise(batch.x_0, batch.eps, p), batch.t)
+        logits = called(network, add_noise(batch.x_0, batch.eps, p), batch.t, classes_of(batch))
         return {"loss": cross_entropy(logits, batch.shard)}
 
 
@@ -52,9 +53,9 @@ class PosteriorRegression:
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``divergence`` in nats, ``cross_entropy`` of the label in nats and ``a_error``, recorded, and ``loss``."""
-        x, exact = self.targets.at(batch, rates=False)
-        logits = network(x, batch.t)
-        named = errors_of_a(logits, exact.a, batch)
+        x, exact = self.targets.at(batch)
+        logits = called(network, x, batch.t, classes_of(batch))
+        named = errors_of_a(logits, exact, batch)
         return {"loss": loss_of_a(named, batch.progress, self.first_stage), **named}
 
 
@@ -85,8 +86,8 @@ def squared_error(found: Tensor, wanted: Tensor) -> Tensor:
     return (found - wanted).square().sum(1).mean()
 
 
-@frozen(kw_only=True)
-class ANetworkRouter:
+@frozen(kw_only=True, eq=False)
+class ANetworkRouter(ReadsClass):
     """a(x, t) = softmax of ``network``'s logits."""
 
     network: nn.Module
@@ -96,12 +97,12 @@ class ANetworkRouter:
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """(B, K), rows on the simplex."""
-        logits: Tensor = self.network(x, t)
+        logits = called(self.network, x, t, self.rows_on(x))
         return logits.softmax(dim=1), None
 
 
-@frozen(kw_only=True)
-class NaiveRouter:
+@frozen(kw_only=True, eq=False)
+class NaiveRouter(ReadsClass):
     """One-hot rows at the largest of ``network``'s logits, the first of equal ones."""
 
     network: nn.Module
@@ -111,7 +112,7 @@ class NaiveRouter:
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """(B, K), rows on corners of the simplex. Logits that are not finite stay visible as such."""
-        logits: Tensor = self.network(x, t)
+        logits = called(self.network, x, t, self.rows_on(x))
         # 0 * logit is 0 or, where the network failed, nan: an argmax alone would hide that.
         return one_hot(logits.argmax(1), logits.shape[1]).to(x.dtype) + 0.0 * logits, None
 
@@ -134,16 +135,15 @@ class NaiveFamily(ClassifierOptions):
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NaiveRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
-        return NaiveRouter(network=load_classifier(self, config, tensors, schedule, self.what))
+        network = load_classifier(self, config, tensors, schedule, self.what)
+        return NaiveRouter(network=network, by_class=class_prior(config))
 
 
 def make_objective(
     design: ClassifierOptions, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
 ) -> Objective:
     """A fresh classifier of K = ``len(members)`` shards and its loss; ``what`` is the plugin, for errors."""
-    config = config_of(members)
-    trunk = make_trunk(design, config.shape, len(members), seed, what)
-    network = PosteriorLogits(trunk, schedule, config.fractions)
+    network = make_logits(design, config_of(members), schedule, seed, what)
     if isinstance(design, ANetworkOptions) and design.targets == "exact":
         first = design.first_stage if design.stages == 2 else None
         return PosteriorRegression(network=network, targets=targets_of(members, schedule), first_stage=first)

@@ -79,6 +79,10 @@ class ReadsClass:
             return self
         return evolve(self, classes=checked_classes(condition.values[CLASS], self.by_class.classes))
 
+    def rows_on(self, x: Tensor) -> Tensor | None:
+        """The classes of the rows on the device of x, (B,); None for the null condition throughout."""
+        return None if self.classes is None else self.classes.to(x.device)
+
     def prior_rows(self, x: Tensor) -> Tensor | None:
         """p(k | c) of each row, (B, K) float64 on the device of x; None without a condition."""
         if self.by_class is None or self.classes is None:

@@ -13,7 +13,8 @@ from mixvel_core.artifacts.tensors import check_same, loaded
 from mixvel_core.protocols import NoiseSchedule, RouterConfig, Shard
 from mixvel_networks.denoiser import for_use
 from mixvel_routers.a_network import make_objective as make_a_objective
-from mixvel_routers.classifier import PosteriorLogits, check_items, make_trunk
+from mixvel_routers.class_prior import class_prior
+from mixvel_routers.classifier import check_items, make_logits
 from mixvel_routers.da_network import WHAT, IntervalRates, make_network, make_objective
 from mixvel_routers.gains import BUCKETS, STEP, fit_gains
 from mixvel_routers.integrated import Gains, IntegratedRouter
@@ -59,25 +60,28 @@ class DaNetworkFamily(DaNetworkOptions):
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> IntegratedRouter:
         """The router, on the device of ``tensors``. Raises ArtifactError where they do not fit the options."""
         if self.correct == "none":
-            return IntegratedRouter(rate=self._rate(config, tensors, schedule), fractions=config.fractions)
+            rate = self._rate(config, tensors, schedule)
+            return IntegratedRouter(rate=rate, fractions=config.fractions, by_class=class_prior(config))
         weights = {name: value for name, value in tensors.items() if name != _GAINS}
         wanted = torch.empty(BUCKETS, dtype=torch.float64, device="meta")
         check_same({name: tensors[name] for name in (_GAINS,) if name in tensors}, {_GAINS: wanted}, WHAT)
         gains = Gains(values=tensors[_GAINS], step=STEP)
-        return IntegratedRouter(rate=self._rate(config, weights, schedule), fractions=config.fractions, gains=gains)
+        return IntegratedRouter(
+            rate=self._rate(config, weights, schedule),
+            fractions=config.fractions,
+            gains=gains,
+            by_class=class_prior(config),
+        )
 
     def _rate(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> IntervalRates:
         """The networks, for use, on the device of ``tensors``."""
         intervals = [f"interval-{j}" for j in range(len(self.ends) + 1)]
 
         def make() -> nn.ModuleDict:
-            parts: dict[str, nn.Module] = {
-                name: make_network(self, config.shape, config.fractions, schedule) for name in intervals
-            }
+            parts: dict[str, nn.Module] = {name: make_network(self, config, schedule) for name in intervals}
             if self.correct == "network":
                 # Any seed: every weight is replaced.
-                trunk = make_trunk(self, config.shape, len(config.fractions), 0, WHAT)
-                parts[_CORRECTOR] = PosteriorLogits(trunk, schedule, config.fractions)
+                parts[_CORRECTOR] = make_logits(self, config, schedule, 0, WHAT)
             return nn.ModuleDict(parts)
 
         networks = for_use(loaded(make, tensors, WHAT), next(iter(tensors.values())).device)

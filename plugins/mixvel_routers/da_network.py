@@ -8,19 +8,20 @@ each interval of times, trained on no others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.field.posterior import Path
-from mixvel_core.protocols import Batch, NoiseSchedule, Objective, Shard
+from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_routers.a_network import errors_of_a, loss_of_a, squared_error
-from mixvel_routers.classifier import PosteriorAndRate, halves, make_trunk
+from mixvel_routers.class_prior import class_prior
+from mixvel_routers.classifier import PosteriorAndRate, called, halves, make_trunk
 from mixvel_routers.integrated import RateAnswer
 from mixvel_routers.options import DaNetworkOptions
-from mixvel_routers.targets import Targets, config_of, targets_of
+from mixvel_routers.targets import Targets, classes_of, config_of, targets_of
 
 WHAT = "router da-network"
 
@@ -40,11 +41,10 @@ class RateRegression:
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``divergence``, ``cross_entropy``, ``a_error`` and ``da_error``, recorded, and ``loss``."""
-        x, exact = self.targets.at(batch, rates=True)
-        logits, log_rates = halves(network(x, batch.t))
-        named = errors_of_a(logits, exact.a, batch)
-        da = exact.a * (log_rates - (exact.a * log_rates).sum(1, keepdim=True))
-        da_error = squared_error(da, self.targets.rate(batch, exact, self.path))
+        x, a, rates = self.targets.with_rates(batch, self.path)
+        logits, log_rates = halves(called(network, x, batch.t, classes_of(batch)))
+        named = errors_of_a(logits, a, batch)
+        da_error = squared_error(a * (log_rates - (a * log_rates).sum(1, keepdim=True)), rates)
         learns_rate = self.first_stage is None or batch.progress >= self.first_stage
         # Weight zero, but in the graph: with several workers every parameter must have a gradient.
         weight = self.rate_weight if learns_rate else 0.0
@@ -52,12 +52,10 @@ class RateRegression:
         return {"loss": loss, **named, "da_error": da_error}
 
 
-def make_network(
-    design: DaNetworkOptions, shape: tuple[int, ...], fractions: tuple[float, ...], schedule: NoiseSchedule
-) -> PosteriorAndRate:
+def make_network(design: DaNetworkOptions, config: RouterConfig, schedule: NoiseSchedule) -> PosteriorAndRate:
     """A network with the initial weights that all intervals share."""
-    trunk = make_trunk(design, shape, 2 * len(fractions), design.initial, WHAT)
-    return PosteriorAndRate(trunk, schedule, fractions)
+    trunk = make_trunk(design, config, design.initial, WHAT, each=2)
+    return PosteriorAndRate(trunk, schedule, config.fractions, class_prior(config))
 
 
 def make_objective(
@@ -65,7 +63,7 @@ def make_objective(
 ) -> Objective:
     """The network, the same whatever the job's ``seed``, and its loss."""
     return RateRegression(
-        network=make_network(design, members[0].shape, config_of(members).fractions, schedule),
+        network=make_network(design, config_of(members), schedule),
         targets=targets_of(members, schedule),
         path=design.path,
         first_stage=design.first_stage if design.stages == 2 else None,
@@ -82,24 +80,23 @@ class IntervalRates:
 
     networks: tuple[nn.Module, ...]
     ends: tuple[float, ...]
-    corrector: Callable[[Tensor, Tensor], Tensor] | None = None
+    corrector: nn.Module | None = None
 
-    def __call__(self, x: Tensor, t: Tensor) -> RateAnswer:
-        """Both, (B, K) each; rows of log-rates have mean zero."""
-        logits, log_rates = halves(self._outputs(x, t))
-        log_a = logits if self.corrector is None else self.corrector(x, t)
+    def __call__(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> RateAnswer:
+        """Both, (B, K) each, under classes, (B,), where there are some; rows of log-rates have mean zero."""
+        logits, log_rates = halves(self._outputs(x, t, classes))
+        log_a = logits if self.corrector is None else called(self.corrector, x, t, classes)
         return RateAnswer(log_rate=log_rates, log_a=log_a.log_softmax(1))
 
-    def _outputs(self, x: Tensor, t: Tensor) -> Tensor:
+    def _outputs(self, x: Tensor, t: Tensor, classes: Tensor | None) -> Tensor:
         if not self.ends:
-            only: Tensor = self.networks[0](x, t)
-            return only
+            return called(self.networks[0], x, t, classes)
         ends = torch.tensor(self.ends, dtype=t.dtype, device=t.device)
         interval = (t[:, None] > ends).sum(1)
         outputs: Tensor | None = None
         for j in torch.unique(interval).tolist():
             mine = interval == j
-            found: Tensor = self.networks[j](x[mine], t[mine])
+            found = called(self.networks[j], x[mine], t[mine], None if classes is None else classes[mine])
             outputs = found.new_empty(len(x), found.shape[1]) if outputs is None else outputs
             outputs[mine] = found
         return x.new_empty(0, 0) if outputs is None else outputs

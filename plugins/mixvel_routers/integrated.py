@@ -9,6 +9,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_routers.class_prior import ReadsClass
 from mixvel_routers.fixed import prior
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ class Gains:
 
 
 def corrected(log_a: Tensor, other: Tensor, gain: Tensor) -> Tensor:
-    """(1 - g) log a + g log b, both floored and scaled to sum 1, (B, K)."""
+    """(1 - g) log a + g log b, both floored and scaled to sum 1, (B, K). What a class rules out stays so."""
     mixed = (1.0 - gain) * log_a.exp().clamp_min(LEAST).log() + gain * other.exp().clamp_min(LEAST).log()
+    mixed = mixed.masked_fill(log_a == -torch.inf, -torch.inf)
     # Where nothing is corrected nothing is floored.
     return torch.where(gain > 0.0, mixed.log_softmax(1), log_a)
 
@@ -68,8 +70,10 @@ class Along:
 
 
 @frozen(kw_only=True, eq=False)
-class IntegratedRouter:
+class IntegratedRouter(ReadsClass):
     """log a starts at log pi, ``fractions``, which is the posterior where alpha = 0, and follows ``rate`` (P1).
+
+    Under a class it starts at log p(k | c), and ``rate`` takes the classes, (B,), last.
 
     Its steps are the sampler's own, by the trapezoid rule: at the end of a step L is known at both ends,
 
@@ -79,18 +83,21 @@ class IntegratedRouter:
     ``log_a`` of ``rate``.
     """
 
-    rate: Callable[[Tensor, Tensor], RateAnswer]
+    rate: Callable[..., RateAnswer]
     fractions: tuple[float, ...]
     gains: Gains | None = None
 
     def start(self, x: Points, t: Times) -> Along:
-        """pi at the time of the start, which is to be t = 1: anywhere else pi is not the posterior."""
-        log_a, t = prior(self.fractions, x).log(), t.to(x.dtype)[:, None]
+        """pi, or p(k | c), at the time of the start, which is to be t = 1: anywhere else it is not the posterior."""
+        rows = self.prior_rows(x)
+        a = prior(self.fractions, x) if rows is None else rows.to(x)
+        log_a, t = a.log(), t.to(x.dtype)[:, None]
         return Along(log_a=log_a, log_rate=None, t=t, from_log_a=log_a, from_log_rate=None, from_t=t)
 
     def weights(self, x: Points, t: Times, state: Along) -> tuple[Weights, Along]:
         """The posterior after the step to (x, t), (B, K), and the state there; times of rows are their own."""
-        found = self.rate(x, t)
+        classes = self.rows_on(x)
+        found = self.rate(x, t) if classes is None else self.rate(x, t, classes)
         L, s = found.log_rate, t.to(x.dtype)[:, None]
         again = s == state.t
         from_log_a = torch.where(again, state.from_log_a, state.log_a)

@@ -9,16 +9,20 @@ trained on top of the closed form from the start learns less (docs/benchmarks.md
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor, nn
 
+from mixvel_core.data.conditions import values_of
+from mixvel_core.data.items import joined
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import Batch, Items, Router
+from mixvel_core.protocols import CLASS, Batch, Condition, ConditionalRouter, Items, Router, RouterConfig
 from mixvel_core.randomness import key, normal, permutation, uniform
+from mixvel_routers.class_prior import ReadsClass, class_prior
+from mixvel_routers.classifier import called
 from mixvel_routers.fixed import log_prior
 
 if TYPE_CHECKING:
@@ -41,16 +45,24 @@ def between_knots(values: Tensor, t: Tensor) -> Tensor:
 
 
 @frozen(kw_only=True, eq=False)
-class StackedRouter:
+class StackedRouter(ReadsClass):
     """``network``: logits of (x, t). ``closed``: a router without a state. ``knots``: b and g, (2, n), float64.
 
-    ``log_pi``: (K,), float64.
+    ``log_pi``: (K,), float64. ``class_knots``: b and g under a class; None where items have none.
     """
 
     network: nn.Module
     closed: Router
     knots: Tensor
     log_pi: Tensor
+    class_knots: Tensor | None = None
+
+    def given(self, condition: Condition) -> Self:
+        """The router of ``condition.values["class"]``, row by row. Raises UsageError for what is no class."""
+        closed = self.closed
+        if isinstance(closed, ConditionalRouter) and closed.null is not None:
+            closed = closed.given(condition)
+        return evolve(super().given(condition), closed=closed)
 
     def start(self, x: Points, t: Times) -> None:
         """Returns None: the router keeps no state."""
@@ -58,51 +70,78 @@ class StackedRouter:
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """(B, K), rows on the simplex."""
         density, learned = self.terms(x, t)
-        return self.joined(density, learned, t, self.knots).softmax(1).to(x.dtype), None
+        bg = between_knots(self.knots, t)
+        if self.class_knots is not None and self.by_class is not None and (c := self.rows_on(x)) is not None:
+            bg = torch.where(c < self.by_class.classes, between_knots(self.class_knots, t), bg)
+        return self.joined(density, learned, bg).softmax(1).to(x.dtype), None
 
     def terms(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """log p_k of the closed form and log a_k - log pi_k of the network, (B, K) float64 each."""
-        wide = x.double()
+        """log p_k of the closed form and log a_k - log pi_k of the network, (B, K) float64 each; 0 for shards without
+        the class."""
+        wide, log_prior = x.double(), self._log_prior(x)
         a, _ = self.closed.weights(wide, t, self.closed.start(wide, t))
         # A closed form may rule a shard out; log 0 would leave the network no say.
-        density = a.clamp_min(_LEAST).log() - self.log_pi
-        logits: Tensor = self.network(x, t)
-        return density, logits.double().log_softmax(1) - self.log_pi
+        density = a.clamp_min(_LEAST).log() - log_prior
+        learned = called(self.network, x, t, self.rows_on(x)).double().log_softmax(1) - log_prior
+        never = log_prior == -torch.inf
+        return density.masked_fill(never, 0.0), learned.masked_fill(never, 0.0)
 
-    def joined(self, density: Tensor, learned: Tensor, t: Tensor, knots: Tensor) -> Tensor:
-        """The logits, (B, K), of ``terms`` at times t, (B,)."""
-        b, g = between_knots(knots, t)[:, :, None]
-        logits: Tensor = self.log_pi + b * density + g * learned
+    def joined(self, density: Tensor, learned: Tensor, bg: Tensor) -> Tensor:
+        """The logits, (B, K), of ``terms`` by b and g at their times, (2, B)."""
+        b, g = bg[:, :, None]
+        logits: Tensor = self._log_prior(density) + b * density + g * learned
         return logits
 
+    def _log_prior(self, x: Tensor) -> Tensor:
+        rows = self.prior_rows(x)
+        return self.log_pi if rows is None else rows.log()
 
-def fit_stack(
-    network: nn.Module, closed: Router, fractions: Sequence[float], targets: Targets, items: Items
-) -> StackedRouter:
-    """The stacked router whose b and g bring the total variation to the exact posterior of ``items`` lowest."""
+
+def fit_stack(network: nn.Module, closed: Router, config: RouterConfig, targets: Targets) -> StackedRouter:
+    """The stacked router whose b and g bring the total variation to the exact posterior of the items lowest."""
     device = next(network.parameters()).device
     knots = torch.full((2, KNOTS), 0.5, dtype=torch.float64, device=device)
-    stacked = StackedRouter(network=network, closed=closed, knots=knots, log_pi=log_prior(fractions, device))
-    density, learned, exact, t = _points(stacked, targets, items, device)
-    knots = knots.clone().requires_grad_()
+    log_pi, by_class = log_prior(config.fractions, device), class_prior(config)
+    stacked = StackedRouter(network=network, closed=closed, knots=knots, log_pi=log_pi, by_class=by_class)
+    fitted = _fit(stacked, targets, None)
+    if by_class is None:
+        return evolve(stacked, knots=fitted)
+    items = joined(*(values_of(shard)[CLASS] for shard in targets.members))
+    return evolve(stacked, knots=fitted, class_knots=_fit(stacked, targets, items))
+
+
+def _fit(stacked: StackedRouter, targets: Targets, classes: Items | None) -> Tensor:
+    """b and g, (2, 11), on items under their ``classes``, or under none."""
+    points = _points(stacked, targets, classes)
+    knots = stacked.knots.clone().requires_grad_()
     adam = torch.optim.Adam([knots], lr=_RATE)
     with torch.enable_grad():
         for _ in range(_STEPS):
             adam.zero_grad()
-            found = stacked.joined(density, learned, t, knots).softmax(1)
-            (found - exact).abs().sum(1).mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+            bg = between_knots(knots, points.t)
+            found = points.router.joined(points.density, points.learned, bg).softmax(1)
+            (found - points.exact).abs().sum(1).mean().backward()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
             adam.step()
-    return StackedRouter(network=network, closed=closed, knots=knots.detach(), log_pi=stacked.log_pi)
+    return knots.detach()
+
+
+@frozen(kw_only=True, eq=False)
+class _Points:
+    """Noised items at ``t``, (n,): both terms and the exact posterior, (n, K) each. ``router``: under their classes."""
+
+    router: StackedRouter
+    density: Tensor
+    learned: Tensor
+    exact: Tensor
+    t: Tensor
 
 
 @torch.no_grad()
-def _points(
-    stacked: StackedRouter, targets: Targets, items: Items, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both terms and the exact posterior at noised items, (n, K) each, and the times, (n,)."""
-    root = key(0, "stacking")
+def _points(stacked: StackedRouter, targets: Targets, classes: Items | None) -> _Points:
+    root, device = key(0, "stacking"), stacked.knots.device
+    items = joined(*(shard.items for shard in targets.members))
     order = permutation(key(root, "items"), len(items), 0)
-    parts = []
+    parts, labels = [], []
     for start in range(0, _POINTS, _AT_ONCE):
         rows = torch.arange(start, min(start + _AT_ONCE, _POINTS))
         chosen = order[rows % len(items)].numpy()
@@ -110,8 +149,14 @@ def _points(
         rows = rows.to(device)
         t = (_EARLIEST + (1.0 - _EARLIEST) * uniform(key(root, "time"), rows)).to(x_0.dtype)
         eps = normal(key(root, "noise"), rows, tuple(x_0.shape[1:]), x_0.dtype)
-        batch = Batch(x_0=x_0, shard=rows, t=t, eps=eps, progress=1.0)
-        x, answer = targets.at(batch, rates=False)
-        parts.append((*stacked.terms(x, t), answer.a.double(), t))
+        batch, router = Batch(x_0=x_0, shard=rows, t=t, eps=eps, progress=1.0), stacked
+        if classes is not None:
+            found = torch.from_numpy(np.asarray(classes[chosen], np.int64)).to(device)
+            labels.append(found)
+            condition = Condition(values={CLASS: found})
+            batch, router = evolve(batch, condition=condition), stacked.given(condition)
+        x, answer = targets.at(batch)
+        parts.append((*router.terms(x, t), answer.double(), t))
     density, learned, exact, t = (torch.cat(part) for part in zip(*parts, strict=True))
-    return density, learned, exact, t
+    router = stacked.given(Condition(values={CLASS: torch.cat(labels)})) if labels else stacked
+    return _Points(router=router, density=density, learned=learned, exact=exact, t=t)

@@ -106,3 +106,29 @@ def test_channels_that_are_given_are_kept_and_other_experts_leave_them_open() ->
 
 def test_the_grid_is_small() -> None:
     assert make_encoder((1, 64, 64), (8,), 1, 3, 0).pooled(torch.zeros(1, 8, 64, 64)).shape == (1, 8 * GRID**2)
+
+
+@pytest.mark.parametrize(
+    ("plain", "classed", "x"),
+    [
+        (make_encoder((1, 8, 8), (8,), 2, 3, 0), make_encoder((1, 8, 8), (8,), 2, 3, 0, 4), torch.randn(5, 1, 8, 8)),
+        (make_perceptron(3, 8, 2, 3, 0), make_perceptron(3, 8, 2, 3, 0, 4), torch.randn(5, 3)),
+    ],
+    ids=["encoder", "perceptron"],
+)
+def test_classes_are_read_row_by_row_and_are_nothing_at_the_beginning(
+    plain: nn.Module, classed: nn.Module, x: torch.Tensor
+) -> None:
+    """The weights that both have are the same; 4 is no class, and what rows without one are given."""
+    own, other = plain.state_dict(), classed.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in own.items())
+    assert set(other) - set(own) == {"of_class.vectors.weight"}
+    t, c = torch.rand(5), torch.tensor([0, 1, 4, 1, 3])
+    stirred(classed)
+    answer = classed(x, t, c)
+    torch.testing.assert_close(classed(x[[3, 0]], t[[3, 0]], c[[3, 0]]), answer[[3, 0]], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(classed(x, t)[2], answer[2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(classed(x, t), classed(x, t, torch.full((5,), 4)), rtol=1e-4, atol=1e-5)
+    assert (classed(x, t)[[0, 1, 3, 4]] - answer[[0, 1, 3, 4]]).abs().amax(1).min() > 1e-3
+    classed.get_parameter("of_class.vectors.weight").data.zero_()
+    assert torch.equal(classed(x, t, c), classed(x, t))

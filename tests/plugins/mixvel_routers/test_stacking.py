@@ -9,10 +9,10 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 from trainable import byte_shards, router_config
 
-from mixvel_core.data.items import joined
 from mixvel_core.errors import ArtifactError, DataError, RecipeError
 from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.plugin.discovery import load_registry
+from mixvel_core.protocols import RouterConfig
 from mixvel_core.recipe.structure import structure
 from mixvel_core.testing.problems import MemoryShard
 from mixvel_core.testing.routers import round_trip, rows, simplex, training
@@ -73,9 +73,8 @@ def test_the_fit_takes_the_part_that_is_right(right: bool) -> None:
     rng = np.random.default_rng(0)
     shards = [MemoryShard(items=rng.normal(c, 0.3, (n, 2)).astype(np.float32)) for c, n in ((-1, 20), (1, 60))]
     targets, pi = targets_of(shards, Cosine()), (20.0, 60.0)
-    items = joined(*(shard.items for shard in shards))
     closed = FixedRouter(fractions=pi) if right else Exact(targets=targets)
-    stacked = fit_stack(Learned(targets, right=right), closed, pi, targets, items)
+    stacked = fit_stack(Learned(targets, right=right), closed, RouterConfig(fractions=pi, shape=(2,)), targets)
     x, t = torch.randn(64, 2), torch.linspace(0.1, 1.0, 64)
     exact = targets.of(x, t, means=False).a
     a, _ = stacked.weights(x, t, None)
