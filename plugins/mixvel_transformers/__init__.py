@@ -1,0 +1,1 @@
+"""Transformers of patches: the expert and the router `dit`."""
