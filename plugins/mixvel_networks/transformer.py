@@ -46,8 +46,9 @@ class PooledTransformer(nn.Module):
     """The same blocks with the mean of the tokens read by a linear layer: (B, C, S, S), (B,) -> (B, outputs), zero at
     the beginning."""
 
-    def __init__(self, dit: DiTTransformer2DModel, outputs: int) -> None:
+    def __init__(self, dit: DiTTransformer2DModel, outputs: int, classes: int) -> None:
         super().__init__()
+        self.none = classes
         self.pos_embed, self.blocks = dit.pos_embed, dit.transformer_blocks
         width = int(dit.inner_dim)
         self.norm = nn.LayerNorm(width)
@@ -55,10 +56,10 @@ class PooledTransformer(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, x: Tensor, t: Tensor, *given: Tensor) -> Tensor:
-        """(B, outputs) in the type of x, for times in [0, 1] and labels, (B,) int64, if there are any."""
+    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
+        """(B, outputs) in the type of x, for times in [0, 1] and classes, (B,) int64; None: of none."""
         dtype = self.head.weight.dtype
-        labels = given[0] if given else torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        labels = torch.full((len(x),), self.none, device=x.device) if classes is None else classes
         tokens = self.pos_embed(x.to(dtype))
         for block in self.blocks:
             tokens = block(tokens, timestep=1000.0 * t, class_labels=labels)
@@ -90,7 +91,7 @@ def make_transformer(
         DataError: the configuration is none that diffusers reads.
         RecipeError: images of this shape are no squares of patches.
     """
-    size.check(shape, what)
+    size.check_images(shape, what)
     others = {name: config[name] for name in _NO_SIZES if config is not None and name in config}
     try:
         with seeded(seed):
@@ -103,12 +104,12 @@ def make_transformer(
 
 
 def make_pooled_transformer(
-    size: TransformerSize, shape: tuple[int, ...], outputs: int, seed: int, what: str, labels: int | None = None
+    size: TransformerSize, shape: tuple[int, ...], outputs: int, seed: int, what: str, classes: int = 0
 ) -> PooledTransformer:
-    """The same with ``outputs`` numbers for each image."""
-    size.check(shape, what)
+    """The same with ``outputs`` numbers for each image, of ``classes`` classes or of none."""
+    size.check_images(shape, what)
     with seeded(seed):
-        return PooledTransformer(_made(size, shape, shape[0], labels), outputs)
+        return PooledTransformer(_made(size, shape, shape[0], classes + 1), outputs, classes)
 
 
 def _made(

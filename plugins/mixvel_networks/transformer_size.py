@@ -25,7 +25,7 @@ class TransformerSize:
         if self.width % (2 * self.heads):
             raise ValueError(f"width must be a multiple of 2 * heads, {2 * self.heads}, not {self.width}")
 
-    def check(self, shape: tuple[int, ...], what: str) -> None:
+    def check_images(self, shape: tuple[int, ...], what: str) -> None:
         """Raises RecipeError unless ``shape`` is (C, S, S) with S a multiple of the patch; ``what``: the plugin."""
         if len(shape) != 3:
             raise RecipeError(f"{what}: a transformer of patches needs images (C, H, W), not items of shape {shape}")

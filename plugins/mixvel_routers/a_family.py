@@ -16,27 +16,27 @@ from mixvel_core.plugin.definition import RouterUse
 from mixvel_core.protocols import CheckedRouterFamily, NoiseSchedule, Router, RouterConfig, Shard
 from mixvel_routers.a_network import ANetworkRouter, make_objective
 from mixvel_routers.class_prior import class_prior
-from mixvel_routers.classifier import check_items, load_classifier
+from mixvel_routers.classifier import check_design, load_classifier
 from mixvel_routers.fixed import log_prior
-from mixvel_routers.options import ANetworkOptions
+from mixvel_routers.options import ANetworkOptions, DiTRouterOptions, PosteriorOptions
 from mixvel_routers.stacking import KNOTS, StackedRouter, fit_stack
 from mixvel_routers.targets import RouterTask, config_of, targets_of
 
 _CLOSED, _STACK, _STACK_CLASS = "stack_on.", "stack", "stack_class"
 
 
-@frozen(kw_only=True)
-class ANetworkFamily(ANetworkOptions):
-    """One classifier of all shards, the network ``a``."""
+@frozen(kw_only=True, slots=False)
+class PosteriorFamily(PosteriorOptions):
+    """One classifier of all shards, the network ``a``. ``what``: the plugin, for messages."""
 
-    what: ClassVar[str] = "router a-network"
+    what: ClassVar[str]
 
     def tasks(self, shards: Sequence[Shard], schedule: NoiseSchedule) -> Mapping[str, RouterTask]:
         """The training of the network.
 
         Raises RecipeError where no network here reads items of this shape, or ``stack_on`` is no closed form.
         """
-        check_items(shards[0].shape, self.what)
+        check_design(self, shards[0].shape, self.what)
         if self.stack_on is not None and (self.stack_on.is_trained or self.stack_on.definition.observes):
             raise RecipeError(
                 f"{self.what}: stack_on: router {self.stack_on.name} is no closed form of x and t; name one that "
@@ -100,3 +100,17 @@ class ANetworkFamily(ANetworkOptions):
         own = {name: value for name, value in tensors.items() if name not in fitted and not name.startswith(_CLOSED)}
         network = load_classifier(self, config, own, schedule, self.what)
         return network, use.build().load(config, closed, schedule)
+
+
+@frozen(kw_only=True)
+class ANetworkFamily(ANetworkOptions, PosteriorFamily):
+    """The posterior by an encoder of images, or a perceptron of vectors."""
+
+    what: ClassVar[str] = "router a-network"
+
+
+@frozen(kw_only=True)
+class DiTRouterFamily(DiTRouterOptions, PosteriorFamily):
+    """The posterior by a transformer of patches."""
+
+    what: ClassVar[str] = "router dit"

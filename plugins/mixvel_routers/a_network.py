@@ -18,7 +18,7 @@ from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.protocols import Batch, NoiseSchedule, Objective, RouterConfig, Shard
 from mixvel_routers.class_prior import ReadsClass, class_prior
 from mixvel_routers.classifier import called, check_items, load_classifier, make_logits
-from mixvel_routers.options import ANetworkOptions, ClassifierOptions
+from mixvel_routers.options import ClassifierOptions, PosteriorOptions, RouterTraining
 from mixvel_routers.targets import RouterTask, Targets, classes_of, config_of, targets_of
 
 if TYPE_CHECKING:
@@ -140,11 +140,11 @@ class NaiveFamily(ClassifierOptions):
 
 
 def make_objective(
-    design: ClassifierOptions, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
+    design: RouterTraining, what: str, members: tuple[Shard, ...], schedule: NoiseSchedule, seed: int
 ) -> Objective:
     """A fresh classifier of K = ``len(members)`` shards and its loss; ``what`` is the plugin, for errors."""
     network = make_logits(design, config_of(members), schedule, seed, what)
-    if isinstance(design, ANetworkOptions) and design.targets == "exact":
+    if isinstance(design, PosteriorOptions) and design.targets == "exact":
         first = design.first_stage if design.stages == 2 else None
         return PosteriorRegression(network=network, targets=targets_of(members, schedule), first_stage=first)
     return Classification(network=network, schedule=schedule)

@@ -19,9 +19,10 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import NoiseSchedule, RouterConfig
 from mixvel_networks.denoiser import for_use
 from mixvel_networks.encoder import make_encoder, make_perceptron
+from mixvel_networks.transformer_size import TransformerSize
 from mixvel_routers.class_prior import ClassPrior, class_prior
 from mixvel_routers.fixed import log_prior
-from mixvel_routers.options import USUAL_CHANNELS, ClassifierOptions
+from mixvel_routers.options import USUAL_CHANNELS, ClassifierOptions, RouterTraining
 
 REACH = 4.0
 """Logits are several nats apart: with this factor a network's outputs need not grow as far, and it learns faster."""
@@ -100,15 +101,29 @@ def check_items(shape: tuple[int, ...], what: str) -> None:
         raise RecipeError(f"{what}: items must be images (C, H, W) or vectors (D,), not {shape}")
 
 
-def make_trunk(options: ClassifierOptions, config: RouterConfig, seed: int, what: str, *, each: int = 1) -> nn.Module:
+def check_design(options: RouterTraining, shape: tuple[int, ...], what: str) -> None:
+    """Raises RecipeError where the network of these options reads no items of this shape; ``what``: the plugin."""
+    if isinstance(options, TransformerSize):
+        options.check_images(shape, what)
+    check_items(shape, what)
+
+
+def make_trunk(options: RouterTraining, config: RouterConfig, seed: int, what: str, *, each: int = 1) -> nn.Module:
     """A fresh network with ``each`` numbers for each of the K shards, for items of ``config``, on the CPU in float32.
 
     It reads the class where items have one.
     """
-    check_items(config.shape, what)
+    check_design(options, config.shape, what)
     spec = class_spec(config.conditions)
     classes = 0 if spec is None else spec.classes
     outputs = each * len(config.fractions)
+    if isinstance(options, TransformerSize):
+        # diffusers takes seconds to import: only where it is needed.
+        from mixvel_networks.transformer import make_pooled_transformer
+
+        return make_pooled_transformer(options, config.shape, outputs, seed, what, classes)
+    if not isinstance(options, ClassifierOptions):
+        raise TypeError(f"{what}: {type(options).__name__} describes no network of a router")
     if len(config.shape) == 3:
         channels = options.channels or USUAL_CHANNELS
         return make_encoder(config.shape, channels, options.stride, outputs, seed, classes)
@@ -116,14 +131,14 @@ def make_trunk(options: ClassifierOptions, config: RouterConfig, seed: int, what
 
 
 def make_logits(
-    design: ClassifierOptions, config: RouterConfig, schedule: NoiseSchedule, seed: int, what: str
+    design: RouterTraining, config: RouterConfig, schedule: NoiseSchedule, seed: int, what: str
 ) -> PosteriorLogits:
     """Fresh logits of a; ``what`` is the plugin, for errors."""
     return PosteriorLogits(make_trunk(design, config, seed, what), schedule, config.fractions, class_prior(config))
 
 
 def load_classifier(
-    design: ClassifierOptions, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule, what: str
+    design: RouterTraining, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule, what: str
 ) -> nn.Module:
     """The trained logits of a router, for use, on the device of ``tensors``; ArtifactError where they do not fit."""
 

@@ -9,7 +9,7 @@ from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.protocols import RouterFamily
 from mixvel_core.training.options import TrainOptions
 from mixvel_routers.closed_form_options import ExpertsOptions, FixedOptions, MomentsOptions, NoiseLevelsOptions
-from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions
+from mixvel_routers.options import ANetworkOptions, ClassifierOptions, DaNetworkOptions, DiTRouterOptions
 
 _TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
 
@@ -87,4 +87,15 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
         example_options=NoiseLevelsOptions(boundaries=(0.3, 0.7), width=0.1),
         summary="weights by the time alone, for experts that part the time axis",
     )
-    return [*learned, fixed, moments, experts, noise_levels]
+    dit = PluginDef[Any, RouterFamily](
+        kind="router",
+        name="dit",
+        options=DiTRouterOptions,
+        target="mixvel_routers.a_family:DiTRouterFamily",
+        example_options=DiTRouterOptions(patch=1, width=8, depth=1, heads=2, train=_TINY),
+        smoke={"width": 16, "depth": 1, "heads": 2},
+        router_data=DiTRouterOptions.router_data,
+        loss_changes=DiTRouterOptions.loss_changes,
+        summary="the posterior over experts by a transformer of patches, learned as that of a-network",
+    )
+    return [*learned, dit, fixed, moments, experts, noise_levels]

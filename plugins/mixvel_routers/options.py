@@ -12,6 +12,7 @@ from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.plugin.options import OptionCheck, above, at_least, between, each, option
 from mixvel_core.training.options import RouterDataOptions, TrainedOn, TrainOptions
 from mixvel_networks.architecture import WIDEST, Architecture
+from mixvel_networks.transformer_size import TransformerSize
 
 
 def _are_ends(ends: Sequence[float]) -> bool:
@@ -23,8 +24,29 @@ USUAL_CHANNELS = (16, 32)
 """Where the experts are no U-Nets."""
 
 
+@frozen(kw_only=True, slots=False)
+class RouterTraining:
+    """How the network of a router is trained, and on what. Without slots: two bases of a class cannot both have some."""
+
+    train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
+    train_on: TrainedOn = option(
+        default="data", doc="data: the items of the shards; experts: samples of the experts, so that no item is needed"
+    )
+    drawn: RouterDataOptions = option(
+        factory=RouterDataOptions, doc="how those samples are drawn; no effect with `data`"
+    )
+
+    def router_data(self) -> RouterDataOptions | None:
+        """How the samples that it learns from are drawn; None where it learns from items."""
+        return self.drawn if self.train_on == "experts" else None
+
+    def loss_changes(self) -> tuple[float, ...]:
+        """The parts of a training from which on the loss is another sum than before: none."""
+        return ()
+
+
 @frozen(kw_only=True)
-class ClassifierOptions:
+class ClassifierOptions(RouterTraining):
     """A network of (x_t, t), an encoder for images, a perceptron for vectors; options of the router ``naive``."""
 
     channels: tuple[int, ...] | None = option(
@@ -38,17 +60,6 @@ class ClassifierOptions:
     )
     width: int = option(default=128, check=at_least(1), doc="units of each hidden layer, for vectors")
     depth: int = option(default=3, check=at_least(1), doc="hidden layers, for vectors")
-    train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
-    train_on: TrainedOn = option(
-        default="data", doc="data: the items of the shards; experts: samples of the experts, so that no item is needed"
-    )
-    drawn: RouterDataOptions = option(
-        factory=RouterDataOptions, doc="how those samples are drawn; no effect with `data`"
-    )
-
-    def router_data(self) -> RouterDataOptions | None:
-        """How the samples that it learns from are drawn; None where it learns from items."""
-        return self.drawn if self.train_on == "experts" else None
 
     def beside(self, expert: ExpertUse) -> Self:
         """These options, with seven eighths of the channels of ``expert`` where there are none and it is a U-Net.
@@ -59,10 +70,6 @@ class ClassifierOptions:
             return evolve(self, channels=tuple(max(4, c * 7 // 16 * 2) for c in expert.options.channels))
         return self
 
-    def loss_changes(self) -> tuple[float, ...]:
-        """The parts of a training from which on the loss is another sum than before: none."""
-        return ()
-
 
 def _ends(stages: int, first_stage: float) -> tuple[float, ...]:
     return (first_stage,) if stages == 2 and 0 < first_stage < 1 else ()
@@ -72,9 +79,9 @@ STAGES = "1: the divergence (KL) from the exact posterior throughout; 2: the two
 FIRST_STAGE = "with `stages: 2`, part of the steps with cross entropy and squared error of a; then "
 
 
-@frozen(kw_only=True)
-class ANetworkOptions(ClassifierOptions):
-    """Options of the router ``a-network``."""
+@frozen(kw_only=True, slots=False)
+class PosteriorOptions(RouterTraining):
+    """What a network of the posterior learns, and what it is joined with."""
 
     targets: Literal["exact", "labels"] = option(
         default="exact", doc="exact: the exact posterior of the items; labels: cross entropy of the shard throughout"
@@ -90,6 +97,16 @@ class ANetworkOptions(ClassifierOptions):
     def loss_changes(self) -> tuple[float, ...]:
         """The end of the first of two stages; labels are learned by one loss throughout."""
         return _ends(self.stages, self.first_stage) if self.targets == "exact" else ()
+
+
+@frozen(kw_only=True)
+class ANetworkOptions(PosteriorOptions, ClassifierOptions):
+    """Options of the router ``a-network``."""
+
+
+@frozen(kw_only=True)
+class DiTRouterOptions(PosteriorOptions, TransformerSize):
+    """Options of the router ``dit``: the posterior by a transformer of patches whose tokens are averaged."""
 
 
 @frozen(kw_only=True)

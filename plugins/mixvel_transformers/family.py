@@ -31,7 +31,7 @@ class DiTFamily(DiTOptions, NetworkFamily):
 
     def check_fits(self, shape: tuple[int, ...], inputs: NetworkInputs) -> None:
         """Raises RecipeError unless items are square images of whole patches, and conditions are classes."""
-        self.check(shape, self.what)
+        self.check_images(shape, self.what)
         if inputs.numbers:
             raise RecipeError(f"{self.what}: it reads classes alone; take expert unet for conditions of numbers")
 

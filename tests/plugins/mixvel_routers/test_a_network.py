@@ -21,7 +21,7 @@ from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.world import World
-from mixvel_routers.a_family import ANetworkFamily
+from mixvel_routers.a_family import ANetworkFamily, DiTRouterFamily
 from mixvel_routers.a_network import Classification, NaiveFamily, NaiveRouter
 from mixvel_routers.fixed import FixedFamily
 from mixvel_schedules.schedules import Cosine
@@ -145,3 +145,28 @@ def test_a_recipe_sizes_it_by_its_experts_and_keeps_that() -> None:
     assert recipe.routers["a"].options.channels == (56, 112)
     assert recipe.routers["own"].options.channels == (8,)
     assert recipe_of(dump(recipe), "expert.channels=[4, 8]").routers["a"].options.channels == (56, 112)
+
+
+def test_a_transformer_of_patches_learns_the_posterior_too(tmp_path: Path) -> None:
+    """Constant images of two levels: the posterior depends on their mean alone."""
+    shards = [
+        MemoryShard(index=k, items=np.full((n, 1, 2, 2), s, np.float32))
+        for k, (n, s) in enumerate([(3, -0.5), (1, 0.5)])
+    ]
+    train = TrainOptions(steps=200, batch=64, warmup=5, learning_rate=1e-2, ema=0.98, checkpoint_every=200)
+    learner = DiTRouterFamily(patch=1, width=16, depth=1, heads=2, train=train)
+    run(Job(name="router-a", task=learner.tasks(shards, Cosine())["a"], seed=0, folder=tmp_path))
+    router = learner.load(router_config(shards), learner.tensors(shards, {"a": read_trained(tmp_path)}), Cosine())
+    t = torch.linspace(0.3, 1.0, 40)
+    x = torch.randn(40, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    a, _ = router.weights(x, t, router.start(x, t))
+    engine = PosteriorEngine(shards=tuple(shard.items for shard in shards))
+    exact = engine.at(x, Cosine().at(t.double())).a
+    prior = torch.tensor([0.75, 0.25])
+    assert (a - exact).abs().mean() < 0.25 * (prior - exact).abs().mean()
+
+
+def test_a_transformer_of_patches_refuses_other_items() -> None:
+    shards = [MemoryShard(index=k, items=np.zeros((2, 1, 4, 6), np.float32)) for k in range(2)]
+    with pytest.raises(RecipeError, match="router dit: images must be squares of patches of 2"):
+        DiTRouterFamily().tasks(shards, Cosine())

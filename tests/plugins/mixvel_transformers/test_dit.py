@@ -135,7 +135,7 @@ def test_it_is_zero_at_the_beginning_and_a_network_of_sigma_is_refused(tmp_path:
 
 
 def test_the_pooled_transformer_reads_classes_and_begins_at_zero() -> None:
-    network = make_pooled_transformer(SIZE, SHAPE, 3, 0, "router dit", labels=3)
+    network = make_pooled_transformer(SIZE, SHAPE, 3, 0, "router dit", classes=2)
     x, t = points()
     c = torch.arange(12) % 3
     assert network(x, t, c).shape == (12, 3)
@@ -145,6 +145,7 @@ def test_the_pooled_transformer_reads_classes_and_begins_at_zero() -> None:
     for block in network.blocks:
         torch.nn.init.normal_(block.norm1.linear.weight, std=0.1)
     assert not torch.equal(network(x, t, c), network(x, t, (c + 1) % 3))
+    assert torch.equal(network(x, t), network(x, t, torch.full((12,), 2)))
 
 
 @pytest.mark.parametrize(
