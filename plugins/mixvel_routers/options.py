@@ -26,7 +26,7 @@ USUAL_CHANNELS = (16, 32)
 
 @frozen(kw_only=True, slots=False)
 class RouterTraining:
-    """How the network of a router is trained, and on what. Without slots: two bases of a class cannot both have some."""
+    """How the network of a router is trained, and on what. Without slots: two bases cannot both have some."""
 
     train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
     train_on: TrainedOn = option(
