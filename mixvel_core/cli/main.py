@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from mixvel_core.cli.analysis import study, theory
 from mixvel_core.cli.encode import encode
+from mixvel_core.cli.export import export
 from mixvel_core.cli.federated import assemble, train
 from mixvel_core.cli.plugins import plugins_app
 from mixvel_core.cli.recipes import recipes_app
@@ -67,7 +68,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=RunCommand)(run)
-for command in (check, sample, encode, study, train, assemble, theory):
+for command in (check, sample, encode, study, train, assemble, theory, export):
     app.command()(command)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(recipes_app, name="recipes")

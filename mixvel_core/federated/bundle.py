@@ -104,7 +104,7 @@ def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path)
 
     tensors = read_tensors(stored.folder / MODEL)
     config, family = stored.config, stored.family.build()
-    _refuse_items(tensors, config.count, config.shape, stored.family.name)
+    refuse_items(tensors, config.count, config.shape, f"experts {stored.family.name}")
     check_share(share, family, stored.family.name)
     if not share.moments and isinstance(family, DiscreetFamily):
         tensors = dict(family.without_moments(tensors))
@@ -219,10 +219,9 @@ def values_of(items: Items) -> Values:
     return "-1..1" if all(bool((np.abs(block) <= 1.0).all()) for block in blocks) else "any"
 
 
-def _refuse_items(tensors: Mapping[str, Tensor], count: int, shape: tuple[int, ...], name: str) -> None:
+def refuse_items(tensors: Mapping[str, Tensor], count: int, shape: tuple[int, ...], what: str) -> None:
+    """Raises DataError, naming ``what`` they are of, where one of the tensors is ``count`` items of ``shape``."""
     size = count * int(np.prod(shape))
     for tensor, value in tensors.items():
         if count > 1 and value.ndim > 1 and value.shape[0] == count and value.numel() == size:
-            raise DataError(
-                f"experts {name} are made of the items themselves (tensor {tensor!r}); share one that is trained"
-            )
+            raise DataError(f"{what} are made of the items themselves (tensor {tensor!r}); share one that is trained")

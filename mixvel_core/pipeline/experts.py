@@ -67,16 +67,24 @@ class StoredExpert:
     schedule: ScheduleUse
 
     @property
+    def facts_file(self) -> Path:
+        """The file that says what its shard is."""
+        return self.folder / "config.json"
+
+    @property
     def config(self) -> ExpertConfig:
-        """Index, count, fraction and shape of its shard, as in ``config.json``."""
-        return config_of(read_json(self.folder / "config.json"), self.folder / "config.json")
+        """Index, count, fraction and shape of its shard, as in its file."""
+        return config_of(read_json(self.facts_file), self.facts_file)
+
+    def tensors(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """What its family loads it from, on ``device``."""
+        from mixvel_core.artifacts.tensors import read_tensors
+
+        return read_tensors(self.folder / MODEL, device)
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_tensors
-
-        tensors = read_tensors(self.folder / MODEL, device)
-        return self.family.build().load(self.config, tensors, self.schedule.build())
+        return self.family.build().load(self.config, self.tensors(device), self.schedule.build())
 
     def moments(self, device: torch.device | str = "cpu") -> Moments | None:
         """What is shared of the shard, without the weights; None if nothing is."""

@@ -11,7 +11,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.pipeline.experts import ExpertStage, StoredExpert, config_of, config_of_shard, facts_of
-from mixvel_core.pipeline.jobs import LOSSES, MODEL, Finish, ModelStage
+from mixvel_core.pipeline.jobs import LOSSES, Finish, ModelStage
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import Expert, ExpertConfig, ExpertGroup, Moments, Shard, SharedFamily, TrainTask
 
@@ -50,10 +50,7 @@ class StoredMember(StoredExpert):
 
     def load_group(self, device: torch.device | str = "cpu") -> ExpertGroup:
         """All experts of the folder, on ``device``."""
-        from mixvel_core.artifacts.tensors import read_tensors
-
-        tensors = read_tensors(self.folder / MODEL, device)
-        return shared_family(self.family).load_shared(self._configs(), tensors, self.schedule.build())
+        return shared_family(self.family).load_shared(self._configs(), self.tensors(device), self.schedule.build())
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
@@ -62,7 +59,7 @@ class StoredMember(StoredExpert):
         return GroupMember(group=self.load_group(device), index=self.index)
 
     def _configs(self) -> tuple[ExpertConfig, ...]:
-        path = self.folder / "config.json"
+        path = self.facts_file
         try:
             return tuple(config_of(facts, path) for facts in read_json(path)["experts"])
         except (KeyError, TypeError) as error:

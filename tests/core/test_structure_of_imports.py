@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("recipe", "sampling", "training", "theory"),
     ("pipeline", "report", "analysis", "cost"),
-    ("federated",),
+    ("federated", "export"),
     ("testing", "scaffold"),
     ("cli",),
     ("__main__",),
@@ -42,6 +42,8 @@ ONLY_IMPORTERS = {
     "diffusers": [
         "mixvel_codecs.autoencoder_kl",
         "mixvel_codecs.examples",
+        "mixvel_core.export.layout",
+        "mixvel_core.export.pipeline",
         "mixvel_foreign.unet2d",
         "mixvel_networks.unet",
     ],

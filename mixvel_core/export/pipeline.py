@@ -1,0 +1,161 @@
+"""The pipeline of an exported folder. Loaded by diffusers, which takes seconds: import it late."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+from attrs import evolve
+from diffusers import DiffusionPipeline, ImagePipelineOutput
+from PIL import Image
+from torch import Tensor
+
+from mixvel_core.data.pictures import is_image
+from mixvel_core.errors import UsageError
+from mixvel_core.export.components import ExpertsPart, RouterPart, SamplerPart, SchedulePart
+from mixvel_core.export.parts import ExportedParts, open_exported
+from mixvel_core.export.seeds import seeds_of
+from mixvel_core.pipeline.opened import Run, Slot
+from mixvel_core.sampling.sampler import Sampler
+
+OutputType: TypeAlias = Literal["pil", "np", "pt", "raw"]
+
+
+class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is followed by no checker: its imports take seconds
+    """Samples of a mixture of experts: ``DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder,
+    trust_remote_code=True)``.
+
+    ``resident_experts``: most experts in memory at once; as exported if None.
+    """
+
+    _optional_components = ["router"]  # noqa: RUF012  # diffusers' own declaration
+
+    def __init__(
+        self,
+        experts: ExpertsPart,
+        schedule: SchedulePart,
+        sampler: SamplerPart,
+        router: RouterPart | None = None,
+        resident_experts: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.register_modules(experts=experts, router=router, schedule=schedule, sampler=sampler)
+        self.register_to_config(resident_experts=resident_experts)
+        self._opened: dict[str, Run] = {}
+
+    def sampler_of(
+        self,
+        *,
+        num_inference_steps: int | None = None,
+        selector: Slot | None = None,
+        integrator: Slot | None = None,
+        grid: str | Sequence[float] | Mapping[str, float] | None = None,
+    ) -> Sampler:
+        """The sampler that a call with these arguments goes by, on the pipeline's device.
+
+        Raises UsageError where the pipeline's type is neither float32 nor bfloat16.
+        """
+        experts, router = self.experts, self.router
+        if experts.dtype not in (torch.float32, torch.bfloat16):
+            raise UsageError(f"networks compute in float32 or, by autocast, in bfloat16, and not in {experts.dtype}")
+        parts = ExportedParts(
+            experts=experts.folder,
+            router=None if router is None else router.folder,
+            schedule=self.schedule.folder,
+            sampler=self.sampler.folder,
+        )
+        place = f"{experts.device} {parts}"
+        if place not in self._opened:
+            # One at a time: what was loaded for another device would stay in its memory.
+            self._opened = {place: open_exported(parts, resident_experts=self.config.resident_experts)}
+        made = self._opened[place].sampler(
+            selector=selector,
+            integrator=integrator,
+            monolith=router is None,
+            steps=num_inference_steps,
+            grid=grid,
+            device=experts.device,
+        )
+        return evolve(made, autocast=True) if experts.dtype is torch.bfloat16 else made
+
+    def __call__(
+        self,
+        batch_size: int = 1,
+        *,
+        num_inference_steps: int | None = None,
+        seed: int | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        selector: Slot | None = None,
+        integrator: Slot | None = None,
+        grid: str | Sequence[float] | Mapping[str, float] | None = None,
+        output_type: OutputType | None = None,
+        return_dict: bool = True,
+    ) -> ImagePipelineOutput | tuple[list[Image.Image] | np.ndarray | Tensor]:
+        """Samples 0 to ``batch_size - 1`` of a seed, those of ``mixvel sample --seed``.
+
+        Args:
+            batch_size: how many; those that are moved together are as many as the run moved.
+            num_inference_steps: N, as exported if None.
+            seed: of noise and selections; drawn from ``generator``, or from torch's own, if None.
+            generator: one that is fresh stands for its own seed; a list of them, one for each sample, gives sample 0
+                of each.
+            selector, integrator, grid: in place of those exported, as a recipe writes them.
+            output_type: ``pil``, or ``np``, (B, H, W, C), or ``pt``, (B, C, H, W), in [0, 1]; ``raw``: the items as
+                they are, (B, *data). None: ``pil`` for images, else ``raw``.
+            return_dict: an ``ImagePipelineOutput``, or a tuple of its only element.
+
+        Returns:
+            The samples, as ``images``.
+
+        Raises:
+            UsageError: an argument is none of these.
+            MixvelError: the folder is damaged, or a package is missing.
+        """
+        made = self.sampler_of(
+            num_inference_steps=num_inference_steps, selector=selector, integrator=integrator, grid=grid
+        )
+        kind = _output_type(output_type, made)
+        seeds = seeds_of(seed, generator, batch_size)
+        [run] = self._opened.values()
+        batch = run.recipe.sample.batch
+        with self.progress_bar(total=batch_size * made.steps) as bar:
+            if isinstance(seeds, int):
+                x = made.sample(batch_size, seed=seeds, batch=batch, on_step=lambda done: bar.update(done - bar.n)).x
+            else:
+                x = torch.cat([made.sample(1, seed=one).x for one in seeds])
+                bar.update(batch_size * made.steps)
+        images = _output(x, kind)
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
+
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Copies the folder that the pipeline was loaded from. Raises UsageError where something is there."""
+        if Path(save_directory).exists():
+            raise UsageError(f"{save_directory}: is there already; choose another folder")
+        shutil.copytree(self.experts.folder.parent, save_directory)
+
+
+def _output_type(wanted: OutputType | None, sampler: Sampler) -> OutputType:
+    drawn = sampler.shape is not None and is_image(sampler.shape)
+    kind: OutputType = wanted or ("pil" if drawn else "raw")
+    if kind not in ("pil", "np", "pt", "raw"):
+        raise UsageError(f"output_type {kind!r} is not known; there are pil, np, pt and raw")
+    if kind != "raw" and not drawn:
+        raise UsageError(f"samples of shape {sampler.shape} are no images of 1 or 3 channels; take output_type='raw'")
+    return kind
+
+
+def _output(x: Tensor, kind: OutputType) -> list[Image.Image] | np.ndarray | Tensor:
+    if kind == "raw":
+        return x
+    pixels = (x.float() / 2 + 0.5).clamp(0, 1)
+    if kind == "pt":
+        return pixels
+    array: np.ndarray = pixels.permute(0, 2, 3, 1).cpu().numpy()
+    if kind == "np":
+        return array
+    made: list[Image.Image] = DiffusionPipeline.numpy_to_pil(array)
+    return made
