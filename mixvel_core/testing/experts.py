@@ -10,11 +10,18 @@ from torch import Tensor
 from mixvel_core.errors import ConformanceError
 from mixvel_core.field.conversions import point_for, score
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import DensityExpert, Expert, ExpertFamily
+from mixvel_core.protocols import ConditionalExpert, DensityExpert, Expert, ExpertFamily
 from mixvel_core.randomness import normal
-from mixvel_core.testing import schedules
+from mixvel_core.testing import conditions, schedules
 from mixvel_core.testing.check import require, require_finite, require_like, require_near, same_rows, untouched
-from mixvel_core.testing.families import Made, check_same_answers, check_task, made_experts
+from mixvel_core.testing.families import (
+    Made,
+    check_same_answers,
+    check_task,
+    made_experts,
+    make_expert,
+    with_classes,
+)
 
 
 def _asked(
@@ -172,4 +179,52 @@ def round_trip(family: ExpertFamily) -> None:
         check_same_answers("an expert", made.component.denoise(x, t), made.load().denoise(x, t))
 
 
-CHECKS = (training, answers, schedule, arguments, rows, ends, known_limits, density, moments, repeatable, round_trip)
+def null_condition(family: ExpertFamily) -> None:
+    """An expert that reads conditions is without one that of its null condition."""
+    if reader := _reader(family):
+        conditions.check_null(reader)
+
+
+def condition_rows(family: ExpertFamily) -> None:
+    """Row i of the denoiser depends on row i of the condition alone."""
+    if reader := _reader(family):
+        conditions.check_rows(reader)
+
+
+def condition(family: ExpertFamily) -> None:
+    """Under conditions denoisers are finite, and differ; `given` changes nothing, nor do unread names."""
+    if reader := _reader(family):
+        for shift in range(3):
+            m = reader.all(reader.part.given(reader.condition(shift)))
+            require_finite("m under a condition", m, "a class without items is a condition too, and so is the null one")
+        conditions.check_read(reader)
+
+
+def _reader(family: ExpertFamily) -> conditions.Reader[ConditionalExpert] | None:
+    """The family's expert of items with classes, with its denoisers; None where it reads none."""
+    made = with_classes(lambda problem: make_expert(family, problem))
+    if made is None or not isinstance(made.component, ConditionalExpert) or made.component.null is None:
+        return None
+    t = torch.tensor([0.9, 0.6, 0.35, 0.1, 0.01])
+    x, expert = made.problem.noisy(t), made.component
+    return conditions.Reader(
+        what="m", part=expert, null=made.component.null, answer=lambda one, i: one.denoise(x[i], t[i]), count=len(t)
+    )
+
+
+CHECKS = (
+    training,
+    answers,
+    schedule,
+    arguments,
+    rows,
+    ends,
+    known_limits,
+    density,
+    moments,
+    repeatable,
+    round_trip,
+    null_condition,
+    condition_rows,
+    condition,
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, TypeVar
@@ -12,6 +13,8 @@ import torch
 from attrs import Factory, field, frozen
 from torch import Tensor
 
+from mixvel_core.data.conditions import class_fractions
+from mixvel_core.errors import MixvelError
 from mixvel_core.pipeline.routers import router_tensors
 from mixvel_core.protocols import (
     Codec,
@@ -28,7 +31,15 @@ from mixvel_core.protocols import (
 )
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.testing.check import pickled, require, require_finite, require_near
-from mixvel_core.testing.problems import Rows, SmallProblem, images, usable, vectors
+from mixvel_core.testing.problems import (
+    Rows,
+    SmallProblem,
+    classed_images,
+    classed_vectors,
+    images,
+    usable,
+    vectors,
+)
 from mixvel_core.training.batches import Batches
 from mixvel_core.training.checkpoint import read_trained
 from mixvel_core.training.loop import train
@@ -48,17 +59,20 @@ class Made(Generic[ComponentT]):
     component: ComponentT = field(default=Factory(lambda made: made.load(), takes_self=True))
 
 
+def make_expert(family: ExpertFamily, problem: SmallProblem) -> Made[Expert]:
+    """The expert of the first shard, trained, stored and loaded."""
+    shard = problem.shards[0]
+    task = family.task(shard, problem.schedule)
+    tensors = _plain(family.tensors(shard, None if task is None else _trained("expert-0", task)))
+    config = ExpertConfig(
+        index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape, conditions=shard.conditions
+    )
+    return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
+
+
 def made_experts(family: ExpertFamily) -> list[Made[Expert]]:
-    """The expert of the first shard, trained, stored and loaded, of every problem that the family can work with."""
-
-    def make(problem: SmallProblem) -> Made[Expert]:
-        shard = problem.shards[0]
-        task = family.task(shard, problem.schedule)
-        tensors = _plain(family.tensors(shard, None if task is None else _trained("expert-0", task)))
-        config = ExpertConfig(index=0, count=shard.count, fraction=shard.fraction, shape=shard.shape)
-        return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
-
-    return _of_every_problem(make)
+    """That expert of every problem that the family can work with."""
+    return _of_every_problem(lambda problem: make_expert(family, problem))
 
 
 def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
@@ -66,13 +80,26 @@ def make_router(family: RouterFamily, problem: SmallProblem) -> Made[Router]:
     tasks = family.tasks(problem.shards, problem.schedule)
     trained = {name: _trained(f"router-{name}", task) for name, task in tasks.items()}
     tensors = _plain(router_tensors(family, problem.shards, problem.schedule, trained))
-    config = RouterConfig(fractions=tuple(shard.fraction for shard in problem.shards), shape=problem.shape)
+    config = RouterConfig(
+        fractions=tuple(shard.fraction for shard in problem.shards),
+        shape=problem.shape,
+        conditions=problem.shards[0].conditions,
+        class_fractions=class_fractions(problem.shards),
+    )
     return Made(problem=problem, load=lambda: family.load(config, _copy(tensors), problem.schedule))
 
 
 def made_routers(family: RouterFamily) -> list[Made[Router]]:
     """The router of every problem that the family can work with."""
     return _of_every_problem(lambda problem: make_router(family, problem))
+
+
+def with_classes(make: Callable[[SmallProblem], Made[ComponentT]]) -> Made[ComponentT] | None:
+    """What is made of the first problem with classes that the family can work with; None where there is none."""
+    for problem in (classed_vectors(), classed_images()):
+        with suppress(MixvelError):
+            return make(problem)
+    return None
 
 
 def codec_items(problem: SmallProblem) -> Items:

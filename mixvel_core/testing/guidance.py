@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mixvel_core.protocols import Guidance
-from mixvel_core.testing.check import require, require_like, require_near, same_rows, untouched
+from mixvel_core.testing.check import require, require_finite, require_like, require_near, same_rows, untouched
 
 TIMES = tuple(i / 16 for i in range(17))
 
@@ -67,6 +67,15 @@ def agreement(guidance: Guidance) -> None:
         require_near(found, given, f"combine(M, M) differs from M at t = {t:g} by", "let the factors add up to 1")
 
 
+def finite(guidance: Guidance) -> None:
+    """Finite estimates make a finite one, whatever they are and at every time."""
+    given, other = _estimates()
+    for M_c, M_r in ((given, other), (given, given), (torch.zeros_like(given), other), (1e6 * given, -1e6 * other)):
+        for t in TIMES:
+            fix = "divide by nothing that may be zero, such as their difference or its norm"
+            require_finite(f"combine at t = {t:g}", guidance.combine(M_c, M_r, t), fix)
+
+
 def rows(guidance: Guidance) -> None:
     """Samples of a batch are guided independently."""
     given, other = _estimates()
@@ -74,4 +83,4 @@ def rows(guidance: Guidance) -> None:
         same_rows("combine", lambda i, t=t: guidance.combine(given[i], other[i], t), len(given))  # type: ignore[misc]  # mypy infers no type for a lambda with a default
 
 
-CHECKS = (scale, shape, one, linear, agreement, rows)
+CHECKS = (scale, shape, one, linear, agreement, finite, rows)

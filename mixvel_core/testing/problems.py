@@ -14,7 +14,7 @@ from torch import Tensor
 from mixvel_core.errors import MixvelError
 from mixvel_core.field.conversions import add_noise, point_for
 from mixvel_core.field.scale import to_float
-from mixvel_core.protocols import ConditionSpec, GaussianLaw, Items, NoiseSchedule, SchedulePoint
+from mixvel_core.protocols import CLASS, ConditionSpec, GaussianLaw, Items, NoiseSchedule, SchedulePoint
 from mixvel_core.randomness import key, normal
 from mixvel_core.testing.check import require
 
@@ -181,3 +181,39 @@ def images(channels: int = 1, side: int = 8) -> SmallProblem:
         shards.append(MemoryShard(items=items, index=k, fraction=pi))
     name = f"bytes of shape {channels}x{side}x{side}"
     return SmallProblem(name=name, shards=tuple(shards), schedule=Straight())
+
+
+CLASSES = ConditionSpec(name=CLASS, classes=3)
+"""Of the items of problems with classes; the first shard has none of the last class."""
+
+
+def classed_vectors() -> SmallProblem:
+    """Three shards of vectors in the plane, each drawn from a mixture of known law with a component for each class."""
+    rng = np.random.default_rng(7)
+    shards = []
+    for k, pi in enumerate(PI):
+        labels = _labels(k, int(40 * pi))
+        classes, counts = np.unique(labels, return_counts=True)
+        means = rng.uniform(-0.7, 0.7, (len(classes), 2))
+        covariances = np.tile(0.02 * np.eye(2), (len(classes), 1, 1))
+        law = GaussianLaw(weights=counts / counts.sum(), means=means, covariances=covariances, classes=classes)
+        items = means[labels] + rng.standard_normal((len(labels), 2)) * 0.02**0.5
+        array = items.clip(-1, 1).astype(np.float32)
+        shards.append(_classed(MemoryShard(items=Rows(array=array), index=k, fraction=pi, law=law), labels))
+    return SmallProblem(name="vectors in two dimensions with classes", shards=tuple(shards))
+
+
+def classed_images() -> SmallProblem:
+    """The shards of bytes, with classes in turn."""
+    plain = images()
+    shards = tuple(_classed(shard, _labels(shard.index, shard.count)) for shard in plain.shards)
+    return evolve(plain, name=f"{plain.name} with classes", shards=shards)
+
+
+def _labels(k: int, count: int) -> np.ndarray:
+    """Classes 0 and 1 in shard 0, 0 to 2 in shard 1, and in shard 2 half of all are 2."""
+    return np.minimum(np.arange(count) % (k + 2), CLASSES.classes - 1)
+
+
+def _classed(shard: MemoryShard, labels: np.ndarray) -> MemoryShard:
+    return evolve(shard, conditions=(CLASSES,), values={CLASS: labels})

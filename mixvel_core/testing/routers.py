@@ -13,9 +13,11 @@ from torch.nn.functional import one_hot
 from mixvel_core.errors import MixvelError
 from mixvel_core.field.conversions import at_time
 from mixvel_core.field.mixture import gaussian_denoiser, item_moments
-from mixvel_core.protocols import Evaluations, ObservingRouter, Router, RouterFamily
+from mixvel_core.protocols import ConditionalRouter, Evaluations, ObservingRouter, Router, RouterFamily
+from mixvel_core.testing import conditions
 from mixvel_core.testing.check import looks, near, require, require_finite, require_near, same_rows, untouched
-from mixvel_core.testing.families import Made, check_same_answers, check_task, made_routers, make_router
+from mixvel_core.testing.families import Made, check_same_answers, check_task, made_routers, make_router, with_classes
+from mixvel_core.testing.problems import PI
 
 _TIMES = (1.0, 0.85, 0.6, 0.35, 0.1, 0.01, 0.0)
 _B = 4
@@ -151,6 +153,41 @@ def observe(family: RouterFamily) -> None:
             )
 
 
+def null_condition(family: RouterFamily) -> None:
+    """A router that reads conditions is without one that of its null condition."""
+    if reader := _reader(family):
+        conditions.check_null(reader)
+
+
+def condition_rows(family: RouterFamily) -> None:
+    """Row i of the weights depends on row i of the condition alone."""
+    if reader := _reader(family):
+        conditions.check_rows(reader)
+
+
+def condition(family: RouterFamily) -> None:
+    """Under conditions weights stay on the simplex, and differ; `given` changes nothing, nor do unread names."""
+    if reader := _reader(family):
+        for shift in range(3):
+            along = reader.all(reader.part.given(reader.condition(shift)))
+            _require_simplex(along.chunk(len(_TIMES), dim=1), len(PI))
+        conditions.check_read(reader)
+
+
+def _reader(family: RouterFamily) -> conditions.Reader[ConditionalRouter] | None:
+    """The family's router of items with classes, with its weights along trajectories; None where it reads none."""
+    made = with_classes(lambda problem: make_router(family, problem))
+    if made is None or not isinstance(made.component, ConditionalRouter) or made.component.null is None:
+        return None
+    points = _points(made)
+
+    def along(router: ConditionalRouter, rows: Tensor) -> Tensor:
+        return torch.cat([*_along(made, points[:, rows], router)], dim=1)
+
+    router = made.component
+    return conditions.Reader(what="a", part=router, null=made.component.null, answer=along, count=_B)
+
+
 def _observed(
     made: Made[Router], router: ObservingRouter, points: Tensor, mask: Tensor, *, twice: bool = False
 ) -> Iterator[Tensor]:
@@ -219,4 +256,17 @@ def _along(made: Made[Router], x: Tensor | None = None, router: Router | None = 
         yield a
 
 
-CHECKS = (training, simplex, state, trajectories, rows, own_times, arguments, round_trip, observe)
+CHECKS = (
+    training,
+    simplex,
+    state,
+    trajectories,
+    rows,
+    own_times,
+    arguments,
+    round_trip,
+    observe,
+    null_condition,
+    condition_rows,
+    condition,
+)

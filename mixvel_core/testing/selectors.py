@@ -10,8 +10,9 @@ from attrs import evolve, field, frozen
 from torch import Tensor
 
 from mixvel_core.field.conversions import at_time, expand
+from mixvel_core.field.guess import DiagonalGuess
 from mixvel_core.field.mixture import gaussian_denoiser
-from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, Selector
+from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, SchedulePoint, Selector
 from mixvel_core.randomness import normal
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, require_near, untouched
@@ -32,11 +33,28 @@ class Call:
 
 
 @frozen(kw_only=True, eq=False)
+class RowedGuess:
+    """``inner`` and a tenth for each trajectory, whose numbers are ``rows``, (B,)."""
+
+    inner: DiagonalGuess
+    rows: Tensor
+
+    def weighted(self, x: Tensor, p: SchedulePoint, weights: Tensor) -> Tensor:
+        """sum_k weights_k g_k(x), (B, D)."""
+        return self.inner.weighted(x, p, weights) + 0.1 * (self.rows.to(x) * weights.sum(1))[:, None]
+
+    def of(self, x: Tensor, p: SchedulePoint, expert: Tensor, sample: Tensor) -> Tensor:
+        """g_k(x) of one shard for each point, (E, D)."""
+        return self.inner.of(x, p, expert, sample) + 0.1 * self.rows.to(x)[sample, None]
+
+
+@frozen(kw_only=True, eq=False)
 class DrivenMixture:
     """K Gaussian experts, (K, *data) each, and weights that change along B trajectories.
 
     ``constant``: all experts answer their mean, which then should be the same. ``corners``: the weights are
-    all on one expert at a time. ``shared``: whether selectors receive the experts' moments.
+    all on one expert at a time. ``shared``: whether selectors receive the experts' moments. ``by_row``: with a guess
+    that is another for each trajectory, as under conditions.
     """
 
     shape: tuple[int, ...] = (3,)
@@ -45,6 +63,7 @@ class DrivenMixture:
     constant: bool = False
     corners: bool = False
     shared: bool = True
+    by_row: bool = False
     dtype: torch.dtype = torch.float64
     seed: int = 0
     schedule: NoiseSchedule = field(factory=Circle)
@@ -81,7 +100,8 @@ class DrivenMixture:
     def start(self, selector: Selector, index: Tensor | None = None) -> Any:
         """The selector's state at the beginning of the trajectories ``index``, or of all."""
         rows = torch.arange(self.batch) if index is None else index
-        prior = Prior(mean=self.mean, variance=self.variance) if self.shared else None
+        guess = RowedGuess(inner=self._guess(), rows=rows) if self.by_row else None
+        prior = Prior(mean=self.mean, variance=self.variance, guess=guess) if self.shared else None
         return selector.start(self.points(0)[rows], self.schedule, prior, SampleDraws(seed=3, index=rows))
 
     def drive(
@@ -97,6 +117,9 @@ class DrivenMixture:
             answers, asked = self.answers(mask, x, t, moved if n == calls - 1 else None), mask.clone()
             M, state = selector.combine(x, t, a, answers, state)
             yield Call(t=t, a=a, mask=asked, M=M)
+
+    def _guess(self) -> DiagonalGuess:
+        return DiagonalGuess(mean=self.mean.flatten(1), variance=self.variance.flatten(1))
 
     def _normal(self, key: int, count: int) -> Tensor:
         return normal(100 * self.seed + key, torch.arange(count), self.shape, self.dtype)
@@ -198,18 +221,18 @@ def determinism(selector: Selector) -> None:
 
 def rows(selector: Selector) -> None:
     """Samples choose independently: companions in a batch change nothing."""
-    mixture = DrivenMixture(batch=6)
-    together = list(mixture.drive(selector))
-    for i in range(mixture.batch):
-        one = torch.tensor([i])
-        alone = list(mixture.drive(selector, one))
-        cut = [evolve(c, mask=c.mask[one], M=c.M[one]) for c in together]
-        _require_same(
-            alone,
-            cut,
-            f"sample {i} is treated differently alone and in a batch",
-            "decide by row: nothing may be sorted, averaged or drawn over the batch axis",
-        )
+    for mixture in (DrivenMixture(batch=6), DrivenMixture(batch=6, by_row=True)):
+        together = list(mixture.drive(selector))
+        for i in range(mixture.batch):
+            one = torch.tensor([i])
+            alone = list(mixture.drive(selector, one))
+            cut = [evolve(c, mask=c.mask[one], M=c.M[one]) for c in together]
+            _require_same(
+                alone,
+                cut,
+                f"sample {i} is treated differently alone and in a batch",
+                "decide by row: nothing may be sorted, averaged or drawn over the batch axis; guess by answers.sample",
+            )
 
 
 def single(selector: Selector) -> None:

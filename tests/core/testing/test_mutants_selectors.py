@@ -12,6 +12,7 @@ from conformance import Mutant, each_mutant, require_complaint, spoilt
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from mixvel_core.field.conversions import at_time
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.plugin.kinds import Kind
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
@@ -97,6 +98,29 @@ def _choice(**methods: Any) -> Any:
     return spoilt(Choice(), **methods)
 
 
+@frozen(kw_only=True, eq=False)
+class Guessing:
+    """The likeliest expert's answer, and a hundredth of how far it is from its guess. ``place``: rows of answers."""
+
+    place: Callable[[Tensor], Tensor] = lambda sample: sample
+
+    def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> Any:
+        return (schedule, None if prior is None else prior.guess)
+
+    def select(self, x: Tensor, t: float, a: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return _likeliest(a).bool(), state
+
+    def combine(self, x: Tensor, t: float, a: Tensor, answers: Evaluations, state: Any) -> tuple[Tensor, Any]:
+        schedule, guess = state
+        i, m = answers.sample, answers.m
+        if guess is not None and a.shape[1] > 1:
+            g = guess.of(x.flatten(1)[i], at_time(schedule, t), answers.expert, self.place(i))
+            m = m + 0.01 * (m - g.reshape(m.shape))
+        M = torch.zeros_like(x)
+        M[i] = m
+        return M, state
+
+
 SELECTORS: list[Mutant] = [
     ("nothing", Choice(), ""),
     ("weights do not sum to 1", _choice(select=_selecting(_two_of), combine=_with_weights(lambda a: a)), "weights"),
@@ -115,6 +139,8 @@ SELECTORS: list[Mutant] = [
     ("edits the answers", _choice(combine=_doubled), "arguments"),
     ("adds to a single expert", _choice(combine=_towards_x), "single"),
     ("flattens images", _choice(combine=_flattened), "estimate"),
+    ("guesses", Guessing(), ""),
+    ("guesses by the place of an answer", Guessing(place=lambda i: torch.arange(len(i))), "rows"),
 ]
 
 
