@@ -25,9 +25,9 @@ def train(
         str,
         typer.Option(
             "--share",
-            metavar="count|moments|rank=R|components=J",
+            metavar="count|moments|rank=R|components=J[,labels]",
             help="What is shared of the data: their count; their mean and variance too; R principal components too; or "
-            "J k-means Gaussians too.",
+            "J k-means Gaussians too; with ,labels behind it how many items each class has.",
         ),
     ] = "moments",
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of going on.")] = False,

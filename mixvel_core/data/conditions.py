@@ -13,7 +13,7 @@ from mixvel_core.artifacts.arrays import array_forms, map_array, read_arrays
 from mixvel_core.data.labels import are_integers
 from mixvel_core.errors import DataError, MixvelError, did_you_mean
 from mixvel_core.machine import from_home
-from mixvel_core.protocols import CLASS, ConditionedShard, ConditionSpec, Data, Items, Shard
+from mixvel_core.protocols import CLASS, ConditionedShard, ConditionSpec, Data, Items, Shard, SharingShard
 
 LABELS = "labels"
 """What a recipe writes for the labels of the data."""
@@ -65,13 +65,21 @@ def class_spec(specs: Sequence[ConditionSpec]) -> ConditionSpec | None:
     return next((spec for spec in specs if spec.name == CLASS), None)
 
 
-def class_fractions(shards: Sequence[Shard]) -> tuple[tuple[float, ...], ...]:
-    """p(c | k), K rows of C; empty where the items have no classes."""
-    spec = class_spec(conditions_of(shards[0]))
+def class_counts_of(shard: Shard) -> tuple[int, ...]:
+    """How many items of a shard have class 0, 1, ..., C of them; empty where they have no classes, or their owner does
+    not share it."""
+    spec = class_spec(conditions_of(shard))
     if spec is None:
         return ()
-    counts = [np.bincount(np.asarray(values_of(shard)[CLASS][:]), minlength=spec.classes) for shard in shards]
-    return tuple(tuple((count / count.sum()).tolist()) for count in counts)
+    if isinstance(shard, SharingShard):
+        return shard.class_counts
+    return tuple(np.bincount(np.asarray(values_of(shard)[CLASS][:]), minlength=spec.classes).tolist())
+
+
+def class_fractions(shards: Sequence[Shard]) -> tuple[tuple[float, ...], ...]:
+    """p(c | k), K rows of C; empty where the items have no classes, or an owner does not share how many have each."""
+    counts = [np.array(class_counts_of(shard)) for shard in shards]
+    return tuple(tuple((count / count.sum()).tolist()) for count in counts) if all(map(len, counts)) else ()
 
 
 def facts_of_specs(specs: Sequence[ConditionSpec]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
 from mixvel_core.federated.bundle import ExpertBundle
 from mixvel_core.federated.run_expert import read_expert
+from mixvel_core.federated.shared_conditions import difference, with_names
 from mixvel_core.pipeline.discard import check_kept
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import MODEL
@@ -45,9 +46,11 @@ def in_order(bundles: Sequence[ExpertBundle]) -> list[ExpertBundle]:
             raise DataError(f"{bundle.folder}: the same expert as {first}; name each once")
     for bundle in bundles[1:]:
         _check_alike(bundle, bundles[0])
+        _check_conditions(bundle, bundles[0])
     indices = [bundle.index for bundle in bundles]
     chosen = sorted(bundles, key=lambda bundle: bundle.index) if len(set(indices)) == len(indices) else list(bundles)
-    return [evolve(bundle, index=k) for k, bundle in enumerate(chosen)]
+    conditions = with_names(bundles[0].conditions, [bundle.conditions for bundle in bundles])
+    return [evolve(bundle, index=k, conditions=conditions) for k, bundle in enumerate(chosen)]
 
 
 def _check_alike(bundle: ExpertBundle, first: ExpertBundle) -> None:
@@ -60,6 +63,14 @@ def _check_alike(bundle: ExpertBundle, first: ExpertBundle) -> None:
     for what, mine, its in pairs:
         if mine != its and mine is not None and its is not None:
             raise ArtifactError(f"{bundle.folder}: {what}: {_difference(its, mine)}, compared with {first.folder}")
+
+
+def _check_conditions(bundle: ExpertBundle, first: ExpertBundle) -> None:
+    if found := difference(first.conditions, bundle.conditions):
+        raise ArtifactError(
+            f"{bundle.folder}: reads other conditions ({found}), compared with {first.folder}; train both with one "
+            "`condition`, and data of the same classes (`label_names` of the data lists them)"
+        )
 
 
 def without_training(expert: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +87,9 @@ def _difference(old: Any, new: Any) -> str:
 def check_loads(bundle: ExpertBundle, recipe: Recipe) -> None:
     """Raises ArtifactError, naming the folder, where its weights are not those of the expert that it describes."""
     bundle.check_gaussians()
-    config = ExpertConfig(index=bundle.index, count=bundle.count, fraction=1.0, shape=bundle.shape)
+    config = ExpertConfig(
+        index=bundle.index, count=bundle.count, fraction=1.0, shape=bundle.shape, conditions=bundle.conditions
+    )
     try:
         recipe.expert.build().load(config, bundle.tensors(), recipe.schedule.build())
     except MixvelError as error:
@@ -101,6 +114,8 @@ def remote_shards(bundles: Sequence[ExpertBundle], folder: Path) -> tuple[Remote
             shape=bundle.shape,
             rank=bundle.share.rank,
             components=bundle.share.components,
+            conditions=bundle.conditions,
+            class_counts=bundle.class_counts,
             shared_from=bundle.folder,
         )
         for bundle in bundles
@@ -195,7 +210,8 @@ def assemble(
 
 
 def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overrides: Sequence[str]) -> Recipe:
-    """The recipe of the run, without data. Schedule and expert are the owners'; a recipe that has them must agree."""
+    """The recipe of the run, without data and what is known of them. Schedule and expert are the owners'; a recipe that
+    has them must agree."""
     first = bundles[0]
     theirs = {"schedule": first.schedule, "expert": first.expert}
     # The folder's name, as far as a recipe's may be like that.
@@ -204,7 +220,7 @@ def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overr
     if path is not None:
         tree = read_recipe(path)
     if isinstance(tree.value, dict):
-        value = {**theirs, **tree.value, "data": None, "partition": None}
+        value = {**theirs, **tree.value, "data": None, "partition": None, "condition": None}
         tree = evolve(tree, value=value)
     made = resolve(tree, overrides, load_registry())
     check_apart(made.expert, "experts that were trained apart have a network each")

@@ -18,13 +18,15 @@ from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import check_fits_memory, read_json, write_json
+from mixvel_core.data.conditions import class_counts_of, class_spec, facts_of_specs
 from mixvel_core.data.items import spans
 from mixvel_core.errors import ArtifactError, DataError, UsageError
 from mixvel_core.federated.share import Share, share_of, shared_gaussians
+from mixvel_core.federated.shared_conditions import read_class_counts, read_conditions
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
 from mixvel_core.pipeline.shards import GAUSSIANS
-from mixvel_core.protocols import DiscreetFamily, ExpertFamily, Items, Shard
+from mixvel_core.protocols import ConditionSpec, DiscreetFamily, ExpertFamily, Items, Shard
 from mixvel_core.recipe.dump import plain
 
 if TYPE_CHECKING:
@@ -46,7 +48,8 @@ class ExpertBundle:
     """The expert of a folder, as its ``config.json`` describes it.
 
     ``index``: k in the owner's own counting. ``count``: items it was trained on. ``expert``, ``schedule``: as a recipe
-    writes them, with every option.
+    writes them, with every option. ``conditions``: what it reads. ``class_counts``: how many items have each class,
+    where that is shared.
     """
 
     folder: Path
@@ -57,6 +60,8 @@ class ExpertBundle:
     share: Share
     expert: Mapping[str, Any]
     schedule: Mapping[str, Any]
+    conditions: tuple[ConditionSpec, ...] = ()
+    class_counts: tuple[int, ...] = ()
 
     def tensors(self) -> dict[str, Tensor]:
         """What the expert's family loads it from. Raises ArtifactError where it is not the file that
@@ -118,6 +123,8 @@ def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path)
         "share": str(share),
         "expert": plain(stored.family),
         "schedule": plain(stored.schedule),
+        **facts_of_specs(config.conditions),
+        **({"class_counts": list(class_counts_of(shard))} if share.labels else {}),
     }
     artifact = Artifact(folder=folder, key=key_of(**about))
     artifact.clear()
@@ -175,6 +182,8 @@ def read_bundle(folder: Path) -> ExpertBundle:
         count, share = _integer(about["count"], 1), share_of(about["share"])
         if share.rank >= max(1, min(count, math.prod(shape))) or share.components > count:
             raise ValueError(f"{share} of {count} items of {math.prod(shape)} numbers")
+        conditions = read_conditions(about)
+        of_class = class_spec(conditions)
         return ExpertBundle(
             folder=folder,
             index=_integer(about["index"], 0),
@@ -184,6 +193,8 @@ def read_bundle(folder: Path) -> ExpertBundle:
             share=share,
             expert=dict(about["expert"]),
             schedule=dict(about["schedule"]),
+            conditions=conditions,
+            class_counts=read_class_counts(about, share.labels, 0 if of_class is None else of_class.classes, count),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder / CONFIG}: not an expert's ({error}); ask its owner for it again") from None

@@ -68,6 +68,7 @@ def read_expert(folder: Path) -> ExpertBundle:
         share=Share(moments=(folder / MOMENTS).is_file()),
         expert=about["expert"],
         schedule=about["schedule"],
+        conditions=config.conditions,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from mixvel_core.data.conditions import class_spec, conditions_of
 from mixvel_core.errors import DataError
 from mixvel_core.protocols import Shard
 
@@ -22,15 +23,20 @@ class Share:
     """Besides the count of items, which is always shared.
 
     ``moments``: their mean and variance. ``rank``: r principal components too, 0 for none. ``components``: J k-means
-    Gaussians too, 1 for none.
+    Gaussians too, 1 for none. ``labels``: how many items each class has too.
     """
 
     moments: bool = True
     rank: int = 0
     components: int = 1
+    labels: bool = False
 
     def __str__(self) -> str:
         """As ``share_of`` reads it."""
+        return f"{self._of_items},labels" if self.labels else self._of_items
+
+    @property
+    def _of_items(self) -> str:
         if self.rank > 0:
             return f"rank={self.rank}"
         if self.components > 1:
@@ -42,7 +48,8 @@ class Share:
         """What is shared, for a line of progress."""
         more = f", {self.rank} principal components" if self.rank > 0 else ""
         more += f", {self.components} k-means Gaussians" if self.components > 1 else ""
-        return f"count, mean and variance{more} of its items" if self.moments else "count of its items"
+        counts = "count of each class" if self.labels else "count"
+        return f"{counts}, mean and variance{more} of its items" if self.moments else f"{counts} of its items"
 
     @property
     def has_gaussians(self) -> bool:
@@ -51,19 +58,29 @@ class Share:
 
 
 def share_of(text: object) -> Share:
-    """``count``, ``moments``, ``rank=R`` or ``components=J``. Raises ValueError for anything else."""
-    found = re.fullmatch(r"(?:count|moments|rank=([1-9]\d{0,2})|components=([1-9]\d{0,3}))", str(text)[:40], re.ASCII)
-    if not isinstance(text, str) or found is None or found[2] == "1":
+    """``count``, ``moments``, ``rank=R`` or ``components=J``, with ``,labels`` behind it where class counts are shared;
+    ``labels`` alone is ``moments,labels``. Raises ValueError for anything else."""
+    found = re.fullmatch(
+        r"(?:(?:(count|moments)|rank=([1-9]\d{0,2})|components=([1-9]\d{0,3}))(,labels)?|(labels))",
+        str(text)[:40],
+        re.ASCII,
+    )
+    if not isinstance(text, str) or found is None or found[3] == "1":
         raise ValueError(
-            f"{text!s:.40} is none of count, moments, rank=R (R from 1 to 999), components=J (J from 2 to 9999)"
+            f"{text!s:.40} is none of count, moments, rank=R (R from 1 to 999), components=J (J from 2 to 9999), "
+            "alone or with ,labels behind it"
         )
-    return Share(moments=text != "count", rank=int(found[1] or 0), components=int(found[2] or 1))
+    labels = found[4] is not None or found[5] is not None
+    return Share(moments=found[1] != "count", rank=int(found[2] or 0), components=int(found[3] or 1), labels=labels)
 
 
 def check_shared_fit(share: Share, shard: Shard) -> None:
-    """Raises DataError where the shard has too few items or numbers for what is to be shared; reads none of them."""
+    """Raises DataError where the shard has too few items or numbers for what is to be shared, or no classes; reads none
+    of them."""
     from mixvel_core.field.gaussian_fit import check_fit
 
+    if share.labels and class_spec(conditions_of(shard)) is None:
+        raise DataError(f"--share {share}: its items have no classes; set `condition.class`, or leave `labels` out")
     check_fit(shard, share.rank, share.components, f"--share {share}")
 
 

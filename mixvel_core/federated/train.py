@@ -58,7 +58,7 @@ def train_expert(
     with locked(work):
         _check_folders(recipe, index, out, work, fresh)
         check_share(share, recipe.expert.build(), recipe.expert.name)
-        key = key_of(data=keyed(recipe.data), partition=None, seed=recipe.seed)
+        key = key_of(data=keyed(recipe.data), partition=None, seed=recipe.seed, **_condition(recipe))
         shards = Artifact(folder=work / "shards", key=key)
         stage = ExpertStage(
             shard=_own_shard(recipe, index, share, shards, work, fresh, progress),
@@ -114,7 +114,12 @@ def _about(recipe: Recipe, index: int) -> dict[str, object]:
         "schedule": plain(recipe.schedule),
         "seed": recipe.seed,
         "index": index,
+        **_condition(recipe),
     }
+
+
+def _condition(recipe: Recipe) -> dict[str, object]:
+    return {} if recipe.condition is None else {"condition": dict(recipe.condition)}
 
 
 def _check_folders(recipe: Recipe, index: int, out: Path, work: Path, fresh: bool) -> None:

@@ -269,7 +269,7 @@ class RouterStage(ModelStage):
         def finish(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
             facts: dict[str, Any] = {"fractions": self.shards.fractions, "shape": self.shards.shape}
             facts |= facts_of_specs(self.learned_from.conditions)
-            if self.learned_from.are_local and (shares := class_fractions(shards)):
+            if shares := class_fractions(shards):
                 facts["class_fractions"] = shares
             beside = [f"{part}/{LOSSES}" for part in tasks]
             tensors = router_tensors(family, shards, self.schedule.build(), trained)

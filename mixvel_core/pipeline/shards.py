@@ -73,11 +73,13 @@ class RemoteShard(StoredShard):
     """A shard that is with its owner: what is shared of it is here, its items are not.
 
     ``rank``, ``components``: of the Gaussians that are shared beside mean and variance; 0 and 1 where none are.
-    ``shared_from``: the folder of what is shared; absent: its own.
+    ``class_counts``: how many of its items have class 0, 1, ...; empty where that is not shared. ``shared_from``: the
+    folder of what is shared; absent: its own.
     """
 
     rank: int = 0
     components: int = 1
+    class_counts: tuple[int, ...] = ()
     shared_from: Path | None = field(default=None, eq=False)
 
     @property
@@ -255,6 +257,8 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
         facts |= facts_of_specs(part.conditions)
         if part.rank > 0 or part.components > 1:
             facts["gaussians"] = {"rank": part.rank, "components": part.components}
+        if part.class_counts:
+            facts["class_counts"] = list(part.class_counts)
         write_json(part.folder / "shard.json", facts)
     about = {
         "shards": len(parts),
@@ -276,8 +280,10 @@ def open_shards(folder: Path, key: str) -> Shards:
             facts = read_json(folder / str(k) / "shard.json")
             kind = _KINDS[facts.get("remote", False)]
             count, fraction, shape = facts["count"], facts["fraction"], tuple(facts["shape"])
-            # Of remote shards: the rank and the components that are shared, if any.
+            # Of remote shards: the rank, the components and the class counts that are shared, if any.
             shared = facts.get("gaussians", {})
+            if "class_counts" in facts:
+                shared = {**shared, "class_counts": tuple(facts["class_counts"])}
             made = kind(folder=folder / str(k), index=k, count=count, fraction=fraction, shape=shape, **shared)
             parts.append(evolve(made, conditions=specs_of_facts(facts)))
     except (KeyError, TypeError, AttributeError) as error:

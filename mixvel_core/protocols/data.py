@@ -170,7 +170,7 @@ class ConditionedShard(Protocol):
 
 @runtime_checkable
 class SharingShard(Protocol):
-    """A shard whose items stay with their owner, who may share their moments, or Gaussians of them."""
+    """A shard whose items stay with their owner, who may share their moments, Gaussians of them, or class counts."""
 
     @property
     def origin(self) -> str:
@@ -179,6 +179,10 @@ class SharingShard(Protocol):
     @property
     def rank(self) -> int:
         """r of the principal components that are shared; 0 where none are."""
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """How many items have class 0, 1, ...; empty where that is not shared."""
 
     def shared_moments(self) -> Moments | None:
         """Mean and variance of the items; None where only their count is shared."""

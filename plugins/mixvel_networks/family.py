@@ -16,7 +16,7 @@ from torch import Tensor
 from mixvel_core.artifacts.tensors import check_same, loaded
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.mixture import item_moments
-from mixvel_core.protocols import ExpertConfig, Moments, NoiseSchedule, Shard
+from mixvel_core.protocols import ConditionSpec, ExpertConfig, Moments, NoiseSchedule, Shard
 from mixvel_networks.denoiser import (
     LabelledDenoiser,
     NetworkDenoiser,
@@ -32,7 +32,7 @@ from mixvel_networks.regression import NetworkDesign, NetworkTask
 
 
 class NetworkFamily(NetworkDesign):
-    """A family of experts (``ExpertFamily``, ``SharedFamily``, ``DiscreetFamily``) whose networks ``make`` makes.
+    """A family of experts (``ConditionalFamily``, ``SharedFamily``, ``DiscreetFamily``) whose networks ``make`` makes.
 
     Where the items of its shards have conditions, so have its experts.
     """
@@ -50,6 +50,10 @@ class NetworkFamily(NetworkDesign):
     @abstractmethod
     def check_fits(self, shape: tuple[int, ...], inputs: NetworkInputs) -> None:
         """Raises RecipeError where there is no such network for items of shape ``*data`` and these inputs."""
+
+    def reads(self, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
+        """All of them."""
+        return conditions
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> NetworkTask:
         """The regression on this shard. Raises RecipeError where its items do not fit the network."""

@@ -45,6 +45,7 @@ ONLY_IMPORTERS = {
         "mixvel_core.export.layout",
         "mixvel_core.export.pipeline",
         "mixvel_foreign.unet2d",
+        "mixvel_networks.transformer",
         "mixvel_networks.unet",
     ],
     "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.mapping", "mixvel_ray.streaming"],

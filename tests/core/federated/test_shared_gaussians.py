@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from command import Command
 from silos import (
     COUNTS,
@@ -212,13 +213,30 @@ def test_moments_that_are_no_numbers_are_named(place: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("share", [Share(), Share(moments=False), Share(rank=8), Share(components=64)])
-def test_a_share_is_read_as_it_is_written(share: Share) -> None:
-    assert share_of(str(share)) == share
+@pytest.mark.parametrize("labels", [False, True])
+def test_a_share_is_read_as_it_is_written(share: Share, labels: bool) -> None:
+    assert share_of(str(evolve(share, labels=labels))) == evolve(share, labels=labels)
+    assert share_of("labels") == Share(labels=True)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "all", "rank", "rank=0", "rank=-1", "rank=1000", "components=1", "rank=2 ", "rank=\u0663", None, 3, "x" * 99],
+    [
+        "",
+        "all",
+        "rank",
+        "rank=0",
+        "rank=-1",
+        "rank=1000",
+        "components=1",
+        "rank=2 ",
+        "rank=\u0663",
+        ",labels",
+        "labels,count",
+        None,
+        3,
+        "x" * 99,
+    ],
 )
 def test_other_words_are_refused(text: object) -> None:
     with pytest.raises(ValueError, match="is none of count, moments, rank=R"):
