@@ -13,8 +13,6 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from attrs import frozen
-from sklearn.decomposition import PCA
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no types
 from torch import Tensor
 
 from mixvel_codecs.hooks import PCAOptions
@@ -77,6 +75,10 @@ class PCAFamily(PCAOptions):
             raise RecipeError(f"{WHAT}: rank {rank}, but {what} have {size} numbers; set `rank` to at most {size}")
         if rank > count:
             raise RecipeError(f"{WHAT}: rank {rank} of {count} items; set `rank` to at most {count}, or take more data")
+        # Here, because fitting alone needs them: exported runs are loaded where they are not installed.
+        from sklearn.decomposition import PCA
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # publishes no types
+
         # One thread: sums in another order would be other components in their last bits.
         with threadpool_limits(limits=1):
             found = PCA(n_components=rank, svd_solver="covariance_eigh" if count > size else "full").fit(vectors)

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -26,6 +27,17 @@ class Without:
     def find_distributions(self, *arguments: Any) -> Any:
         found = vars(type(self.finder)).get("find_distributions") or vars(self.finder).get("find_distributions")
         return () if found is None else self.finder.find_distributions(*arguments)
+
+
+def import_what_samples() -> None:
+    """Imports the module of every plugin that takes part in sampling."""
+    from mixvel_core.plugin.definition import Target
+    from mixvel_core.plugin.discovery import load_registry
+
+    kinds = ("schedule", "expert", "router", "selector", "integrator", "guidance", "codec")
+    for entry in load_registry().entries():
+        if entry.kind in kinds and isinstance(entry.definition.build, Target):
+            import_module(entry.definition.build.path.partition(":")[0])
 
 
 def fake_hub(folder: Path, cache: Path) -> None:
@@ -107,6 +119,7 @@ def main(folder: str, vectors: str, file: str, packages: str) -> None:
     other = DiffusionPipeline.from_pretrained(vectors, custom_pipeline=vectors, trust_remote_code=True)
     other.set_progress_bar_config(disable=True)
     made["vectors"] = other(5, seed=4).images
+    import_what_samples()
     kept = {name.replace(" ", "_"): np.asarray(value) for name, value in made.items()}
     kept["imported"] = np.array(sorted({name.partition(".")[0] for name in sys.modules}))
     np.savez(file, **kept)  # type: ignore[arg-type]  # its types take every name for its own option
