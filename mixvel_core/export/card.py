@@ -7,28 +7,17 @@ from pathlib import PurePath
 from typing import Any
 
 import yaml
-from attrs import frozen
 
 from mixvel_core import __version__
 from mixvel_core.data.pictures import is_image
 from mixvel_core.errors import ArtifactError
+from mixvel_core.export.choice import ExportChoice
 from mixvel_core.export.scored import scores_section
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.recipe.dump import to_plain
-from mixvel_core.recipe.model import SampleOptions
 
 NEEDED = ("torch", "diffusers", "safetensors", "attrs", "pluggy", "PyYAML", "numpy", "scipy", "pillow")
 """The packages that an exported folder of mixvel's own plugins is loaded with, besides mixvel itself."""
-
-
-@frozen(kw_only=True)
-class ExportChoice:
-    """What is exported of a run. ``options``: how it is sampled, with one step count. ``router``: by name; None for the
-    monolith. ``row``: the method of the recipe that it is; None: it is none of them."""
-
-    options: SampleOptions
-    router: str | None
-    row: str | None
 
 
 def model_card(

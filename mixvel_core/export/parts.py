@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, PluginError
+from mixvel_core.export.choice import MONOLITH
 from mixvel_core.export.layout import CONFIG, exported_expert
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.loaded import Models
@@ -26,7 +27,6 @@ from mixvel_core.recipe.model import Recipe
 FORMAT = 1
 """Of exported folders. Counts up when files of one change their name or meaning; others are refused."""
 EXPERTS, ROUTER, SCHEDULE, SAMPLER = "experts", "router", "schedule", "sampler"
-MONOLITH = "monolith"
 ROW = "exported"
 """The name of the one method, and the one router, of an exported folder."""
 

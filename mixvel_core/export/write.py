@@ -8,16 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
-
 from mixvel_core import __version__
 from mixvel_core.artifacts.artifact import check_bytes
 from mixvel_core.artifacts.files import read_json, write_json, write_text, writing
 from mixvel_core.errors import UsageError
-from mixvel_core.export.card import ExportChoice, model_card, places_in
+from mixvel_core.export.card import model_card, places_in
+from mixvel_core.export.choice import MONOLITH, ExportChoice, chosen
 from mixvel_core.export.code_files import CLASS_NAME, MODULE, component_file, pipeline_file
 from mixvel_core.export.layout import CONFIG, write_expert, write_router
-from mixvel_core.export.parts import EXPERTS, FORMAT, MONOLITH, ROUTER, ROW, SAMPLER, SCHEDULE
+from mixvel_core.export.parts import EXPERTS, FORMAT, ROUTER, ROW, SAMPLER, SCHEDULE
 from mixvel_core.machine import from_home
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.opened import Run, open_run
@@ -27,8 +26,6 @@ from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import Progress
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.dump import plain, uses_in
-from mixvel_core.recipe.model import Method, SampleOptions
-from mixvel_core.recipe.resolve import load_recipe
 
 INDEX, CARD = "model_index.json", "README.md"
 
@@ -75,67 +72,6 @@ def export_run(
     with _appearing(target, replace) as made:
         _write(opened, choice, made, progress)
     return target
-
-
-def chosen(
-    run: Run, overrides: Sequence[str], *, method: str | None, router: str | None, monolith: bool
-) -> ExportChoice:
-    """What is exported of ``run``, whose recipe has the ``overrides`` already. Raises UsageError where it is not
-    there."""
-    options = run.recipe.sample
-    row = Method()
-    if method is not None:
-        if method not in options.methods:
-            raise UsageError(f"no method is called {method!r}; the recipe has {', '.join(options.methods)}")
-        row = options.methods[method]
-        given = {key.split(".")[1] for key in (word.partition("=")[0] for word in overrides) if key.count(".")}
-        options = _of_row(options, row, given)
-    monolith = monolith or row.model == MONOLITH
-    if monolith and router is not None:
-        raise UsageError("the monolith is not routed; leave out --router")
-    if len(options.steps) != 1:
-        raise UsageError("one number of steps is exported, which calls may change; set sample.steps=[20], or --steps")
-    name = router or row.router
-    # Raises where the run has no such router, or no monolith.
-    spec = run.sample_spec(options, router=name, monolith=monolith)
-    # Raises where the settings do not fit the schedule or each other.
-    _check_grid(run, options)
-    return ExportChoice(options=options, router=spec.router, row=_row_of(run, options, spec.router))
-
-
-def _row_of(run: Run, options: SampleOptions, router: str | None) -> str | None:
-    """The row of the run's table that samples from the same models by the same settings; None where there is none."""
-    asked = load_recipe(run.folder / "recipe.yaml")
-    for name, row in asked.sample.methods.items():
-        its = None if row.model == MONOLITH else row.router or next(iter(asked.routers))
-        if its == router and _settings(_of_row(asked.sample, row, set()), its) == _settings(options, router):
-            return name
-    return None
-
-
-def _settings(options: SampleOptions, router: str | None) -> list[object]:
-    """All that samples depend on but their number, steps and seed; a single expert is neither selected nor weighed."""
-    routed = [] if router is None else [options.selector, options.weights]
-    return [*routed, options.integrator, options.grid, options.delta, options.autocast]
-
-
-def _of_row(options: SampleOptions, row: Method, given: set[str]) -> SampleOptions:
-    """The options with the settings of a row, but for those that are ``given``."""
-    if row.selector is not None and "selector" not in given:
-        options = evolve(options, selector=row.selector)
-    if row.integrator is not None and "integrator" not in given:
-        options = evolve(options, integrator=row.integrator)
-    if row.weights is not None and "weights" not in given:
-        options = evolve(options, weights=row.weights)
-    if row.grid is not None and "grid" not in given:
-        options = evolve(options, grid=row.grid)
-    return options
-
-
-def _check_grid(run: Run, options: SampleOptions) -> None:
-    from mixvel_core.sampling.grid import time_grid
-
-    time_grid(options.grid, run.recipe.schedule.build(), options.steps[0], options.delta)
 
 
 def _experts(run: Run, choice: ExportChoice) -> Mapping[str, StoredExpert]:
