@@ -44,11 +44,14 @@ class Prior:
 
     The Gaussian with these moments has a denoiser in closed form (``mixvel_core.field.guess``), which costs nothing and
     is exact in the limit of much noise. ``guess``: nearer ones, of a router that has them; None if it has not.
+    ``of_all``: whether samples are under a condition that this, ``guess`` too, does not go by: then it is exact in no
+    limit.
     """
 
     mean: Tensor
     variance: Tensor
     guess: Guess | None = None
+    of_all: bool = False
 
 
 @frozen(kw_only=True, eq=False)
@@ -115,3 +118,27 @@ class SplitSelector(Selector, Protocol):
 
     def jump(self, state: Any) -> Points | None:
         """The part of the last M of ``combine`` that enters its own step only, (B, *data); None for zero."""
+
+
+@runtime_checkable
+class PairedSelector(Selector, Protocol):
+    """A selector that chooses for both estimates of a guidance at once: M = w M_c + (1 - w) M_null of the same experts.
+
+    Where there is one estimate, without a condition or at w = 1, ``select`` chooses as ever.
+    """
+
+    def select_both(
+        self, x: Points, t: float, a: tuple[Weights, Weights], w: float, states: tuple[Any, Any]
+    ) -> tuple[tuple[Mask, Mask], tuple[Any, Any]]:
+        """Which experts to evaluate under the condition and without it, in place of one ``select`` for each.
+
+        Args:
+            x: points, (B, *data).
+            t: their common time.
+            a: p(k | x, t, c) and the weights of M_null, (B, K) each.
+            w: the scale of the guidance at t, other than 1.
+            states: of both estimates. Each is combined apart, by ``combine``.
+
+        Returns:
+            The masks, (B, K) bool each with at least one in each row, and the states.
+        """

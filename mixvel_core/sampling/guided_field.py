@@ -13,9 +13,9 @@ import torch
 from attrs import define
 from torch import Tensor
 
-from mixvel_core.protocols import Estimate, Evaluations, Guidance, NoiseSchedule
+from mixvel_core.protocols import Estimate, Evaluations, Guidance, NoiseSchedule, PairedSelector
 from mixvel_core.sampling.dispatch import evaluate
-from mixvel_core.sampling.routed_field import RoutedField, read_masks
+from mixvel_core.sampling.routed_field import Choice, RoutedField, read_masks
 
 
 @define(kw_only=True)
@@ -93,9 +93,7 @@ class GuidedField:
     def _both(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """M_c and M_r at x and t."""
         given, other, B = self.given, self.other, len(x)
-        chosen = given.choose(x, t)
-        shared = chosen.raw if self.guidance.route == "shared" else None
-        reference = other.choose(x, t, shared)
+        chosen, reference = self._choose(x, t)
         fields, call = [given, other], len(given.times) + 1
         masks = read_masks(fields, [chosen.mask, reference.mask])
         with torch.autocast(x.device.type, torch.bfloat16, enabled=given.autocast):
@@ -114,6 +112,20 @@ class GuidedField:
             for one, choice, answered, mask in zip(fields, choices, parts, masks, strict=True)
         )
         return M_c, M_r
+
+    def _choose(self, x: Tensor, t: float) -> tuple[Choice, Choice]:
+        """The choices of both halves, together where the selector has a rule for that."""
+        given, other = self.given, self.other
+        raw, a = given.weigh(x, t)
+        raw_r, a_r = other.weigh(x, t, raw if self.guidance.route == "shared" else None)
+        selector = given.selector
+        if self.guidance.reference != "null" or not isinstance(selector, PairedSelector):
+            return given.select(x, t, raw, a), other.select(x, t, raw_r, a_r)
+        states = given.selector_state, other.selector_state
+        masks, (given.selector_state, other.selector_state) = selector.select_both(
+            x, t, (a, a_r), self.guidance.at(t), states
+        )
+        return Choice(raw=raw, a=a, mask=masks[0]), Choice(raw=raw_r, a=a_r, mask=masks[1])
 
 
 def _parted(answers: Evaluations, mask: Tensor, B: int) -> list[Evaluations]:

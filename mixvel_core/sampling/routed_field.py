@@ -27,6 +27,7 @@ from mixvel_core.protocols import (
     StepSelector,
 )
 from mixvel_core.sampling.dispatch import evaluate
+from mixvel_core.sampling.inputs import read_names
 from mixvel_core.sampling.observation import observed
 from mixvel_core.sampling.snr_matched import all_snr_matched
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
@@ -100,7 +101,7 @@ class RoutedField:
     usage: list[Tensor] = field(factory=list)
     times: list[float] = field(factory=list)
     _router_state: Any
-    _selector_state: Any
+    selector_state: Any
     _last: _Check | None = field(default=None, init=False)
 
     @property
@@ -108,12 +109,12 @@ class RoutedField:
         """What carries a state along trajectories, in words; empty where the field is a function of (x, t)."""
         if self._router_state is not None:
             return f"router {type(self.router).__name__}"
-        return f"selector {type(self.selector).__name__}" if self._selector_state is not None else ""
+        return f"selector {type(self.selector).__name__}" if self.selector_state is not None else ""
 
     def begin_step(self, t: float, s: float) -> None:
         """The evaluations that follow are of a step from t to s."""
         if isinstance(self.selector, StepSelector):
-            self.selector.begin_step(t, s, self._selector_state)
+            self.selector.begin_step(t, s, self.selector_state)
 
     def estimate(self, x: Tensor, t: float) -> Estimate:
         """``denoise`` with the selector's jump apart from what is smooth along the trajectories."""
@@ -132,8 +133,13 @@ class RoutedField:
             answers = evaluate(self.experts, x, t, selected, len(self.times) + 1, self.condition)
         return self.combine(x, t, chosen, answers, all_answered=bool(selected.all()))
 
-    def choose(self, x: Tensor, t: float, weights: Tensor | None = None) -> Choice:
-        """The first half of ``denoise``: weights and the selection by them.
+    def choose(self, x: Tensor, t: float) -> Choice:
+        """The first half of ``denoise``: weights and the selection by them."""
+        raw, a = self.weigh(x, t)
+        return self.select(x, t, raw, a)
+
+    def weigh(self, x: Tensor, t: float, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The router's weights and what is made of them, (B, K) each.
 
         ``weights``: of another field at the same points, (B, K), taken in place of this router's.
         """
@@ -147,8 +153,11 @@ class RoutedField:
                 f"the router returned weights of shape {tuple(raw.shape)} for {len(x)} points and "
                 f"{len(self.experts)} experts at t={t:.4g}"
             )
-        a = self.weights(raw, times)
-        mask, self._selector_state = self.selector.select(x, t, a, self._selector_state)
+        return raw, self.weights(raw, times)
+
+    def select(self, x: Tensor, t: float, raw: Tensor, a: Tensor) -> Choice:
+        """The selection by the weights of ``weigh``."""
+        mask, self.selector_state = self.selector.select(x, t, a, self.selector_state)
         return Choice(raw=raw, a=a, mask=mask)
 
     def combine(self, x: Tensor, t: float, chosen: Choice, answers: Evaluations, *, all_answered: bool) -> Tensor:
@@ -167,7 +176,7 @@ class RoutedField:
             )
         if again is not None:
             a, sums = self.weights(again.to(x.dtype), times), again.to(x.dtype).sum(1)
-        M, self._selector_state = self.selector.combine(x, t, a, answers, self._selector_state)
+        M, self.selector_state = self.selector.combine(x, t, a, answers, self.selector_state)
         self._last = _Check(
             fine=M.isfinite().all() & ((sums - 1.0).abs() < _OFF).all(),
             sums=sums,
@@ -185,7 +194,7 @@ class RoutedField:
 
     def jump(self) -> Tensor | None:
         """The selector's jump in the last M; None for zero."""
-        return self.selector.jump(self._selector_state) if isinstance(self.selector, SplitSelector) else None
+        return self.selector.jump(self.selector_state) if isinstance(self.selector, SplitSelector) else None
 
     def _ask(self, t: float, call: int, x: Tensor, mask: Tensor) -> Evaluations:
         """Further evaluations at time t for a router that observes; counted like any other."""
@@ -232,17 +241,20 @@ def read_masks(fields: Sequence[RoutedField], masks: Sequence[Tensor]) -> list[T
     return [part.view(mask.shape) for part, mask in zip(read, masks, strict=False)]
 
 
-def prior_of(experts: Sequence[Expert], router: Router, x: Tensor) -> Prior | None:
+def prior_of(experts: Sequence[Expert], router: Router, x: Tensor, condition: Condition | None = None) -> Prior | None:
     """The moments of all experts as x has its dtype and device, and the router's guess; None if one does not share
-    them."""
+    them. ``condition``: of the samples."""
     moments = [expert.moments for expert in experts]
     known = [m for m in moments if m is not None]
     if len(known) < len(moments):
         return None
+    guess = router.guess(x) if isinstance(router, GuessingRouter) else None
+    guessed_by = read_names(router) if guess is not None else frozenset()
     return Prior(
         mean=torch.stack([m.mean.to(x) for m in known]),
         variance=torch.stack([m.variance.to(x) for m in known]),
-        guess=router.guess(x) if isinstance(router, GuessingRouter) else None,
+        guess=guess,
+        of_all=condition is not None and any(read_names(expert) - guessed_by for expert in experts),
     )
 
 
@@ -279,5 +291,5 @@ def start_field(
         evaluations=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         origin=torch.zeros(len(x), dtype=torch.int64, device=x.device),
         router_state=router.start(x, x.new_full((len(x),), t)),
-        selector_state=selector.start(x, schedule, prior_of(experts, router, x), draws),
+        selector_state=selector.start(x, schedule, prior_of(experts, router, x, condition), draws),
     )

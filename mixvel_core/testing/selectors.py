@@ -12,7 +12,7 @@ from torch import Tensor
 from mixvel_core.field.conversions import at_time, expand
 from mixvel_core.field.guess import DiagonalGuess
 from mixvel_core.field.mixture import gaussian_denoiser
-from mixvel_core.protocols import Evaluations, NoiseSchedule, Prior, SchedulePoint, Selector
+from mixvel_core.protocols import Evaluations, NoiseSchedule, PairedSelector, Prior, SchedulePoint, Selector
 from mixvel_core.randomness import normal
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.testing.check import gap, looks, near, require, require_finite, require_like, require_near, untouched
@@ -135,14 +135,7 @@ def mask(selector: Selector) -> None:
         for n, t in enumerate(TIMES):
             x, a = mixture.points(n), mixture.weights(n)
             found, state = selector.select(x, t, a, state)
-            require(
-                isinstance(found, Tensor) and found.dtype == torch.bool and found.shape == a.shape,
-                f"the mask at t = {t:g} is {looks(found)} for weights of shape {tuple(a.shape)}",
-                "return a tensor of dtype torch.bool and of the shape of a",
-            )
-            nobody = int((~found.any(1)).sum())
-            fix = "always include the likeliest expert, whatever the threshold"
-            require(nobody == 0, f"the mask at t = {t:g} selects no expert for {nobody} of {len(found)} samples", fix)
+            _require_mask(f"the mask at t = {t:g}", found, a)
             before = found.clone()
             _, state = selector.combine(x, t, a, mixture.answers(found, x, t), state)
             require(
@@ -276,6 +269,37 @@ def trajectories(selector: Selector) -> None:
     )
 
 
+def both(selector: Selector) -> None:
+    """Where it chooses for both estimates of a guidance, each has an expert, and the same answers give the mixture."""
+    if not isinstance(selector, PairedSelector):
+        return
+    for shared in (True, False):
+        mixture = DrivenMixture(constant=True, shared=shared)
+        states = mixture.start(selector), mixture.start(selector)
+        for n, t in enumerate(TIMES):
+            x, a = mixture.points(n), (mixture.weights(n), mixture.weights(-1 - n))
+            masks, states = selector.select_both(x, t, a, 3.0, states)
+            made = []
+            for i, which in enumerate(("under the condition", "without one")):
+                _require_mask(f"the mask {which} at t = {t:g}", masks[i], a[i])
+                M, state = selector.combine(x, t, a[i], mixture.answers(masks[i], x, t), states[i])
+                what = f"all experts answer the same, yet M {which} at t = {t:g} is off by"
+                require_near(M, mixture.mean[0].expand_as(M), what, "combine each estimate by its own weights")
+                made.append(state)
+            states = made[0], made[1]
+
+
+def _require_mask(what: str, found: object, a: Tensor) -> None:
+    require(
+        isinstance(found, Tensor) and found.dtype == torch.bool and found.shape == a.shape,
+        f"{what} is {looks(found)} for weights of shape {tuple(a.shape)}",
+        "return a tensor of dtype torch.bool and of the shape of a",
+    )
+    nobody = int((~found.any(1)).sum()) if isinstance(found, Tensor) else len(a)
+    fix = "always include the likeliest expert, whatever the threshold"
+    require(nobody == 0, f"{what} selects no expert for {nobody} of {len(a)} samples", fix)
+
+
 def _require_same(one: list[Call], other: list[Call], what: str, fix: str) -> None:
     for n, (first, second) in enumerate(zip(one, other, strict=True)):
         where = f"{what} (call {n + 1} at t = {first.t:g}"
@@ -283,4 +307,4 @@ def _require_same(one: list[Call], other: list[Call], what: str, fix: str) -> No
         require(near(second.M, first.M), f"{where}, estimate off by {gap(second.M, first.M):.2g})", fix)
 
 
-CHECKS = (mask, estimate, weights, corners, cost, determinism, rows, single, arguments, trajectories)
+CHECKS = (mask, estimate, weights, corners, cost, determinism, rows, single, arguments, trajectories, both)

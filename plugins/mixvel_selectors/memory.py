@@ -30,6 +30,10 @@ def angle(schedule: NoiseSchedule, t: float) -> float:
     return float(angle_at(schedule, torch.tensor(t, dtype=torch.float64)))
 
 
+FAINT = 0.01
+"""An expert of less weight than this part of the likeliest one's is left for later where all are evaluated first."""
+
+
 @define(kw_only=True, eq=False)
 class Memory:
     """The last two evaluations of K experts for B samples.
@@ -117,6 +121,22 @@ def empty_memory(x: Tensor, schedule: NoiseSchedule, prior: Prior | None, expert
         before_angle=torch.full(size, math.inf, dtype=torch.float64, device=x.device),
         count=torch.zeros(size, dtype=torch.int64, device=x.device),
     )
+
+
+def unguessed(a: Tensor, prior: Prior | None) -> Tensor | None:
+    """The experts that are evaluated first because nothing is a guess of theirs, (B, K) bool; None where all have one.
+
+    Without moments these are all. Under a condition moments of whole shards are no guess, not even where there is only
+    noise: there the mean of all conditions takes the place of the condition's own.
+    """
+    if prior is None:
+        return torch.ones_like(a, dtype=torch.bool)
+    return not_faint(a) if prior.of_all else None
+
+
+def not_faint(a: Tensor) -> Tensor:
+    """The experts of some weight, (B, K) bool."""
+    return a >= FAINT * a.amax(1, keepdim=True)
 
 
 def at_samples(x: Tensor, sample: Tensor, scale: Tensor, missed: Tensor) -> Tensor:

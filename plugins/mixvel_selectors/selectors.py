@@ -113,7 +113,8 @@ class Fixed(_OneExpert):
     """k is drawn from the first weights, which at t = 1 are pi, and kept. Costs 1 evaluation.
 
     With good experts its samples follow the data: it draws a shard, then a sample of that shard. It is not the
-    mixture's flow, and an expert is evaluated at points far from its own shard's noisy data.
+    mixture's flow, and an expert is evaluated at points far from its own shard's noisy data. Under guidance k is drawn
+    from p(k | c) and kept for both estimates: each sample follows one expert's own guided flow.
     """
 
     def start(self, x: Tensor, schedule: NoiseSchedule, prior: Prior | None, draws: Draws) -> _Drawing:
@@ -125,6 +126,13 @@ class Fixed(_OneExpert):
         if state.choice is None:
             state.choice = categorical(a, state.draws.uniform(0))
         return one_hot(state.choice, a), state
+
+    def select_both(
+        self, x: Tensor, t: float, a: tuple[Tensor, Tensor], w: float, states: tuple[_Drawing, _Drawing]
+    ) -> tuple[tuple[Tensor, Tensor], tuple[_Drawing, _Drawing]]:
+        """The k of each sample under the condition, for both, (B, K) bool."""
+        mask, state = self.select(x, t, a[0], states[0])
+        return (mask, mask), (state, states[1])
 
 
 @define(kw_only=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mixvel_core.field.mixture import weighted_sum
 from mixvel_core.protocols import Draws, Evaluations, NoiseSchedule, Prior
-from mixvel_selectors.memory import Memory, at_samples, empty_memory
+from mixvel_selectors.memory import Memory, at_samples, empty_memory, unguessed
 from mixvel_selectors.selectors import categorical, one_hot
 
 
@@ -52,15 +52,16 @@ class Switching:
         return _State(x=x, schedule=schedule, prior=prior, draws=draws)
 
     def select(self, x: Tensor, t: float, a: Tensor, state: _State) -> tuple[Tensor, _State]:
-        """A draw from q, (B, K) bool; without moments there is no prior guess and every expert is evaluated once."""
+        """A draw from q, (B, K) bool; where there is no prior guess, every expert once."""
         if not self.memory:
             choice = categorical(a, state.draws.uniform(state.call))
             state.call += 1
             return one_hot(choice, a), state
         if state.memory is None:
             state.memory = empty_memory(x, state.schedule, state.prior, a.shape[1], carried=1.0)
-            if state.prior is None:
-                return torch.ones_like(a, dtype=torch.bool), state
+            first = unguessed(a, state.prior)
+            if first is not None:
+                return first, state
         weights = a.double() / a.double().sum(1, keepdim=True)
         age = state.memory.age(t).clamp_min(0.0)
         oldest = age.masked_fill(weights == 0, 0.0).amax(1, keepdim=True)

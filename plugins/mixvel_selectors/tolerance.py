@@ -22,8 +22,8 @@ class LocalError:
             self._past.pop()
         self._past = [*self._past[-2:], (theta, M)]
 
-    def size(self) -> Tensor | None:
-        """||(M_n - M_{n-1}) - rho (M_{n-1} - M_{n-2})|| with rho the ratio of the steps; of two, the difference.
+    def difference(self) -> Tensor | None:
+        """(M_n - M_{n-1}) - rho (M_{n-1} - M_{n-2}), rho the ratio of the steps, (B, D); of two M, their difference.
 
         None before there are two: a first step has no error to compare with.
         """
@@ -31,15 +31,10 @@ class LocalError:
             return None
         (theta_1, M_1), (theta, M) = self._past[-2:]
         if len(self._past) == 2:
-            return _norm(M - M_1)
+            return M - M_1
         theta_2, M_2 = self._past[0]
         ratio = (theta_1 - theta) / (theta_2 - theta_1)
-        return _norm((M - M_1) - ratio * (M_1 - M_2))
-
-
-def _norm(difference: Tensor) -> Tensor:
-    norm: Tensor = vector_norm(difference, dim=1)
-    return norm.double()
+        return (M - M_1) - ratio * (M_1 - M_2)
 
 
 @define(kw_only=True, eq=False)
@@ -64,26 +59,6 @@ class ExtrapolationErrors:
         guess = (self.first_error / self.first_age.clamp_min(1e-12))[:, None] * age
         return a * torch.where(count == 0, guess, self.rate * age**2)
 
-    def required(self, tolerance: float, predicted: Tensor, evaluated: Tensor) -> Tensor:
-        """Experts without which the error of those not evaluated exceeds ``tolerance`` times the local error.
-
-        Args:
-            tolerance: above 0.
-            predicted: p_k, (B, K).
-            evaluated: experts that are evaluated in any case, (B, K) bool.
-
-        Returns:
-            (B, K) bool; none before there is a local error.
-        """
-        allowed = self.local.size()
-        if allowed is None:
-            return torch.zeros_like(evaluated)
-        ordered, index = predicted.masked_fill(evaluated, 0.0).sort(dim=1, descending=True)
-        # Errors of different experts point in unrelated directions: they add up as squares. An expert is evaluated
-        # if without it and all smaller ones too much would be left.
-        left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
-        return torch.zeros_like(evaluated).scatter_(1, index, left > tolerance * allowed[:, None])
-
     def add(self, i: Tensor, k: Tensor, error: Tensor, age: Tensor, count: Tensor) -> None:
         """Takes in the errors of experts ``k`` at samples ``i``, (E,) each; a denoiser of age zero has none.
 
@@ -96,6 +71,28 @@ class ExtrapolationErrors:
         first = old & (count == 0)
         self.first_error.index_add_(0, i, torch.where(first, error, 0.0))
         self.first_age.index_add_(0, i, torch.where(first, age, 0.0))
+
+
+def required(tolerance: float, predicted: Tensor, evaluated: Tensor, difference: Tensor | None) -> Tensor:
+    """Experts without which the error of those not evaluated exceeds ``tolerance`` times the local error.
+
+    Args:
+        tolerance: above 0.
+        predicted: p_k, (B, K).
+        evaluated: experts that are evaluated in any case, (B, K) bool.
+        difference: the local error, (B, D).
+
+    Returns:
+        (B, K) bool; none before there is a local error.
+    """
+    if difference is None:
+        return torch.zeros_like(evaluated)
+    allowed = vector_norm(difference, dim=1).double()
+    ordered, index = predicted.masked_fill(evaluated, 0.0).sort(dim=1, descending=True)
+    # Errors of different experts point in unrelated directions: they add up as squares. An expert is evaluated
+    # if without it and all smaller ones too much would be left.
+    left = (ordered**2).flip(1).cumsum(1).flip(1).sqrt()
+    return torch.zeros_like(evaluated).scatter_(1, index, left > tolerance * allowed[:, None])
 
 
 def no_errors(samples: int, experts: int, device: torch.device) -> ExtrapolationErrors:

@@ -82,7 +82,7 @@ def test_the_suite_of_the_page_runs(tmp_path: Path, capsys: pytest.CaptureFixtur
     path.write_text(marked(TEST)["runs"])
     options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(tmp_path), "--import-mode=importlib"]
     assert pytest.main([*options, str(path)]) == 0
-    assert "\n10 passed" in capsys.readouterr().out
+    assert "\n11 passed" in capsys.readouterr().out
 
 
 def test_every_kind_has_its_row_on_both_pages() -> None:

@@ -7,22 +7,24 @@ from itertools import pairwise
 
 import pytest
 import torch
+from attrs import asdict, evolve, frozen
 from labelled import CLASSES, classes, labelled
 from torch import Tensor
 
+from mixvel_core import build
 from mixvel_core.errors import UsageError
 from mixvel_core.protocols import CLASS, Condition, Guidance, Integrator, Selector
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_guidance.guidance import Autoguidance, ClassifierFree, NoGuidance
-from mixvel_integrators.angle_multistep import AngleMultistep
 from mixvel_integrators.integrators import DDIM, Heun
+from mixvel_oracles.labelled import LabelledExpert
 from mixvel_schedules.schedules import Cosine
-from mixvel_selectors.cached import Cached
-from mixvel_selectors.selectors import Fixed, Iid, Mixture
+from mixvel_selectors.selectors import Fixed, Mixture
 from mixvel_selectors.switching import Switching
 
 PROBLEM = labelled(Cosine())
+SELECTORS = ["mixture", "iid", "fixed", "top1", "topk", "nucleus", "sum-up", "cached", "switching"]
 DELTA = 0.05
 
 
@@ -84,9 +86,9 @@ def test_the_posterior_of_a_shard_averages_over_classes() -> None:
     torch.testing.assert_close(sum(joint), PROBLEM.router.weights(x, t, None)[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("selector", [Mixture(), Iid(), Cached(), Switching()], ids=["mixture", "iid", "cached", "sw"])
-def test_a_scale_of_one_is_the_conditional_flow_bit_for_bit(selector: Selector) -> None:
-    condition = classes(12)
+@pytest.mark.parametrize("name", SELECTORS)
+def test_a_scale_of_one_is_the_conditional_flow_bit_for_bit(name: str) -> None:
+    condition, selector = classes(12), build("selector", name)
     plain = sampler(selector=selector).sample(12, condition=condition, dtype=torch.float64)
     for guidance in (NoGuidance(), ClassifierFree(scale=1.0), Autoguidance(scale=1.0)):
         found = sampler(selector=selector, guidance=guidance).sample(12, condition=condition, dtype=torch.float64)
@@ -99,31 +101,70 @@ def test_without_a_condition_nothing_guides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("integrator", "order"),
-    [(DDIM(), 1), (Heun(), 2), (AngleMultistep(predictor=2, corrector=3), 3)],
-    ids=["ddim", "heun", "pc"],
+    ("name", "order", "coarse"),
+    [
+        ("euler", 1, 40),
+        ("ddim", 1, 40),
+        ("heun", 2, 40),
+        ("2m", 2, 40),
+        ("pc", 3, 40),
+        ("3m", 2, 80),
+        ("deis", 2, 80),
+        ("ipndm", 2, 80),
+    ],
 )
 @pytest.mark.parametrize("w", [1.0, 3.0, 7.5])
 def test_guided_samples_converge_to_the_guided_flow_with_the_integrators_order(
-    integrator: Integrator, order: int, w: float
+    name: str, order: int, coarse: int, w: float
 ) -> None:
-    """Between the ends, where the flow is smooth: at t = 1 log(alpha/sigma) is infinite."""
+    assert abs(guided_order(name, coarse, w) - order) < 0.2
+
+
+@pytest.mark.parametrize("w", [1.0, 3.0, 7.5])
+def test_the_first_step_of_unipc_shows_late(w: float) -> None:
+    """It has order 2 and makes an error of order 3 in the end, under guidance as without."""
+    assert guided_order("unipc", 80, w) > 2.9
+
+
+def guided_order(name: str, coarse: int, w: float) -> float:
+    """The measured order from ``coarse`` steps to twice as many, between the ends, where the flow is smooth: at t = 1
+    log(alpha/sigma) is infinite."""
+    integrator: Integrator = build("integrator", name)
     condition, guidance, x = classes(12), ClassifierFree(scale=w), points(12)[0]
     ends = 0.9, 0.15
     exact = PROBLEM.guided_flow(x, condition, guidance, ends)
     errors = []
-    for steps in (40, 80):
+    for steps in (coarse, 2 * coarse):
         field = sampler(guidance=guidance).start(x, ends[0], draws(12), condition)
         times = torch.linspace(*ends, steps + 1, dtype=torch.float64).tolist()
         found, history = x, None
         for t, s in pairwise(times):
             field.begin_step(t, s)
             found, history = integrator.step(field, found, t, s, history)
-        errors.append(float((found - exact).norm(dim=1).median()))
-    assert abs(math.log2(errors[0] / errors[1]) - order) < 0.2
+        errors.append(float((found - exact).norm()))
+    return math.log2(errors[0] / errors[1])
 
 
-def test_evaluations_of_both_halves_are_counted() -> None:
+@pytest.mark.parametrize("name", SELECTORS)
+def test_evaluations_of_both_halves_are_counted(name: str) -> None:
+    condition, steps = classes(6), 5
+    calls: list[int] = []
+
+    @frozen(kw_only=True, eq=False)
+    class Counted(LabelledExpert):
+        def denoise(self, x: Tensor, t: Tensor) -> Tensor:
+            calls.append(len(x))
+            return super().denoise(x, t)
+
+    experts = [Counted(**asdict(e, recurse=False, filter=lambda a, _: a.init)) for e in PROBLEM.experts]
+    for guidance in (ClassifierFree(scale=3.0), ClassifierFree(scale=3.0, low=0.3, high=0.7)):
+        made = sampler(selector=build("selector", name), guidance=guidance, steps=steps)
+        calls.clear()
+        found = evolve(made, experts=experts).sample(6, condition=condition).evaluations
+        assert int(found.sum()) == sum(calls)
+
+
+def test_the_reference_is_not_evaluated_outside_the_interval() -> None:
     condition = classes(6)
     K = len(PROBLEM.experts)
     both = sampler(guidance=ClassifierFree(scale=3.0), steps=5).sample(6, condition=condition)

@@ -47,7 +47,20 @@ class Choice:
         return weighted_sum(torch.ones_like(a), answers), state
 
 
+@frozen(kw_only=True)
+class SameChoice(Choice):
+    """A sound selector that chooses for both estimates of a guidance: the expert of the first also for the second."""
+
+    def select_both(self, x: Tensor, t: float, a: tuple[Tensor, Tensor], w: float, states: tuple[Turns, Turns]) -> Any:
+        mask, state = self.select(x, t, a[0], states[0])
+        return (mask, mask), (state, states[1])
+
+
 CALLS = itertools.count(1)
+
+
+def _choosing_both(mask: Callable[[Tensor], Tensor]) -> Any:
+    return lambda self, x, t, a, w, states: ((mask(a[0]), _all_of(a[1])), states)
 
 
 def _with_weights(weights: Callable[[Tensor], Tensor]) -> Any:
@@ -141,6 +154,10 @@ SELECTORS: list[Mutant] = [
     ("flattens images", _choice(combine=_flattened), "estimate"),
     ("guesses", Guessing(), ""),
     ("guesses by the place of an answer", Guessing(place=lambda i: torch.arange(len(i))), "rows"),
+    ("nothing, for both estimates", SameChoice(), ""),
+    ("asks nobody for one estimate", spoilt(SameChoice(), select_both=_choosing_both(lambda a: a > 0.9)), "both"),
+    ("adds up the answers of both", spoilt(SameChoice(), select_both=_choosing_both(_two_of)), "both"),
+    ("masks of floats for both", spoilt(SameChoice(), select_both=_choosing_both(_likeliest)), "both"),
 ]
 
 
