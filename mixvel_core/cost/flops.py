@@ -15,7 +15,7 @@ from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.artifacts.files import read_json, write_json
 from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.sample import StoredSamples
-from mixvel_core.protocols import Expert, Progress, Router
+from mixvel_core.protocols import Condition, ConditionalExpert, Expert, Progress, Router
 from mixvel_core.recipe.dump import keyed
 
 if TYPE_CHECKING:
@@ -36,9 +36,12 @@ def counted(call: Callable[[], object]) -> int:
 
 
 def expert_flops(expert: Expert, shape: Sequence[int]) -> int:
-    """FLOPs of one evaluation, m(x, t) at one point of ``shape`` (*data), on the CPU."""
+    """FLOPs of one evaluation, m(x, t) at one point of ``shape`` (*data), on the CPU; of one that reads conditions,
+    under one of zeros, for not every network has a null one."""
     import torch
 
+    if isinstance(expert, ConditionalExpert) and (null := expert.null) is not None:
+        expert = expert.given(Condition(values={name: torch.zeros_like(one) for name, one in null.values.items()}))
     x = torch.zeros(1, *shape)
     return counted(lambda: expert.denoise(x, x.new_full((1,), LATER)))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.shards import CheckpointShard
-from mixvel_core.protocols import CheckpointFamily
+from mixvel_core.protocols import CheckpointFamily, ConditionalCheckpoints
 from mixvel_core.recipe.model import Recipe
 
 PROVENANCE = {"source": "experts that others have trained; their data are not here"}
@@ -44,10 +44,15 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
                 f"expert {recipe.expert.name}: expert {index} is for items of {_sides(shape)}, expert 0 for "
                 f"{_sides(shapes[0])}; name experts of one shape"
             )
-    parts = tuple(
-        CheckpointShard(folder=folder / str(k), index=k, count=0, fraction=1.0 / len(shapes), shape=tuple(shape))
-        for k, shape in enumerate(shapes)
+    known = CheckpointShard(
+        folder=folder,
+        index=0,
+        count=0,
+        fraction=1.0 / len(shapes),
+        shape=tuple(shapes[0]),
+        conditions=tuple(family.conditions()) if isinstance(family, ConditionalCheckpoints) else (),
     )
+    parts = tuple(evolve(known, folder=folder / str(k), index=k) for k in range(len(shapes)))
     preflight_without_data(recipe, parts)
     return CheckpointShards(parts=parts)
 

@@ -29,6 +29,7 @@ from mixvel_core.protocols.data import (
 )
 from mixvel_core.protocols.expert import (
     CheckpointFamily,
+    ConditionalCheckpoints,
     DensityExpert,
     DiscreetFamily,
     Expert,
@@ -100,6 +101,7 @@ __all__ = [
     "Condition",
     "ConditionScorer",
     "ConditionSpec",
+    "ConditionalCheckpoints",
     "ConditionalExpert",
     "ConditionalFamily",
     "ConditionalGroup",

@@ -139,6 +139,17 @@ class CheckpointFamily(Protocol):
         """What ``load`` needs of expert ``index``; its moments are not known."""
 
 
+@runtime_checkable
+class ConditionalCheckpoints(Protocol):
+    """A ``CheckpointFamily`` whose experts may read conditions: without items, only they know which."""
+
+    def conditions(self) -> Sequence[ConditionSpec]:
+        """What the condition of each sample is, the same for all experts; empty where they read none.
+
+        Raises MixvelError where they cannot be had, or are not the same.
+        """
+
+
 class ExpertGroup(Protocol):
     """K experts that are one network in memory."""
 

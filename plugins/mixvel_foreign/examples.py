@@ -63,7 +63,7 @@ class Denoiser(nn.Module):
 @cache
 def diffusers_folder() -> Path:
     """A pipeline folder with a random network for one channel, gone with the process."""
-    from mixvel_foreign.unet2d import make_unet2d
+    from mixvel_foreign.networks import make_network
 
     config = {
         "_class_name": "UNet2DModel",
@@ -81,7 +81,7 @@ def diffusers_folder() -> Path:
     for name, value in (("unet/config.json", config), ("scheduler/scheduler_config.json", scheduler)):
         (folder / name).parent.mkdir()
         (folder / name).write_text(json.dumps(value), encoding="utf-8")
-    save_file(make_unet2d(config, "example").state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
+    save_file(make_network(config, "example").state_dict(), folder / "unet" / "diffusion_pytorch_model.safetensors")
     return folder
 
 

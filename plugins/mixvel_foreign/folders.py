@@ -13,13 +13,11 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.errors import AbsentError, DataError
+from mixvel_foreign.network_configs import CODECS, FOLDERS, OWN, READ, check_inputs, network_class, not_read
 from mixvel_networks.weight_files import model_files, read_json_of
 
 STEM = "diffusion_pytorch_model"
 SCHEDULER = "scheduler_config.json"
-_OWN = "use torch-module with a factory of your own (docs: Foreign experts)"
-_CODECS = ("Autoencoder", "AsymmetricAutoencoder", "VQ", "ConsistencyDecoder")
-_TRANSFORMERS = ("DiT", "Transformer", "PixArt", "UViT")
 _ADAPTERS = ("pytorch_lora_weights.safetensors", "adapter_config.json", "adapter_model.safetensors")
 
 
@@ -35,24 +33,22 @@ class DiffusersFolder:
 def open_folder(path: Path, scheduler: Path | None, variant: str | None = None) -> DiffusersFolder:
     """The folder of a model or of a pipeline; reads no weights.
 
-    Pipelines keep the model in unet/ and the scheduler in scheduler/; the oldest keep both in one folder. ``variant``:
-    of the weights, as in the names of their files.
+    Pipelines keep the model in unet/ or transformer/ and the scheduler in scheduler/; the oldest keep both in one
+    folder. ``variant``: of the weights, as in the names of their files.
 
-    Raises DataError, saying what to do, where it holds no UNet2DModel, one that asks for what is not there, or lacks
-    something.
+    Raises DataError, saying what to do, where it holds no network that is read (``network_configs``), one that asks for
+    what is not there, or lacks something.
     """
     _check_there(path)
     _check_pipeline(path)
-    model = path / "unet" if (path / "unet").is_dir() else path
+    model = next((inner for name in FOLDERS if (inner := path / name).is_dir()), path)
     if not (model / "config.json").is_file():
         raise AbsentError(_without_network(path, model))
     config = read_json_of(model / "config.json")
-    _check_class(config, path)
-    _check_inputs(config, path)
-    convert = (
-        'python -c "from diffusers import UNet2DModel; '
-        f"UNet2DModel.from_pretrained('{model}').save_pretrained('{model}')\""
-    )
+    name = network_class(config, path)
+    check_inputs(config, path)
+    load = f"M.from_pretrained('{model}').save_pretrained('{model}')"
+    convert = f'python -c "from diffusers import {name} as M; {load}"'
     return DiffusersFolder(
         model=config,
         scheduler=read_json_of(scheduler_file(path, scheduler)),
@@ -86,7 +82,7 @@ def _check_there(path: Path) -> None:
 
 
 def _check_pipeline(path: Path) -> None:
-    """Raises DataError for a pipeline whose network is not a UNet2DModel of pixels, and for adapters."""
+    """Raises DataError for a pipeline whose network is not read, or works on latents, and for adapters."""
     if adapter := next((name for name in _ADAPTERS if (path / name).is_file()), None):
         raise DataError(
             f"{path}: holds an adapter (LoRA, {adapter}), which is no network by itself; load it into its base with "
@@ -96,65 +92,25 @@ def _check_pipeline(path: Path) -> None:
     if not index.is_file():
         return
     parts = {name: str(value[1]) for name, value in read_json_of(index).items() if _is_part(value)}
-    if transformer := parts.get("transformer"):
-        raise DataError(_not_read(path, transformer))
-    # Text encoders too are what its network is conditional on: its own class says more.
-    if (unet := parts.get("unet")) is not None and unet != "UNet2DModel":
-        raise DataError(_not_read(path, unet))
-    if codec := next((name for name in parts.values() if name.startswith(_CODECS)), None):
+    place = next((name for name in FOLDERS if name in parts), None)
+    if place is None:
+        names = ", ".join(parts) or "nothing"
+        raise DataError(f"{path}: a pipeline without a unet or a transformer (it has {names}); {OWN}")
+    # What the network is comes first: its own class says more than what lies beside it.
+    if parts[place] not in (*READ, "Transformer2DModel"):
+        raise DataError(not_read(path, parts[place]))
+    codecs = [(name, value) for name, value in parts.items() if value.startswith(CODECS)]
+    if codecs:
+        name, codec = codecs[0]
         raise DataError(
             f"{path}: its network works on latents, which {codec} makes of images; as it stands they would pass for "
-            f"pixels: name the network, `path: {path}/unet`, and data that are such latents (numpy, `range: as-is`)"
+            f"pixels: name the network, `path: {path}/{place}`, with `codec: {{use: autoencoder-kl, path: {path}/{name}"
+            "}` or data that are such latents (numpy, `range: as-is`)"
         )
-    if unet is None:
-        names = ", ".join(parts) or "nothing"
-        raise DataError(f"{path}: a pipeline without a unet (it has {names}); only UNet2DModel is read; {_OWN}")
 
 
 def _is_part(value: object) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
-
-
-def _check_class(config: Mapping[str, Any], path: Path) -> None:
-    name = config.get("_class_name")
-    if name == "UNet2DModel":
-        return
-    if name is None and "model_type" in config:
-        name = f"{config['model_type']} of transformers"
-    elif name is None:
-        raise DataError(f"{path}: its config.json names no class; is it a folder of diffusers? {_OWN}")
-    raise DataError(_not_read(path, str(name)))
-
-
-def _not_read(path: Path, name: str) -> str:
-    """Why a network of another class is not read, and the way on."""
-    if name.endswith("ConditionModel"):
-        what, way = "which is conditional on text or the like", f"{_OWN} that holds its conditions fixed"
-    elif name.startswith(_CODECS):
-        what, way = "a codec of images and no network of diffusion", "name the folder of the unet beside it"
-    elif any(part in name for part in _TRANSFORMERS):
-        what, way = "a transformer", _OWN
-    else:
-        what, way = "another network", _OWN
-    return f"{path}: holds {name}, {what}; only UNet2DModel is read; {way}"
-
-
-def _check_inputs(config: Mapping[str, Any], path: Path) -> None:
-    """Raises DataError for a UNet2DModel that takes other inputs than points, times and numbers of classes."""
-    kind = config.get("class_embed_type")
-    if kind is not None:
-        raise DataError(
-            f"{path}: class_embed_type {kind!r} is not read, only classes by a table (num_class_embeds); {_OWN}"
-        )
-    time = config.get("time_embedding_type", "positional")
-    if time != "positional":
-        raise DataError(f"{path}: time_embedding_type {time!r} is not read, only positional; {_OWN}")
-    channels, given = config.get("in_channels", 3), config.get("out_channels", 3)
-    if given not in (channels, 2 * channels if isinstance(channels, int) else None):
-        raise DataError(
-            f"{path}: in_channels {channels} and out_channels {given}: it takes conditions besides points, or predicts "
-            f"something else than these, which is not read; {_OWN}"
-        )
 
 
 def _without_network(path: Path, model: Path) -> str:

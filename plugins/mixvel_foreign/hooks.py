@@ -36,7 +36,10 @@ class ForeignFolderOptions:
 class DiffusersOptions:
     """Options of the expert ``diffusers``."""
 
-    path: Path = option(doc="a folder with a UNet2DModel, alone or in a pipeline; {k} in it is the shard's number")
+    path: Path = option(
+        doc="a folder with a UNet2DModel, UNet2DConditionModel or DiTTransformer2DModel, alone or in a pipeline; {k} "
+        "in it is the shard's number"
+    )
     scheduler: Path | None = option(
         default=None, doc="where scheduler_config.json is; absent: in the pipeline, or beside the model"
     )
@@ -50,7 +53,31 @@ class DiffusersOptions:
         default=None, doc="keep the denoiser within [-1, 1]; absent: as the scheduler's clip_sample says"
     )
     label: int | None = option(
-        default=None, check=at_least(0), doc="class given to a class-conditional network; absent: the shard's number"
+        default=None,
+        check=at_least(0),
+        doc="class given to a class-conditional network; absent: the shard's number, or with `condition` the sample's",
+    )
+    condition: Literal["class", "text"] | None = option(
+        default=None,
+        before=None,
+        doc="what of each sample's condition the network reads: `class`, or `text`, embeddings (L, D); absent: nothing",
+    )
+    null_class: int | None = option(
+        default=None,
+        before=None,
+        check=at_least(0),
+        doc="with `condition: class`, the class that stands for none; absent: that of a DiT, or none at all",
+    )
+    null_text: Path | None = option(
+        default=None,
+        before=None,
+        doc="with `condition: text`, a safetensors file of the embeddings of no text, (L, D); absent: zeros",
+    )
+    text_length: int = option(
+        default=77,
+        before=77,
+        check=at_least(1),
+        doc="with `condition: text`, L of embeddings where neither data nor `null_text` have any",
     )
 
 
@@ -185,7 +212,8 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         options=DiffusersOptions,
         target="mixvel_foreign.diffusers_family:DiffusersFamily",
         example_options=lambda: DiffusersOptions(path=_diffusers()),
-        summary="a UNet2DModel of a diffusers folder, under the schedule of its own training",
+        files=lambda options: () if options.null_text is None else (options.null_text,),
+        summary="a U-Net or a DiT of a diffusers folder, under the schedule of its own training",
     ),
     _TORCH_MODULE,
     PluginDef(

@@ -16,6 +16,8 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.field.conversions import Prediction
 from mixvel_core.field.mixture import item_moments
 from mixvel_core.protocols import (
+    ConditionalFamily,
+    ConditionSpec,
     Expert,
     ExpertConfig,
     ExpertFamily,
@@ -77,6 +79,23 @@ class PerShardFamily(PerShardOptions):
     def shapes(self) -> Sequence[tuple[int, ...]]:
         """Of the items of each family's expert. Raises RecipeError where one needs the items of its shard."""
         return tuple(self._checkpoint(index).shape_of(index) for index in range(len(self.families)))
+
+    def conditions(self) -> Sequence[ConditionSpec]:
+        """Of all families together. Raises RecipeError where two have other values of one name."""
+        found: dict[str, ConditionSpec] = {}
+        for index in range(len(self.families)):
+            for spec in self._checkpoint(index).conditions_of(index):
+                if found.setdefault(spec.name, spec) != spec:
+                    raise RecipeError(
+                        f"expert per-shard: experts[{index}] reads another {spec.name} than those before it; name "
+                        "networks that read the same"
+                    )
+        return tuple(found.values())
+
+    def reads(self, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
+        """What any of the families reads."""
+        each = [one.reads(conditions) for one in self.families if isinstance(one, ConditionalFamily)]
+        return tuple(spec for spec in conditions if any(spec in read for read in each))
 
     def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
         """Those of the shard's own family."""

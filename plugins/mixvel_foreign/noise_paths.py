@@ -192,13 +192,13 @@ class EDMDenoiser(nn.Module):
         self.sigma_data = sigma_data
         self.sign = -1.0 if velocity else 1.0
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """m(x, t), (B, *data)."""
+    def forward(self, x: Tensor, t: Tensor, *given: Tensor) -> Tensor:
+        """m(x, t), (B, *data), with what else the network is given."""
         p = self.schedule.at(t.double())
         # EDM's factors times alpha, so that nothing is divided by it.
         spread = torch.hypot(p.sigma, self.sigma_data * p.alpha)
         c_noise = 0.25 * (p.sigma / p.alpha).clamp_min(self.schedule.sigma_min).log()
         skip, out = self.sigma_data**2 * p.alpha / spread**2, self.sign * self.sigma_data * p.sigma / spread
         shaped = [expand(c.to(x), x) for c in (skip, out, 1.0 / spread)]
-        F: Tensor = self.network(shaped[2] * x, c_noise.to(x))
+        F: Tensor = self.network(shaped[2] * x, c_noise.to(x), *given)
         return shaped[0] * x + shaped[1] * F

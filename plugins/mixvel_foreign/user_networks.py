@@ -101,9 +101,9 @@ class TimedNetwork(nn.Module):
         self.convention = convention
         self.backwards = backwards
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """The network's output at x, (B, *data), and times t, (B,)."""
-        output: Tensor = self.network(x, self.convention(t))
+    def forward(self, x: Tensor, t: Tensor, *given: Tensor) -> Tensor:
+        """The network's output at x, (B, *data), and times t, (B,), with what else it is given."""
+        output: Tensor = self.network(x, self.convention(t), *given)
         return -output if self.backwards else output
 
 

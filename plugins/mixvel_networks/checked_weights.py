@@ -66,9 +66,25 @@ def read_one(path: Path, name: str) -> Tensor | None:
     _check_contents(path)
     try:
         with safe_open(str(path), framework="pt") as file:
-            return file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118  # as above
+            found: Tensor | None = file.get_tensor(name) if name in file.keys() else None  # noqa: SIM118  # as above
+            return found
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as safetensors ({error}); download it again") from None
+
+
+def read_only(path: Path) -> Tensor:
+    """The only tensor of a file. Raises DataError where it holds none, or several, or one that is not finite."""
+    check_name(path)
+    _check_contents(path)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            names = list(file.keys())
+            found: Tensor | None = file.get_tensor(names[0]) if len(names) == 1 else None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error}); write it again") from None
+    if found is None or not bool(torch.isfinite(found).all()):
+        raise DataError(f"{path}: holds {len(names)} tensors, or values that are not finite; save one tensor there")
+    return found
 
 
 def _place(files: Sequence[Path]) -> Path:

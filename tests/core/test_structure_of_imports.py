@@ -44,7 +44,7 @@ ONLY_IMPORTERS = {
         "mixvel_codecs.examples",
         "mixvel_core.export.layout",
         "mixvel_core.export.pipeline",
-        "mixvel_foreign.unet2d",
+        "mixvel_foreign.networks",
         "mixvel_networks.transformer",
         "mixvel_networks.unet",
     ],

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+from diffusers import DDIMPipeline, DDIMScheduler, DiTTransformer2DModel, UNet2DConditionModel, UNet2DModel
 
-from mixvel_core.protocols import ExpertConfig
+from mixvel_core.protocols import ConditionSpec, Expert, ExpertConfig
 from mixvel_core.testing.problems import MemoryShard
 from mixvel_foreign.diffusers_family import DiffusersFamily
 from mixvel_schedules.schedules import Cosine
@@ -61,3 +61,56 @@ def loaded(path: Path, **changes: Any) -> Any:
     made = family(path, **changes)
     made.task(SHARD, Cosine())
     return made.load(CONFIG, made.tensors(SHARD, None), Cosine())
+
+
+def dit(**changes: Any) -> DiTTransformer2DModel:
+    torch.manual_seed(4)
+    settings = {"num_attention_heads": 2, "attention_head_dim": 4, "num_layers": 2, "sample_size": 8, "patch_size": 2}
+    made = DiTTransformer2DModel(
+        **settings | {"in_channels": 4, "out_channels": 8, "num_embeds_ada_norm": 1000} | changes
+    )
+    assert isinstance(made, DiTTransformer2DModel)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape))
+        made.proj_out_2.weight *= SCALE
+    return made.eval()
+
+
+def unet_with_text(**changes: Any) -> UNet2DConditionModel:
+    torch.manual_seed(5)
+    settings: dict[str, Any] = {
+        "sample_size": 8,
+        "block_out_channels": (8, 16),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 2,
+        "cross_attention_dim": 6,
+    }
+    made = UNet2DConditionModel(**settings | changes)
+    assert isinstance(made, UNet2DConditionModel)
+    with torch.no_grad():
+        made.conv_out.weight *= SCALE
+    return made.eval()
+
+
+def saved(model: Any, scheduler: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    scheduler.save_pretrained(folder)
+    return folder
+
+
+def expert_of(
+    folder: Path, shape: tuple[int, ...], conditions: tuple[ConditionSpec, ...] = (), **options: Any
+) -> Expert:
+    made = DiffusersFamily(path=folder, **options)
+    shard = MemoryShard(items=np.zeros((2, *shape), np.float32))
+    made.task(shard, Cosine())
+    config = ExpertConfig(index=0, count=2, fraction=1.0, shape=shape, conditions=conditions)
+    return made.load(config, made.tensors_without_items(0), Cosine())
+
+
+def plain_scheduler(**changes: Any) -> DDIMScheduler:
+    return DDIMScheduler(clip_sample=False, **changes)

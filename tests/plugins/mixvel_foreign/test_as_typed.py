@@ -25,8 +25,8 @@ def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("file", "changes", "words"),
     [
-        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "holds UNet2DConditionModel, which is"),
-        ("unet/config.json", {"_class_name": "DiTTransformer2DModel"}, "holds DiTTransformer2DModel, a transformer"),
+        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, "reads a text; set `condition: text`"),
+        ("unet/config.json", {"_class_name": "SD3Transformer2DModel"}, "holds SD3Transformer2DModel, another transf"),
         ("unet/config.json", {"_class_name": "AutoencoderKL"}, "holds AutoencoderKL, a codec of images"),
         ("unet/config.json", {"class_embed_type": "timestep"}, "class_embed_type 'timestep' is not read"),
         ("scheduler/scheduler_config.json", {"thresholding": True}, "set `clip: true` ([-1, 1]) or `clip: false`"),
@@ -36,7 +36,11 @@ def cats(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"unet": ["diffusers", "UNet2DModel"], "vqvae": ["diffusers", "VQModel"]},
             "pass for pixels",
         ),
-        ("model_index.json", {"transformer": ["diffusers", "SD3Transformer2DModel"]}, "SD3Transformer2DModel, a trans"),
+        (
+            "model_index.json",
+            {"transformer": ["diffusers", "SD3Transformer2DModel"]},
+            "holds SD3Transformer2DModel",
+        ),
     ],
 )
 def test_a_folder_of_another_kind(

@@ -38,13 +38,13 @@ def spoil(path: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "error", "words"),
     [
+        ("unet/config.json", {"_class_name": "PixArtTransformer2DModel"}, DataError, "another transformer; only"),
         (
             "unet/config.json",
-            {"_class_name": "UNet2DConditionModel"},
+            {"_class_name": "Transformer2DModel"},
             DataError,
-            "conditional on text or the like; only UNet2DModel",
+            "another transformer; only",
         ),
-        ("unet/config.json", {"_class_name": "DiTTransformer2DModel"}, DataError, "a transformer; only UNet2DModel is"),
         (
             "unet/config.json",
             {"_class_name": "AutoencoderKL"},
@@ -55,7 +55,7 @@ def spoil(path: Path, **changes: Any) -> None:
             "unet/config.json",
             {"_class_name": "ControlNetModel"},
             DataError,
-            "another network; only UNet2DModel is read",
+            "another network; only UNet2DModel, UNet2DConditionModel and DiTTransformer2DModel are read",
         ),
         ("unet/config.json", {"_class_name": None, "model_type": "vit"}, DataError, "holds vit of transformers"),
         ("unet/config.json", {"_class_name": None}, DataError, "names no class"),
@@ -139,12 +139,19 @@ def pipeline(folder: Path, **parts: str) -> Path:
     [
         ({"unet": "UNet2DModel", "vqvae": "VQModel", "scheduler": "DDIMScheduler"}, "latents, which VQModel makes"),
         ({"unet": "UNet2DModel", "vae": "AutoencoderKL"}, "latents, which AutoencoderKL makes of images"),
-        ({"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}, "holds UNet2DConditionModel, which is conditional"),
+        (
+            {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"},
+            "other/unet`, with `codec: {use: auto",
+        ),
         (
             {"transformer": "DiTTransformer2DModel", "vae": "AutoencoderKL"},
-            "holds DiTTransformer2DModel, a transformer",
+            "other/transformer`, with `codec",
         ),
-        ({"prior": "PriorTransformer"}, "a pipeline without a unet (it has prior)"),
+        (
+            {"transformer": "FluxTransformer2DModel", "vae": "AutoencoderKL"},
+            "FluxTransformer2DModel, another",
+        ),
+        ({"prior": "PriorTransformer"}, "a pipeline without a unet or a transformer (it has prior)"),
     ],
 )
 def test_pipelines_of_other_networks_are_named_before_their_files_are_missed(
