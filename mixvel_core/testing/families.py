@@ -37,6 +37,7 @@ from mixvel_core.testing.problems import (
     classed_images,
     classed_vectors,
     images,
+    images_with_tokens,
     usable,
     vectors,
 )
@@ -95,8 +96,9 @@ def made_routers(family: RouterFamily) -> list[Made[Router]]:
 
 
 def with_classes(make: Callable[[SmallProblem], Made[ComponentT]]) -> Made[ComponentT] | None:
-    """What is made of the first problem with classes that the family can work with; None where there is none."""
-    for problem in (classed_vectors(), classed_images()):
+    """What is made of the first problem with classes, or with tokens, that the family can work with; None where there
+    is none."""
+    for problem in (classed_vectors(), classed_images(), images_with_tokens()):
         with suppress(MixvelError):
             return make(problem)
     return None
@@ -123,6 +125,7 @@ def _of_every_problem(make: Callable[[SmallProblem], MadeT]) -> list[MadeT]:
         make,
         "works with none of the kit's data",
         "let example() read vectors in two dimensions with a known law, or grey images of 8x8 pixels",
+        otherwise=images_with_tokens(),
     )
 
 

@@ -210,6 +210,25 @@ def classed_images() -> SmallProblem:
     return evolve(plain, name=f"{plain.name} with classes", shards=shards)
 
 
+TOKENS = ConditionSpec(name="text", shape=(2, 3))
+"""Of the items of problems with tokens."""
+
+
+def images_with_tokens() -> SmallProblem:
+    """The shards of bytes, each with two tokens of three numbers."""
+    plain = images()
+    rng = np.random.default_rng(8)
+    shards = tuple(
+        evolve(
+            shard,
+            conditions=(TOKENS,),
+            values={TOKENS.name: rng.standard_normal((shard.count, *TOKENS.shape)).astype(np.float32)},
+        )
+        for shard in plain.shards
+    )
+    return evolve(plain, name=f"{plain.name} with tokens", shards=shards)
+
+
 def _labels(k: int, count: int) -> np.ndarray:
     """Classes 0 and 1 in shard 0, 0 to 2 in shard 1, and in shard 2 half of all are 2."""
     return np.minimum(np.arange(count) % (k + 2), CLASSES.classes - 1)

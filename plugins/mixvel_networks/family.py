@@ -47,6 +47,11 @@ class NetworkFamily(NetworkDesign):
     def initial(self) -> Path | None:
         """A folder whose weights they start with; None: random ones."""
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether its networks read a sequence of tokens, such as a text's."""
+        return False
+
     @abstractmethod
     def check_fits(self, shape: tuple[int, ...], inputs: NetworkInputs) -> None:
         """Raises RecipeError where there is no such network for items of shape ``*data`` and these inputs."""
@@ -67,7 +72,7 @@ class NetworkFamily(NetworkDesign):
         # The same place whatever folder a worker runs in.
         initial = None if self.initial is None else self.initial.absolute()
         task = NetworkTask(members=members, schedule=schedule, design=self, labelled=labelled, initial=initial)
-        task.inputs.check(self.what)
+        task.inputs.check(self.what, tokens=self.reads_tokens)
         self.check_fits(members[0].shape, task.inputs)
         return task
 

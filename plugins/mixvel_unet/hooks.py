@@ -39,6 +39,23 @@ class UNetOptions(Architecture):
     train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
 
 
+@frozen(kw_only=True)
+class UNetConditionOptions(UNetOptions):
+    """Options of the expert ``unet-condition``."""
+
+    attention: Literal["middle", "inner", "at-16"] = option(
+        default="inner",
+        doc="attention, to the image itself and to the tokens, in the middle block, or there and on all levels but the "
+        "first, or on the level whose maps are 16 wide",
+    )
+    initial: Path | None = option(
+        default=None,
+        matters=False,
+        doc="a folder whose weights the training starts from: a UNet2DConditionModel of diffusers of the same sizes, "
+        "or an expert of a run, as RUN/experts/0; where they change, it is trained anew; absent: random weights",
+    )
+
+
 def _files(options: UNetOptions) -> Sequence[Path]:
     from mixvel_networks.initial_files import initial_files
 
@@ -59,5 +76,16 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             shares=lambda options: options.shared,
             files=_files,
             summary="a U-Net of diffusers trained on one shard of images",
+        ),
+        PluginDef(
+            kind="expert",
+            name="unet-condition",
+            options=UNetConditionOptions,
+            target="mixvel_unet.token_family:UNetConditionFamily",
+            example_options=UNetConditionOptions(channels=(4, 8), train=_TINY),
+            smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
+            shares=lambda options: options.shared,
+            files=_files,
+            summary="a U-Net of diffusers that reads tokens, as of a text, by cross-attention",
         ),
     )
