@@ -18,7 +18,7 @@ from mixvel_core.recipe.analysis_options import LikelihoodOptions, StudyOptions,
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.grid import time_grid
-from mixvel_core.sampling.sampler import is_random
+from mixvel_core.sampling.inputs import is_random
 
 if TYPE_CHECKING:
     import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from typer.core import TyperCommand
+
+from mixvel_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mixvel_core.recipe.model import Recipe
@@ -20,6 +23,26 @@ Overrides: TypeAlias = Annotated[
 ]
 Out: TypeAlias = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="The run folder.", show_default="runs/NAME")
+]
+
+Classes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="C,...",
+        help="Classes of the samples in turn, by number or name.",
+        show_default="the recipe's conditions",
+    ),
+]
+
+GuidanceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--guidance",
+        metavar="W|NAME",
+        help="The scale of classifier-free guidance, or a guidance by name.",
+        show_default="the recipe's",
+    ),
 ]
 
 Smoke: TypeAlias = Annotated[
@@ -44,6 +67,20 @@ def load(
     if recipe.smoke:
         typer.echo("smoke       toy size: it shows that all works, and nothing of quality")
     return recipe, folder
+
+
+def condition_options(classes: str | None, guidance: str | None) -> dict[str, str]:
+    """What ``--class`` and ``--guidance`` set of a recipe's section `sample`, as overrides write it."""
+    found: dict[str, str] = {}
+    if classes is not None:
+        words = [word.strip() for word in classes.split(",")]
+        found["condition"] = json.dumps([int(word) if word.isdecimal() else word for word in words])
+    if guidance is not None:
+        try:
+            found["guidance"] = f"{{use: cfg, scale: {float(guidance)!r}}}"
+        except ValueError:
+            found["guidance"] = guidance
+    return found
 
 
 def own_folder(path: Path) -> Path | None:
@@ -194,6 +231,16 @@ def sample(
         str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
     ] = None,
     monolith: Annotated[bool, typer.Option("--monolith", help="Sample from the monolith.")] = False,
+    classes: Classes = None,
+    condition: Annotated[
+        Path | None,
+        typer.Option(
+            "--condition",
+            metavar="FILE.npz",
+            help="Arrays by the names of conditions, a row for each sample or one for all.",
+        ),
+    ] = None,
+    guidance: GuidanceOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="RUN/more"),
@@ -206,11 +253,23 @@ def sample(
     from mixvel_core.cli.output import shown_progress
     from mixvel_core.pipeline.more_samples import sample_run
 
+    if classes is not None and condition is not None:
+        raise UsageError("--class and --condition both say what samples are asked to be; give one of them")
     chosen = {"selector": selector, "integrator": integrator, "grid": grid}
     chosen |= {"count": str(count), "steps": f"[{steps}]", "seeds": f"[{seed}]"}
+    chosen |= condition_options(classes, guidance)
     options = [*(f"sample.{key}={value}" for key, value in chosen.items() if value is not None), *(overrides or [])]
     with shown_progress() as progress:
         more = out or run / "more"
-        files = sample_run(run, options, router=router, monolith=monolith, out=more, progress=progress, verify=verify)
+        files = sample_run(
+            run,
+            options,
+            router=router,
+            monolith=monolith,
+            out=more,
+            progress=progress,
+            verify=verify,
+            condition=condition,
+        )
     for path in files:
         typer.echo(str(path))

@@ -15,7 +15,19 @@ from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, MOMENTS, Finish, ModelStage
 from mixvel_core.pipeline.shards import CheckpointShard, RemoteShard
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
-from mixvel_core.protocols import CheckpointFamily, Expert, ExpertConfig, Moments, Shard, TrainTask
+from mixvel_core.protocols import (
+    CheckpointFamily,
+    Condition,
+    ConditionalFamily,
+    ConditionSpec,
+    Expert,
+    ExpertConfig,
+    ExpertFamily,
+    Moments,
+    Shard,
+    TrainTask,
+    null_condition,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +66,11 @@ def facts_of(config: ExpertConfig) -> dict[str, Any]:
     return facts | facts_of_specs(config.conditions)
 
 
+def conditions_read(family: ExpertFamily, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
+    """Which of the items' conditions experts of a family read; empty where none."""
+    return family.reads(conditions) if isinstance(family, ConditionalFamily) else ()
+
+
 @frozen(kw_only=True)
 class StoredExpert:
     """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments.
@@ -81,6 +98,11 @@ class StoredExpert:
         from mixvel_core.artifacts.tensors import read_tensors
 
         return read_tensors(self.folder / MODEL, device)
+
+    @property
+    def null(self) -> Condition | None:
+        """The null condition of the expert, which is known without its weights; None where it reads none."""
+        return null_condition(conditions_read(self.family.build(), self.config.conditions))
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""

@@ -9,39 +9,64 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import key_of
+from mixvel_core.data.conditions import conditions_of
+from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.routers import StoredRouter
+from mixvel_core.pipeline.sample_conditions import rows_of
 from mixvel_core.pipeline.sample_specs import SampleSpec
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.definition import ScheduleUse
+from mixvel_core.protocols import ConditionSpec, Shard
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.model import SampleOptions, WeightOptions
 
 if TYPE_CHECKING:
     import torch
 
-    from mixvel_core.protocols import Expert, Router
+    from mixvel_core.protocols import Condition, Expert, Router
     from mixvel_core.sampling.sampler import Sampler
     from mixvel_core.sampling.weights import WeightTransform
 
 
 @frozen(kw_only=True)
 class Models:
-    """What can be sampled from: the upstream artifacts."""
+    """What can be sampled from: the upstream artifacts. ``shards``: whose items' conditions samples may have."""
 
     schedule: ScheduleUse
     experts: tuple[StoredExpert, ...]
     monolith: StoredExpert | None
     routers: Mapping[str, StoredRouter]
+    shards: tuple[Shard, ...] = ()
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What is known of each item; empty where the data have no conditions."""
+        return conditions_of(self.shards[0]) if self.shards else ()
+
+    def condition(self, draw: SampleSpec, count: int) -> Condition | None:
+        """The condition of samples 0 to ``count`` - 1; None for the null one.
+
+        Raises DataError where it would be that of items that are with their owners.
+        """
+        found: Condition | None = rows_of(draw.condition, count, draw.seed, self.conditions, self.shards)
+        return found
 
 
-def models_key(models: Models, router: str | None) -> str:
-    """A digest of the networks that are sampled; ``router``: which one routes, None for the monolith."""
+def models_key(models: Models, router: str | None, *, by_weaker: bool = False) -> str:
+    """A digest of the networks that are sampled.
+
+    Args:
+        models: of the run.
+        router: which one routes, None for the monolith.
+        by_weaker: whether a guidance compares with the monolith.
+    """
+    monolith = [models.monolith.key] if models.monolith else []
     if router is None:
-        keys = [models.monolith.key] if models.monolith else []
-        return key_of(schedule=keyed(models.schedule), monolith=keys)
+        return key_of(schedule=keyed(models.schedule), monolith=monolith)
     keys = [expert.key for expert in models.experts]
-    return key_of(schedule=keyed(models.schedule), experts=keys, router=models.routers[router].key)
+    weaker = {"weaker": monolith} if by_weaker else {}
+    return key_of(schedule=keyed(models.schedule), experts=keys, router=models.routers[router].key, **weaker)
 
 
 def _transform(options: WeightOptions) -> WeightTransform:
@@ -83,7 +108,10 @@ class Loaded:
         from mixvel_core.sampling.sampler import Sampler
 
         experts = self.experts(monolith=draw.router is None)
-        load_resident(experts)
+        weaker = self.experts(monolith=True) if draw.by_weaker else ()
+        if draw.by_weaker and not weaker:
+            raise UsageError("the guidance is by a weaker model, the monolith, and there is none; take guidance cfg")
+        load_resident([*experts, *weaker])
         return Sampler(
             schedule=self.schedule,
             experts=experts,
@@ -97,6 +125,8 @@ class Loaded:
             autocast=self.options.autocast,
             shape=self.shape,
             device=self.device,
+            guidance=None if draw.guidance is None else draw.guidance.build(),
+            weaker=weaker[0] if weaker else None,
         )
 
     def experts(self, *, monolith: bool = False) -> tuple[Expert, ...]:
@@ -123,6 +153,7 @@ class Loaded:
                 moments=part.moments(self.device),
                 load=partial(self._load, part),
                 residency=self._residency,
+                null=part.null,
             )
             for part in parts
         )

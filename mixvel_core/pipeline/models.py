@@ -56,6 +56,7 @@ class ModelStages:
             experts=tuple(stage.result for stage in self.experts),
             monolith=self.monolith.result if self.monolith else None,
             routers={name: stage.result for name, stage in self.routers.items()},
+            shards=tuple(stage.shard for stage in self.experts),
         )
 
     @property
@@ -67,6 +68,7 @@ class ModelStages:
             experts=tuple(stage.result for stage in experts),
             monolith=self.monolith.result if self.monolith and self.monolith.is_done() else None,
             routers={name: stage.result for name, stage in self.routers.items() if _is_there(stage)},
+            shards=tuple(stage.shard for stage in self.experts),
         )
 
     def can_be_sampled(self) -> bool:

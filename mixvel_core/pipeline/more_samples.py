@@ -14,8 +14,10 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.loaded import models_key
 from mixvel_core.pipeline.opened import Run, open_run, unfinished
-from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs, write_samples
+from mixvel_core.pipeline.parts import forget_parts, mapper_of, sample_jobs
 from mixvel_core.pipeline.sample import model_source, sample_job
+from mixvel_core.pipeline.sample_conditions import rows_in
+from mixvel_core.pipeline.sample_files import write_samples
 from mixvel_core.pipeline.sample_specs import sample_artifact
 from mixvel_core.protocols import Progress
 
@@ -60,6 +62,7 @@ def sample_run(
     out: Path,
     progress: Progress,
     verify: bool = False,
+    condition: Path | None = None,
 ) -> list[Path]:
     """More samples of a finished run.
 
@@ -70,6 +73,8 @@ def sample_run(
         monolith: sample from the monolith instead.
         out: where the files go.
         progress: a bar of image steps.
+        condition: an NPZ file of what samples are asked to be, by name, a row for each or one for all; None: as the
+            recipe or its overrides say.
         verify: read all bytes of the run, not only of files whose size or time changed.
 
     Returns:
@@ -86,16 +91,19 @@ def sample_run(
     options = run.recipe.sample
     if len(options.steps) != 1 or len(options.seeds) != 1:
         raise UsageError("one call samples one of sample.steps and one of sample.seeds; call it for each")
-    spec = run.sample_spec(options, router=router, monolith=monolith)
+    rows = None if condition is None else rows_in(condition, run.models.conditions, options.count)
+    spec = run.sample_spec(options, router=router, monolith=monolith, rows=rows)
     # Parts are kept beside this until all are there, by the key of the same samples in the run's table.
-    key = sample_artifact(spec, options, models_key(run.models, spec.router), out).key
+    models_digest = models_key(run.models, spec.router, by_weaker=spec.by_weaker)
+    key = sample_artifact(spec, options, models_digest, out).key
     kept = Artifact(folder=out, key=key, name=f".{key[:16]}")
     made = OutputFiles(folder=out, stem=f"{spec.stem}-seed-{spec.seed}-{key[:8]}")
     with made.locked(folder):
         if made.arrays.exists():
             progress.line("these samples are there already; remove the file to make them again")
             return made.existing
-        job = sample_job("sample", spec, options.count, kept)
+        given = run.models.condition(spec, options.count) if rows is None else rows
+        job = sample_job("sample", spec, options.count, kept, given)
         models = model_source(run.models, options, folder)
         [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
         _write_picture(made.picture, sampled.samples.x)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from mixvel_core.errors import ArtifactError, MixvelError, UsageError
 from mixvel_core.machine import from_home
+from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.loaded import Loaded, Models
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import check_expert_counts, check_sampling_counts
 from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
-from mixvel_core.pipeline.sample_specs import SampleSpec
+from mixvel_core.pipeline.sample_conditions import digest_of_rows, given_condition, settled
+from mixvel_core.pipeline.sample_specs import SampleSpec, guidance_of
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.trained import numbers
 from mixvel_core.plugin.discovery import load_registry
-from mixvel_core.protocols import Progress
+from mixvel_core.protocols import CLASS, Progress
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.build import checked
 from mixvel_core.recipe.dump import plain
@@ -30,6 +32,7 @@ from mixvel_core.recipe.resolve import load_recipe
 if TYPE_CHECKING:
     import torch
 
+    from mixvel_core.protocols import Condition
     from mixvel_core.sampling.sampler import Sampler
 
 
@@ -58,6 +61,7 @@ class Run:
         grid: str | Sequence[float] | Mapping[str, float] | None = None,
         delta: float | None = None,
         weights: Mapping[str, float | None] | None = None,
+        guidance: Slot | float | None = None,
         device: torch.device | str | None = None,
     ) -> Sampler:
         """A sampler of the run's models, ``open_run(path).sampler(selector="cached", steps=20).sample(64)``.
@@ -71,6 +75,7 @@ class Run:
             grid: the time grid, by its name, as its N + 1 times, or ``{"shift": s}``.
             delta: the last time, 0 or in [1e-12, 1).
             weights: what is done to the router's weights, as in a recipe: ``{"top": 2, "from": 0.5}``.
+            guidance: the guidance; a number is that scale of ``cfg``. Samples need a condition then (``condition``).
             device: where it computes; the best one if None.
 
         Raises:
@@ -85,6 +90,7 @@ class Run:
             "grid": grid,
             "delta": delta,
             "weights": weights,
+            "guidance": {"use": "cfg", "scale": guidance} if isinstance(guidance, int | float) else guidance,
         }
         section = plain(self.recipe.sample) | {name: value for name, value in given.items() if value is not None}
         options = checked(SampleOptions, section, "sampler")
@@ -97,8 +103,25 @@ class Run:
             self._loaded[str(device)] = Loaded(self.models, self.recipe.sample, place)
         return evolve(self._loaded[str(device)].sampler(spec), delta=options.delta)
 
-    def sample_spec(self, options: SampleOptions, *, router: str | None, monolith: bool) -> SampleSpec:
-        """What is sampled by the first step count and seed of ``options``. Raises UsageError where it is not there."""
+    def condition(self, values: int | str | Sequence[int | str] | Mapping[str, Any]) -> Condition:
+        """What samples are asked to be, for ``sampler().sample(64, condition=run.condition("shirt"))``.
+
+        Args:
+            values: a class by its number or name, or one for each sample; or by the names of the recipe's ``condition``
+                classes and, of others, arrays with a row for each sample, or one row for all.
+
+        Raises:
+            UsageError: the run has no conditions, there is no such class, or a name is missing.
+        """
+        return given_condition(values if isinstance(values, Mapping) else {CLASS: values}, self.models.conditions)
+
+    def sample_spec(
+        self, options: SampleOptions, *, router: str | None, monolith: bool, rows: Condition | None = None
+    ) -> SampleSpec:
+        """What is sampled by the first step count and seed of ``options``, under ``rows`` where they are given.
+
+        Raises UsageError where it is not there.
+        """
         if monolith and self.models.monolith is None:
             raise UsageError(f"{self.folder}: the recipe makes no monolith")
         names = list(self.models.routers)
@@ -113,6 +136,8 @@ class Run:
             router=None if monolith else router or names[0],
             weights=options.weights,
             grid=options.grid,
+            guidance=guidance_of(options, monolith=monolith),
+            condition=settled(options.condition, self.models.conditions) if rows is None else digest_of_rows(rows),
         )
 
 
@@ -170,6 +195,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = (), *, partly: bool 
     if shards is None:
         raise unfinished(folder, "its partition", artifact.first_damaged())
     check_expert_counts(recipe, len(shards.parts))
+    check_conditions(recipe, shards.parts)
     stages = model_stages(recipe, folder, shards)
     missing = stages.missing()
     if missing and not (partly and stages.first_damaged() is None and stages.can_be_sampled()):

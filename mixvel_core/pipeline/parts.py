@@ -15,11 +15,11 @@ from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from attrs import asdict, define, evolve, field, fields, frozen
+from attrs import asdict, define, field, frozen
 
-from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.errors import RecipeError
+from mixvel_core.pipeline.sample_files import read_samples, write_samples
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import Mapper, Progress, ProgressTask
 from mixvel_core.recipe.build import build
@@ -27,6 +27,7 @@ from mixvel_core.recipe.build import build
 if TYPE_CHECKING:
     import torch
 
+    from mixvel_core.protocols import Condition
     from mixvel_core.sampling.sampler import Sampler
     from mixvel_core.sampling.samples import Samples
 
@@ -50,7 +51,8 @@ class ModelSource(Generic[SpecT]):
 class SampleJob(Generic[SpecT]):
     """Samples 0 to ``count`` - 1 of the sampler that ``spec`` describes to the model source.
 
-    ``label``: of its bar. ``artifact``: what they are stored as, beside which finished parts are kept; None keeps none.
+    ``condition``: of each, ``count`` rows, for models that read one; None: the null condition. ``label``: of its bar.
+    ``artifact``: what they are stored as, beside which finished parts are kept; None keeps none.
     """
 
     label: str
@@ -59,17 +61,19 @@ class SampleJob(Generic[SpecT]):
     steps: int
     seed: int
     artifact: Artifact | None = None
+    condition: Condition | None = None
 
 
 @frozen(kw_only=True)
 class SamplePart(Generic[SpecT]):
-    """Samples ``first`` to ``last - 1`` of job number ``job``."""
+    """Samples ``first`` to ``last - 1`` of job number ``job``; ``condition``: of these."""
 
     job: int
     spec: SpecT
     seed: int
     first: int
     last: int
+    condition: Condition | None = None
 
 
 @frozen(kw_only=True)
@@ -119,7 +123,9 @@ class _SampleTask(Generic[SpecT]):
             on_step(0)
             sampler = sampler_of(part.spec)
             started = perf_counter()
-            samples = sampler.part(part.first, part.last, seed=part.seed, on_step=on_step).cpu()
+            # Models that read no conditions, as a monolith of another family, are sampled without.
+            condition = part.condition if sampler.reads else None
+            samples = sampler.part(part.first, part.last, condition=condition, seed=part.seed, on_step=on_step).cpu()
             seconds = perf_counter() - started
             each = seconds / (part.last - part.first)
             time = SamplingTime(seconds=seconds, each=each, device=device_name(device))
@@ -155,7 +161,14 @@ def sample_jobs(
     from mixvel_core.sampling.samples import cuts
 
     parts = [
-        SamplePart(job=index, spec=job.spec, seed=job.seed, first=first, last=last)
+        SamplePart(
+            job=index,
+            spec=job.spec,
+            seed=job.seed,
+            first=first,
+            last=last,
+            condition=None if job.condition is None else job.condition.rows(slice(first, last)),
+        )
         for index, job in enumerate(jobs)
         for first, last in cuts(job.count, batch)
     ]
@@ -196,21 +209,6 @@ def forget_parts(artifact: Artifact) -> None:
     shutil.rmtree(_parts_folder(artifact), ignore_errors=True)
 
 
-def write_samples(path: Path, samples: Samples) -> None:
-    """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times``, ``usage`` and ``origin`` (see ``Samples``)."""
-    written = asdict(evolve(samples, x=samples.x.float()), recurse=False)
-    write_arrays(path, {name: value.cpu().numpy() for name, value in written.items()})
-
-
-def _read_samples(path: Path) -> Samples:
-    import torch
-
-    from mixvel_core.sampling.samples import Samples
-
-    names = [one.name for one in fields(Samples)]
-    return Samples(**dict(zip(names, map(torch.from_numpy, read_arrays(path, *names)), strict=True)))
-
-
 def _parts_folder(artifact: Artifact) -> Path:
     return artifact.folder / f"{artifact.name}.parts"
 
@@ -240,7 +238,7 @@ class _Collected:
         stored = self._stored(number)
         if stored is None or not stored.is_done():
             return None
-        samples = _read_samples(stored.folder / f"{stored.name}.npz")
+        samples = read_samples(stored.folder / f"{stored.name}.npz")
         return SampledPart(samples=samples, time=sampling_time(stored.notes(), len(samples.x)))
 
     def keep(self, number: int, part: SampledPart) -> None:

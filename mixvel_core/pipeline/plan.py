@@ -12,6 +12,7 @@ from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.cost.jobs import PlannedJob, measured_here, planned_jobs
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.checkpoints import open_checkpoints
+from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.data_identity import changed_data
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.jobs import ModelStage
@@ -95,13 +96,14 @@ def plan(
     else:
         parts = (stored or preflight(recipe)).parts
     check_expert_counts(recipe, len(parts))
+    check_conditions(recipe, parts)
     check_launchers(recipe)
     jobs = planned_jobs(recipe, folder, parts)
     if measure:
         jobs = measured_here(jobs, recipe, parts)
     there = _There(recipe=recipe, folder=folder, shards=stored, discard=discard)
     rows = tuple(_rows(there, parts, jobs))
-    first = changed_data(recipe.data, shards, folder) if discard is None else discard.lines()
+    first = changed_data(recipe, shards, folder) if discard is None else discard.lines()
     changes = [*filter(None, [refused]), *first, _made(rows, folder)]
     return Plan(rows=rows, changes=tuple(changes), cost=tuple(estimate(recipe, parts, jobs)))
 

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError, UnreadableError
 from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.routers import counts_of
@@ -64,6 +65,8 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
         with problems.noted():
             if use is not None and not use.is_shared and (network := use.build().task(shard, schedule)) is not None:
                 _try_network(network)
+    with problems.noted():
+        check_conditions(recipe, made.parts)
     _try_routers(recipe, made.parts, schedule, streamed, problems)
     _try_grids(recipe, schedule, problems)
     with problems.noted():
@@ -80,6 +83,8 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
     problems = _Problems()
     schedule = recipe.schedule.build()
     check_expert_counts(recipe, len(parts))
+    with problems.noted():
+        check_conditions(recipe, parts)
     _try_routers(recipe, parts, schedule, False, problems)
     _try_grids(recipe, schedule, problems)
     _try_metrics(recipe, parts, problems)

@@ -74,6 +74,7 @@ def there_of(recipe: Recipe, stages: ModelStages, folder: Path) -> Question:
         name: method
         for name, method in recipe.sample.methods.items()
         if (models.monolith is not None if method.model == "monolith" else _router_of(recipe, name) in routed)
+        and (models.monolith is not None or not _by_weaker(recipe, name))
     }
     samples: Sequence[StoredSamples] = ()
     if models.experts:
@@ -87,6 +88,11 @@ def there_of(recipe: Recipe, stages: ModelStages, folder: Path) -> Question:
 
 def _router_of(recipe: Recipe, method: str) -> str:
     return recipe.sample.methods[method].router or next(iter(recipe.routers))
+
+
+def _by_weaker(recipe: Recipe, method: str) -> bool:
+    use = recipe.sample.methods[method].guidance or recipe.sample.guidance
+    return use is not None and use.by_weaker
 
 
 def to_score(question: Question, flops: Mapping[str, int]) -> ToScore | None:
@@ -126,8 +132,9 @@ def _settings(samples: StoredSamples, options: SampleOptions, models: Models) ->
     """All that the samples depend on but steps and seed; a single expert is neither selected nor weighed."""
     draw: dict[str, Any] = keyed(samples.draw)
     idle = ("selector", "weights") if samples.draw.router is None else ()
+    key = models_key(models, samples.draw.router, by_weaker=samples.draw.by_weaker)
     own = {name: value for name, value in draw.items() if name not in ("method", "steps", "seed", *idle)}
-    return {**own, **settings_of_all(options), "models": models_key(models, samples.draw.router)}
+    return {**own, **settings_of_all(options), "models": key}
 
 
 def _apart(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:

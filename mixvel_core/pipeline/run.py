@@ -19,6 +19,7 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.cost.flops import model_flops
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.checkpoints import PROVENANCE, CheckpointShards, open_checkpoints
+from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.data_identity import changed_data, identity_of
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.evaluate import evaluate
@@ -60,6 +61,7 @@ class RunResult:
         if only is not None and not 0 <= only < len(found.parts):
             raise UsageError(f"--expert {only}: there are experts 0 to {len(found.parts) - 1}")
         check_expert_counts(self.recipe, len(found.parts))
+        check_conditions(self.recipe, found.parts)
         if discard is not None:
             discard.carry_out()
         begin(self.recipe, self.folder, self.progress, anew=discard is not None)
@@ -67,7 +69,7 @@ class RunResult:
             return write_remote(found.parts, artifact, PROVENANCE)
         if isinstance(found, Shards):
             return found
-        made = partition(found, artifact, self.progress, identity_of(self.recipe.data))
+        made = partition(found, artifact, self.progress, identity_of(self.recipe))
         # Made again from data that have changed, they are not those that models were trained on.
         check_kept(self.recipe, self.folder)
         return made
@@ -170,7 +172,7 @@ def run(
         for line in () if discard is None else discard.lines():
             progress.line(line)
         if discard is None:
-            for line in changed_data(recipe.data, partition_artifact(recipe, folder), folder):
+            for line in changed_data(recipe, partition_artifact(recipe, folder), folder):
                 progress.line(line)
         watched = _Watched(progress=progress)
         this = RunResult(recipe=recipe, folder=folder, progress=watched)

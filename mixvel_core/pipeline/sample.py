@@ -21,8 +21,8 @@ from mixvel_core.pipeline.parts import (
     mapper_of,
     sample_jobs,
     sampling_time,
-    write_samples,
 )
+from mixvel_core.pipeline.sample_files import CONDITION, conditions_in, write_samples
 from mixvel_core.pipeline.sample_specs import SampleSpec, sample_artifact, sample_specs
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.model import SampleOptions
@@ -30,6 +30,7 @@ from mixvel_core.recipe.model import SampleOptions
 if TYPE_CHECKING:
     import torch
 
+    from mixvel_core.protocols import Condition
     from mixvel_core.sampling.sampler import Sampler
 
 
@@ -65,17 +66,21 @@ class StoredSamples:
         """One of the arrays. Raises ArtifactError where the file is damaged."""
         return read_arrays(self.path, name)[0]
 
+    def conditions(self) -> dict[str, np.ndarray]:
+        """The condition of each sample, by name; empty where they have none. Raises ArtifactError as ``array`` does."""
+        return {name: self.array(CONDITION + name) for name in conditions_in(self.path)}
+
 
 def stored_samples(models: Models, options: SampleOptions, folder: Path) -> tuple[StoredSamples, ...]:
     """Every row, column and seed of the table, made or to be made, in ``samples/`` of a run, ``folder``."""
     return tuple(
         StoredSamples(
             draw=draw,
-            artifact=sample_artifact(draw, options, models_key(models, draw.router), folder),
+            artifact=sample_artifact(draw, options, models_key(models, draw.router, by_weaker=draw.by_weaker), folder),
             count=options.count,
             delta=options.delta,
         )
-        for draw in sample_specs(options, list(models.routers))
+        for draw in sample_specs(options, list(models.routers), models.conditions)
     )
 
 
@@ -92,7 +97,16 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     todo = [s for s in stored if not s.artifact.is_done()]
     if todo:
         report_damage((s.artifact.first_damaged() for s in todo), progress)
-        jobs = [sample_job(_label(one.draw, options), one.draw, options.count, one.artifact) for one in todo]
+        jobs = [
+            sample_job(
+                _label(one.draw, options),
+                one.draw,
+                options.count,
+                one.artifact,
+                models.condition(one.draw, options.count),
+            )
+            for one in todo
+        ]
         source = model_source(models, options, folder.parent)
         for index, sampled in sample_jobs(source, jobs, mapper_of(options.launcher), options.batch, progress):
             one = todo[index]
@@ -102,9 +116,19 @@ def sample(models: Models, options: SampleOptions, folder: Path, progress: Progr
     return stored
 
 
-def sample_job(label: str, draw: SampleSpec, count: int, artifact: Artifact | None = None) -> SampleJob[SampleSpec]:
-    """The job that samples ``count`` by one row and column of the table."""
-    return SampleJob(label=label, spec=draw, count=count, steps=draw.steps, seed=draw.seed, artifact=artifact)
+def sample_job(
+    label: str, draw: SampleSpec, count: int, artifact: Artifact | None, condition: Condition | None
+) -> SampleJob[SampleSpec]:
+    """The job that samples ``count`` by one row and column of the table, under a condition of as many rows."""
+    return SampleJob(
+        label=label,
+        spec=draw,
+        count=count,
+        steps=draw.steps,
+        seed=draw.seed,
+        artifact=artifact,
+        condition=condition,
+    )
 
 
 def _label(draw: SampleSpec, options: SampleOptions) -> str:

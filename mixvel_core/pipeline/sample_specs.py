@@ -9,7 +9,10 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
+from mixvel_core.pipeline.sample_conditions import Settled, settled
+from mixvel_core.plugin.definition import GuidanceUse, IntegratorUse, SelectorUse
+from mixvel_core.plugin.options import option
+from mixvel_core.protocols import ConditionSpec
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.recipe.model import SampleOptions, WeightOptions
@@ -27,6 +30,13 @@ class SampleSpec:
     router: str | None
     weights: WeightOptions
     grid: Grid
+    guidance: GuidanceUse | None = option(default=None, before=None, doc="what strengthens the condition")
+    condition: Settled = option(default=None, before=None, doc="what samples are asked to be")
+
+    @property
+    def by_weaker(self) -> bool:
+        """Whether the monolith is evaluated beside the model, to guide by."""
+        return self.guidance is not None and self.guidance.by_weaker
 
     @property
     def stem(self) -> str:
@@ -35,9 +45,13 @@ class SampleSpec:
         return f"{source}-{self.integrator.name}-{self.steps}"
 
 
-def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[SampleSpec]:
-    """Every row, column and seed of the table, in its order."""
+def sample_specs(
+    options: SampleOptions, routers: Sequence[str], conditions: Sequence[ConditionSpec] = ()
+) -> Iterator[SampleSpec]:
+    """Every row, column and seed of the table, in its order; ``conditions``: of the items."""
+    condition = settled(options.condition, conditions)
     for name, method in options.methods.items():
+        of_monolith = method.model == "monolith"
         for steps in options.steps:
             for seed in options.seeds:
                 yield SampleSpec(
@@ -46,10 +60,18 @@ def sample_specs(options: SampleOptions, routers: Sequence[str]) -> Iterator[Sam
                     seed=seed,
                     selector=method.selector or options.selector,
                     integrator=method.integrator or options.integrator,
-                    router=None if method.model == "monolith" else method.router or routers[0],
+                    router=None if of_monolith else method.router or routers[0],
                     weights=method.weights or options.weights,
                     grid=method.grid or options.grid,
+                    guidance=method.guidance or guidance_of(options, monolith=of_monolith),
+                    condition=condition,
                 )
+
+
+def guidance_of(options: SampleOptions, *, monolith: bool) -> GuidanceUse | None:
+    """The guidance of rows that name none: the monolith is not led away from itself."""
+    use = options.guidance
+    return None if use is not None and use.by_weaker and monolith else use
 
 
 def sample_artifact(draw: SampleSpec, options: SampleOptions, models_key: str, folder: Path) -> Artifact:

@@ -109,11 +109,12 @@ class SampleOptions:
     guidance: GuidanceUse | None = option(
         default=None, before=None, doc="the guidance of methods that name none; absent: none, samples follow M_c"
     )
-    condition: Literal["balanced", "from-data", "null"] | tuple[int | str, ...] | None = option(
-        default=None,
-        before=None,
-        doc="the conditions of samples: classes in turn, those of items at random, none, or a list of classes, by "
-        "number or name, in turn; absent: balanced where the condition is a class alone, else from-data",
+    condition: Literal["auto", "balanced", "from-data"] | tuple[int | str, ...] | None = option(
+        default="auto",
+        before="auto",
+        check=OptionCheck(text="a list, not empty", holds=lambda v: v != ()),
+        doc="the conditions of samples: classes in turn, those of items at random, or a list of classes, by number or "
+        "name, in turn; null: no condition; auto: balanced where the condition is a class alone, else from-data",
     )
     methods: Mapping[str, Method] = option(doc="the rows of the table, by name")
 

@@ -10,6 +10,7 @@ from attrs import evolve
 from mixvel_core.errors import RecipeError
 from mixvel_core.machine import from_home
 from mixvel_core.plugin.discovery import Registry, load_registry
+from mixvel_core.recipe.guided import guidance_problems
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
@@ -77,6 +78,7 @@ def resolve(
     except ProblemsFound as found:
         problems += found.problems
     problems += cross_problems(tree.value)
+    problems += [] if recipe is None else guidance_problems(recipe)
     if recipe is None or problems:
         raise report(tree, _once(problems))
     return evolve(recipe, routers={name: router.beside(recipe.expert) for name, router in recipe.routers.items()})

@@ -15,28 +15,20 @@ from mixvel_core.field.conversions import at_time
 from mixvel_core.protocols import (
     Condition,
     Expert,
-    ExpertFamily,
     Guidance,
     Integrator,
     NoiseSchedule,
-    RandomIntegrator,
     Router,
-    RouterFamily,
     Selector,
 )
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.guided_field import GuidedField, SampledField
-from mixvel_core.sampling.inputs import check_points, condition_of
+from mixvel_core.sampling.inputs import check_follows_ode, check_models, check_points, condition_of, names_read
 from mixvel_core.sampling.routed_field import RoutedField, SingleExpertRouter, start_field
-from mixvel_core.sampling.samples import Samples, cuts, joined
+from mixvel_core.sampling.samples import Samples, cuts, ended, joined
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
-
-
-def is_random(integrator: Integrator) -> bool:
-    """Whether it follows an SDE, so that no trajectory of it can be compared with one of the ODE."""
-    return isinstance(integrator, RandomIntegrator) and integrator.is_random
 
 
 @frozen(kw_only=True)
@@ -66,19 +58,12 @@ class Sampler:
     weaker: Expert | None = None
 
     def __attrs_post_init__(self) -> None:
-        # What `build` makes of experts and routers are ways to make them, and the first mistake to make in Python.
-        if isinstance(self.router, RouterFamily):
-            raise UsageError(
-                "router: a family of routers, as build makes; `ready_router(NAME, experts=K, schedule=...)` makes a "
-                "router without data, open_run(FOLDER).sampler(...) has those of a run"
-            )
-        given = self.experts if isinstance(self.experts, (list, tuple)) else ()
-        networks = [one for one in given if isinstance(one, torch.nn.Module) and not hasattr(one, "denoise")]
-        if networks or any(isinstance(one, ExpertFamily) for one in (self.experts, *given)):
-            raise UsageError(
-                "experts: networks, or families as build makes, and no experts; of a network, "
-                "`mixvel_foreign.adapter.module_expert(net, prediction=..., schedule=...)` makes one"
-            )
+        check_models(self.experts, self.router)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The names of the conditions that experts or router read; empty where none do."""
+        return names_read(self.experts, self.router)
 
     def sample(
         self,
@@ -110,7 +95,7 @@ class Sampler:
         """
         if count < 1 or batch < 1:
             raise UsageError(f"count and batch must be at least 1, not {count} and {batch}")
-        condition = condition_of(condition, count, self.experts, self.router)
+        condition = self._condition(condition, count)
         parts = []
         for first, last in cuts(count, batch):
 
@@ -152,8 +137,8 @@ class Sampler:
             if on_step is not None:
                 on_step(step * len(index))
 
-        condition = condition_of(condition, len(index), self.experts, self.router)
-        return _samples(*self.trajectory(draws.noise(shape, dtype), draws, count_steps, condition))
+        condition = self._condition(condition, len(index))
+        return ended(*self.trajectory(draws.noise(shape, dtype), draws, count_steps, condition), condition)
 
     def encode(
         self,
@@ -223,7 +208,7 @@ class Sampler:
     ) -> Samples:
         """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
         check_points(x, self.shape, batch)
-        condition = condition_of(condition, len(x), self.experts, self.router)
+        condition = self._condition(condition, len(x))
         parts = []
         for first, last in cuts(len(x), batch):
 
@@ -233,18 +218,20 @@ class Sampler:
 
             draws = SampleDraws(seed=seed, index=torch.arange(first, last, device=self.device))
             points = x[first:last].to(self.device)
-            field = self.start(
-                points, times[0], draws, None if condition is None else condition.rows(slice(first, last))
-            )
-            if state is not None and is_random(self.integrator):
-                raise UsageError(f"{state}, and the integrator follows an SDE; take one of the ODE, such as pc")
-            if state is not None and field.stateful:
-                raise UsageError(
-                    f"{state}, but the {field.stateful} carries a state along each trajectory; take selector mixture "
-                    "and a router that is a function of x and t"
-                )
-            parts.append(_samples(self._follow(field, points, times, count_steps), field))
+            rows = None if condition is None else condition.rows(slice(first, last))
+            field = self.start(points, times[0], draws, rows)
+            if state is not None:
+                check_follows_ode(state, self.integrator, field.stateful)
+            parts.append(ended(self._follow(field, points, times, count_steps), field, rows))
         return joined(parts)
+
+    def _condition(self, condition: Condition | None, count: int) -> Condition | None:
+        if condition is None and self.guidance is not None and self.reads:
+            raise UsageError(
+                "the sampler has a guidance, and no condition is given to lead to; give one, "
+                "condition=run.condition({...}), or take guidance none"
+            )
+        return condition_of(condition, count, self.experts, self.router)
 
     def _times(self) -> list[float]:
         return time_grid(self.grid, self.schedule, self.steps, self.delta)
@@ -255,6 +242,7 @@ class Sampler:
         ``condition``: B rows; None: the null condition, which nothing guides. Raises UsageError where the guidance is
         by a weaker model, and there is none.
         """
+        condition = None if condition is None else condition.to(x.device)
         given = self._routed(x, t, draws, condition)
         if self.guidance is None or condition is None:
             return given
@@ -311,14 +299,3 @@ class Sampler:
                 on_step(step)
         field.check()
         return x
-
-
-def _samples(x: Tensor, field: SampledField) -> Samples:
-    """The ends of trajectories with what the field counted."""
-    return Samples(
-        x=x,
-        evaluations=field.evaluations,
-        times=torch.tensor(field.times, dtype=torch.float64),
-        usage=torch.stack(field.usage),
-        origin=field.origin,
-    )

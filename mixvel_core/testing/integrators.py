@@ -16,8 +16,8 @@ from mixvel_core.field.conversions import at_time, velocity
 from mixvel_core.field.mixture import gaussian_denoiser
 from mixvel_core.protocols import Draws, Evaluations, Field, Integrator, NoiseSchedule, Prior
 from mixvel_core.sampling.draws import SampleDraws
+from mixvel_core.sampling.inputs import is_random
 from mixvel_core.sampling.routed_field import SingleExpertRouter, start_field
-from mixvel_core.sampling.sampler import is_random
 from mixvel_core.testing.check import require, require_finite, require_like, require_near, same_rows, untouched
 from mixvel_core.testing.problems import Circle
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from attrs import asdict, evolve, fields, frozen
+from attrs import asdict, fields, frozen
 from torch import Tensor
 
 from mixvel_core.data.conditions import class_spec, conditions_of
@@ -26,7 +26,7 @@ from mixvel_core.protocols import (
     TrainTask,
 )
 from mixvel_oracles.denoisers import EmpiricalExpert, ItemsRouter, OracleRouter, gaussian_expert
-from mixvel_oracles.hooks import EmpiricalOptions, GaussianOptions
+from mixvel_oracles.hooks import BlurredOptions, EmpiricalOptions
 from mixvel_oracles.labelled import LabelledExpert, LabelledRouter, labelled_expert
 
 
@@ -84,7 +84,7 @@ class _Exact:
 
 
 @frozen(kw_only=True)
-class GaussianFamily(GaussianOptions, _Exact):
+class GaussianFamily(_Exact):
     """D3: the expert of a shard whose law is known, under the class of each row where the items have classes."""
 
     def reads(self, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
@@ -92,7 +92,7 @@ class GaussianFamily(GaussianOptions, _Exact):
         return [spec for spec in conditions if spec.name == CLASS]
 
     def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """``weights``, ``means`` and ``covariances`` of the shard's law, each widened by ``blur``, and ``classes``.
+        """``weights``, ``means`` and ``covariances`` of the shard's law, and ``classes`` where items have some.
 
         Raises DataError where the law is not known, or not under a class.
         """
@@ -106,8 +106,18 @@ class GaussianFamily(GaussianOptions, _Exact):
                 f"shard {shard.index}: its law under a class is not known, items of one component have several; take "
                 "`condition: {class: class}` with option `classes` of data gaussian-mixture"
             )
-        wide = self.blur**2 * np.eye(shard.law.means.shape[1])
-        return _law_tensors(evolve(shard.law, covariances=shard.law.covariances + wide) if self.blur else shard.law)
+        return _law_tensors(shard.law)
+
+
+@frozen(kw_only=True)
+class BlurredFamily(BlurredOptions, GaussianFamily):
+    """The expert of a shard's law with noise of width ``blur`` added to its items."""
+
+    def tensors(self, shard: Shard, trained: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+        """As of the shard's law, with each covariance S_j + b^2 I. Raises DataError as there."""
+        found = dict(super().tensors(shard, trained))
+        D = found["means"].shape[1]
+        return found | {"covariances": found["covariances"] + self.blur**2 * torch.eye(D, dtype=torch.float64)}
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import PluginDef, hookimpl
+from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
 from mixvel_core.plugin.options import above, at_least, option
 from mixvel_core.protocols import DataSource, ExpertFamily, RouterFamily
 
@@ -22,15 +22,10 @@ class EmpiricalOptions:
 
 
 @frozen(kw_only=True)
-class GaussianOptions:
-    """Options of the family ``gaussian-mixture``."""
+class BlurredOptions:
+    """Options of the family ``blurred-mixture``."""
 
-    blur: float = option(
-        default=0.0,
-        before=0.0,
-        check=at_least(0),
-        doc="width added to every component, for an expert that is wrong by a known amount; 0: exact",
-    )
+    blur: float = option(default=0.3, check=at_least(0), doc="width b of the noise that is added to every item")
 
 
 @frozen(kw_only=True)
@@ -60,10 +55,17 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
         PluginDef(
             kind="expert",
             name="gaussian-mixture",
-            options=GaussianOptions,
+            options=NoOptions,
             target="mixvel_oracles.families:GaussianFamily",
             exact_for_laws=True,
             summary="exact denoiser of a shard whose law is a known Gaussian mixture (D3)",
+        ),
+        PluginDef(
+            kind="expert",
+            name="blurred-mixture",
+            options=BlurredOptions,
+            target="mixvel_oracles.families:BlurredFamily",
+            summary="the same of a widened law: an expert that is wrong by a known amount, such as a weaker model",
         ),
         PluginDef(
             kind="expert",

@@ -43,6 +43,30 @@ launcher: local
 """
 """Nothing to train: stages take milliseconds."""
 
+LABELLED = """\
+name: labelled
+data: {use: gaussian-mixture, components: 6, dimension: 3, count: 120, classes: 2}
+partition: {use: labels, groups: [[0, 1], [2, 3], [4, 5]]}
+condition: {class: class}
+schedule: vp-cosine
+expert: gaussian-mixture
+monolith: {use: blurred-mixture, blur: 0.4}
+routers: {exact: oracle}
+sample:
+  count: 8
+  steps: [3]
+  selector: mixture
+  integrator: ddim
+  methods:
+    alone: {model: monolith}
+    given: {}
+    guided: {guidance: {use: cfg, scale: 3}}
+    away: {guidance: {use: autoguidance, scale: 2}}
+evaluate: {metrics: [{use: sliced-w2, projections: 8}]}
+launcher: local
+"""
+"""Exact experts and router under a class, which is another thing than the shard."""
+
 _UNET = "{use: unet, channels: [4, 8], train: {steps: 6, batch: 8, warmup: 1, checkpoint_every: 2, log_every: 2}}"
 
 TRAINED = f"""\

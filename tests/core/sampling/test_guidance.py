@@ -96,8 +96,12 @@ def test_a_scale_of_one_is_the_conditional_flow_bit_for_bit(name: str) -> None:
         assert torch.equal(found.evaluations, plain.evaluations)
 
 
-def test_without_a_condition_nothing_guides() -> None:
-    assert torch.equal(drawn(sampler(guidance=ClassifierFree(scale=3.0))), drawn(sampler()))
+def test_without_a_condition_nothing_guides_and_samples_are_not_made_as_if_it_did() -> None:
+    made = sampler(guidance=ClassifierFree(scale=3.0))
+    noise = draws(12).noise((4,), torch.float64)
+    assert torch.equal(made.trajectory(noise, draws(12))[0], sampler().trajectory(noise, draws(12))[0])
+    with pytest.raises(UsageError, match="no condition is given to lead to"):
+        drawn(made)
 
 
 @pytest.mark.parametrize(

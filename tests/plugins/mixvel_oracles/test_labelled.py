@@ -19,7 +19,7 @@ from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.resolve import load_recipe
 from mixvel_oracles.denoisers import gaussian_expert
-from mixvel_oracles.families import GaussianFamily, OracleRouterFamily
+from mixvel_oracles.families import BlurredFamily, GaussianFamily, OracleRouterFamily
 from mixvel_oracles.labelled import LabelledExpert
 
 RECIPE = """
@@ -94,7 +94,9 @@ def test_a_blurred_expert_is_that_of_the_widened_law(tmp_path: Path) -> None:
     made = recipe(tmp_path)
     assert made.data is not None
     [shard] = split(made.data, None, 0, SILENT, made.condition).parts
-    exact, blurred = (GaussianFamily(blur=b).tensors(shard, None)["covariances"] for b in (0.0, 0.4))
+    exact, blurred = (
+        family.tensors(shard, None)["covariances"] for family in (GaussianFamily(), BlurredFamily(blur=0.4))
+    )
     torch.testing.assert_close(blurred, exact + 0.16 * torch.eye(3, dtype=torch.float64))
 
 

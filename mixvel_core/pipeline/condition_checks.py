@@ -1,0 +1,42 @@
+"""Whether the conditions and guidances of a recipe fit its data and its models, as far as that is known before them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mixvel_core.data.conditions import conditions_of
+from mixvel_core.errors import RecipeError, UsageError
+from mixvel_core.pipeline.experts import conditions_read
+from mixvel_core.pipeline.sample_conditions import FROM_DATA, settled
+from mixvel_core.pipeline.shards import are_local
+from mixvel_core.protocols import ConditionSpec, Shard
+from mixvel_core.recipe.guided import guidances
+from mixvel_core.recipe.model import Recipe
+from mixvel_core.recipe.problems import dotted
+
+
+def check_conditions(recipe: Recipe, parts: Sequence[Shard]) -> None:
+    """Raises RecipeError where samples are asked for conditions that the items have not, or are guided by models that
+    read none; a line for each place. ``parts``: the shards."""
+    problems = list(_problems(recipe, parts, conditions_of(parts[0])))
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionSpec]) -> Iterator[str]:
+    try:
+        wanted = settled(recipe.sample.condition, specs)
+    except UsageError as error:
+        yield f"sample.condition  {error}"
+        return
+    if wanted == FROM_DATA and not are_local(parts):
+        yield "sample.condition  from-data: items and their conditions are with their owners; take balanced or classes"
+    guided = [(dotted(path), use) for path, use in guidances(recipe)]
+    if guided and not specs:
+        yield f"{guided[0][0]}  leads to a condition, and the items have none"
+    elif guided and not conditions_read(recipe.expert.build(), specs):
+        yield f"{guided[0][0]}  the experts, {recipe.expert.name}, read no condition that it could lead to; remove it"
+    by_weaker = [place for place, use in guided if use.by_weaker]
+    monolith = recipe.monolith
+    if specs and by_weaker and monolith is not None and not conditions_read(monolith.build(), specs):
+        yield f"{by_weaker[0]}  the monolith, {monolith.name}, reads no condition; take guidance cfg"
