@@ -10,6 +10,7 @@ import numpy as np
 from attrs import asdict, frozen
 
 from mixvel_core.artifacts.arrays import array_forms, map_array, read_arrays
+from mixvel_core.data.items import Chosen
 from mixvel_core.data.labels import are_integers
 from mixvel_core.errors import DataError, MixvelError, did_you_mean
 from mixvel_core.machine import from_home
@@ -80,6 +81,18 @@ def class_fractions(shards: Sequence[Shard]) -> tuple[tuple[float, ...], ...]:
     """p(c | k), K rows of C; empty where the items have no classes, or an owner does not share how many have each."""
     counts = [np.array(class_counts_of(shard)) for shard in shards]
     return tuple(tuple((count / count.sum()).tolist()) for count in counts) if all(map(len, counts)) else ()
+
+
+def items_by_class(shards: Sequence[Shard]) -> list[list[Items]]:
+    """For each class 0..C-1 the items of each shard that have it, in their order; nothing where items have no class."""
+    spec = class_spec(conditions_of(shards[0]))
+    if spec is None:
+        return []
+    labels = [np.asarray(values_of(shard)[CLASS][:]) for shard in shards]
+    return [
+        [Chosen(source=shard.items, rows=np.flatnonzero(own == c)) for shard, own in zip(shards, labels, strict=True)]
+        for c in range(spec.classes)
+    ]
 
 
 def facts_of_specs(specs: Sequence[ConditionSpec]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from attrs import frozen
 from matplotlib.axes import Axes
 
-from mixvel_core.analysis.calibration import HALF, STEPS, BucketCalibration
+from mixvel_core.analysis.calibration import STEPS, BucketCalibration
+from mixvel_core.analysis.floor import HALF
 from mixvel_core.cost.quantities import amount as quantity
 from mixvel_core.cost.quantities import duration
 from mixvel_core.pipeline.sample import StoredSamples
@@ -21,7 +22,12 @@ MEASURES = {
     "calibration_error": "calibration error",
     "cross_entropy": "excess cross entropy, nats",
 }
-POINTS = {"noised": "noised items", "flow": "the exact flow"}
+POINTS = {
+    "noised": "noised items",
+    "flow": "the exact flow",
+    "noised by class": "noised items, each under its class",
+    "flow by class": "the exact flow of a class",
+}
 
 
 @frozen(kw_only=True)
@@ -52,7 +58,8 @@ def calibration(inputs: Inputs) -> CalibrationContent | None:
     found = inputs.calibration
     if not found:
         return None
-    kinds = [(points, measure) for points in POINTS for measure in range(len(MEASURES))]
+    seen = {row.points for row in found}
+    kinds = [(points, measure) for points in POINTS if points in seen for measure in range(len(MEASURES))]
     draw = partial(_panel, found, list(inputs.recipe.routers))
     return CalibrationContent(
         chart=panels(kinds, draw, height=245, legend_columns=6),

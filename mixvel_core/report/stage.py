@@ -108,7 +108,7 @@ def _calibration(
     recipe: Recipe, shards: Shards, models: Models, folder: Path, progress: Progress
 ) -> tuple[BucketCalibration, ...]:
     """Nothing with a single expert, about which there is nothing to be wrong, and where the items are not here."""
-    from mixvel_core.analysis.calibration import calibrate
+    from mixvel_core.analysis.calibration_stage import calibrate
 
     if len(shards.parts) < 2 or not shards.are_local:
         return ()

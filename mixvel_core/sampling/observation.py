@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixvel_core.protocols import Ask, Evaluations, Expert, ObservingRouter, Router
+from mixvel_core.protocols import Ask, Condition, Evaluations, Expert, ObservingRouter, Router
 from mixvel_core.sampling.dispatch import evaluate
 
 
@@ -33,26 +33,36 @@ def observed(
     return router.weights(x, t, state) if all_answered else (None, state)
 
 
-def evaluate_all(experts: Sequence[Expert], x: Tensor, t: float) -> Evaluations:
-    """The answers of all K experts at the points x, (B, *data), and time t: K B of them, grouped by expert."""
-    return evaluate(experts, x, t, torch.ones(len(x), len(experts), dtype=torch.bool))
+def evaluate_all(experts: Sequence[Expert], x: Tensor, t: float, condition: Condition | None = None) -> Evaluations:
+    """The answers of all K experts at the points x, (B, *data), and time t: K B of them, grouped by expert.
+
+    ``condition``: of the points, B rows, for experts that read one.
+    """
+    return evaluate(experts, x, t, torch.ones(len(x), len(experts), dtype=torch.bool), condition=condition)
 
 
 def all_answers(
-    router: Router, experts: Sequence[Expert], x: Tensor, t: float, state: Any, answers: Evaluations | None = None
+    router: Router,
+    experts: Sequence[Expert],
+    x: Tensor,
+    t: float,
+    state: Any,
+    answers: Evaluations | None = None,
+    condition: Condition | None = None,
 ) -> tuple[Tensor, Evaluations, Any]:
     """Weights (B, K), the answers of all experts, and the router's state, at the points x, (B, *data), and time t.
 
-    ``answers``: of all experts at these points, for several routers; evaluated here if None.
+    ``answers``: of all experts at these points, for several routers; evaluated here if None. ``condition``: of the
+    points, B rows, for experts that read one; the router is that of it.
     """
     at_t = x.new_full((len(x),), t)
     a, state = router.weights(x, at_t, state)
     if answers is None:
-        answers = evaluate_all(experts, x, t)
-    ask = partial(_ask, experts, t)
+        answers = evaluate_all(experts, x, t, condition)
+    ask = partial(_ask, experts, t, condition)
     again, state = observed(router, x, at_t, answers, ask, state, all_answered=True)
     return a if again is None else again, answers, state
 
 
-def _ask(experts: Sequence[Expert], t: float, x: Tensor, mask: Tensor) -> Evaluations:
-    return evaluate(experts, x, t, mask)
+def _ask(experts: Sequence[Expert], t: float, condition: Condition | None, x: Tensor, mask: Tensor) -> Evaluations:
+    return evaluate(experts, x, t, mask, condition=condition)

@@ -67,10 +67,11 @@ class ClosedForm(ReadsClass):
         return self.log_pi.to(x.device) if rows is None else rows.log()
 
     def guess(self, x: Points) -> Guess | None:
-        """The denoisers of the Gaussians, where there are some."""
+        """The denoisers of the Gaussians, where there are some; under a class those of its cells alone."""
         if self.of_rows is not None:
             return self.of_rows.guess(x)
-        return None if self.gaussians is None else gaussian_guess(self.gaussians, x)
+        # Of an expert under a class its shard's Gaussian is no guess, which would be exact at t = 1.
+        return None if self.gaussians is None or self.classes is not None else gaussian_guess(self.gaussians, x)
 
 
 @frozen(kw_only=True, eq=False)

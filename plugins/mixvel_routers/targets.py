@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from attrs import evolve, field, frozen
+from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.data.conditions import class_fractions, class_spec, conditions_of, values_of
+from mixvel_core.data.conditions import class_fractions, class_spec, conditions_of, items_by_class, values_of
 from mixvel_core.data.items import joined
+from mixvel_core.field.class_posterior import ClassPosterior
 from mixvel_core.field.conversions import add_noise, expand, point_for
-from mixvel_core.field.posterior import Path, PosteriorAnswer, PosteriorEngine
+from mixvel_core.field.posterior import Path, PosteriorAnswer
 from mixvel_core.protocols import (
     CLASS,
     Batch,
@@ -25,7 +25,6 @@ from mixvel_core.protocols import (
     Shard,
 )
 from mixvel_core.training.options import TrainOptions
-from mixvel_routers.cells import by_class
 
 
 @frozen(kw_only=True)
@@ -73,65 +72,43 @@ def classes_of(batch: Batch) -> Tensor | None:
     return None if batch.condition is None else batch.condition.values.get(CLASS)
 
 
-_ROWS = 1 << 14
-"""Items in a block on a GPU, which has no cache to be kept to."""
-
-
-@frozen(kw_only=True, eq=False)
-class Among:
-    """The exact posterior over some of the shards: ``places`` k of those that have items, (K',)."""
-
-    engine: PosteriorEngine
-    places: Tensor
-
-
 @frozen(kw_only=True, eq=False)
 class Targets:
-    """The exact posterior at noised batches: of all items of all ``members``, and under a class of those that have it.
+    """The exact posterior at noised batches: of all items, and under a class of those that have it.
 
     Nothing here has a gradient.
     """
 
     members: tuple[Shard, ...]
     schedule: NoiseSchedule
-    classes: int
-    _known: dict[tuple[int, torch.device], Among] = field(factory=dict, init=False)
+    posterior: ClassPosterior
 
     @torch.no_grad()
     def at(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """x_t of a batch, (B, *data), and the posterior there, (B, K), of each point under its class."""
-        x, a, _ = self._exact(batch, None)
-        return x, a
+        x = self._noised(batch)
+        return x, self.posterior.at(x, self.schedule.at(batch.t.double()), classes_of(batch), means=False)[0]
 
     @torch.no_grad()
     def with_rates(self, batch: Batch, path: Path) -> tuple[Tensor, Tensor, Tensor]:
         """x_t and the posterior as ``at``, and its rate along a path (P2), (B, K)."""
-        x, a, rates = self._exact(batch, path)
-        return x, a, torch.zeros_like(a) if rates is None else rates
+        x = self._noised(batch)
+        a = x.new_zeros(len(x), len(self.members))
+        rates = torch.zeros_like(a)
+        for rows, among in self.posterior.groups(x, classes_of(batch)):
+            part, place = batch.rows(rows), (rows[:, None], among.places)
+            answer = among.engine.at(x[rows], self.schedule.at(part.t.double()))
+            a[place], rates[place] = answer.a, self._rate(part, answer, path)
+        return x, a, rates
 
     @torch.no_grad()
     def of(self, x: Tensor, t: Tensor, *, means: bool) -> PosteriorAnswer:
         """The posterior without a class at points (B, *data) and times (B,), with means and rates if ``means``."""
-        return self._among(self.classes, x).engine.at(x, self.schedule.at(t.double()), means=means)
+        engine = self.posterior.among(self.posterior.classes, x.device).engine
+        return engine.at(x, self.schedule.at(t.double()), means=means)
 
-    def _exact(self, batch: Batch, path: Path | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        x = add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
-        classes = classes_of(batch)
-        if classes is None or bool((classes == self.classes).all()):
-            answer = self.of(x, batch.t, means=path is not None)
-            return x, answer.a, None if path is None else self._rate(batch, answer, path)
-        a = x.new_zeros(len(x), len(self.members))
-        rates = None if path is None else torch.zeros_like(a)
-        for c in torch.unique(classes).tolist():
-            rows = (classes == c).nonzero()[:, 0]
-            among = self._among(c, x)
-            place = rows[:, None], among.places
-            p = self.schedule.at(batch.t[rows].double())
-            answer = among.engine.at(x[rows], p, means=path is not None)
-            a[place] = answer.a
-            if rates is not None and path is not None:
-                rates[place] = self._rate(batch.rows(rows), answer, path)
-        return x, a, rates
+    def _noised(self, batch: Batch) -> Tensor:
+        return add_noise(batch.x_0, batch.eps, point_for(self.schedule, batch.t, batch.x_0))
 
     def _rate(self, batch: Batch, answer: PosteriorAnswer, path: Path) -> Tensor:
         """P2 at the same points, (B, K')."""
@@ -140,31 +117,6 @@ class Targets:
         p = self.schedule.at(batch.t.double())
         u = expand(p.d_alpha, batch.x_0) * batch.x_0 + expand(p.d_sigma, batch.x_0) * batch.eps
         return answer.rate(path, u)
-
-    def _among(self, c: int, x: Tensor) -> Among:
-        """That of class c, or of all items for C, near x: otherwise items would be copied to its device at each step.
-
-        They stay where they are stored where they would take more than an eighth of the device's free memory.
-        """
-        if (c, x.device) not in self._known:
-            parts: list[Items] = [shard.items for shard in self.members]
-            if c < self.classes:
-                parts = [by_class(shard, self.classes)[c].items for shard in self.members]
-            places = [k for k, items in enumerate(parts) if len(items)]
-            engine = PosteriorEngine(shards=tuple(parts[k] for k in places))
-            among = Among(engine=_near(engine, x.device), places=torch.tensor(places, device=x.device))
-            self._known[c, x.device] = among
-        return self._known[c, x.device]
-
-
-def _near(engine: PosteriorEngine, device: torch.device) -> PosteriorEngine:
-    if device.type != "cuda":
-        return engine
-    size = sum(len(items) * math.prod(items.shape[1:]) * items.dtype.itemsize for items in engine.shards)
-    if 8 * size >= torch.cuda.mem_get_info(device)[0]:
-        return engine
-    moved = tuple(torch.from_numpy(np.array(items[:])).to(device) for items in engine.shards)
-    return evolve(engine, shards=moved, block=_ROWS)
 
 
 def config_of(members: Sequence[Shard]) -> RouterConfig:
@@ -179,5 +131,5 @@ def config_of(members: Sequence[Shard]) -> RouterConfig:
 
 def targets_of(members: Sequence[Shard], schedule: NoiseSchedule) -> Targets:
     """The targets of the shards' items, which are read where they lie."""
-    spec = class_spec(conditions_of(members[0]))
-    return Targets(members=tuple(members), schedule=schedule, classes=0 if spec is None else spec.classes)
+    parts = (*items_by_class(members), [shard.items for shard in members])
+    return Targets(members=tuple(members), schedule=schedule, posterior=ClassPosterior(parts=parts))

@@ -27,9 +27,10 @@ import torch
 from attrs import evolve, frozen
 from torch import Tensor
 
-from mixvel_core.analysis.calibration import BucketCalibration, half_of_items, measure
+from mixvel_core.analysis.calibration import BucketCalibration, measure
+from mixvel_core.analysis.floor import half_of_items
 from mixvel_core.cost.jobs import planned_jobs
-from mixvel_core.field.posterior import PosteriorEngine
+from mixvel_core.field.class_posterior import ClassPosterior
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import model_stages
@@ -201,7 +202,7 @@ def table(
         raise SystemExit("the recipe has no data")
     made = split(recipe.data, recipe.partition, recipe.seed)
     shards = partition(made, partition_artifact(recipe, folder), SILENT)
-    engine = PosteriorEngine(shards=tuple(part.items for part in shards.parts))
+    engine = ClassPosterior(parts=([part.items for part in shards.parts],))
     items, cost = shards.as_one.items, costs(recipe, folder, shards)
     folders = {seed: folder / f"seed-{seed}" for seed in seeds}
     recipes = {seed: evolve(recipe, seed=seed) for seed in seeds}

@@ -2,22 +2,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from attrs import evolve
+from classed_shards import classed_config, classed_shards
 from report_runs import VECTORS, scored
 from torch import Tensor
 
-from mixvel_core.analysis import calibration as stage
-from mixvel_core.analysis.calibration import BUCKETS, HALF, LEAST, STEPS, calibrate, calibration, measure
+from mixvel_core.analysis import calibration_stage as stage
+from mixvel_core.analysis.calibration import BUCKETS, LEAST, STEPS, calibration, measure
+from mixvel_core.analysis.calibration_stage import calibrate
+from mixvel_core.analysis.floor import HALF, HalfRouter, half_of_items
+from mixvel_core.data.conditions import items_by_class
+from mixvel_core.field.class_posterior import ClassPosterior
 from mixvel_core.field.posterior import PosteriorAnswer, PosteriorEngine
 from mixvel_core.pipeline.models import model_stages
-from mixvel_core.protocols import Router, SchedulePoint
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.protocols import CLASS, Condition, Router, SchedulePoint
 from mixvel_oracles.denoisers import ItemsRouter
-from mixvel_routers.fixed import FixedRouter
+from mixvel_routers.class_prior import class_prior
+from mixvel_routers.fixed import FixedFamily, FixedRouter
 from mixvel_routers.integrated import IntegratedRouter, RateAnswer
 from mixvel_schedules.schedules import Cosine
 
@@ -77,7 +84,7 @@ def test_exact_routers_are_right_and_the_prior_is_right_at_noise_alone() -> None
         "integrated": IntegratedRouter(rate=rate, fractions=pi),
         "prior": FixedRouter(fractions=pi),
     }
-    found = measure(routers, Cosine(), exact, items, 0, 128, torch.device("cpu"))
+    found = measure(routers, Cosine(), ClassPosterior(parts=(exact.shards,)), items, 0, 128, torch.device("cpu"))
     assert [r.points for r in found["exact"]] == ["noised"] * BUCKETS + ["flow"] * BUCKETS
     assert [r.points for r in found["integrated"]] == ["flow"] * BUCKETS
     assert max(r.total_variation for r in found["exact"]) < 1e-6
@@ -102,7 +109,8 @@ def test_the_flow_takes_its_steps_and_none_beyond_the_last_time(monkeypatch: pyt
         return at(self, x, p, means=means)
 
     monkeypatch.setattr(PosteriorEngine, "at", counted)
-    measure({"prior": FixedRouter(fractions=(0.3, 0.6, 0.1))}, Cosine(), exact, items, 0, 4, torch.device("cpu"))
+    posterior = ClassPosterior(parts=(exact.shards,))
+    measure({"prior": FixedRouter(fractions=(0.3, 0.6, 0.1))}, Cosine(), posterior, items, 0, 4, torch.device("cpu"))
     assert calls == [False] * BUCKETS + [True] * STEPS + [False]
 
 
@@ -119,7 +127,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
     assert calibrate({}, run.recipe.schedule, run.shards, 0, tmp_path) == ()
     calls: list[Any] = []
 
-    def refuse(*arguments: Any) -> None:
+    def refuse(*arguments: Any, **_: Any) -> None:
         calls.append(arguments)
         raise RuntimeError
 
@@ -129,3 +137,56 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(RuntimeError):
         calibrate(renamed, run.recipe.schedule, run.shards, 0, tmp_path)
     assert len(calls) == 1
+
+
+def test_by_class_routers_are_beside_the_posterior_of_their_class() -> None:
+    """One that counts classes is right at noise alone; one that reads none is measured by its p(k | x) there."""
+    shards = classed_shards([[30, 6], [4, 20]], dimension=3)
+    labels = np.concatenate([shard.condition_values()[CLASS][:] for shard in shards])
+    items = np.concatenate([shard.items[:] for shard in shards])
+    posterior = ClassPosterior(parts=(*items_by_class(shards), [shard.items for shard in shards]))
+    config = classed_config(shards)
+    routers: dict[str, Router] = {
+        "exact": HalfRouter(schedule=Cosine(), posterior=posterior),
+        "shares": FixedFamily().load(config, {}, Cosine()),
+        "unaware": FixedRouter(fractions=config.fractions),
+        "integrated": IntegratedRouter(
+            rate=lambda x, t, classes=None: RateAnswer(log_rate=x.new_zeros(len(x), 2)),
+            fractions=config.fractions,
+            by_class=class_prior(config),
+        ),
+    }
+    done: list[int] = []
+    found = measure(
+        routers, Cosine(), posterior, items, 0, 80, torch.device("cpu"), (), done.append, conditions={CLASS: labels}
+    )
+    assert done == list(range(1, 2 * (BUCKETS + STEPS + 1) + 1))
+    by_points = {
+        name: {points: [r.total_variation for r in rows if r.points == points] for points in {r.points for r in rows}}
+        for name, rows in found.items()
+    }
+    assert set(by_points["exact"]) == {"noised", "flow", "noised by class", "flow by class"}
+    assert set(by_points["integrated"]) == {"flow", "flow by class"}
+    assert max(max(values) for values in by_points["exact"].values()) < 1e-6
+    for points in ("noised by class", "flow by class"):
+        assert by_points["shares"][points][-1] < 0.7 * by_points["unaware"][points][-1]
+    # Without a class both know as much.
+    assert by_points["shares"]["noised"] == pytest.approx(by_points["unaware"]["noised"], abs=1e-6)
+    assert by_points["integrated"]["flow by class"] == pytest.approx(by_points["shares"]["flow by class"], abs=1e-5)
+
+
+def test_the_floor_by_class_is_the_posterior_of_half_of_each_cell() -> None:
+    shards = classed_shards([[8, 5, 0], [1, 4, 6]], dimension=3)
+    whole = Shards(key="k", parts=cast(Any, tuple(shards)), about={})
+    half = half_of_items(whole, Cosine(), 0)
+    assert [[len(items) for items in row] for row in half.posterior.parts] == [[4, 1], [2, 2], [0, 3], [6, 5]]
+    for c, row in enumerate(half.posterior.parts[:3]):
+        for k, items in enumerate(row):
+            cell = shards[k].items[:][shards[k].condition_values()[CLASS][:] == c]
+            assert all((cell == one).all(1).any() for one in items[:])
+    assert half.null is not None
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    given = half.given(Condition(values={CLASS: torch.tensor([0, 1, 2, 3])}))
+    a, _ = given.weights(x, torch.ones(4), None)
+    wanted = torch.tensor([[8 / 9, 1 / 9], [5 / 9, 4 / 9], [0, 1], [13 / 24, 11 / 24]])
+    torch.testing.assert_close(a, wanted, rtol=0, atol=1e-5)

@@ -197,3 +197,5 @@ def test_without_cells_the_shares_of_the_class_weigh_the_shards_gaussians() -> N
     wanted = router.weights(x, t, None)[0] * shares
     wanted /= wanted.sum(1, keepdim=True)
     torch.testing.assert_close(router.given(of_classes(classes)).weights(x, t, None)[0], wanted, rtol=0, atol=1e-12)
+    assert router.guess(x) is not None
+    assert router.given(of_classes(classes)).guess(x) is None
