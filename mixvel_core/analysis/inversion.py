@@ -77,7 +77,7 @@ class InversionTask:
         """Pairs of images and what the arc between their noises is decoded to, in a file; empty where there is none."""
         pairs = self.settings.interpolations
         curve = path_curve(registry)
-        if not (pairs and is_image(self.shards.shape) and self._follows_ode(curve)):
+        if not (pairs and is_image(self.shards.data_shape) and self._follows_ode(curve)):
             return {}
         artifact = self._artifact(curve, STEPS, pairs=pairs, parts=PARTS)
         if not artifact.is_done():
@@ -91,7 +91,9 @@ class InversionTask:
                 arcs = spherical(noise[:pairs], noise[pairs : 2 * pairs], torch.linspace(0.0, 1.0, PARTS))
                 between = sampler.decode(arcs.flatten(0, 1), batch=self.loaded.options.batch).x
                 bar.update(3)
-            made = {"items": items[: 2 * pairs].cpu().numpy(), "between": between.cpu().numpy()}
+            codec = None if self.shards.codec is None else self.shards.codec.load()
+            found = {"items": items[: 2 * pairs], "between": between}
+            made = {name: (one if codec is None else codec.decode(one)).cpu().numpy() for name, one in found.items()}
             write_kept(artifact, made, **curve.names)
         return {
             "file": f"{artifact.name}.npz",

@@ -21,7 +21,7 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.loaded import Loaded, models_key
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.protocols import Expert, Progress
+from mixvel_core.protocols import Expert, Items, Progress
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.likelihood import Trace, bits_per_dimension, dequantised, log_density, mixture_log_density
 from mixvel_core.sampling.ode import Denoise, full_mixture
@@ -38,6 +38,15 @@ class Likelihoods:
 
     rows: tuple[LikelihoodRow, ...] = ()
     conditions: Mapping[str, Any] = field(factory=dict)
+
+
+def _flow_items(run: Run) -> Items | None:
+    """The items whose likelihood is taken, as they are stored; with a codec their latents: the flow is in these."""
+    if run.shards.codec is None or run.recipe.evaluate.data is None:
+        return real_items(run.recipe.evaluate, run.shards.parts)
+    codec = run.shards.codec.load()
+    items = real_items(run.recipe.evaluate, run.shards.parts, codec)
+    return None if items is None else codec.encoded(items)
 
 
 def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Path, progress: Progress) -> Likelihoods:
@@ -57,7 +66,7 @@ def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Pat
         return Likelihoods()
     if settings.delta == 0.0:
         raise UsageError("study.likelihood: sample.delta is 0, where a flow has no density; take a delta above 0")
-    items = real_items(run.recipe.evaluate, run.shards.parts)
+    items = _flow_items(run)
     if items is None:
         raise UsageError("study.likelihood: the data are with their owners; name items as `evaluate.data`")
     if len(items) < 2:
@@ -77,7 +86,8 @@ def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Pat
     probes = options.probes or (None if dimension <= EXACT_UP_TO else 1)
     about = {
         "nll items": len(stored),
-        "nll of": "evaluate.data" if run.recipe.evaluate.data else "the shards' items",
+        "nll of": ("latents of " if run.shards.codec else "")
+        + ("evaluate.data" if run.recipe.evaluate.data else "the shards' items"),
         "nll levels": levels,
         "nll trace": "exact" if probes is None else f"Hutchinson, {probes} {'probe' if probes == 1 else 'probes'}",
         "nll tolerance": settings.tolerance,

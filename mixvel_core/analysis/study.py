@@ -94,6 +94,7 @@ def _slopes(
 def _conditions(run: Run, settings: StudySettings, shape: tuple[int, ...]) -> dict[str, Any]:
     return {
         "run": run.recipe.name,
+        **({} if run.shards.codec is None else {"latents of": run.shards.codec.stated}),
         "schedule": label(run.recipe.schedule),
         "expert": run.recipe.expert.name,
         "experts": len(run.models.experts),

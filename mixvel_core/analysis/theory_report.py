@@ -135,6 +135,7 @@ def _report(run: Run, settings: TheorySettings, loaded: Loaded, oracle: Oracle, 
         warnings=tuple(finding.message for finding in tables[last].findings),
         conditions={
             "run": run.recipe.name,
+            **({} if run.shards.codec is None else {"latents of": run.shards.codec.stated}),
             "schedule": label(run.recipe.schedule),
             "expert": run.recipe.expert.name,
             "router": settings.router,

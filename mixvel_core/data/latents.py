@@ -1,12 +1,13 @@
 """Views of items through a codec: latents of items, and items of latents, computed where they are read.
 
-Latents are float16 wherever they are stored: half of the bytes of float32, and a relative error of 2^-11, far below
-what codecs lose. ``to_float`` widens them, as it does bytes. Items of float16 are latents; no data source has others.
+Latents are float16 wherever they are stored (``LATENTS``), and ``to_float`` widens them where they are read, as it does
+bytes. A codec that goes beyond what float16 holds is refused, with the first such block.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,20 +15,14 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.data.items import indices_of
+from mixvel_core.data.items import LATENTS, indices_of
 from mixvel_core.errors import DataError
 from mixvel_core.field.scale import to_float
 from mixvel_core.protocols import Codec, Items
 
-STORED = np.dtype(np.float16)
-LARGEST = float(np.finfo(STORED).max)
+LARGEST = float(np.finfo(LATENTS).max)
 _NUMBERS = 1 << 21
 """Numbers of items that pass a codec together: networks take many times the memory."""
-
-
-def are_latents(items: Items) -> bool:
-    """Whether items, as they are stored, are latents of a codec."""
-    return items.dtype == STORED
 
 
 @frozen(kw_only=True, eq=False)
@@ -47,7 +42,7 @@ class EncodedItems:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return STORED
+        return LATENTS
 
     def __len__(self) -> int:
         return len(self.source)
@@ -55,7 +50,7 @@ class EncodedItems:
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         """Raises DataError where latents are not finite in float16."""
         wanted = indices_of(rows, len(self))
-        found = np.empty((len(wanted), *self.shape[1:]), STORED)
+        found = np.empty((len(wanted), *self.shape[1:]), LATENTS)
         for part in _spans(len(wanted), self.source.shape):
             x = torch.from_numpy(to_float(np.array(self.source[wanted[part]]))).to(self.device)
             z = self.codec.encode(x, torch.from_numpy(wanted[part]).to(self.device))
@@ -95,18 +90,35 @@ class DecodedItems:
         return found
 
 
-def decoded(codec: Codec, z: Tensor) -> Tensor:
-    """The items of latents (n, *latent), a block at a time, (n, *data) on their device and in their type."""
-    return torch.cat([codec.decode(z[part]) for part in _spans(len(z), (len(z), *codec.data_shape))])
+@frozen(kw_only=True, eq=False)
+class PlacedCodec:
+    """``codec`` on ``device``, for items and latents wherever they lie."""
+
+    codec: Codec
+    device: torch.device
+
+    def encoded(self, items: Items) -> EncodedItems:
+        """The latents of items, computed where they are read."""
+        return EncodedItems(source=items, codec=self.codec, device=self.device)
+
+    def decoded(self, latents: Items) -> DecodedItems:
+        """The items of latents, computed where they are read."""
+        return DecodedItems(source=latents, codec=self.codec, device=self.device)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The latents of items (n, *data), without noise, a block at a time; (n, *latent), where x is, in its type."""
+        return _mapped(self.codec.encode, x, (len(x), *self.codec.data_shape), self.device)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The items of latents (n, *latent), a block at a time; (n, *data), where z is, in its type."""
+        return _mapped(self.codec.decode, z, (len(z), *self.codec.data_shape), self.device)
 
 
-def encoded(codec: Codec, x: Tensor) -> Tensor:
-    """The latents of items (n, *data), without noise, a block at a time, (n, *latent) on their device and in their
-    type."""
-    return torch.cat([codec.encode(x[part]) for part in _spans(len(x), (len(x), *codec.data_shape))])
+def _mapped(f: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.cat([f(x[part].to(device)).to(x.device) for part in _spans(len(x), shape)])
 
 
 def _spans(count: int, shape: tuple[int, ...]) -> list[slice]:
-    """Blocks of ``count`` items, at least one of them; ``shape`` (n, *data) of all."""
+    """Blocks of ``count`` items, at least one block; ``shape`` (n, *data) of all."""
     each = max(1, _NUMBERS // math.prod(shape[1:]))
     return [slice(start, start + each) for start in range(0, count, each)] or [slice(0, 0)]

@@ -18,6 +18,7 @@ from mixvel_core.export.code_files import CLASS_NAME, MODULE, component_file, pi
 from mixvel_core.export.layout import CONFIG, write_expert, write_router
 from mixvel_core.export.parts import EXPERTS, FORMAT, ROUTER, ROW, SAMPLER, SCHEDULE
 from mixvel_core.machine import from_home
+from mixvel_core.pipeline.codecs import refuse_codec
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.shared_experts import FOLDER as SHARED
@@ -59,6 +60,7 @@ def export_run(
         The folder.
 
     Raises:
+        RecipeError: the run has a codec.
         UsageError: the folder is there, or the run has no such row, router or monolith.
         DataError: an expert or the router is made of the items themselves.
         MixvelError: the run is not as it was made.
@@ -66,6 +68,7 @@ def export_run(
     folder, target = from_home(run), from_home(to)
     _check_free(target, replace)
     opened = open_run(folder, overrides)
+    refuse_codec(opened.recipe, f"{folder} has samples that are latents, which an exported pipeline would not decode")
     if verify:
         check_bytes(folder)
     choice = chosen(opened, overrides, method=method, router=router, monolith=monolith)

@@ -16,6 +16,7 @@ from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeErro
 from mixvel_core.federated.bundle import ExpertBundle
 from mixvel_core.federated.run_expert import read_expert
 from mixvel_core.federated.shared_conditions import difference, with_names
+from mixvel_core.pipeline.codecs import refuse_codec
 from mixvel_core.pipeline.discard import check_kept
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import MODEL
@@ -223,6 +224,7 @@ def _recipe(bundles: Sequence[ExpertBundle], out: Path, path: Path | None, overr
         value = {**theirs, **tree.value, "data": None, "partition": None, "condition": None}
         tree = evolve(tree, value=value)
     made = resolve(tree, overrides, load_registry())
+    refuse_codec(made, "experts that are assembled are of items as they are")
     check_apart(made.expert, "experts that were trained apart have a network each")
     changed = diff(without_training(first.expert), without_training(plain(made.expert)))
     changed += diff(first.schedule, plain(made.schedule))

@@ -12,6 +12,7 @@ from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError, UsageError
 from mixvel_core.federated.bundle import CONFIG, ExpertBundle, Values, check_files, read_bundle, values_of
 from mixvel_core.federated.share import Share
+from mixvel_core.pipeline.codecs import CODEC
 from mixvel_core.pipeline.experts import config_of
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
 from mixvel_core.pipeline.shards import StoredShard
@@ -49,6 +50,8 @@ def read_expert(folder: Path) -> ExpertBundle:
     artifact = Artifact(folder=folder, key="")
     if not artifact.has_undamaged_files(verify=True):
         raise ArtifactError(f"{folder}: damaged, or changed since its run wrote it; run its recipe again to mend it")
+    if (folder.parent.parent / "shards" / CODEC).exists():
+        raise UsageError(f"{folder}: an expert of a codec's latents, which cannot be assembled; name one of items")
     config = config_of(about, folder / CONFIG)
     if config.index < 0:
         raise UsageError(f"{folder}: a monolith, and no expert of a shard; name folders of experts/")

@@ -16,12 +16,14 @@ from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import DataError, UsageError
 from mixvel_core.federated.bundle import FILES, check_share, is_bundle, write_bundle
 from mixvel_core.federated.share import Share, check_shared_fit
+from mixvel_core.pipeline.codecs import refuse_codec
 from mixvel_core.pipeline.experts import ExpertStage
 from mixvel_core.pipeline.jobs import make
-from mixvel_core.pipeline.partition import partition, split, stored_shards
+from mixvel_core.pipeline.partition import partition, stored_shards
 from mixvel_core.pipeline.preflight import try_expert
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.pipeline.shared_experts import check_apart
+from mixvel_core.pipeline.splits import split
 from mixvel_core.protocols import Progress
 from mixvel_core.recipe.dump import diff, keyed, plain
 from mixvel_core.recipe.model import Recipe
@@ -53,6 +55,7 @@ def train_expert(
         RecipeError, DataError: data are missing, or the expert cannot be trained on them, or shared.
         MixvelError: another process is at work there.
     """
+    refuse_codec(recipe, "owners would fit codecs of their own, and experts of other latents cannot be mixed")
     check_apart(recipe.expert, "one network for all shards needs all data in one place, and an owner has its own alone")
     work = training_folder(out)
     with locked(work):

@@ -1,4 +1,4 @@
-"""The scale of data: networks and metrics see float32 in [-1, 1], stores may hold uint8."""
+"""The scale of data: networks and metrics see float32, items in [-1, 1]; stores may hold uint8, and latents float16."""
 
 from __future__ import annotations
 

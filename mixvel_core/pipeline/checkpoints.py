@@ -7,6 +7,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError, RecipeError
+from mixvel_core.pipeline.codecs import refuse_codec
 from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.shards import CheckpointShard
 from mixvel_core.protocols import CheckpointFamily, ConditionalCheckpoints
@@ -34,6 +35,7 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
         RecipeError: they are of different shapes, or plugins cannot do without the items; a line for each problem.
         MixvelError: an expert is not where the recipe says.
     """
+    refuse_codec(recipe, "without data there are no items to make it for")
     family = recipe.expert.build()
     if not isinstance(family, CheckpointFamily):
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")

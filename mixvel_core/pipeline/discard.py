@@ -28,7 +28,7 @@ from mixvel_core.recipe.model import Recipe
 
 ALL = "all"
 _MODELS = ("experts", "monolith", "routers")
-_OF_SHARDS = ("data", "partition", "seed")
+_OF_SHARDS = ("data", "codec", "partition", "seed")
 _NOT_RESULTS = (".lock", "recipe.yaml", "shards", "router_data", "tensorboard", *_MODELS)
 _LISTED = 6
 

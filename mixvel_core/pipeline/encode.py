@@ -75,7 +75,9 @@ def encode_run(
         router: by name; the recipe's first one if None.
         monolith: encode by the monolith instead.
         out: where the files go: arrays ``noise``, ``items``, ``decoded``, ``error`` and ``evaluations``, and where
-            items are images, a picture of rows of items, each above what came back.
+            items are images, a picture of rows of items, each above what came back. With a codec ``latents`` of the
+            items are what is followed, ``noise`` and ``error`` are theirs, and ``decoded`` are items of the latents
+            that came back.
         progress: a bar of image steps.
 
     Raises:
@@ -85,12 +87,12 @@ def encode_run(
     run = open_run(folder, overrides)
     options = run.recipe.sample
     spec = run.sample_spec(options, router=router, monolith=monolith)
-    items = _items(run, images, count)
+    items, x = _items(run, images, count)
     # Samples of these options have this key; with the items it is that of their encoding.
     key = key_of(
         samples=sample_artifact(spec, options, models_key(run.models, spec.router), out).key,
-        items=hashlib.blake2b(np.ascontiguousarray(items).data).hexdigest(),
-        shape=list(items.shape),
+        items=hashlib.blake2b(np.ascontiguousarray(x).data).hexdigest(),
+        shape=list(x.shape),
     )
     made = OutputFiles(folder=out, stem=f"encoded-{spec.stem}-{key[:8]}")
     with made.locked(folder):
@@ -98,12 +100,13 @@ def encode_run(
             progress.line("these items are encoded already; remove the file to do it again")
             error, evaluations = read_arrays(made.arrays, "error", "evaluations")
         else:
-            there_and_back = _moved(Loaded(run.models, options).sampler(spec), items, options, progress)
-            found = {name: value.cpu().numpy() for name, value in _arrays(there_and_back).items()}
+            there_and_back = _moved(Loaded(run.models, options).sampler(spec), x, options, progress)
+            found = {name: value.cpu().numpy() for name, value in _arrays(run, there_and_back).items()}
+            latents = {} if run.shards.codec is None else {"latents": x}
             error, evaluations = found["error"], found["evaluations"]
             _write_picture(made.picture, items, found["decoded"])
             # The arrays last: where they are, all is.
-            write_arrays(made.arrays, {"items": items, **found})
+            write_arrays(made.arrays, {"items": items, **latents, **found})
     return EncodedFiles(
         files=tuple(made.existing),
         error=tuple(sorted(map(float, error))),
@@ -111,14 +114,19 @@ def encode_run(
     )
 
 
-def _items(run: Run, images: Sequence[Path], count: int) -> np.ndarray:
+def _items(run: Run, images: Sequence[Path], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The items, (n, *data), and the points that are followed: the items themselves, or a codec's latents of them."""
+    import torch
+
     if images:
         from mixvel_core.data.item_files import read_items
 
-        return read_items(images, run.shards.shape)
+        items = read_items(images, run.shards.data_shape)
+        return items, run.encode(torch.from_numpy(items)).numpy()
     if not run.shards.are_local:
         raise UsageError(f"{run.folder}: its data are with their owners; name images to encode")
-    return to_float(some_items(run.shards, count, run.recipe.seed))
+    x = to_float(some_items(run.shards, count, run.recipe.seed))
+    return run.decode(torch.from_numpy(x)).numpy(), x
 
 
 def _moved(sampler: Sampler, items: np.ndarray, options: SampleOptions, progress: Progress) -> RoundTrip:
@@ -132,10 +140,10 @@ def _moved(sampler: Sampler, items: np.ndarray, options: SampleOptions, progress
         return round_trip(sampler, torch.from_numpy(items), batch=options.batch, on_step=bar.update)
 
 
-def _arrays(found: RoundTrip) -> dict[str, Tensor]:
+def _arrays(run: Run, found: RoundTrip) -> dict[str, Tensor]:
     return {
         "noise": found.encoded.x,
-        "decoded": found.decoded.x,
+        "decoded": run.decode(found.decoded.x),
         "error": found.error,
         "evaluations": found.encoded.evaluations + found.decoded.evaluations,
     }

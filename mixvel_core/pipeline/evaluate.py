@@ -54,19 +54,28 @@ from mixvel_core.recipe.model import EvaluateOptions
 if TYPE_CHECKING:
     import torch
 
+    from mixvel_core.data.latents import PlacedCodec
 
-def real_items(options: EvaluateOptions, parts: Sequence[Shard]) -> Items | None:
-    """The items of ``evaluate.data`` if it is there, else those of all shards; None where these are with their owners.
 
-    Raises DataError where the items are of another shape than the shards'.
+def real_items(options: EvaluateOptions, parts: Sequence[Shard], codec: PlacedCodec | None = None) -> Items | None:
+    """The items of ``evaluate.data`` if it is there, else those of all shards, decoded where these hold latents of
+    ``codec``; None where they are with their owners.
+
+    Raises DataError where the items are of another shape than decoded samples.
     """
     if options.data is None:
-        return JoinedShard(parts=tuple(parts)).items if are_local(parts) else None
+        return decoded_items(JoinedShard(parts=tuple(parts)).items, codec) if are_local(parts) else None
     items = options.data.build().load().items
     shape = tuple(int(side) for side in items.shape[1:])
-    if shape != parts[0].shape:
-        raise DataError(f"evaluate.data: items of shape {shape} cannot be compared with samples of {parts[0].shape}")
+    wanted = parts[0].shape if codec is None else codec.codec.data_shape
+    if shape != wanted:
+        raise DataError(f"evaluate.data: items of shape {shape} cannot be compared with samples of {wanted}")
     return items
+
+
+def decoded_items(items: Items, codec: PlacedCodec | None) -> Items:
+    """Items of the data: those that latents are of, where there is a codec."""
+    return items if codec is None else codec.decoded(items)
 
 
 def evaluate(
@@ -113,15 +122,14 @@ def evaluate(
     path = folder / SCORES_FILE
     if not artifact.is_done():
         report_damage([artifact.first_damaged()], progress)
-        stated = stated_of(smoke)
         known = read_cells(folder, progress)
         cells = dict(known or {})
         # What a version that kept no cells has scored is scored once more, to the same values.
         for one in [now] if known is not None else [*earlier, now]:
             with _threads(threads):
-                cells |= _new_cells(one, shards, cells, folder, launcher, progress, stated)
+                cells |= _new_cells(one, shards, cells, folder, launcher, progress, smoke)
         write_cells(folder, cells)
-        found = scores_of([*earlier, now], shards, cells, stated)
+        found = scores_of([*earlier, now], shards, cells, smoke)
         write_json(path, asdict(found))
         artifact.commit([path.name, CELLS_FILE])
         show_scores(found, folder)
@@ -145,7 +153,7 @@ def _new_cells(
     folder: Path,
     launcher: LauncherUse | None,
     progress: Progress,
-    stated: Mapping[str, str],
+    smoke: bool,
 ) -> dict[str, list[dict[str, Any]]]:
     """The scores of every set by every metric that are not ``known``, by the keys of their cells."""
     if not asked.samples:
@@ -155,7 +163,7 @@ def _new_cells(
         return {}
     task = _Scoring(samples=asked.samples, shards=shards, options=asked.options, folder=folder.absolute())
     sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
-    keys = {(one, index): cell_key(asked, shards, one, index, stated) for index in metrics for one in sets}
+    keys = {(one, index): cell_key(asked, shards, one, index, smoke) for index in metrics for one in sets}
     by_halves = single_seeds(asked.samples) if asked.options.halves and task.rows_of_halves() else frozenset()
     halves = {part: halves_key(asked, key) for part, key in keys.items() if part[0] in by_halves}
     # A metric at a time: a worker that has read the reference for it goes on with it.
@@ -166,6 +174,7 @@ def _new_cells(
         metric = task.options.metrics[index].build()
         if isinstance(metric, PreparedMetric):
             metric.prepare(progress)
+    stated = stated_of(smoke, shards, asked.options)
     found: dict[str, list[dict[str, Any]]] = {}
     with (
         progress.task("evaluate", len({one for one, _ in parts}), "sets") as bar,
@@ -202,29 +211,35 @@ class _Scoring:
     def begin(self, device: torch.device) -> Callable[[tuple[int, int], Callable[[int], None]], Scored]:
         """Reads the real items. Metrics choose their own device; each reads the reference once, whose features may take
         longer than those of all samples."""
+        codec = None if self.shards.codec is None else self.shards.codec.load(device)
         rng = np.random.default_rng(self.options.seed)
-        held_out, reference = self._apart(rng)
+        held_out, reference = self._apart(rng, codec)
         count = len(held_out)
-        noise = rng.standard_normal(held_out.shape, np.float32)
+        noise: Items = rng.standard_normal((count, *self.shards.shape), np.float32)
+        if codec is not None:
+            # Read once, as samples are: several metrics read them, and so do the halves of a set.
+            held_out, noise = held_out[:], codec.decoded(noise)[:]
         measures: dict[int, Callable[[int, Mapping[int, Items]], Scored]] = {}
         baselines: Mapping[int, Items] = {FLOOR: held_out, NOISE: noise}
 
         def score(part: tuple[int, int], on_progress: Callable[[int], None]) -> Scored:
             one, metric = part
             if metric not in measures:
-                measures[metric] = self._measure(self.options.metrics[metric].build(), reference, count)
+                measures[metric] = self._measure(self.options.metrics[metric].build(), reference, count, codec)
             return measures[metric](one, baselines)
 
         return score
 
-    def _measure(self, metric: Metric, reference: Items, count: int) -> Callable[[int, Mapping[int, Items]], Scored]:
+    def _measure(
+        self, metric: Metric, reference: Items, count: int, codec: PlacedCodec | None
+    ) -> Callable[[int, Mapping[int, Items]], Scored]:
         """What scores one set by ``metric``, whose features of the reference are computed once."""
         scorer = metric.against(reference) if isinstance(metric, ReferenceMetric) else None
         by_halves = single_seeds(self.samples) if self.options.halves else frozenset()
         rows = half_rows(count, self.options.halves, self.options.seed)
 
         def measure(one: int, baselines: Mapping[int, Items]) -> Scored:
-            items = baselines[one] if one in baselines else self.samples[one].array("x")[:count]
+            items = baselines[one] if one in baselines else decoded_items(self.samples[one].array("x"), codec)[:count]
             of_halves = half_values(metric, scorer, items, reference, rows) if one in by_halves else []
             if scorer is None:
                 return (metric.score(items, reference),), of_halves
@@ -236,15 +251,15 @@ class _Scoring:
 
         return measure
 
-    def _apart(self, rng: np.random.Generator) -> tuple[Items, Items]:
+    def _apart(self, rng: np.random.Generator, codec: PlacedCodec | None) -> tuple[Items, Items]:
         """The real items that are scored like samples, and those that they and the samples are compared with."""
-        real = real_items(self.options, self.shards.parts)
+        real = real_items(self.options, self.shards.parts, codec)
         if real is None or len(real) < 2:
             found = 0 if real is None else len(real)
             raise DataError(f"{found} item in all: too few to compare samples with; take more data")
         count = len(self.samples[0].array("x"))
         if self.options.reference == "all":
-            trained_on = JoinedShard(parts=self.shards.parts).items
+            trained_on = decoded_items(JoinedShard(parts=self.shards.parts).items, codec)
             rows = rng.permutation(len(trained_on))[:count]
             return Floats(source=Chosen(source=trained_on, rows=rows)), Floats(source=real)
         count = min(count, len(real) // 2)

@@ -78,7 +78,8 @@ def sample_run(
         verify: read all bytes of the run, not only of files whose size or time changed.
 
     Returns:
-        The files: arrays (NPZ) and, where items are images, a picture (PNG). Where an earlier call with the same
+        The files: arrays (NPZ) and, where items are images, a picture (PNG). With a codec, ``x`` are latents, and the
+        decoded ``items`` stand beside them. Where an earlier call with the same
         options and models has left them, they stay as they are.
 
     Raises:
@@ -106,9 +107,10 @@ def sample_run(
         job = sample_job("sample", spec, options.count, kept, given)
         models = model_source(run.models, options, folder)
         [(_, sampled)] = sample_jobs(models, [job], mapper_of(options.launcher), options.batch, progress)
-        _write_picture(made.picture, sampled.samples.x)
+        items = run.decode(sampled.samples.x.float())
+        _write_picture(made.picture, items)
         # The arrays last: where they are, all is.
-        write_samples(made.arrays, sampled.samples)
+        write_samples(made.arrays, sampled.samples, items=None if run.shards.codec is None else items)
         forget_parts(kept)
         return made.existing
 

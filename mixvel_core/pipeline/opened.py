@@ -31,7 +31,9 @@ from mixvel_core.recipe.resolve import load_recipe
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
+    from mixvel_core.data.latents import PlacedCodec
     from mixvel_core.protocols import Condition
     from mixvel_core.sampling.sampler import Sampler
 
@@ -42,13 +44,15 @@ Slot: TypeAlias = str | Mapping[str, object]
 
 @frozen(kw_only=True)
 class Run:
-    """A run folder whose models are all there. Models are loaded when a sampler first needs them, and kept."""
+    """A run folder whose models are all there. Models are loaded when a sampler first needs them, and kept. Samples of
+    a recipe with a codec are latents, and ``decode`` makes items of them."""
 
     folder: Path
     recipe: Recipe
     shards: Shards
     models: Models
     _loaded: dict[str, Loaded] = field(factory=dict, init=False, eq=False, repr=False)
+    _codecs: list[PlacedCodec] = field(factory=list, init=False, eq=False, repr=False)
 
     def sampler(
         self,
@@ -114,6 +118,27 @@ class Run:
             UsageError: the run has no conditions, there is no such class, or a name is missing.
         """
         return given_condition(values if isinstance(values, Mapping) else {CLASS: values}, self.models.conditions)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Items of samples: ``run.decode(run.sampler(steps=20).sample(64).x)``.
+
+        Args:
+            z: latents, (n, *latent); items as they are where the recipe has no codec.
+
+        Returns:
+            (n, *data), where z is and in its type; z itself without a codec.
+        """
+        return z if (codec := self._codec()) is None else codec.decode(z)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents of items x, (n, *data) in [-1, 1], without a codec's noise: (n, *latent), where x is and in its type;
+        x itself without a codec. Not the noise of an item: that is what ``Sampler.encode`` makes of these."""
+        return x if (codec := self._codec()) is None else codec.encode(x)
+
+    def _codec(self) -> PlacedCodec | None:
+        if self.shards.codec is not None and not self._codecs:
+            self._codecs.append(self.shards.codec.load())
+        return self._codecs[0] if self._codecs else None
 
     def sample_spec(
         self, options: SampleOptions, *, router: str | None, monolith: bool, rows: Condition | None = None

@@ -11,7 +11,7 @@ from mixvel_core.cost.estimate import estimate
 from mixvel_core.cost.flops import ModelFlops
 from mixvel_core.cost.jobs import PlannedJob, measured_here, planned_jobs
 from mixvel_core.errors import UsageError
-from mixvel_core.pipeline.checkpoints import open_checkpoints
+from mixvel_core.pipeline.checkpoints import CheckpointShards, open_checkpoints
 from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.data_identity import changed_data
 from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
@@ -23,8 +23,9 @@ from mixvel_core.pipeline.questions import there_of
 from mixvel_core.pipeline.run_folder import asked_last, check_folder
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.sample_specs import sample_specs
-from mixvel_core.pipeline.scores import ToScore, cell_key, read_cells, stated_of
+from mixvel_core.pipeline.scores import ToScore, cell_key, read_cells
 from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.splits import Split
 from mixvel_core.pipeline.trained import numbers
 from mixvel_core.plugin.definition import ExpertUse, RouterUse
 from mixvel_core.protocols import Shard
@@ -90,11 +91,12 @@ def plan(
         refused, folder = f"refused     here: {error}", folder / ".other"
     shards = partition_artifact(recipe, folder)
     stored = None if discard is not None and discard.holds(shards.folder) else stored_shards(shards)
-    parts: Sequence[Shard]
+    found: Split | Shards | CheckpointShards
     if stored is None and recipe.data is None:
-        parts = open_checkpoints(recipe, shards.folder).parts
+        found = open_checkpoints(recipe, shards.folder)
     else:
-        parts = (stored or preflight(recipe)).parts
+        found = stored or preflight(recipe)
+    parts: Sequence[Shard] = found.parts
     check_expert_counts(recipe, len(parts))
     check_conditions(recipe, parts)
     check_launchers(recipe)
@@ -102,7 +104,8 @@ def plan(
     if measure:
         jobs = measured_here(jobs, recipe, parts)
     there = _There(recipe=recipe, folder=folder, shards=stored, discard=discard)
-    rows = tuple(_rows(there, parts, jobs))
+    latents = None if isinstance(found, CheckpointShards) or found.codec is None else found.codec.size(parts[0].shape)
+    rows = tuple(_rows(there, parts, jobs, latents))
     first = changed_data(recipe, shards, folder) if discard is None else discard.lines()
     changes = [*filter(None, [refused]), *first, _made(rows, folder)]
     return Plan(rows=rows, changes=tuple(changes), cost=tuple(estimate(recipe, parts, jobs)))
@@ -144,18 +147,22 @@ class _There:
             return 0
         options = self.recipe.evaluate
         asked = ToScore(samples=self.samples(), options=options, flops=NO_FLOPS)
-        stated = stated_of(self.recipe.smoke)
         return sum(
-            all(cell_key(asked, self.shards, one, metric, stated) in cells for metric in range(len(options.metrics)))
+            all(
+                cell_key(asked, self.shards, one, metric, self.recipe.smoke) in cells
+                for metric in range(len(options.metrics))
+            )
             for one in range(len(asked.samples))
         )
 
 
-def _rows(there: _There, parts: Sequence[Shard], jobs: Sequence[PlannedJob]) -> Iterator[PlanRow]:
+def _rows(there: _There, parts: Sequence[Shard], jobs: Sequence[PlannedJob], latents: str | None) -> Iterator[PlanRow]:
     recipe, stages = there.recipe, there.stages
     counts = [part.count for part in parts]
     source = recipe.data.name if recipe.data is not None else "with their owners"
     yield PlanRow(stage="data", what=source, size=f"{sum(counts)} items", state="")
+    if latents is not None and recipe.codec is not None:
+        yield _row("codec", recipe.codec.name, latents, stages is not None)
     size = f"{len(counts)} shards of {min(counts)} to {max(counts)} items"
     partitioner = recipe.partition.name if recipe.partition is not None else "assembled"
     yield _row("partition", partitioner, size, stages is not None)

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mixvel_core.data.items import are_latents
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError, UnreadableError
 from mixvel_core.field.scale import to_float
+from mixvel_core.pipeline.codecs import codec_of
 from mixvel_core.pipeline.condition_checks import check_conditions
 from mixvel_core.pipeline.evaluate import real_items
-from mixvel_core.pipeline.partition import Split, split
 from mixvel_core.pipeline.routers import counts_of
 from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import shared_family
+from mixvel_core.pipeline.splits import Split, split
 from mixvel_core.plugin.definition import SelectorUse
 from mixvel_core.protocols import (
     CheckedRouterFamily,
@@ -33,6 +36,9 @@ from mixvel_core.protocols import (
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe, SampleOptions
 
+if TYPE_CHECKING:
+    from mixvel_core.data.latents import PlacedCodec
+
 _FEW = 8
 """Items that a metric is tried on: enough for any to fail that cannot read them, and next to no work."""
 
@@ -47,6 +53,8 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     if recipe.data is None or recipe.partition is None:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
     made = split(recipe.data, recipe.partition, recipe.seed, progress, recipe.condition)
+    if (codec := codec_of(recipe)) is not None:
+        made = made.encoded(codec, recipe.seed)
     schedule = recipe.schedule.build()
     streamed = made.data.streaming is not None
     problems = _Problems()
@@ -71,7 +79,7 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     _try_grids(recipe, schedule, problems)
     with problems.noted():
         check_launchers(recipe)
-    _try_metrics(recipe, made.parts, problems)
+    _try_metrics(recipe, made.parts, problems, None if made.codec is None else made.codec.placed)
     return made
 
 
@@ -161,11 +169,11 @@ def check_launchers(recipe: Recipe) -> None:
                 raise RecipeError(f"{place} {use.name}: device cuda is not available here; use auto or cpu")
 
 
-def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems) -> None:
+def _try_metrics(recipe: Recipe, parts: Sequence[Shard], problems: _Problems, codec: PlacedCodec | None = None) -> None:
     """The last of all. Raises RecipeError with everything that was noted."""
     items: Items | None = None
     with problems.noted():
-        items = real_items(recipe.evaluate, parts)
+        items = real_items(recipe.evaluate, parts, codec)
     if items is not None:
         for use in recipe.evaluate.metrics:
             with problems.noted():
@@ -229,6 +237,8 @@ def _check_training(name: str, task: TrainTask, count: int, shape: tuple[int, ..
         from mixvel_core.training.held_out import held_count
 
         held_count(name, count, task.options.held_out, streamed=streamed)
+    if task.options.horizontal_flips and are_latents(task.items):
+        raise DataError("horizontal_flips turns images around, and a codec's latents are none; leave it out")
     if task.options.horizontal_flips and len(shape) != 3:
         raise DataError(f"horizontal_flips needs images, and items have shape {tuple(shape)}; leave it out")
 

@@ -25,12 +25,13 @@ from mixvel_core.pipeline.discard import Discard, check_kept, discard_of
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import ModelStages, model_stages
-from mixvel_core.pipeline.partition import Split, partition, partition_artifact, stored_shards
+from mixvel_core.pipeline.partition import partition, partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import check_expert_counts, preflight
 from mixvel_core.pipeline.questions import questions, to_score
 from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.sample import sample
 from mixvel_core.pipeline.shards import Shards, write_remote
+from mixvel_core.pipeline.splits import Split
 from mixvel_core.protocols import Progress, ProgressTask
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.stage import report

@@ -10,18 +10,20 @@ from attrs import asdict, evolve, fields
 from mixvel_core.artifacts.arrays import array_forms, read_arrays, write_arrays
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mixvel_core.sampling.samples import Samples
 
 CONDITION = "condition."
 """Before the names of conditions among the arrays of samples."""
 
 
-def write_samples(path: Path, samples: Samples) -> None:
+def write_samples(path: Path, samples: Samples, items: Tensor | None = None) -> None:
     """The NPZ file of samples: arrays ``x``, ``evaluations``, ``times``, ``usage`` and ``origin`` (see ``Samples``),
-    and `condition.NAME` of those under a condition."""
+    `condition.NAME` of those under a condition, and ``items``, decoded of ``x``, where they are given."""
     written = asdict(evolve(samples, x=samples.x.float(), condition=None), recurse=False)
     given = {} if samples.condition is None else samples.condition.values
-    written |= {CONDITION + name: value for name, value in given.items()}
+    written |= {CONDITION + name: value for name, value in given.items()} | {"items": items}
     write_arrays(path, {name: value.cpu().numpy() for name, value in written.items() if value is not None})
 
 

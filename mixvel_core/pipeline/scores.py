@@ -60,7 +60,7 @@ class ToScore:
         return [[s.artifact.digest() for s in self.samples], [s.row for s in self.samples], keyed(self.options)]
 
 
-def cell_key(asked: ToScore, shards: Shards, one: int, metric: int, stated: Mapping[str, str]) -> str:
+def cell_key(asked: ToScore, shards: Shards, one: int, metric: int, smoke: bool) -> str:
     """The key of the scores of set number ``one`` by a metric: all that they depend on."""
     names = {FLOOR: "floor", NOISE: "noise"}
     options = asked.options
@@ -72,7 +72,7 @@ def cell_key(asked: ToScore, shards: Shards, one: int, metric: int, stated: Mapp
         seed=options.seed,
         data=keyed(options.data),
         reference=options.reference,
-        stated=dict(stated),
+        stated=stated_of(smoke, shards, options),
     )
 
 
@@ -81,9 +81,14 @@ def halves_key(asked: ToScore, cell: str) -> str:
     return key_of(halves_of=cell, halves=asked.options.halves)
 
 
-def stated_of(smoke: bool) -> dict[str, str]:
-    """What every score states of its conditions: that it was measured at toy size, if ``smoke``."""
-    return {"smoke": "toy size"} if smoke else {}
+def stated_of(smoke: bool, shards: Shards, options: EvaluateOptions) -> dict[str, str]:
+    """What every score states of its conditions: that it was measured at toy size, if ``smoke``; by which codec samples
+    were decoded, if there is one, and whether the real items were too."""
+    stated = {"smoke": "toy size"} if smoke else {}
+    if shards.codec is not None:
+        real = "the real items too" if options.data is None else "the real items as they are"
+        stated["decoded"] = f"samples by {shards.codec.stated}, {real}"
+    return stated
 
 
 def read_cells(folder: Path, progress: Progress) -> Cells | None:
@@ -107,7 +112,7 @@ def scores_of(
     asked: Sequence[ToScore],
     shards: Shards,
     cells: Mapping[str, Sequence[dict[str, Any]]],
-    stated: Mapping[str, str],
+    smoke: bool,
 ) -> Scores:
     """The rows of all questions, each once; of scores that are the same for several, the first."""
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -118,7 +123,7 @@ def scores_of(
             timings[one.artifact.key] = {**_place(one), "seconds": one.time.each, "device": one.time.device}
             cost: dict[str, float] | None = None
             for metric in range(len(question.options.metrics)):
-                key = cell_key(question, shards, number, metric, stated)
+                key = cell_key(question, shards, number, metric, smoke)
                 if key in cells and key not in rows:
                     cost = cost or asdict(question.flops.of_samples(one))
                     rows[key] = [{**_place(one), **cost, **score} for score in cells[key]]
@@ -127,7 +132,7 @@ def scores_of(
                         row.update(values)
         for metric in range(len(question.options.metrics)) if question.samples else ():
             for baseline, known in baselines.items():
-                key = cell_key(question, shards, baseline, metric, stated)
+                key = cell_key(question, shards, baseline, metric, smoke)
                 if key in cells:
                     known[key] = cells[key]
     return Scores(

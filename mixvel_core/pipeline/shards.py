@@ -17,6 +17,7 @@ from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
+from mixvel_core.pipeline.codecs import StoredCodec, stored_codec
 from mixvel_core.pipeline.jobs import MOMENTS
 from mixvel_core.protocols import ConditionSpec, GaussianLaw, Items, Moments, Shard
 
@@ -185,11 +186,13 @@ class JoinedShard:
 
 @frozen(kw_only=True)
 class Shards:
-    """The artifact of the partition stage. ``key`` names its inputs; ``about`` is what is known of the data."""
+    """The artifact of the partition stage. ``key`` names its inputs; ``about`` is what is known of the data; ``codec``:
+    what made its items, which are latents, of the data's; None where they are the data's own."""
 
     key: str
     parts: tuple[StoredShard, ...]
     about: dict[str, Any]
+    codec: StoredCodec | None = None
 
     @property
     def as_one(self) -> JoinedShard:
@@ -208,8 +211,13 @@ class Shards:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of one item, ``*data``."""
+        """The shape of one item, ``*data``; of one latent where there is a codec."""
         return self.parts[0].shape
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """The shape of one item of the data, decoded where there is a codec."""
+        return self.shape if self.codec is None else self.codec.shape
 
     @property
     def conditions(self) -> tuple[ConditionSpec, ...]:
@@ -288,4 +296,4 @@ def open_shards(folder: Path, key: str) -> Shards:
             parts.append(evolve(made, conditions=specs_of_facts(facts)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{folder}: not what a partition writes ({error}); remove it and run again") from None
-    return Shards(key=key, parts=tuple(parts), about=about)
+    return Shards(key=key, parts=tuple(parts), about=about, codec=stored_codec(folder, about))

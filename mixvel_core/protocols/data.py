@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Items(Protocol):
-    """n items, (n, *data), uint8 or float32 in [-1, 1]. Arrays are items, memory-mapped or not."""
+    """n items, (n, *data), uint8 or float32 in [-1, 1]; or float16, latents of a codec. Arrays are items, memory-mapped
+    or not."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -148,7 +149,7 @@ class Shard(Protocol):
 
     @property
     def items(self) -> Items:
-        """The items, (count, *data), uint8 or float32 in [-1, 1]; read where they are indexed, not before."""
+        """The items, (count, *data), uint8 or float32 in [-1, 1], or latents, float16; read where they are indexed."""
 
     @property
     def law(self) -> GaussianLaw | None:

@@ -12,6 +12,7 @@ from typing import Literal
 from attrs import frozen
 
 from mixvel_core.plugin.definition import (
+    CodecUse,
     DataUse,
     ExpertUse,
     GuidanceUse,
@@ -203,6 +204,12 @@ class Recipe:
     )
     data: DataUse | None = option(
         doc="where the items come from; null in a run that `mixvel assemble` made, whose data stay with their owners"
+    )
+    codec: CodecUse | None = option(
+        default=None,
+        before=None,
+        doc="latents in place of the items: they are computed once with the shards, experts are trained and sampled in "
+        "them, and samples are decoded to be shown and scored; absent: items as they are",
     )
     partition: PartitionerUse | None = option(doc="how they are split into shards; null where `data` is")
     condition: Mapping[str, str] | None = option(

@@ -11,6 +11,7 @@ from mixvel_core.errors import RecipeError
 from mixvel_core.machine import from_home
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.guided import guidance_problems
+from mixvel_core.recipe.latents import with_latents
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
@@ -68,6 +69,7 @@ def resolve(
         tree = at_toy_size(tree, overrides, registry)
     else:
         tree = with_training(with_overrides(at_full_size(tree), overrides), registry)
+    tree = with_latents(tree, registry)
     if tree.value is None:
         empty = RecipeProblem(path=(), message="holds nothing; a recipe starts with `name:`")
         raise report(tree, [*tree.problems, empty])

@@ -165,8 +165,9 @@ def _toy_values(recipe: dict[str, Any], registry: Registry) -> Iterator[tuple[_P
 
 
 def _slots(recipe: dict[str, Any]) -> Iterator[tuple[_Path, Kind, Any]]:
-    """The slots whose plugins may have a toy size: data, networks, metrics and launcher."""
+    """The slots whose plugins may have a toy size: data, codec, networks, metrics and launcher."""
     yield ("data",), "data", recipe.get("data")
+    yield ("codec",), "codec", recipe.get("codec")
     yield from networks(recipe)
     evaluate = recipe.get("evaluate")
     metrics = evaluate.get("metrics") if isinstance(evaluate, dict) else None

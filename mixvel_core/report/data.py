@@ -10,7 +10,6 @@ from attrs import field, fields_dict, frozen
 from matplotlib.figure import Figure
 
 from mixvel_core.artifacts.files import read_json
-from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.report.figures import colour, svg
@@ -48,6 +47,8 @@ SHOWN = 12
 """Images of each shard."""
 MOST_ITEMS = 2000
 """Items of a shard that its mean and its points are taken from."""
+MOST_DECODED = 64
+"""The same of latents, which are decoded: a network may take its time."""
 MOST_LABELS = 20
 """Columns of the table of labels; rarer labels are added up in a last one."""
 
@@ -123,8 +124,9 @@ def _row(
         shared = model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].result.moments()
         mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
     elif inputs.are_images:
-        mean = picture(to_float(evenly_spaced(part, MOST_ITEMS)).mean(axis=0, keepdims=True), 1)
-        items = picture(to_float(evenly_spaced(part, SHOWN)), SHOWN)
+        most = MOST_ITEMS if inputs.codec is None else MOST_DECODED
+        mean = picture(inputs.decoded(evenly_spaced(part, most)).mean(axis=0, keepdims=True), 1)
+        items = picture(inputs.decoded(evenly_spaced(part, SHOWN)), SHOWN)
     return ShardRow(
         part=part,
         name=facts.name,
@@ -136,13 +138,13 @@ def _row(
 
 
 def _chart(inputs: Inputs) -> str:
-    plane = plane_of(to_float(at_random(inputs.shards, MOST_ITEMS, inputs.recipe.seed)))
+    plane = plane_of(inputs.decoded(at_random(inputs.shards, MOST_ITEMS, inputs.recipe.seed)))
     parts = inputs.shards.parts
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for part in parts:
-            points = plane.of(to_float(evenly_spaced(part, MOST_ITEMS // len(parts) + 1)))
+            points = plane.of(inputs.decoded(evenly_spaced(part, MOST_ITEMS // len(parts) + 1)))
             y = points[:, 1] if points.shape[1] == 2 else np.full(len(points), float(part.index))
             tint = colour(part.index, len(parts))
             axes.scatter(points[:, 0], y, s=8, color=tint, linewidths=0, alpha=0.7, rasterized=True)

@@ -11,7 +11,9 @@ from mixvel_core.analysis.calibration import BucketCalibration
 from mixvel_core.analysis.diagnostics import Diagnostics
 from mixvel_core.analysis.records import StudyResult, TheoryReport
 from mixvel_core.cost.flops import ModelFlops, SampleCost
+from mixvel_core.data.latents import PlacedCodec
 from mixvel_core.data.pictures import is_image
+from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.evaluate import real_items
 from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.sample import StoredSamples
@@ -25,7 +27,8 @@ from mixvel_core.report.figures import method_text
 class Inputs:
     """The upstream artifacts, ``folder`` of the run, where trainings left their losses, and what was measured:
     ``calibration`` of the routers, ``diagnostics`` of the experts, ``study`` and ``theory``. ``rows``: names of the
-    rows of samples, of all that was asked; empty: those of the recipe."""
+    rows of samples, of all that was asked; empty: those of the recipe. ``codec``: of samples and shards, if there is
+    one."""
 
     recipe: Recipe
     shards: Shards
@@ -39,6 +42,11 @@ class Inputs:
     study: StudyResult | None = None
     theory: TheoryReport | None = None
     rows: tuple[str, ...] = ()
+    codec: PlacedCodec | None = None
+
+    def decoded(self, x: np.ndarray) -> np.ndarray:
+        """Items to look at, (n, *data) float32, of samples or of items as they are stored, (n, *data or *latent)."""
+        return to_float(x) if self.codec is None else self.codec.decoded(x)[:]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -59,7 +67,7 @@ class Inputs:
     @property
     def are_images(self) -> bool:
         """Whether items can be looked at; otherwise they are points of a space."""
-        return is_image(self.shards.shape)
+        return is_image(self.shards.data_shape)
 
     def shown(self, method: str, steps: int) -> StoredSamples | None:
         """The samples of one row and column, for the seed that is shown, or the first that there is; None where it was
@@ -88,14 +96,14 @@ class Inputs:
 
 
 def some_real(inputs: Inputs, count: int) -> np.ndarray | None:
-    """``count`` real items at random to show (all, if there are fewer); None where all are with their owners."""
+    """``count`` real items at random to show, or all if fewer, float32; None where all are with their owners."""
     if inputs.shards.are_local:
-        return at_random(inputs.shards, count, inputs.recipe.seed)
-    items = real_items(inputs.recipe.evaluate, inputs.shards.parts)
+        return inputs.decoded(at_random(inputs.shards, count, inputs.recipe.seed))
+    items = real_items(inputs.recipe.evaluate, inputs.shards.parts, inputs.codec)
     if items is None:
         return None
     chosen = np.random.default_rng(inputs.recipe.seed).choice(len(items), min(count, len(items)), replace=False)
-    return items[chosen]
+    return to_float(items[chosen])
 
 
 def evenly_spaced(shard: StoredShard, count: int) -> np.ndarray:

@@ -46,8 +46,14 @@ def headline(inputs: Inputs) -> str:
     return (
         f"{methods} {'method' if methods == 1 else 'methods'} at {_listed(inputs.steps)} steps, from "
         f"{experts} {'expert' if experts == 1 else 'experts'} that {saw} "
-        f"{amount(count)} items ({shape_text(inputs.shards.shape)})."
+        f"{amount(count)} items ({_shapes(inputs)})."
     )
+
+
+def _shapes(inputs: Inputs) -> str:
+    if inputs.shards.codec is None:
+        return shape_text(inputs.shards.shape)
+    return f"{shape_text(inputs.shards.data_shape)}; latents of {shape_text(inputs.shards.shape)}"
 
 
 def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
@@ -61,6 +67,7 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     )
     return (
         ("data", ", ".join(filter(None, (brief(recipe.data) if recipe.data else REMOTE, source)))),
+        *([("codec", inputs.shards.codec.label)] if inputs.shards.codec else []),
         (
             "partition",
             f"{brief(recipe.partition) if recipe.partition else 'as owned'}, {len(inputs.shards.parts)} shards",

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mixvel_core.data.pictures import grid, png
-from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.report.figures import ACCENT, GREY, svg, wrapped
 from mixvel_core.report.inputs import Inputs, some_real
@@ -77,7 +76,7 @@ def picture(images: np.ndarray, columns: int) -> Picture:
 
 def _picture_of(inputs: Inputs, one: StoredSamples, count: int, columns: int) -> Picture:
     note = "" if one.draw.seed == inputs.first_seed else f"seed {one.draw.seed}"
-    return evolve(picture(one.array("x")[:count], columns), note=note)
+    return evolve(picture(inputs.decoded(one.array("x")[:count]), columns), note=note)
 
 
 MOST_POINTS = 1000
@@ -118,18 +117,17 @@ def _images(inputs: Inputs) -> ImagesContent:
         rows.append((method, inputs.settings(inputs.most_steps(method)), pictures))
     real = some_real(inputs, count)
     return ImagesContent(
-        real=picture(to_float(real), columns) if real is not None else None,
+        real=picture(real, columns) if real is not None else None,
         rows=tuple(rows),
         count=count,
     )
 
 
 def _vectors(inputs: Inputs) -> VectorsContent:
-    items = some_real(inputs, MOST_POINTS)
+    real = some_real(inputs, MOST_POINTS)
     shown = {method: [inputs.shown(method, steps) for steps in inputs.steps] for method in inputs.methods}
     # Without real items the samples of one method set the window.
-    real = to_float(items) if items is not None else None
-    seen = real if real is not None else inputs.most_steps(inputs.methods[-1]).array("x")[:MOST_POINTS]
+    seen = real if real is not None else inputs.decoded(inputs.most_steps(inputs.methods[-1]).array("x")[:MOST_POINTS])
     plane = plane_of(seen)
 
     def draw(figure: Figure) -> None:
@@ -140,7 +138,7 @@ def _vectors(inputs: Inputs) -> VectorsContent:
                 axes = figure.add_subplot(rows, columns, place + 1, sharex=first, sharey=first)
                 first = first or axes
                 axes.label_outer()
-                _cloud(axes, plane, real, one.array("x")[:MOST_POINTS])
+                _cloud(axes, plane, real, inputs.decoded(one.array("x")[:MOST_POINTS]))
                 axes.set_title(wrapped(f"{method}, {one.draw.steps} steps", 30), fontweight="normal", fontsize=8.5)
                 axes.set_xlim(*window[0])
                 if len(window) == 2:

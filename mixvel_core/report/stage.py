@@ -89,6 +89,7 @@ def report(
             models=models,
             samples=tuple(samples),
             rows=tuple(rows),
+            codec=None if shards.codec is None else shards.codec.load(),
             flops=flops,
             scores=scores,
             folder=folder,

@@ -14,6 +14,7 @@ from attrs import frozen
 from torch import Tensor, nn
 
 from mixvel_core.data.conditions import class_spec
+from mixvel_core.data.items import are_latents
 from mixvel_core.data.pictures import grid, is_image
 from mixvel_core.field.conversions import at_time, ddim_step
 from mixvel_core.protocols import Condition, ConditionedTask, DenoisingObjective, Job, NoiseSchedule, Objective
@@ -75,6 +76,8 @@ def training_pictures(
     """What shows samples of the network that is trained; None where nothing is to be shown, or it makes no pictures."""
     options, shape = job.task.options, tuple(int(n) for n in job.task.items.shape[1:])
     shown = options.pictures_every and job.tensorboard is not None and is_image(shape)
+    # Latents are decoded where samples are, not while a network is trained.
+    shown = shown and not are_latents(job.task.items)
     if not shown or not isinstance(objective, DenoisingObjective):
         return None
     if options.earliest_t > EARLY or options.latest_t < LATE:

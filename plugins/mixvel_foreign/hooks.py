@@ -202,6 +202,7 @@ _TORCH_MODULE: PluginDef[TorchModuleOptions, ExpertFamily] = PluginDef(
     options=TorchModuleOptions,
     target="mixvel_foreign.module_family:TorchModuleFamily",
     example_options=_EXAMPLE,
+    of_latents={"clip": False},
     summary="your own network by import path, its schedule and prediction declared",
 )
 
@@ -212,6 +213,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         options=DiffusersOptions,
         target="mixvel_foreign.diffusers_family:DiffusersFamily",
         example_options=lambda: DiffusersOptions(path=_diffusers()),
+        of_latents={"clip": False},
         files=lambda options: () if options.null_text is None else (options.null_text,),
         summary="a U-Net or a DiT of a diffusers folder, under the schedule of its own training",
     ),
@@ -222,6 +224,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         options=AzulaOptions,
         target="mixvel_foreign.module_family:AzulaFamily",
         example_options=AzulaOptions(module=_DENOISER),
+        of_latents={"clip": False},
         summary="a denoiser of azula by import path, under its own schedule",
     ),
     PluginDef(
@@ -230,6 +233,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         options=ParisOptions,
         target="mixvel_foreign.module_family:ParisFamily",
         example_options=lambda: ParisOptions(path=_paris(), module=_NETWORK, prediction="x0"),
+        of_latents={"clip": False},
         summary="the experts of a Paris-style folder, their network given by import path",
     ),
     PluginDef(

@@ -120,6 +120,7 @@ def mixvel_integrators() -> Sequence[PluginDef[Any, Integrator]]:
             options=options,
             target=f"mixvel_integrators.{target}",
             theory="euler" if name == "euler" else None,
+            of_latents={"clip": None} if options is DDIMOptions else {},
             summary=summary,
         )
         for name, options, target, summary in _INTEGRATORS

@@ -24,7 +24,7 @@ class DiTOptions(TransformerSize):
     prediction: Literal["x0", "eps", "v", "flow"] = option(
         default="v", doc="what the network is trained to predict; every expert answers with the denoiser"
     )
-    clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data")
+    clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data; false with a codec")
     shared: bool = option(
         default=False,
         doc="one network for all shards, trained on all data with the shard of each item as its label; expert k is the "
@@ -56,6 +56,7 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             target="mixvel_transformers.family:DiTFamily",
             example_options=DiTOptions(width=16, depth=1, heads=2, train=_TINY),
             smoke={"width": 16, "depth": 1, "heads": 2, "initial": None},
+            of_latents={"clip": False},
             shares=lambda options: options.shared,
             files=_files,
             summary="a transformer of patches (DiT) of diffusers trained on one shard of square images",

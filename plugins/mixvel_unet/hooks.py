@@ -24,7 +24,7 @@ class UNetOptions(Architecture):
     prediction: Literal["x0", "eps", "v", "flow"] = option(
         default="v", doc="what the network is trained to predict; every expert answers with the denoiser"
     )
-    clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data")
+    clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data; false with a codec")
     shared: bool = option(
         default=False,
         doc="one network for all shards, trained on all data with the shard of each item as its label; expert k is the "
@@ -73,6 +73,7 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             target="mixvel_unet.family:UNetFamily",
             example_options=UNetOptions(channels=(4, 8), train=_TINY),
             smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
+            of_latents={"clip": False},
             shares=lambda options: options.shared,
             files=_files,
             summary="a U-Net of diffusers trained on one shard of images",
@@ -83,6 +84,7 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             options=UNetConditionOptions,
             target="mixvel_unet.token_family:UNetConditionFamily",
             example_options=UNetConditionOptions(channels=(4, 8), train=_TINY),
+            of_latents={"clip": False},
             smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
             shares=lambda options: options.shared,
             files=_files,

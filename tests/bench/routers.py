@@ -35,8 +35,9 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.jobs import make
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.opened import open_run
-from mixvel_core.pipeline.partition import partition, partition_artifact, split
+from mixvel_core.pipeline.partition import partition, partition_artifact
 from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.splits import split
 from mixvel_core.protocols import Ask, Evaluations, Expert, NoiseSchedule, Router
 from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.model import Recipe

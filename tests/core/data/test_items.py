@@ -16,7 +16,8 @@ from trainable import Watching
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.data.items import Chosen, Joined, joined, spans
 from mixvel_core.pipeline import partition as partition_module
-from mixvel_core.pipeline.partition import Part, Split, partition
+from mixvel_core.pipeline.partition import partition
+from mixvel_core.pipeline.splits import Part, Split
 from mixvel_core.protocols import Data, Items
 from mixvel_core.protocols.progress import Silent
 

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 from fake_plugins import definition
 
 from mixvel_core.errors import DataError
-from mixvel_core.pipeline.partition import Split, split
+from mixvel_core.pipeline.splits import Split, split
 from mixvel_core.plugin.definition import DataUse, PartitionerUse
 from mixvel_core.protocols import Data, GaussianLaw
 

@@ -11,8 +11,9 @@ import torch
 from mixvel_core.data.conditions import class_fractions
 from mixvel_core.errors import DataError
 from mixvel_core.pipeline.experts import config_of_shard
-from mixvel_core.pipeline.partition import partition, partition_artifact, split
+from mixvel_core.pipeline.partition import partition, partition_artifact
 from mixvel_core.pipeline.shards import JoinedShard
+from mixvel_core.pipeline.splits import split
 from mixvel_core.plugin.discovery import load_registry
 from mixvel_core.protocols import CLASS, Condition, GaussianLaw, RouterConfig, Shard
 from mixvel_core.protocols.progress import SILENT
