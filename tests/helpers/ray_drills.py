@@ -17,8 +17,8 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 from trainable import LevelObjective, LevelTask, short, vectors
 
-from mixvel_core.pipeline.shards import StoredShard
-from mixvel_core.protocols import Batch, Items, Job, NoiseSchedule, Objective
+from mixvel_core.pipeline.shards import StoredShard, condition_file
+from mixvel_core.protocols import Batch, ConditionSpec, Items, Job, NoiseSchedule, Objective
 from mixvel_core.training.options import TrainOptions
 
 
@@ -38,6 +38,11 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def last_rank() -> int:
+    """Of the last worker."""
+    return dist.get_world_size() - 1 if dist.is_initialized() else 0
+
+
 @frozen(kw_only=True)
 class DrillObjective:
     """A level's objective, disturbed as its task says."""
@@ -53,7 +58,7 @@ class DrillObjective:
         time.sleep(self.task.pause)
         step = round(batch.progress * self.task.options.steps)
         flag = self.task.killed_once
-        if flag is not None and step == 13 and rank() == dist.get_world_size() - 1 and not flag.exists():
+        if flag is not None and step == 13 and rank() == last_rank() and not flag.exists():
             flag.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         losses = self.inner.losses(network, batch)
@@ -95,6 +100,13 @@ class ShardTask:
         return self.shard.items
 
     @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        return self.shard.conditions
+
+    def condition_values(self) -> Mapping[str, Items]:
+        return self.shard.condition_values()
+
+    @property
     def schedule(self) -> NoiseSchedule:
         return self.drill.schedule
 
@@ -113,12 +125,22 @@ def on_a_shard(job: Job, run: Path, index: int) -> Job:
     assert isinstance(job.task, DrillTask)
     items = job.task.items
     np.save(folder / "items.npy", items)
-    shard = StoredShard(folder=folder, index=index, count=len(items), fraction=0.5, shape=tuple(items.shape[1:]))
-    return evolve(job, task=ShardTask(drill=evolve(job.task, items=items[:0]), shard=shard))
+    np.save(folder / condition_file("class"), job.task.values["class"])
+    shard = StoredShard(
+        folder=folder,
+        index=index,
+        count=len(items),
+        fraction=0.5,
+        shape=tuple(items.shape[1:]),
+        conditions=job.task.conditions,
+    )
+    return evolve(job, task=ShardTask(drill=evolve(job.task, items=items[:0], values={}), shard=shard))
 
 
 def drill(name: str, folder: Path, *, steps: int = 40, **disturbed: Any) -> Job:
-    """A job of a batch of four, its task ``disturbed``; all drills learn the same."""
-    return Job(
-        name=name, task=DrillTask(items=vectors(), options=short(steps=steps), **disturbed), seed=7, folder=folder
-    )
+    """A job of a batch of four, its task ``disturbed``; all drills learn the same, which depends on the classes of the
+    items and on when they are dropped."""
+    items, options = vectors(), evolve(short(steps=steps), condition_dropout=0.4)
+    specs, values = (ConditionSpec(name="class", classes=3),), {"class": np.arange(len(items)) % 3}
+    task = DrillTask(items=items, options=options, **{"conditions": specs, "values": values, **disturbed})
+    return Job(name=name, task=task, seed=7, folder=folder)

@@ -52,7 +52,8 @@ class Level(nn.Module):
 
 @frozen(kw_only=True)
 class LevelObjective:
-    """Squared distance of the level from the items, spoiled from step ``spoiled`` on."""
+    """Squared distance of the level from the items, moved by their class where they have one, spoiled from step
+    ``spoiled`` on."""
 
     network: nn.Module
     spoiled: int
@@ -60,7 +61,10 @@ class LevelObjective:
 
     def losses(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """``loss``, and the mean time as a part that is not minimised."""
-        loss = (network(batch.x_0) - batch.x_0).square().mean()
+        wanted = batch.x_0
+        if batch.condition is not None:
+            wanted = wanted + batch.condition.values["class"][:, None]
+        loss = (network(batch.x_0) - wanted).square().mean()
         if round(batch.progress * self.steps) + 1 >= self.spoiled:
             loss = loss * float("nan")
         return {"time": batch.t.mean(), "loss": loss}

@@ -54,6 +54,12 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     return read_trained(folder)
 
 
+def test_conditions_count_in_what_is_learnt(alone: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    without = drill("without", tmp_path, conditions=(), values={})
+    run(without)
+    assert (read_trained(without.folder)["level"] - alone["level"]).abs().min() > 0.1
+
+
 def check_like(job: Job, alone: dict[str, torch.Tensor]) -> None:
     torch.testing.assert_close(read_trained(job.folder)["level"], alone["level"], rtol=0, atol=1e-5)
 
@@ -73,6 +79,15 @@ def test_two_workers_one_of_them_killed(two_nodes: Any, alone: dict[str, torch.T
     assert logs[0] == logs[1]
     assert logs[0]["step"] == [1, 5, 10, 15, 20, 25, 30, 35, 40]
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_one_worker_killed_ends_with_the_bits_of_the_local_loop(
+    two_nodes: Any, alone: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    killed = drill("killed", tmp_path / "run", killed_once=tmp_path / "flag")
+    RayLauncher(workers=1, threads=1).run([killed], Watching())
+    assert (tmp_path / "flag").exists()
+    assert torch.equal(read_trained(killed.folder)["level"], alone["level"])
 
 
 def test_what_one_worker_cannot_go_on_with_stops_both_and_is_raised(two_nodes: Any, tmp_path: Path) -> None:
