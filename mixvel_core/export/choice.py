@@ -41,6 +41,10 @@ def chosen(
     monolith = monolith or row.model == MONOLITH
     if monolith and router is not None:
         raise UsageError("the monolith is not routed; leave out --router")
+    if not monolith and run.recipe.expert.adapts:
+        raise UsageError(
+            f"experts {run.recipe.expert.name} are adapters, which are not exported; export their base with --monolith"
+        )
     if len(options.steps) != 1:
         raise UsageError("one number of steps is exported, which calls may change; set sample.steps=[20], or --steps")
     name = router or row.router

@@ -10,7 +10,7 @@ from mixvel_core.errors import DataError, RecipeError
 from mixvel_core.pipeline.codecs import refuse_codec
 from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.shards import CheckpointShard
-from mixvel_core.protocols import CheckpointFamily, ConditionalCheckpoints
+from mixvel_core.protocols import AdapterFamily, CheckpointFamily, ConditionalCheckpoints, ExpertFamily
 from mixvel_core.recipe.model import Recipe
 
 PROVENANCE = {"source": "experts that others have trained; their data are not here"}
@@ -36,10 +36,9 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
         MixvelError: an expert is not where the recipe says.
     """
     refuse_codec(recipe, "without data there are no items to make it for")
-    family = recipe.expert.build()
-    if not isinstance(family, CheckpointFamily):
+    network, shapes = _there(recipe)
+    if not shapes:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
-    shapes = list(family.shapes())
     for index, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise RecipeError(
@@ -52,11 +51,21 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
         count=0,
         fraction=1.0 / len(shapes),
         shape=tuple(shapes[0]),
-        conditions=tuple(family.conditions()) if isinstance(family, ConditionalCheckpoints) else (),
+        conditions=tuple(network.conditions()) if isinstance(network, ConditionalCheckpoints) else (),
     )
     parts = tuple(evolve(known, folder=folder / str(k), index=k) for k in range(len(shapes)))
     preflight_without_data(recipe, parts)
     return CheckpointShards(parts=parts)
+
+
+def _there(recipe: Recipe) -> tuple[ExpertFamily, list[tuple[int, ...]]]:
+    """The family of the networks that are there, of adapters their base's, and ``*data`` of experts 0..K-1; no shapes
+    where they are not there."""
+    family = recipe.expert.build()
+    if isinstance(family, AdapterFamily) and recipe.monolith is not None:
+        base = recipe.monolith.build()
+        return base, [base.shapes()[0]] * family.count() if isinstance(base, CheckpointFamily) else []
+    return family, list(family.shapes()) if isinstance(family, CheckpointFamily) else []
 
 
 def _sides(shape: tuple[int, ...]) -> str:

@@ -32,11 +32,13 @@ def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionS
     if wanted == FROM_DATA and not are_local(parts):
         yield "sample.condition  from-data: items and their conditions are with their owners; take balanced or classes"
     guided = [(dotted(path), use) for path, use in guidances(recipe)]
+    monolith = recipe.monolith
+    # Adapters read what their base reads.
+    network = monolith if recipe.expert.adapts and monolith is not None else recipe.expert
     if guided and not specs:
         yield f"{guided[0][0]}  leads to a condition, and the items have none"
-    elif guided and not conditions_read(recipe.expert.build(), specs):
+    elif guided and not conditions_read(network.build(), specs):
         yield f"{guided[0][0]}  the experts, {recipe.expert.name}, read no condition that it could lead to; remove it"
     by_weaker = [place for place, use in guided if use.by_weaker]
-    monolith = recipe.monolith
     if specs and by_weaker and monolith is not None and not conditions_read(monolith.build(), specs):
         yield f"{by_weaker[0]}  the monolith, {monolith.name}, reads no condition; take guidance cfg"

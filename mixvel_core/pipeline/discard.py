@@ -158,7 +158,10 @@ def _replaced(recipe: Recipe, run: Path) -> Iterator[tuple[tuple[str, ...], Path
     networks += [("expert", stages.shared), ("monolith", stages.monolith)]
     others = [(section, stage) for section, stage in networks if stage is not None and stage.is_of_others()]
     yield from (((section, "schedule"), stage.folder) for section, stage in others)
-    are_experts_others = any(section == "expert" for section, _ in others)
+    if stages.base is not None and stages.base.is_of_others():
+        adapters = [stage for stage in stages.separate if not stage.is_of_others() and has_training(stage.folder)]
+        yield from ((("monolith", "schedule"), stage.folder) for stage in adapters)
+    are_experts_others = any(section == "expert" or stage is stages.base for section, stage in others)
     for name, router in stages.routers.items():
         if has_training(router.folder):
             if router.is_of_others():

@@ -13,9 +13,10 @@ from mixvel_core.artifacts.files import read_json
 from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_facts
 from mixvel_core.errors import ArtifactError, DataError
 from mixvel_core.pipeline.jobs import LOSSES, MODEL, MOMENTS, Finish, ModelStage
-from mixvel_core.pipeline.shards import CheckpointShard, RemoteShard
+from mixvel_core.pipeline.shards import CheckpointShard, JoinedShard, RemoteShard
 from mixvel_core.plugin.definition import ExpertUse, ScheduleUse
 from mixvel_core.protocols import (
+    AdapterFamily,
     CheckpointFamily,
     Condition,
     ConditionalFamily,
@@ -23,7 +24,9 @@ from mixvel_core.protocols import (
     Expert,
     ExpertConfig,
     ExpertFamily,
+    ExpertGroup,
     Moments,
+    NoiseSchedule,
     Shard,
     TrainTask,
     null_condition,
@@ -72,16 +75,36 @@ def conditions_read(family: ExpertFamily, conditions: Sequence[ConditionSpec]) -
 
 
 @frozen(kw_only=True)
-class StoredExpert:
-    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments.
+class StoredBase:
+    """A stored expert as what adapters change. It can be pickled: the family and its schedule are built.
 
     ``key``: its digest.
     """
 
     key: str
     folder: Path
+    family: ExpertFamily
+    schedule: NoiseSchedule
+
+    def load(self, device: torch.device | str = "cpu") -> Expert:
+        """The expert, on ``device``."""
+        from mixvel_core.artifacts.tensors import read_tensors
+
+        return self.family.load(_config_in(self.folder), read_tensors(self.folder / MODEL, device), self.schedule)
+
+
+@frozen(kw_only=True)
+class StoredExpert:
+    """An expert folder: ``config.json``, ``model.safetensors`` and, if its owner shares them, the shard's moments.
+
+    ``key``: its digest. ``base``: of an adapter.
+    """
+
+    key: str
+    folder: Path
     family: ExpertUse
     schedule: ScheduleUse
+    base: StoredBase | None = None
 
     @property
     def facts_file(self) -> Path:
@@ -91,7 +114,7 @@ class StoredExpert:
     @property
     def config(self) -> ExpertConfig:
         """Index, count, fraction and shape of its shard, as in its file."""
-        return config_of(read_json(self.facts_file), self.facts_file)
+        return _config_in(self.folder)
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """What its family loads it from, on ``device``."""
@@ -102,11 +125,18 @@ class StoredExpert:
     @property
     def null(self) -> Condition | None:
         """The null condition of the expert, which is known without its weights; None where it reads none."""
-        return null_condition(conditions_read(self.family.build(), self.config.conditions))
+        family = self.family.build() if self.base is None else self.base.family
+        return null_condition(conditions_read(family, self.config.conditions))
 
     def load(self, device: torch.device | str = "cpu") -> Expert:
         """The expert, on ``device``."""
-        return self.family.build().load(self.config, self.tensors(device), self.schedule.build())
+        family = family_on(self.family, self.base)
+        return family.load(self.config, self.tensors(device), self.schedule.build())
+
+    def as_base(self) -> StoredBase:
+        """The same as what adapters change."""
+        family = family_on(self.family, self.base)
+        return StoredBase(key=self.key, folder=self.folder, family=family, schedule=self.schedule.build())
 
     def moments(self, device: torch.device | str = "cpu") -> Moments | None:
         """What is shared of the shard, without the weights; None if nothing is."""
@@ -116,16 +146,45 @@ class StoredExpert:
         return Moments(**read_tensors(path, device)) if path.exists() else None
 
 
+def _config_in(folder: Path) -> ExpertConfig:
+    return config_of(read_json(folder / "config.json"), folder / "config.json")
+
+
+def family_on(use: ExpertUse, base: StoredBase | None) -> ExpertFamily:
+    """The family of a recipe's experts, on their base if they are adapters."""
+    family = use.build()
+    return family.on(base) if base is not None and isinstance(family, AdapterFamily) else family
+
+
+def load_adapters(stored: Sequence[StoredExpert], device: torch.device | str = "cpu") -> ExpertGroup | None:
+    """Experts that are adapters of one base, on ``device``, the base in memory once; None where they are none, or each
+    is to be loaded by itself."""
+    if not stored or stored[0].base is None:
+        return None
+    family = family_on(stored[0].family, stored[0].base)
+    if not isinstance(family, AdapterFamily):
+        return None
+    configs, tensors = [one.config for one in stored], [one.tensors(device) for one in stored]
+    return family.load_together(configs, tensors, stored[0].schedule.build())
+
+
+def _is_checkpoint(shard: Shard) -> bool:
+    """Whether its expert was there already, or those of all shards that it joins."""
+    parts = shard.parts if isinstance(shard, JoinedShard) else (shard,)
+    return all(isinstance(part, CheckpointShard) for part in parts)
+
+
 @frozen(kw_only=True)
 class ExpertStage(ModelStage):
-    """How the expert of ``shard`` is made, from that shard and nothing else.
+    """How the expert of ``shard`` is made, from that shard and nothing else, but for the base that an adapter changes.
 
-    ``shards_key``: of the partition that made it.
+    ``shards_key``: of the partition that made it. ``base``: makes what an adapter changes.
     """
 
     shard: Shard
     shards_key: str
     family: ExpertUse
+    base: ExpertStage | None = None
 
     @property
     def name(self) -> str:
@@ -134,17 +193,31 @@ class ExpertStage(ModelStage):
 
     @property
     def artifact(self) -> Artifact:
-        """The artifact of the expert."""
-        return self._artifact("expert", self.family, shards=self.shards_key, index=self.shard.index)
+        """The artifact of the expert. Raises ArtifactError for an adapter whose base is not made."""
+        base = {} if self.base is None else {"base": self.base.artifact.digest()}
+        return self._artifact("expert", self.family, shards=self.shards_key, index=self.shard.index, **base)
+
+    def is_done(self) -> bool:
+        """Whether the expert is made, and its base if it is an adapter."""
+        return (self.base is None or self.base.is_done()) and self.artifact.is_done()
 
     @property
     def result(self) -> StoredExpert:
         """The expert, once it is made."""
-        return StoredExpert(key=self.artifact.digest(), folder=self.folder, family=self.family, schedule=self.schedule)
+        return StoredExpert(
+            key=self.artifact.digest(),
+            folder=self.folder,
+            family=self.family,
+            schedule=self.schedule,
+            base=None if self.base is None else self.base.result.as_base(),
+        )
+
+    def _family(self) -> ExpertFamily:
+        return family_on(self.family, None if self.base is None else self.base.result.as_base())
 
     def _tasks(self) -> tuple[Mapping[str, TrainTask], Finish]:
-        family = self.family.build()
-        if isinstance(self.shard, CheckpointShard) and isinstance(family, CheckpointFamily):
+        family = self._family()
+        if _is_checkpoint(self.shard) and isinstance(family, (CheckpointFamily, AdapterFamily)):
             index, known = self.shard.index, family
 
             def copy(trained: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -166,6 +239,7 @@ class ExpertStage(ModelStage):
     def store(self, tensors: Mapping[str, Tensor], beside: Sequence[str] = ()) -> None:
         """Writes the expert's folder: what ``load`` of its family needs, by name. ``beside``: files that are there."""
         config = config_of_shard(self.shard)
-        moments = self.family.build().load(config, tensors, self.schedule.build()).moments
+        moments = self._family().load(config, tensors, self.schedule.build()).moments
         shared = None if moments is None else {"mean": moments.mean, "variance": moments.variance}
-        self._write("expert", self.family, facts_of(config), tensors, moments=shared, beside=beside)
+        base = {} if self.base is None else {"base": self.base.artifact.digest()}
+        self._write("expert", self.family, facts_of(config) | base, tensors, moments=shared, beside=beside)

@@ -11,7 +11,7 @@ from attrs import frozen
 from mixvel_core.artifacts.artifact import key_of
 from mixvel_core.data.conditions import conditions_of
 from mixvel_core.errors import UsageError
-from mixvel_core.pipeline.experts import StoredExpert
+from mixvel_core.pipeline.experts import StoredExpert, load_adapters
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.sample_conditions import rows_of
 from mixvel_core.pipeline.sample_specs import SampleSpec
@@ -24,7 +24,7 @@ from mixvel_core.recipe.model import SampleOptions, WeightOptions
 if TYPE_CHECKING:
     import torch
 
-    from mixvel_core.protocols import Condition, Expert, Router
+    from mixvel_core.protocols import Condition, Expert, ExpertGroup, Router
     from mixvel_core.sampling.sampler import Sampler
     from mixvel_core.sampling.weights import WeightTransform
 
@@ -143,8 +143,11 @@ class Loaded:
         return self._routers[name]
 
     def _resident(self, parts: Sequence[StoredExpert]) -> tuple[Expert, ...]:
-        if parts and isinstance(parts[0], StoredMember):
-            return self._shared(parts[0], len(parts))
+        group = parts[0].load_group(self.device) if parts and isinstance(parts[0], StoredMember) else None
+        if group is None:
+            group = load_adapters(parts, self.device)
+        if group is not None:
+            return self._in_one(group, len(parts))
         from mixvel_core.sampling.residency import ResidentExpert
 
         return tuple(
@@ -158,13 +161,12 @@ class Loaded:
             for part in parts
         )
 
-    def _shared(self, first: StoredMember, count: int) -> tuple[Expert, ...]:
-        """Experts that are one network: it is loaded and tuned once, and there is room for it."""
+    def _in_one(self, group: ExpertGroup, count: int) -> tuple[Expert, ...]:
+        """Experts that are one network, or have one in common: it is tuned once, and there is room for it."""
         from mixvel_core.protocols import NetworkGroup
         from mixvel_core.sampling.dispatch import members
         from mixvel_core.sampling.snr_matched import all_snr_matched
 
-        group = first.load_group(self.device)
         if isinstance(group, NetworkGroup) and (self.options.channels_last or self.options.compile):
             group = group.tuned(channels_last=self.options.channels_last, compiled=self.options.compile)
         return tuple(all_snr_matched(members(group, count), self.schedule))

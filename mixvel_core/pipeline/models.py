@@ -37,6 +37,11 @@ class ModelStages:
     routers: Mapping[str, RouterStage]
 
     @property
+    def base(self) -> ExpertStage | None:
+        """What the experts are adapters of; None where they are none."""
+        return self.monolith if self.recipe.expert.adapts else None
+
+    @property
     def experts(self) -> tuple[ReadyExpert, ...]:
         """The experts of all shards."""
         return self.separate if self.shared is None else self.shared.members
@@ -62,7 +67,7 @@ class ModelStages:
     @property
     def there(self) -> Models:
         """What is made of it: all experts or none, and those others that are there."""
-        experts = self.experts if all(stage.artifact.is_done() for stage in self.experts) else ()
+        experts = self.experts if all(stage.is_done() for stage in self.experts) else ()
         return Models(
             schedule=self.recipe.schedule,
             experts=tuple(stage.result for stage in experts),
@@ -94,6 +99,8 @@ class ModelStages:
 
     def first_damaged(self) -> Path | None:
         """The first file of a model that is not as it was made; None where there is none."""
+        if self.base is not None and not self.base.is_done():
+            return self.base.artifact.first_damaged()
         artifacts = [stage.artifact for stage in self._networks().values()]
         if all(artifact.is_done() for artifact in artifacts):
             # What a router is made from may be samples of the experts.
@@ -120,8 +127,9 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
     folder = folder.absolute()
     events = folder / "tensorboard"
 
-    def stage_of(shard: Shard, family: ExpertUse, place: Path) -> ExpertStage:
+    def stage_of(shard: Shard, family: ExpertUse, place: Path, base: ExpertStage | None = None) -> ExpertStage:
         return ExpertStage(
+            base=base,
             shard=shard,
             shards_key=shards.key,
             family=family,
@@ -131,6 +139,10 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             tensorboard=events,
         )
 
+    monolith = None
+    if recipe.monolith is not None:
+        monolith = stage_of(shards.as_one, recipe.monolith, folder / "monolith")
+    base = monolith if recipe.expert.adapts else None
     separate: tuple[ExpertStage, ...] = ()
     shared = None
     if recipe.expert.is_shared:
@@ -144,11 +156,9 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             tensorboard=events,
         )
     else:
-        separate = tuple(stage_of(part, recipe.expert, folder / "experts" / str(part.index)) for part in shards.parts)
+        places = {part: folder / "experts" / str(part.index) for part in shards.parts}
+        separate = tuple(stage_of(part, recipe.expert, place, base) for part, place in places.items())
     experts: tuple[ReadyExpert, ...] = separate if shared is None else shared.members
-    monolith = None
-    if recipe.monolith is not None:
-        monolith = stage_of(shards.as_one, recipe.monolith, folder / "monolith")
     routers = {
         name: _beside_others(
             RouterStage(

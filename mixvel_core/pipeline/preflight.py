@@ -71,7 +71,10 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
             try_expert("monolith", recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, streamed)
     for use, shard in ((recipe.expert, made.parts[0]), (recipe.monolith, JoinedShard(parts=made.parts))):
         with problems.noted():
-            if use is not None and not use.is_shared and (network := use.build().task(shard, schedule)) is not None:
+            # Adapters have no network before their base is made.
+            if use is None or use.is_shared or use.adapts:
+                continue
+            if (network := use.build().task(shard, schedule)) is not None:
                 _try_network(network)
     with problems.noted():
         check_conditions(recipe, made.parts)

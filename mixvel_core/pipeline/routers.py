@@ -74,7 +74,7 @@ class RouterDataStage:
 
     def is_done(self) -> bool:
         """Whether every expert's samples are there."""
-        return all(stage.artifact.is_done() for stage in self.experts) and all(
+        return all(stage.is_done() for stage in self.experts) and all(
             artifact.is_done() for _, _, artifact in self._each()
         )
 

@@ -109,17 +109,20 @@ class RunResult:
         """Shards to experts, monolith and routers; all of them in one launch unless a stage asks for its own.
 
         Routers that learn from the experts come in a second launch, after the samples that they learn from; for their
-        sake the stage ``routers`` makes the experts too.
+        sake the stage ``routers`` makes the experts too. Experts that are adapters of the monolith come after it.
         """
         routers = [] if stage in ("experts", "monolith") else list(stages.routers.values())
         late = [one for one in routers if one.router_data is not None and not one.is_done()]
         models = []
-        if stage not in ("monolith", "routers") or late:
+        has_experts, adapts = stage not in ("monolith", "routers") or bool(late), stages.base is not None
+        if has_experts and not adapts:
             models += stages.expert_jobs(only)
-        if stage not in ("experts", "routers") and stages.monolith is not None:
+        if stages.monolith is not None and (stage not in ("experts", "routers") or (has_experts and adapts)):
             models += stages.monolith.training_jobs()
         models += [model for one in routers if one.router_data is None for model in one.training_jobs()]
         make(models, self.recipe.launcher, self.progress)
+        if has_experts and adapts:
+            make(stages.expert_jobs(only), self.recipe.launcher, self.progress)
         for one in late:
             if one.router_data is not None:
                 one.router_data.make(self.progress)

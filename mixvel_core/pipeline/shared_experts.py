@@ -32,9 +32,14 @@ def shared_family(use: ExpertUse) -> SharedFamily:
 
 
 def check_apart(use: ExpertUse, why: str) -> None:
-    """Raises RecipeError, saying ``why``, where one network is asked for."""
+    """Raises RecipeError, saying ``why``, where one network is asked for, and where experts are adapters."""
     if use.is_shared:
         raise RecipeError(f"expert.shared: {why}; set expert.shared=false")
+    if use.adapts:
+        raise RecipeError(
+            f"expert {use.name}: adapters are nothing without their base, which is in a run; let each owner run a "
+            "recipe of its own data on the same base, and name the folders of their experts in `adapters` of one run"
+        )
 
 
 @frozen(kw_only=True)
@@ -134,6 +139,10 @@ class MemberStage:
     artifact: Artifact
     family: ExpertUse
     schedule: ScheduleUse
+
+    def is_done(self) -> bool:
+        """Whether they are made."""
+        return self.artifact.is_done()
 
     @property
     def result(self) -> StoredMember:

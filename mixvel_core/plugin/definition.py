@@ -82,6 +82,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         smoke: what a recipe writes at toy size. Keys are ``option`` or ``section.option``; with a key ``use``, another
             plugin of the same kind takes its place.
         shares: options -> whether one network serves all shards (a ``SharedFamily``).
+        adapts: whether experts are adapters of the monolith, which is made first (an ``AdapterFamily``).
         router_data: options -> the samples of experts a router learns from, None if it learns from items; absent for
             routers without training.
         observes: whether the routers go by the experts' answers along a trajectory (``ObservingRouter``).
@@ -115,6 +116,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     example: Callable[[], BuiltT_co] = field()
     smoke: Mapping[str, object] = field(factory=dict)
     shares: Callable[[OptionsT], bool] = lambda options: False
+    adapts: bool = False
     router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
     observes: bool = False
     beside: Callable[[OptionsT, ExpertUse], OptionsT] = lambda options, expert: options
@@ -215,6 +217,11 @@ class ExpertUse(Use[protocols.ExpertFamily]):
     def is_shared(self) -> bool:
         """Whether one network serves all shards."""
         return self.definition.shares(self.options)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the experts are adapters of the monolith."""
+        return self.definition.adapts
 
 
 class RouterUse(Use[protocols.RouterFamily]):

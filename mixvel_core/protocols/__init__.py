@@ -28,6 +28,8 @@ from mixvel_core.protocols.data import (
     Streaming,
 )
 from mixvel_core.protocols.expert import (
+    AdapterBase,
+    AdapterFamily,
     CheckpointFamily,
     ConditionalCheckpoints,
     DensityExpert,
@@ -91,6 +93,8 @@ from mixvel_core.protocols.training import Batch, ConditionedTask, DenoisingObje
 
 __all__ = [
     "CLASS",
+    "AdapterBase",
+    "AdapterFamily",
     "Ask",
     "Batch",
     "BoundedSchedule",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from attrs import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import torch
     from torch import Tensor, nn
 
     from mixvel_core.protocols.condition_spec import ConditionSpec
@@ -148,6 +149,39 @@ class ConditionalCheckpoints(Protocol):
 
         Raises MixvelError where they cannot be had, or are not the same.
         """
+
+
+class AdapterBase(Protocol):
+    """The model that adapters change, as it is stored: the monolith of their run. Picklable."""
+
+    @property
+    def key(self) -> str:
+        """A digest of what it was made from and of its files."""
+
+    def load(self, device: torch.device | str = "cpu") -> Expert:
+        """The model, on ``device``."""
+
+
+@runtime_checkable
+class AdapterFamily(Protocol):
+    """A family of experts that are one base and small changes of it, each trained and stored by itself.
+
+    Without its base it makes tasks, so that options and data can be checked, but trains and loads nothing.
+    """
+
+    def on(self, base: AdapterBase) -> Self:
+        """The family of adapters of ``base``."""
+
+    def count(self) -> int:
+        """How many adapters are there already; 0 where they are trained."""
+
+    def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
+        """As of a ``CheckpointFamily``, of an adapter that is there already."""
+
+    def load_together(
+        self, configs: Sequence[ExpertConfig], tensors: Sequence[Mapping[str, Tensor]], schedule: NoiseSchedule
+    ) -> ExpertGroup | None:
+        """All experts, each of its own ``tensors``, the base in memory once; None where each is to be loaded alone."""
 
 
 class ExpertGroup(Protocol):

@@ -7,12 +7,15 @@ together with those of the typed check.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import evolve, frozen
 
 from mixvel_core.errors import PluginError, RecipeError, did_you_mean
 from mixvel_core.recipe.grids import DELTA
+
+if TYPE_CHECKING:
+    from mixvel_core.recipe.model import Recipe
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """The way to a value from the root of a recipe: keys of mappings and indices of lists."""
@@ -190,11 +193,27 @@ def _without_data(recipe: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     if "data" not in recipe or "partition" not in recipe:
         return
     if recipe["data"] is None:
-        for key in ("partition", "monolith"):
-            if recipe.get(key) is not None:
-                yield (key,), "needs the data of all shards together, and `data` is null; set it to null too"
+        if recipe.get("partition") is not None:
+            yield ("partition",), _NEEDS_DATA
     elif recipe["partition"] is None:
         yield ("partition",), "is null, but there are `data` to split; name a partitioner"
+
+
+_NEEDS_DATA = "needs the data of all shards together, and `data` is null; set it to null too"
+
+
+def base_problems(recipe: Recipe) -> list[RecipeProblem]:
+    """Every contradiction between a recipe's experts and its monolith, which is the base of those that are adapters."""
+    expert, monolith = recipe.expert, recipe.monolith
+    found: list[tuple[KeyPath, str]] = []
+    if expert.adapts and monolith is None:
+        base = "`monolith: {use: unet}` trains one, `{use: diffusers, path: FOLDER}` takes one that is there"
+        found.append((("expert",), f"{expert.name} makes adapters, and no section `monolith` is their base; {base}"))
+    if monolith is not None and monolith.adapts:
+        found.append((("monolith",), f"{monolith.name} makes adapters, which need a base; name a network"))
+    elif monolith is not None and recipe.data is None and not expert.adapts:
+        found.append((("monolith",), _NEEDS_DATA))
+    return [RecipeProblem(path=path, message=message) for path, message in found]
 
 
 def _names(name: Any, routers: dict[str, Any], methods: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:

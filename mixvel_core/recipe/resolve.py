@@ -14,7 +14,7 @@ from mixvel_core.recipe.guided import guidance_problems
 from mixvel_core.recipe.latents import with_latents
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
-from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, cross_problems, report
+from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, base_problems, cross_problems, report
 from mixvel_core.recipe.sections import at_full_size, at_toy_size, is_smoke, with_training
 from mixvel_core.recipe.sizes import at_size
 from mixvel_core.recipe.structure import structure
@@ -80,7 +80,7 @@ def resolve(
     except ProblemsFound as found:
         problems += found.problems
     problems += cross_problems(tree.value)
-    problems += [] if recipe is None else guidance_problems(recipe)
+    problems += [] if recipe is None else [*guidance_problems(recipe), *base_problems(recipe)]
     if recipe is None or problems:
         raise report(tree, _once(problems))
     return evolve(recipe, routers={name: router.beside(recipe.expert) for name, router in recipe.routers.items()})

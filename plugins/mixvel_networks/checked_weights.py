@@ -118,6 +118,21 @@ def _opened(
         raise DataError(f"{where}: cannot be read as safetensors ({error}); download it again") from None
 
 
+def read_all(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors of a file, and its metadata. Raises DataError where it is damaged, or holds what is not finite."""
+    check_name(path)
+    _check_contents(path)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # a safetensors file is no mapping
+            metadata = dict(file.metadata() or {})
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as safetensors ({error}); download it again") from None
+    if bad := next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None):
+        raise DataError(f"{path}: {bad} is not finite; download it again")
+    return tensors, metadata
+
+
 def _wrapper(found: Set[str], expected: Set[str]) -> str:
     """What stands before all names in the files and is no part of the network's; empty where the names are its own."""
     for wrapper in _WRAPPERS:
