@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixvel_core.cli.run import Overrides
+from mixvel_core.cli.run import Classes, GuidanceOption, Overrides, condition_options
 
 
 def export(
@@ -34,6 +34,8 @@ def export(
         str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the row's")
     ] = None,
     monolith: Annotated[bool, typer.Option("--monolith", help="Export the monolith instead of the experts.")] = False,
+    classes: Classes = None,
+    guidance: GuidanceOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace an exported folder, and a repository, that are there.")
     ] = False,
@@ -50,7 +52,13 @@ def export(
     from mixvel_core.export import push as hub
     from mixvel_core.export.write import export_run, places_of
 
-    chosen = {"selector": selector, "integrator": integrator, "grid": grid, "steps": f"[{steps}]"}
+    chosen: dict[str, str | None] = {
+        "selector": selector,
+        "integrator": integrator,
+        "grid": grid,
+        "steps": f"[{steps}]",
+    }
+    chosen |= condition_options(classes, guidance)
     options = [*(f"sample.{key}={value}" for key, value in chosen.items() if value is not None), *(overrides or [])]
     if push is not None:
         hub.check_repo(push)

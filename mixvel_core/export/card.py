@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mixvel_core import __version__
+from mixvel_core.data.conditions import class_spec
 from mixvel_core.data.pictures import is_image
 from mixvel_core.errors import ArtifactError
 from mixvel_core.export.choice import ExportChoice
@@ -37,7 +38,7 @@ def model_card(
         _loading(run, choice, plugins),
         _settings(run, choice),
         _experts(run, choice, classes),
-        _conditions(run),
+        _conditions(run, choice),
         scores_section(run, choice.row),
         _of_the_data(run, choice),
         _recipe(run),
@@ -48,7 +49,7 @@ def model_card(
 def _header(run: Run) -> Iterator[str]:
     yield "---"
     yield "library_name: diffusers"
-    if is_image(_shape(run)):
+    if is_image(_shape(run)) and not run.models.conditions:
         yield "pipeline_tag: unconditional-image-generation"
     yield "tags: [mixvel, diffusion, mixture-of-experts]"
     yield "---"
@@ -75,7 +76,9 @@ def _loading(run: Run, choice: ExportChoice, plugins: Sequence[Mapping[str, str]
     yield ""
     yield 'folder = "."  # this folder, or OWNER/NAME on the Hub'
     yield "pipe = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)"
-    yield "samples = pipe(4, seed=0).images"
+    spec = class_spec(run.models.conditions)
+    given = "" if spec is None else f"class_labels={spec.labels[0] if spec.labels else 0!r}, "
+    yield f"samples = pipe(4, {given}seed=0).images"
     yield "```"
     yield ""
     yield f"The code is mixvel's; the Python files here import it and do nothing else. mixvel {__version__} has to be"
@@ -103,6 +106,8 @@ def _settings(run: Run, choice: ExportChoice) -> Iterator[str]:
     if choice.router is not None:
         rows |= {"router": f"{choice.router} ({run.models.routers[choice.router].family.name})"}
         rows |= {"selector": options.selector.name}
+    if options.guidance is not None:
+        rows |= {"guidance": options.guidance.name}
     rows |= {"integrator": options.integrator.name, "steps": options.steps[0], "grid": options.grid}
     rows |= {"last time": options.delta}
     yield "## How it is sampled"
@@ -134,15 +139,21 @@ def _experts(run: Run, choice: ExportChoice, classes: Mapping[str, str | None]) 
         yield "Networks that are in no layout of diffusers are read by mixvel alone."
 
 
-def _conditions(run: Run) -> Iterator[str]:
+def _conditions(run: Run, choice: ExportChoice) -> Iterator[str]:
     yield "## Conditions"
     yield ""
-    specs = run.shards.conditions
+    specs = run.models.conditions
     if not specs:
         yield "None: samples are made without a class or a text."
+        return
     for spec in specs:
         what = f"{spec.classes} classes" if spec.classes else f"numbers of shape {spec.shape}"
         yield f"- `{spec.name}`: {what}{': ' + ', '.join(spec.labels) if spec.labels else ''}"
+    yield ""
+    yield "`pipe(..., class_labels=...)` takes a class, by number or name, for all samples or a list of one for each;"
+    yield '`condition={name: rows}` every condition by name, and `condition="null"` none. Without either samples have'
+    yield f"those of the recipe's `sample.condition`: {choice.options.condition!s}. `guidance_scale=3.0` strengthens"
+    yield "the condition by classifier-free guidance."
 
 
 def _of_the_data(run: Run, choice: ExportChoice) -> Iterator[str]:

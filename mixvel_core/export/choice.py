@@ -8,6 +8,7 @@ from attrs import evolve, frozen
 
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.opened import Run
+from mixvel_core.pipeline.sample_specs import guidance_of
 from mixvel_core.recipe.model import Method, SampleOptions
 from mixvel_core.recipe.resolve import load_recipe
 
@@ -18,11 +19,13 @@ MONOLITH = "monolith"
 @frozen(kw_only=True)
 class ExportChoice:
     """What is exported of a run. ``options``: how it is sampled, with one step count. ``router``: by name; None for the
-    monolith. ``row``: the method of the recipe that it is; None: it is none of them."""
+    monolith. ``row``: the method of the recipe that it is; None: it is none of them. ``by_weaker``: whether a guidance
+    compares with the monolith, which then goes with the experts."""
 
     options: SampleOptions
     router: str | None
     row: str | None
+    by_weaker: bool = False
 
 
 def chosen(
@@ -52,7 +55,8 @@ def chosen(
     spec = run.sample_spec(options, router=name, monolith=monolith)
     # Raises where the settings do not fit the schedule or each other.
     _check_grid(run, options)
-    return ExportChoice(options=options, router=spec.router, row=_row_of(run, options, spec.router))
+    row_name = _row_of(run, options, spec.router)
+    return ExportChoice(options=options, router=spec.router, row=row_name, by_weaker=spec.by_weaker)
 
 
 def _row_of(run: Run, options: SampleOptions, router: str | None) -> str | None:
@@ -68,7 +72,8 @@ def _row_of(run: Run, options: SampleOptions, router: str | None) -> str | None:
 def _settings(options: SampleOptions, router: str | None) -> list[object]:
     """All that samples depend on but their number, steps and seed; a single expert is neither selected nor weighed."""
     routed = [] if router is None else [options.selector, options.weights]
-    return [*routed, options.integrator, options.grid, options.delta, options.autocast]
+    guided = [guidance_of(options, monolith=router is None), options.condition]
+    return [*routed, *guided, options.integrator, options.grid, options.delta, options.autocast]
 
 
 def _of_row(options: SampleOptions, row: Method, given: set[str]) -> SampleOptions:
@@ -81,6 +86,8 @@ def _of_row(options: SampleOptions, row: Method, given: set[str]) -> SampleOptio
         options = evolve(options, weights=row.weights)
     if row.grid is not None and "grid" not in given:
         options = evolve(options, grid=row.grid)
+    if row.guidance is not None and "guidance" not in given:
+        options = evolve(options, guidance=row.guidance)
     return options
 
 

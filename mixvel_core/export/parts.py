@@ -16,11 +16,12 @@ from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.routers import StoredRouter
-from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.shards import RemoteShard, Shards
 from mixvel_core.pipeline.shared_experts import FOLDER as SHARED
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.plugin.kinds import Kind, kind_names
+from mixvel_core.protocols import ExpertConfig
 from mixvel_core.recipe.build import checked
 from mixvel_core.recipe.model import Recipe
 
@@ -81,7 +82,7 @@ def open_exported(parts: ExportedParts, *, resident_experts: int | None = None) 
         "partition": None,
         "schedule": _section(read_part(parts.schedule), "schedule", parts.schedule),
         "expert": family,
-        "monolith": family if experts.get(MONOLITH) else None,
+        "monolith": None if experts.get(MONOLITH) is None else _section(experts, MONOLITH, parts.experts),
         "routers": routers,
         "sample": sample,
         "evaluate": {"metrics": []},
@@ -90,7 +91,9 @@ def open_exported(parts: ExportedParts, *, resident_experts: int | None = None) 
     made = checked(Recipe, recipe, str(parts.sampler / CONFIG), registry)
     first = StoredExpert(key="", folder=parts.experts, family=made.expert, schedule=made.schedule)
     stored = [exported_expert(one) for one in _stored(first, experts)]
-    monolith = exported_expert(evolve(first, folder=parts.experts / MONOLITH)) if experts.get(MONOLITH) else None
+    monolith = None
+    if made.monolith is not None:
+        monolith = exported_expert(evolve(first, folder=parts.experts / MONOLITH, family=made.monolith))
     models = Models(
         schedule=made.schedule,
         experts=tuple(stored),
@@ -100,9 +103,22 @@ def open_exported(parts: ExportedParts, *, resident_experts: int | None = None) 
             for name, use in made.routers.items()
             if parts.router is not None
         },
+        shards=tuple(_shard(one.config, parts.experts) for one in (*stored, monolith)[:1] if one is not None),
     )
     nothing_known = Shards(key="", parts=(), about={})
     return Run(folder=parts.sampler.parent, recipe=made, shards=nothing_known, models=models)
+
+
+def _shard(config: ExpertConfig, folder: Path) -> RemoteShard:
+    """What is known of the first expert's shard. The conditions of items are those of all shards alike."""
+    return RemoteShard(
+        folder=folder,
+        index=config.index,
+        count=config.count,
+        fraction=config.fraction,
+        shape=config.shape,
+        conditions=config.conditions,
+    )
 
 
 def _stored(first: StoredExpert, about: Mapping[str, Any]) -> list[StoredExpert]:

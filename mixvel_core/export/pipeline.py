@@ -17,6 +17,7 @@ from torch import Tensor
 from mixvel_core.data.pictures import is_image
 from mixvel_core.errors import UsageError
 from mixvel_core.export.components import ExpertsPart, RouterPart, SamplerPart, SchedulePart
+from mixvel_core.export.conditions import ClassLabels, Conditions, condition_for
 from mixvel_core.export.parts import ExportedParts, open_exported
 from mixvel_core.export.seeds import seeds_of
 from mixvel_core.pipeline.opened import Run, Slot
@@ -54,14 +55,29 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         selector: Slot | None = None,
         integrator: Slot | None = None,
         grid: str | Sequence[float] | Mapping[str, float] | None = None,
+        guidance: Slot | float | None = None,
     ) -> Sampler:
         """The sampler that a call with these arguments goes by, on the pipeline's device.
 
         Raises UsageError where the pipeline's type is neither float32 nor bfloat16.
         """
+        dtype = self.experts.dtype
+        if dtype not in (torch.float32, torch.bfloat16):
+            raise UsageError(f"networks compute in float32 or, by autocast, in bfloat16, and not in {dtype}")
+        made = self._run().sampler(
+            selector=selector,
+            integrator=integrator,
+            monolith=self.router is None,
+            steps=num_inference_steps,
+            grid=grid,
+            guidance=guidance,
+            device=self.experts.device,
+        )
+        return evolve(made, autocast=True) if dtype is torch.bfloat16 else made
+
+    def _run(self) -> Run:
+        """The run of the parts, opened again where they have changed or moved."""
         experts, router = self.experts, self.router
-        if experts.dtype not in (torch.float32, torch.bfloat16):
-            raise UsageError(f"networks compute in float32 or, by autocast, in bfloat16, and not in {experts.dtype}")
         parts = ExportedParts(
             experts=experts.folder,
             router=None if router is None else router.folder,
@@ -72,15 +88,7 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         if place not in self._opened:
             # One at a time: what was loaded for another device would stay in its memory.
             self._opened = {place: open_exported(parts, resident_experts=self.config.resident_experts)}
-        made = self._opened[place].sampler(
-            selector=selector,
-            integrator=integrator,
-            monolith=router is None,
-            steps=num_inference_steps,
-            grid=grid,
-            device=experts.device,
-        )
-        return evolve(made, autocast=True) if experts.dtype is torch.bfloat16 else made
+        return self._opened[place]
 
     def __call__(
         self,
@@ -89,6 +97,10 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         num_inference_steps: int | None = None,
         seed: int | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        class_labels: ClassLabels | None = None,
+        condition: Conditions | None = None,
+        guidance_scale: float | None = None,
+        guidance: Slot | None = None,
         selector: Slot | None = None,
         integrator: Slot | None = None,
         grid: str | Sequence[float] | Mapping[str, float] | None = None,
@@ -103,6 +115,11 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
             seed: of noise and selections; drawn from ``generator``, or from torch's own, if None.
             generator: one that is fresh stands for its own seed; a list of them, one for each sample, gives sample 0
                 of each.
+            class_labels: classes by number or name, one for each sample or one for all.
+            condition: of runs with other conditions than a class, values by name; ``null``: none. Where nothing is
+                given, samples have those of ``mixvel sample``.
+            guidance_scale: w of classifier-free guidance.
+            guidance: another guidance, as a recipe writes it.
             selector, integrator, grid: in place of those exported, as a recipe writes them.
             output_type: ``pil``, or ``np``, (B, H, W, C), or ``pt``, (B, C, H, W), in [0, 1]; ``raw``: the items as
                 they are, (B, *data). None: ``pil`` for images, else ``raw``.
@@ -115,19 +132,34 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
             UsageError: an argument is none of these.
             MixvelError: the folder is damaged, or a package is missing.
         """
+        if guidance_scale is not None and guidance is not None:
+            raise UsageError("guidance_scale is that of guidance cfg; give it or a guidance, not both")
         made = self.sampler_of(
-            num_inference_steps=num_inference_steps, selector=selector, integrator=integrator, grid=grid
+            num_inference_steps=num_inference_steps,
+            selector=selector,
+            integrator=integrator,
+            grid=grid,
+            guidance=guidance_scale if guidance is None else guidance,
         )
-        kind = _output_type(output_type, made)
+        if isinstance(condition, str):
+            made = evolve(made, guidance=None)  # There is no condition to lead to.
+        kind, run = _output_type(output_type, made), self._run()
         seeds = seeds_of(seed, generator, batch_size)
-        [run] = self._opened.values()
-        batch = run.recipe.sample.batch
+        first = seeds if isinstance(seeds, int) else seeds[0]
+        given = condition_for(run, made, batch_size, seed=first, class_labels=class_labels, condition=condition)
         with self.progress_bar(total=batch_size * made.steps) as bar:
+
+            def on_step(done: int) -> None:
+                bar.update(done - bar.n)
+
             if isinstance(seeds, int):
-                x = made.sample(batch_size, seed=seeds, batch=batch, on_step=lambda done: bar.update(done - bar.n)).x
+                batch = run.recipe.sample.batch
+                x = made.sample(batch_size, condition=given, seed=seeds, batch=batch, on_step=on_step).x
             else:
-                x = torch.cat([made.sample(1, seed=one).x for one in seeds])
-                bar.update(batch_size * made.steps)
+                rows = [None if given is None else given.rows(slice(i, i + 1)) for i in range(batch_size)]
+                parts = [made.sample(1, condition=c, seed=one).x for one, c in zip(seeds, rows, strict=True)]
+                x = torch.cat(parts)
+                on_step(batch_size * made.steps)
         images = _output(x, kind)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 

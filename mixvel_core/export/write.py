@@ -78,13 +78,15 @@ def export_run(
 
 
 def _experts(run: Run, choice: ExportChoice) -> Mapping[str, StoredExpert]:
-    """What is written below ``experts/``, by folder: each expert, or one of those that share a network."""
+    """What is written below ``experts/``, by folder: each expert, or one that shares a network; the monolith."""
+    needs_monolith = choice.router is None or choice.by_weaker
+    monolith = {MONOLITH: run.models.monolith} if needs_monolith and run.models.monolith else {}
     if choice.router is None:
-        return {MONOLITH: run.models.monolith} if run.models.monolith else {}
+        return monolith
     experts = run.models.experts
     if isinstance(experts[0], StoredMember):
-        return {SHARED: experts[0]}
-    return {str(k): stored for k, stored in enumerate(experts)}
+        return {SHARED: experts[0], **monolith}
+    return {**{str(k): stored for k, stored in enumerate(experts)}, **monolith}
 
 
 def _check_free(target: Path, replace: bool) -> None:
@@ -131,10 +133,13 @@ def _write(run: Run, choice: ExportChoice, folder: Path, progress: Progress) -> 
         progress.line(f"{EXPERTS}/{name}: {classes[name] or f'{stored.family.name}, in the layout of mixvel'}")
     about = {"format": FORMAT, "mixvel": __version__}
     routed = choice.router is not None
-    use = next(iter(experts.values())).family
-    count = len(run.models.experts) if routed else 0
-    shared = SHARED in experts
-    family = {"expert": plain(use), "count": count, "shared": shared, MONOLITH: not routed}
+    monolith = experts.get(MONOLITH)
+    family = {
+        "expert": plain(next(iter(experts.values())).family),
+        "count": len(run.models.experts) if routed else 0,
+        "shared": SHARED in experts,
+        MONOLITH: None if monolith is None else plain(monolith.family),
+    }
     _write_part(folder, EXPERTS, about | family)
     if choice.router is not None:
         router = run.models.routers[choice.router]
@@ -183,6 +188,8 @@ def _plugins(run: Run, choice: ExportChoice) -> list[dict[str, str]]:
     used: list[Any] = [run.recipe.schedule, choice.options.integrator]
     if choice.router is not None:
         used += [choice.options.selector, run.models.routers[choice.router].family]
+    if choice.options.guidance is not None:
+        used.append(choice.options.guidance)
     used += [stored.family for stored in _experts(run, choice).values()]
     names = {(use.kind, use.name) for part in used for use in uses_in(part)}
     return [

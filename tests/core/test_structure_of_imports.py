@@ -47,6 +47,7 @@ ONLY_IMPORTERS = {
         "mixvel_foreign.networks",
         "mixvel_networks.transformer",
         "mixvel_networks.unet",
+        "mixvel_networks.unet_condition",
     ],
     "ray": ["mixvel_ray.cluster", "mixvel_ray.fit", "mixvel_ray.mapping", "mixvel_ray.streaming"],
 }

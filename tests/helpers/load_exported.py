@@ -106,6 +106,9 @@ def main(folder: str, vectors: str, file: str, packages: str) -> None:
     half.set_progress_bar_config(disable=True)
     made["half"] = half(5, num_inference_steps=3, seed=4, output_type="raw").images
 
+    # There is no other device everywhere, and on this one nothing can be computed.
+    made["moved"] = np.array(str(half.to("meta").device))
+
     network = UNet2DModel.from_pretrained(folder, subfolder="experts/0")
     x, t = torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8), torch.tensor([0.3, 0.8])
     with torch.no_grad():

@@ -101,6 +101,10 @@ def test_bfloat16_is_autocast(loaded: Loaded) -> None:
     assert 0 < np.abs(half - full).max() < 0.1
 
 
+def test_it_moves_to_another_device(loaded: Loaded) -> None:
+    assert str(loaded.found["moved"]) == "meta"
+
+
 def test_vectors_of_exact_experts_come_as_they_are(loaded: Loaded) -> None:
     sampler = mx.open_run(loaded.vectors).sampler(steps=3, device="cpu")
     np.testing.assert_allclose(loaded.found["vectors"], sampler.sample(5, seed=4).x.numpy(), atol=1e-4)
