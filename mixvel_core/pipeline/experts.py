@@ -114,7 +114,7 @@ class StoredExpert:
     @property
     def config(self) -> ExpertConfig:
         """Index, count, fraction and shape of its shard, as in its file."""
-        return _config_in(self.folder)
+        return config_of(read_json(self.facts_file), self.facts_file)
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """What its family loads it from, on ``device``."""
