@@ -59,7 +59,7 @@ def shrunk(cell: ShardGaussians, count: int, shard: ShardGaussians) -> ShardGaus
 @frozen(kw_only=True, eq=False)
 class ClassGaussians:
     """``by_class``: the Gaussians of K shards for each class 0..C-1, and last, for the null condition, those of all
-    items of each shard."""
+    items of each shard. J and r are the same for all."""
 
     by_class: tuple[Gaussians, ...]
 

@@ -9,18 +9,15 @@ from attrs import evolve
 from class_conditions import of_classes
 from classed_shards import classed_config, classed_shards, untrained
 from exact import all_schedules
-from gaussian_shards import gaussians_of
 from labelled import CLASSES, LabelledProblem, labelled
+from labelled_cells import cells_of, prior_of
 from torch import Tensor
 
-from mixvel_core.field.class_gaussians import ClassGaussians
 from mixvel_core.field.gaussian_fit import FLOOR, fit_gaussians
 from mixvel_core.field.gaussians import Gaussians
 from mixvel_core.protocols import RouterConfig
 from mixvel_core.testing.problems import MemoryShard
-from mixvel_oracles.denoisers import GaussianExpert
 from mixvel_routers.cells import by_class
-from mixvel_routers.class_prior import ClassPrior
 from mixvel_routers.moments import MomentsFamily, MomentsRouter
 from mixvel_schedules.schedules import Cosine
 
@@ -28,33 +25,16 @@ SCHEDULES = all_schedules()
 OPTIONS = [{"rank": 0}, {"rank": 2}, {"components": 3}]
 
 
-def cells_of(problem: LabelledProblem) -> MomentsRouter:
-    """`moments` of the exact cells of a labelled mixture: one Gaussian each."""
+def router_of(problem: LabelledProblem) -> MomentsRouter:
+    """`moments` of the exact cells of a labelled mixture."""
+    cells = cells_of(problem)
     pi = torch.tensor(problem.fractions, dtype=torch.float64)
-    null = gaussians_of(problem.experts)
-    shares = torch.stack([expert.weights for expert in problem.experts])
-    joint = (pi[:, None] * shares).T
-    cells = tuple(
-        gaussians_of(
-            [
-                GaussianExpert(
-                    schedule=e.schedule,
-                    weights=torch.ones(1, dtype=torch.float64),
-                    means=e.means[c : c + 1],
-                    variances=e.variances[c : c + 1],
-                    axes=e.axes[c : c + 1],
-                )
-                for e in problem.experts
-            ]
-        )
-        for c in range(CLASSES)
-    )
     return MomentsRouter(
         log_pi=pi.log(),
-        gaussians=null,
+        gaussians=cells.by_class[-1],
         schedule=problem.schedule,
-        cells=ClassGaussians(by_class=(*cells, null)),
-        by_class=ClassPrior(table=torch.cat([joint / joint.sum(1, keepdim=True), pi[None]])),
+        cells=cells,
+        by_class=prior_of(problem),
     )
 
 
@@ -67,7 +47,7 @@ def points(count: int, dimension: int, dtype: torch.dtype = torch.float64) -> tu
 def test_one_gaussian_a_cell_is_the_exact_conditional_posterior(name: str) -> None:
     """D2 under a class: the router of the cells' own laws is the oracle, row by row, and without a class too."""
     problem = labelled(SCHEDULES[name], experts=4)
-    router = cells_of(problem)
+    router = router_of(problem)
     x, t = points(60, 4)
     classes = torch.arange(60) % CLASSES
     found = router.given(of_classes(classes)).weights(x, t, None)[0]

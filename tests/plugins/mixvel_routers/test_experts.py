@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 from attrs import evolve, frozen
+from class_conditions import of_classes
 from exact import Exact, all_schedules, exact
 from gaussian_shards import gaussians_of, slanted_shard
+from labelled import labelled
+from labelled_cells import cells_of, prior_of
 from torch import Tensor
 
 from mixvel_core.errors import DataError, SamplingError
@@ -205,3 +208,36 @@ def test_answers_of_some_experts_correct_those_alone() -> None:
     after, _ = made.weights(x, t, state)
     torch.testing.assert_close(after[:, 1] / after[:, 2], before[:, 1] / before[:, 2])
     assert bool((after[:, 0] != before[:, 0]).all())
+
+
+def off_under_classes(options: ExpertsFamily, steps: int) -> float:
+    """Total variation at the end of its weights from the exact p(k | x, c), with answers of experts under classes."""
+    problem = labelled(COSINE, experts=4)
+    cells = cells_of(problem)
+    made = ExpertsRouter(
+        log_pi=torch.tensor(problem.fractions, dtype=torch.float64).log(),
+        gaussians=cells.by_class[-1],
+        schedule=COSINE,
+        options=options,
+        cells=cells,
+        by_class=prior_of(problem),
+    )
+    condition = of_classes(torch.arange(48) % 3)
+    x_0, eps = torch.randn(2, 48, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).unbind(0)
+    under, exact_router = made.given(condition), problem.router.given(condition)
+    state, a, wanted = None, x_0, x_0
+    for t in np.linspace(1.0, END, steps + 1).tolist():
+        p = at_time(COSINE, t)
+        x = p.alpha * x_0 + p.sigma * eps
+        state = under.start(x, x.new_ones(48)) if state is None else state
+        a, _, state = all_answers(under, problem.experts, x, t, state, None, condition)
+        wanted, _ = exact_router.weights(x, x.new_full((48,), t), None)
+    return float(0.5 * (a - wanted).abs().sum(1).mean())
+
+
+def test_under_classes_it_is_exact_with_exact_cells_and_of_order_two_without() -> None:
+    """Classes 0 and 1, and 2 for none, row by row."""
+    assert off_under_classes(ExpertsFamily(), 6) < 1e-10
+    off = [off_under_classes(WITHOUT, N) for N in (80, 160)]
+    assert math.log2(off[0] / off[1]) == pytest.approx(2.0, abs=0.2)
+    assert off[1] < 0.01
