@@ -9,7 +9,7 @@ from mixvel_core.errors import RecipeError, UsageError
 from mixvel_core.pipeline.experts import conditions_read
 from mixvel_core.pipeline.sample_conditions import FROM_DATA, settled
 from mixvel_core.pipeline.shards import are_local
-from mixvel_core.protocols import ConditionSpec, Shard
+from mixvel_core.protocols import CLASS, ConditionSpec, Shard
 from mixvel_core.recipe.guided import guidances
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import dotted
@@ -30,7 +30,9 @@ def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionS
         yield f"sample.condition  {error}"
         return
     if wanted == FROM_DATA and not are_local(parts):
-        yield "sample.condition  from-data: items and their conditions are with their owners; take balanced or classes"
+        known = [spec.name for spec in specs] == [CLASS]
+        way = "balanced or classes" if known else "null, and give them with `mixvel sample RUN --condition FILE.npz`"
+        yield f"sample.condition  from-data: items and their conditions are not here; take {way}"
     guided = [(dotted(path), use) for path, use in guidances(recipe)]
     monolith = recipe.monolith
     # Adapters read what their base reads.

@@ -153,9 +153,12 @@ class ModelStage(ABC):
         there are none. Where they are gone, a model that is made holds them as they were."""
         try:
             found = [[path.name, checksum_once(path)] for path in use.files()]
-        except AbsentError:
+        except (AbsentError, OSError) as error:
             with suppress(ArtifactError, KeyError, TypeError):
                 return {_FILES: read_json(self.folder / "config.json")[_FILES]}
+            if isinstance(error, OSError):
+                where = f"{error.filename}: cannot be read ({error.strerror})"
+                raise AbsentError(f"{where}; put it there, or name the right one") from None
             raise
         return {_FILES: found} if found else {}
 

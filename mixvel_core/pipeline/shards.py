@@ -133,7 +133,8 @@ class RemoteShard(StoredShard):
 
 @frozen(kw_only=True)
 class CheckpointShard(RemoteShard):
-    """The shard of an expert that was there already (``CheckpointFamily``): of its items only the shape is known."""
+    """The shard of an expert that was there already (``CheckpointFamily``): of its items only the shape is known, and
+    what conditions the expert reads."""
 
 
 @frozen(kw_only=True)

@@ -241,6 +241,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         name="per-shard",
         options=PerShardOptions,
         target="mixvel_foreign.module_family:PerShardFamily",
+        files=lambda options: [path for use in options.experts for path in use.files()],
         example_options=PerShardOptions(experts=(ExpertUse(definition=_TORCH_MODULE, options=_EXAMPLE),) * 3),
         summary="an expert of its own family for each shard",
     ),

@@ -12,6 +12,7 @@ import torch
 from attrs import frozen
 from command import Command
 from diffusers import DDIMScheduler, UNet2DModel
+from pages import blocks
 
 RECIPE = """
 name: checkpoints
@@ -113,3 +114,22 @@ def test_experts_of_different_shapes_are_one_line(mixvel: Command, place: Place,
     done = mixvel("run", str(place.recipe), "--out", str(tmp_path / "run"))
     assert "expert diffusers: expert 1 is for items of 3 x 8 x 8, expert 0 for 1 x 8 x 8" in done.err
     assert not (tmp_path / "run" / "experts").exists()
+
+
+def test_the_three_kinds_of_the_page_make_samples_of_a_class_with_guidance(
+    mixvel: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lines of docs/foreign-experts.md, as they stand."""
+    monkeypatch.chdir(tmp_path)
+    page = {block.text.partition("\n")[0]: block.text for block in blocks("python", "yaml")}
+    exec(compile(page["# folders.py"], "folders.py", "exec"), {})
+    (tmp_path / "checkpoints.yaml").write_text(page["# checkpoints.yaml"])
+    [shell] = [block.text for block in blocks("sh") if "checkpoints.yaml" in block.text]
+    for line in shell.splitlines():
+        done = mixvel(*line.rpartition("mixvel ")[2].split())
+        assert done.code == 0, done.err
+    for name, count in (("samples", 8), ("more", 4)):
+        with np.load(next((tmp_path / "runs/checkpoints" / name).rglob("*.npz"))) as found:
+            assert found["x"].shape == (count, 4, 8, 8)
+            assert np.isfinite(found["x"]).all()
+    assert (tmp_path / "runs/checkpoints/report/index.html").is_file()
