@@ -11,7 +11,6 @@ import yaml
 from mixvel_core import __version__
 from mixvel_core.data.conditions import class_spec
 from mixvel_core.data.pictures import is_image
-from mixvel_core.errors import ArtifactError
 from mixvel_core.export.choice import ExportChoice
 from mixvel_core.export.scored import scores_section
 from mixvel_core.pipeline.opened import Run
@@ -49,7 +48,7 @@ def model_card(
 def _header(run: Run) -> Iterator[str]:
     yield "---"
     yield "library_name: diffusers"
-    if is_image(_shape(run)) and not run.models.conditions:
+    if is_image(run.shards.data_shape) and not run.models.conditions:
         yield "pipeline_tag: unconditional-image-generation"
     yield "tags: [mixvel, diffusion, mixture-of-experts]"
     yield "---"
@@ -62,7 +61,7 @@ def _title(run: Run, choice: ExportChoice) -> Iterator[str]:
         yield "A diffusion model, one network trained on all data"
     else:
         yield f"A diffusion model of {len(run.models.experts)} experts, put together by a router"
-    yield f"({'x'.join(map(str, _shape(run)))} items), exported by mixvel {__version__}."
+    yield f"({'x'.join(map(str, run.shards.data_shape))} items), exported by mixvel {__version__}."
     if run.recipe.smoke:
         yield "**At toy size: it shows that all works, and nothing of quality.**"
     yield "Its licence is not stated: add `license:` to the first lines of this file."
@@ -103,6 +102,8 @@ def _loading(run: Run, choice: ExportChoice, plugins: Sequence[Mapping[str, str]
 def _settings(run: Run, choice: ExportChoice) -> Iterator[str]:
     options = choice.options
     rows: dict[str, object] = {"schedule": run.recipe.schedule.name}
+    if (codec := run.shards.codec) is not None:
+        rows |= {"latents": f"{'x'.join(map(str, run.shards.shape))}, by {codec.label}"}
     if choice.router is not None:
         rows |= {"router": f"{choice.router} ({run.models.routers[choice.router].family.name})"}
         rows |= {"selector": options.selector.name}
@@ -201,11 +202,3 @@ def places_in(value: Any, path: str = "") -> Iterator[str]:
             yield from places_in(one, f"{path}.{index}")
     elif is_place(value):
         yield f"{path}: {value}"
-
-
-def _shape(run: Run) -> tuple[int, ...]:
-    every = (*run.models.experts, run.models.monolith)
-    found = next((one for one in every if one is not None), None)
-    if found is None:
-        raise ArtifactError(f"{run.folder}: has neither experts nor a monolith; run its recipe again")
-    return found.config.shape

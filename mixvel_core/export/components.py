@@ -66,6 +66,10 @@ class RouterPart(_Part):
     """The router."""
 
 
+class CodecPart(_Part):
+    """What makes items of the latents that the experts sample."""
+
+
 class SchedulePart(_Part):
     """The noise schedule."""
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import frozen
 
 from mixvel_core.artifacts.files import read_json, replacing, write_json
-from mixvel_core.errors import ArtifactError
+from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.federated.bundle import refuse_items
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
 from mixvel_core.pipeline.routers import StoredRouter
+from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.shared_experts import StoredMember
 from mixvel_core.protocols import WeightedExpert
 
@@ -121,6 +122,17 @@ def write_router(stored: StoredRouter, counts: Sequence[int], folder: Path) -> N
         refuse_items(tensors, count, config.shape, f"routers {stored.family.name}")
     folder.mkdir(parents=True)
     shutil.copyfile(stored.folder / MODEL, folder / MODEL)
+
+
+def write_codec(shards: Shards, folder: Path) -> dict[str, Any]:
+    """Copies the tensors of a run's codec into ``folder``; what is known of it. Raises ArtifactError where they are
+    damaged."""
+    if shards.codec is None:
+        raise UsageError("the run has no codec")
+    shards.codec.load("cpu")
+    folder.mkdir(parents=True)
+    shutil.copyfile(shards.codec.path, folder / MODEL)
+    return dict(shards.about["codec"])
 
 
 _Found: TypeAlias = tuple[str, dict[str, Any], str]

@@ -12,7 +12,9 @@ from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, PluginError
 from mixvel_core.export.choice import MONOLITH
 from mixvel_core.export.layout import CONFIG, exported_expert
+from mixvel_core.pipeline.codecs import StoredCodec, stored_codec
 from mixvel_core.pipeline.experts import StoredExpert
+from mixvel_core.pipeline.jobs import MODEL
 from mixvel_core.pipeline.loaded import Models
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.pipeline.routers import StoredRouter
@@ -27,29 +29,32 @@ from mixvel_core.recipe.model import Recipe
 
 FORMAT = 1
 """Of exported folders. Counts up when files of one change their name or meaning; others are refused."""
-EXPERTS, ROUTER, SCHEDULE, SAMPLER = "experts", "router", "schedule", "sampler"
+EXPERTS, ROUTER, SCHEDULE, SAMPLER, CODEC = "experts", "router", "schedule", "sampler", "codec"
 ROW = "exported"
 """The name of the one method, and the one router, of an exported folder."""
 
 
 @frozen(kw_only=True)
 class ExportedParts:
-    """The subfolders of an exported folder. ``router``: None where there is one expert, the monolith."""
+    """The subfolders of an exported folder. ``router``: None where there is one expert, the monolith.
+    ``codec``: None where samples are items as they are."""
 
     experts: Path
     router: Path | None
     schedule: Path
     sampler: Path
+    codec: Path | None = None
 
 
 def parts_of(folder: Path) -> ExportedParts:
     """Those of a whole exported folder."""
-    router = folder / ROUTER
+    router, codec = folder / ROUTER, folder / CODEC
     return ExportedParts(
         experts=folder / EXPERTS,
         router=router if router.is_dir() else None,
         schedule=folder / SCHEDULE,
         sampler=folder / SAMPLER,
+        codec=codec if codec.is_dir() else None,
     )
 
 
@@ -105,8 +110,13 @@ def open_exported(parts: ExportedParts, *, resident_experts: int | None = None) 
         },
         shards=tuple(_shard(one.config, parts.experts) for one in (*stored, monolith)[:1] if one is not None),
     )
-    nothing_known = Shards(key="", parts=(), about={})
-    return Run(folder=parts.sampler.parent, recipe=made, shards=nothing_known, models=models)
+    shards = Shards(key="", parts=(), about={}, codec=None if parts.codec is None else _codec(parts.codec))
+    return Run(folder=parts.sampler.parent, recipe=made, shards=shards, models=models)
+
+
+def _codec(folder: Path) -> StoredCodec | None:
+    found = stored_codec(folder, read_part(folder))
+    return None if found is None else evolve(found, path=folder / MODEL)
 
 
 def _shard(config: ExpertConfig, folder: Path) -> RemoteShard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from mixvel_core.data.pictures import is_image
 from mixvel_core.errors import UsageError
-from mixvel_core.export.components import ExpertsPart, RouterPart, SamplerPart, SchedulePart
+from mixvel_core.export.components import CodecPart, ExpertsPart, RouterPart, SamplerPart, SchedulePart
 from mixvel_core.export.conditions import ClassLabels, Conditions, condition_for
 from mixvel_core.export.parts import ExportedParts, open_exported
 from mixvel_core.export.seeds import seeds_of
 from mixvel_core.pipeline.opened import Run, Slot
 from mixvel_core.sampling.sampler import Sampler
 
-OutputType: TypeAlias = Literal["pil", "np", "pt", "raw"]
+OutputType: TypeAlias = Literal["pil", "np", "pt", "raw", "latent"]
 
 
 class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is followed by no checker: its imports take seconds
@@ -33,7 +33,7 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
     ``resident_experts``: most experts in memory at once; as exported if None.
     """
 
-    _optional_components = ["router"]  # noqa: RUF012  # diffusers' own declaration
+    _optional_components = ["router", "codec"]  # noqa: RUF012  # diffusers' own declaration
 
     def __init__(
         self,
@@ -41,10 +41,11 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         schedule: SchedulePart,
         sampler: SamplerPart,
         router: RouterPart | None = None,
+        codec: CodecPart | None = None,
         resident_experts: int | None = None,
     ) -> None:
         super().__init__()
-        self.register_modules(experts=experts, router=router, schedule=schedule, sampler=sampler)
+        self.register_modules(experts=experts, router=router, schedule=schedule, sampler=sampler, codec=codec)
         self.register_to_config(resident_experts=resident_experts)
         self._opened: dict[str, Run] = {}
 
@@ -83,6 +84,7 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
             router=None if router is None else router.folder,
             schedule=self.schedule.folder,
             sampler=self.sampler.folder,
+            codec=None if self.codec is None else self.codec.folder,
         )
         place = f"{experts.device} {parts}"
         if place not in self._opened:
@@ -122,7 +124,8 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
             guidance: another guidance, as a recipe writes it.
             selector, integrator, grid: in place of those exported, as a recipe writes them.
             output_type: ``pil``, or ``np``, (B, H, W, C), or ``pt``, (B, C, H, W), in [0, 1]; ``raw``: the items as
-                they are, (B, *data). None: ``pil`` for images, else ``raw``.
+                they are, (B, *data); ``latent``: as the experts sample them, which is another thing where there is a
+                codec. None: ``pil`` for images, else ``raw``.
             return_dict: an ``ImagePipelineOutput``, or a tuple of its only element.
 
         Returns:
@@ -143,7 +146,9 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         )
         if isinstance(condition, str):
             made = evolve(made, guidance=None)  # There is no condition to lead to.
-        kind, run = _output_type(output_type, made), self._run()
+        run = self._run()
+        shape = made.shape if run.shards.codec is None else run.shards.codec.shape
+        kind = _output_type(output_type, shape)
         seeds = seeds_of(seed, generator, batch_size)
         first = seeds if isinstance(seeds, int) else seeds[0]
         given = condition_for(run, made, batch_size, seed=first, class_labels=class_labels, condition=condition)
@@ -160,7 +165,7 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
                 parts = [made.sample(1, condition=c, seed=one).x for one, c in zip(seeds, rows, strict=True)]
                 x = torch.cat(parts)
                 on_step(batch_size * made.steps)
-        images = _output(x, kind)
+        images = x if kind == "latent" else _output(run.decode(x), kind)
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def save_pretrained(self, save_directory: str | Path) -> None:
@@ -170,13 +175,13 @@ class MixvelPipeline(DiffusionPipeline):  # type: ignore[misc]  # diffusers is f
         shutil.copytree(self.experts.folder.parent, save_directory)
 
 
-def _output_type(wanted: OutputType | None, sampler: Sampler) -> OutputType:
-    drawn = sampler.shape is not None and is_image(sampler.shape)
+def _output_type(wanted: OutputType | None, shape: tuple[int, ...] | None) -> OutputType:
+    drawn = shape is not None and is_image(shape)
     kind: OutputType = wanted or ("pil" if drawn else "raw")
-    if kind not in ("pil", "np", "pt", "raw"):
-        raise UsageError(f"output_type {kind!r} is not known; there are pil, np, pt and raw")
-    if kind != "raw" and not drawn:
-        raise UsageError(f"samples of shape {sampler.shape} are no images of 1 or 3 channels; take output_type='raw'")
+    if kind not in get_args(OutputType):
+        raise UsageError(f"output_type {kind!r} is not known; there are {', '.join(get_args(OutputType))}")
+    if kind in ("pil", "np", "pt") and not drawn:
+        raise UsageError(f"samples of shape {shape} are no images of 1 or 3 channels; take output_type='raw'")
     return kind
 
 

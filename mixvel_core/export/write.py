@@ -15,10 +15,10 @@ from mixvel_core.errors import UsageError
 from mixvel_core.export.card import model_card, places_in
 from mixvel_core.export.choice import MONOLITH, ExportChoice, chosen
 from mixvel_core.export.code_files import CLASS_NAME, MODULE, component_file, pipeline_file
-from mixvel_core.export.layout import CONFIG, write_expert, write_router
-from mixvel_core.export.parts import EXPERTS, FORMAT, ROUTER, ROW, SAMPLER, SCHEDULE
+from mixvel_core.export.layout import CONFIG, write_codec, write_expert, write_router
+from mixvel_core.export.parts import CODEC, EXPERTS, FORMAT, ROUTER, ROW, SAMPLER, SCHEDULE
 from mixvel_core.machine import from_home
-from mixvel_core.pipeline.codecs import refuse_codec
+from mixvel_core.pipeline.codecs import codec_of
 from mixvel_core.pipeline.experts import StoredExpert
 from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.shared_experts import FOLDER as SHARED
@@ -60,7 +60,6 @@ def export_run(
         The folder.
 
     Raises:
-        RecipeError: the run has a codec.
         UsageError: the folder is there, or the run has no such row, router or monolith.
         DataError: an expert or the router is made of the items themselves.
         MixvelError: the run is not as it was made.
@@ -68,7 +67,6 @@ def export_run(
     folder, target = from_home(run), from_home(to)
     _check_free(target, replace)
     opened = open_run(folder, overrides)
-    refuse_codec(opened.recipe, f"{folder} has samples that are latents, which an exported pipeline would not decode")
     if verify:
         check_bytes(folder)
     choice = chosen(opened, overrides, method=method, router=router, monolith=monolith)
@@ -145,11 +143,14 @@ def _write(run: Run, choice: ExportChoice, folder: Path, progress: Progress) -> 
         router = run.models.routers[choice.router]
         write_router(router, [part.count for part in run.shards.parts], folder / ROUTER)
         _write_part(folder, ROUTER, read_json(router.folder / CONFIG) | about)
+    if run.shards.codec is not None:
+        _write_part(folder, CODEC, about | {"codec": write_codec(run.shards, folder / CODEC)})
     _write_part(folder, SCHEDULE, about | {"schedule": plain(recipe.schedule)})
     plugins = _plugins(run, choice)
     _write_part(folder, SAMPLER, about | {"sample": sample_section(choice), "plugins": plugins})
     write_text(folder / f"{MODULE}.py", pipeline_file())
-    write_json(folder / INDEX, _index(routed))
+    absent = [part for part, here in ((ROUTER, routed), (CODEC, run.shards.codec is not None)) if not here]
+    write_json(folder / INDEX, _index(absent))
     write_text(folder / CARD, model_card(run, choice, classes, plugins))
 
 
@@ -164,14 +165,13 @@ def _write_part(folder: Path, part: str, about: Mapping[str, Any]) -> None:
     write_text(folder / part / f"mixvel_{part}.py", component_file(part))
 
 
-def _index(routed: bool) -> dict[str, Any]:
+def _index(absent: Sequence[str]) -> dict[str, Any]:
     """As diffusers reads it: the class of the pipeline, and module and class of each part."""
     from importlib.metadata import version
 
-    parts = (EXPERTS, ROUTER, SCHEDULE, SAMPLER)
+    parts = (EXPERTS, ROUTER, SCHEDULE, SAMPLER, CODEC)
     listed: dict[str, list[str | None]] = {part: [f"mixvel_{part}", f"{part.capitalize()}Part"] for part in parts}
-    if not routed:
-        listed[ROUTER] = [None, None]
+    listed |= {part: [None, None] for part in absent}
     return {"_class_name": [MODULE, CLASS_NAME], "_diffusers_version": version("diffusers"), **listed}
 
 
@@ -188,8 +188,7 @@ def _plugins(run: Run, choice: ExportChoice) -> list[dict[str, str]]:
     used: list[Any] = [run.recipe.schedule, choice.options.integrator]
     if choice.router is not None:
         used += [choice.options.selector, run.models.routers[choice.router].family]
-    if choice.options.guidance is not None:
-        used.append(choice.options.guidance)
+    used += [use for use in (choice.options.guidance, codec_of(run.recipe)) if use is not None]
     used += [stored.family for stored in _experts(run, choice).values()]
     names = {(use.kind, use.name) for part in used for use in uses_in(part)}
     return [

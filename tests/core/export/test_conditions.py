@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from exported import pipeline
 from torch import Tensor
 from whole_runs import LABELLED, run
 
 import mixvel_core as mx
 from mixvel_core.errors import UsageError
-from mixvel_core.export.components import ExpertsPart, RouterPart, SamplerPart, SchedulePart
 from mixvel_core.export.pipeline import MixvelPipeline
 from mixvel_core.export.write import export_run
 from mixvel_core.pipeline.opened import Run
@@ -27,19 +27,6 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return mx.open_run(folder)
 
 
-def pipeline(folder: Path) -> MixvelPipeline:
-    """As ``from_pretrained`` puts it together, without its copies of modules."""
-    router = folder / "router"
-    made = MixvelPipeline(
-        experts=ExpertsPart(folder / "experts"),
-        router=RouterPart(router) if router.exists() else None,
-        schedule=SchedulePart(folder / "schedule"),
-        sampler=SamplerPart(folder / "sampler"),
-    )
-    made.set_progress_bar_config(disable=True)
-    return made
-
-
 def samples(of: MixvelPipeline, count: int, **options: Any) -> Tensor:
     made: Any = of(count, **options)
     found: Tensor = made.images
@@ -48,7 +35,8 @@ def samples(of: MixvelPipeline, count: int, **options: Any) -> Tensor:
 
 @pytest.fixture(scope="module")
 def plain(opened: Run, tmp_path_factory: pytest.TempPathFactory) -> MixvelPipeline:
-    return pipeline(export_run(opened.folder, tmp_path_factory.mktemp("plain") / "out", [STEPS]))
+    made: MixvelPipeline = pipeline(export_run(opened.folder, tmp_path_factory.mktemp("plain") / "out", [STEPS]))
+    return made
 
 
 def same(found: Tensor, expected: Tensor) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler
 from diffusers_folders import network
+from exported import pipeline
 from safetensors.torch import load_file
 from whole_runs import EXACT, TRAINED, files, run, snapshot
 
@@ -102,6 +103,27 @@ launcher: local
     same(ours(made), mx.open_run(tmp_path / "run").sampler(steps=2, device="cpu"))
     theirs = load_file(made / "experts" / "0" / "diffusion_pytorch_model.safetensors")
     assert "conv_in.weight" in theirs
+
+
+def test_a_codec_goes_with_the_experts_of_its_latents(tmp_path: Path) -> None:
+    run(TRAINED, tmp_path / "run", "codec={use: pca, patch: 2}", "expert.train.steps=2", stage="sample")
+    made = export_run(tmp_path / "run", tmp_path / "out", [STEPS])
+    opened, parts = mx.open_run(tmp_path / "run"), parts_of(made)
+    z = opened.sampler(steps=2, device="cpu").sample(6, seed=3).x
+    same(ours(made), opened.sampler(steps=2, device="cpu"))
+    torch.testing.assert_close(open_exported(parts).decode(z), opened.decode(z), atol=1e-6, rtol=0)
+    pipe = pipeline(made)
+    raw, latent = (pipe(6, seed=3, output_type=kind).images for kind in ("raw", "latent"))
+    torch.testing.assert_close(latent, z, atol=1e-6, rtol=0)
+    torch.testing.assert_close(raw, opened.decode(z), atol=1e-6, rtol=0)
+    assert [image.size for image in pipe(2, seed=3).images] == [(8, 8)] * 2
+    assert json.loads((made / "model_index.json").read_text())["codec"] == ["mixvel_codec", "CodecPart"]
+    card = (made / "README.md").read_text()
+    assert "1x8x8 items" in card
+    assert "| latents | 4x4x4, by pca" in card
+    (made / "codec" / "model.safetensors").unlink()
+    with pytest.raises(ArtifactError, match=r"codec/model\.safetensors: missing"):
+        open_exported(parts).decode(z)
 
 
 def test_a_folder_is_whole_or_absent_and_replaced_on_request_alone(vectors: Path, tmp_path: Path) -> None:

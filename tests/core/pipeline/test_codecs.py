@@ -19,7 +19,6 @@ from mixvel_core.artifacts.arrays import map_array
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.data.latents import EncodedItems
 from mixvel_core.errors import ArtifactError, DataError, RecipeError, UsageError
-from mixvel_core.export.write import export_run
 from mixvel_core.federated.assemble import assemble
 from mixvel_core.federated.train import train_expert
 from mixvel_core.field.scale import to_float
@@ -200,8 +199,6 @@ def test_what_cannot_be_is_refused_in_a_line(tmp_path: Path) -> None:
 def test_experts_of_latents_do_not_leave_their_codec(latent: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="codec pca: owners would fit codecs of their own"):
         train_expert(recipe_of(TRAINED, CODEC), 0, tmp_path / "out", progress=Silent())
-    with pytest.raises(RecipeError, match="which an exported pipeline would not decode"):
-        export_run(latent, tmp_path / "exported")
     experts = [latent / "experts" / str(k) for k in range(3)]
     with pytest.raises(UsageError, match="an expert of a codec's latents"):
         assemble(experts, tmp_path / "assembled", recipe=None, overrides=(), progress=Silent())
