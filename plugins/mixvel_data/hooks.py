@@ -41,6 +41,9 @@ class DigitsOptions:
     labels: tuple[int, ...] | None = option(
         default=None, check=each(between(0, 9)), doc="only these digits, as one owner of data may hold; absent: all"
     )
+    label_names: tuple[str, ...] = option(
+        default=(), before=(), doc="names of labels 0, 1, ...; absent: none, and their number is that of the largest"
+    )
     pad: int | None = option(default=None, check=at_least(1), doc=PAD)
 
 

@@ -66,9 +66,11 @@ class Digits(DigitsOptions):
         bunch = load_digits()
         wanted = np.isin(bunch.target, range(10) if self.labels is None else self.labels)
         items = (bunch.images[wanted, None] * (2.0 / LARGEST) - 1.0).astype(np.float32)
+        labels = bunch.target[wanted].astype(np.int64)
         data = Data(
             items=items,
-            labels=bunch.target[wanted].astype(np.int64),
+            labels=labels,
+            label_names=named(labels, self.label_names, "digits"),
             provenance={
                 "source": "scikit-learn's digits (test set of UCI's optical recognition of handwritten digits)",
                 "count": str(len(items)),

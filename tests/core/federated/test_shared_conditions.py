@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import Command
 from silos import SILOS, forge, require_refusal
 from whole_runs import recipe_of, run, save_classes
 
@@ -95,6 +96,22 @@ def test_an_assembled_run_knows_names_classes_and_null(place: Path, tmp_path: Pa
     assert isinstance(router, ConditionalRouter)
     # Nobody but owner 0 has class 0.
     assert router.given(Condition(values={"class": c})).weights(x, t, None)[0][:2].tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_an_assembled_run_is_sampled_under_classes(mixvel: Command, place: Path, tmp_path: Path) -> None:
+    """By classes whose names the owners gave; with the prior of their class counts nobody but its owner answers."""
+    made = put_together(place, tmp_path / "run", place / "0", place / "1")
+    run((made / "recipe.yaml").read_text(), made, stage="routers")
+    line = ("sample", str(made), "--count", "4", "--steps", "2", "--out", str(tmp_path / "more"))
+    done = mixvel(*line, "--class", "light,0", "--guidance", "2", "--router", "p")
+    assert (done.code, done.problems) == (0, [])
+    [path] = (tmp_path / "more").glob("**/*.npz")
+    with np.load(path) as found:
+        assert found["condition.class"].tolist() == [2, 0, 2, 0]
+        assert found["origin"].tolist() == [1, 0, 1, 0]
+    done = mixvel(*line, "--class", "glaring")
+    assert (done.code, len(done.problems)) == (2, 1)
+    assert "no class is called 'glaring'" in done.err
 
 
 def test_class_counts_stay_with_an_owner_who_does_not_share_them(place: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from mixvel_core.data.conditions import condition_columns
+from mixvel_core.errors import DataError
 from mixvel_core.protocols import Data
 from mixvel_data.numpy_source import Digits
 
@@ -38,3 +40,13 @@ def test_labels_choose_items_and_keep_their_order(digits: Data) -> None:
     np.testing.assert_array_equal(some.items, np.asarray(digits.items)[wanted])
     np.testing.assert_array_equal(some.labels, digits.labels[wanted])
     assert some.provenance["count"] == str(177 + 179)
+
+
+def test_an_owner_of_some_digits_can_name_them_all() -> None:
+    names = tuple("0123456789")
+    some = Digits(labels=(2, 7), label_names=names).load()
+    assert some.label_names == names
+    [column] = condition_columns(some, {"class": "labels"})
+    assert (column.spec.classes, column.spec.labels) == (10, names)
+    with pytest.raises(DataError, match="digits: labels go from 2 to 7, and the 3 `label_names`"):
+        Digits(labels=(2, 7), label_names=names[:3]).load()
