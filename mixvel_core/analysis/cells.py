@@ -20,6 +20,7 @@ from mixvel_core.recipe.grids import grid_name
 from mixvel_core.recipe.model import SampleOptions
 
 if TYPE_CHECKING:
+    from mixvel_core.protocols import Condition
     from mixvel_core.sampling.sampler import Sampler
 
 
@@ -55,9 +56,18 @@ class StudyCell:
     seconds: float
 
 
+def condition_of_samples(settings: Settings, loaded: Loaded, count: int) -> Condition | None:
+    """The condition of samples 0 to ``count`` - 1 of a study; None where they have none."""
+    return loaded.models.condition(_spec(settings.curves[0], 1, settings, loaded), count)
+
+
 def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> Sampler:
     """The sample stage's sampler of a run, with the selector, integrator and grid of a curve."""
-    spec = SampleSpec(
+    return loaded.sampler(_spec(curve, steps, settings, loaded))
+
+
+def _spec(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> SampleSpec:
+    return SampleSpec(
         method="study",
         steps=steps,
         seed=settings.seed,
@@ -66,8 +76,9 @@ def sampler_of(curve: Curve, steps: int, settings: Settings, loaded: Loaded) -> 
         router=settings.router,
         weights=loaded.options.weights,
         grid=curve.grid,
+        guidance=settings.guidance,
+        condition=settings.condition,
     )
-    return loaded.sampler(spec)
 
 
 def cells_of(
@@ -83,6 +94,7 @@ def cells_of(
     done = settings.count * sum(steps for (_, steps), found in zip(wanted, there, strict=True) if found is not None)
     total = settings.count * len(settings.curves) * sum(settings.steps)
     cells: list[StudyCell] = []
+    condition = condition_of_samples(settings, loaded, settings.count)
     with progress.task("study", total, "sample steps") as bar:
         bar.update(done)
         for (curve, steps), artifact, found in zip(wanted, artifacts, there, strict=True):
@@ -97,6 +109,7 @@ def cells_of(
                 started = perf_counter()
                 samples = sampler.sample(
                     count=settings.count,
+                    condition=condition if sampler.reads else None,
                     shape=loaded.shape,
                     seed=settings.seed,
                     batch=loaded.options.batch,
@@ -135,5 +148,6 @@ def _artifact(
         channels_last=options.channels_last,
         compile=options.compile,
         arrays=ARRAYS,
+        **settings.given(),
     )
     return Artifact(folder=folder, key=key, name=key)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.analysis.cells import read_kept, sampler_of, write_kept
 from mixvel_core.analysis.settings import Curve, StudySettings
@@ -16,10 +16,11 @@ from mixvel_core.data.pictures import is_image
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.encode import PATH
 from mixvel_core.pipeline.loaded import Loaded
-from mixvel_core.pipeline.shards import Shards, some_items
+from mixvel_core.pipeline.sample_conditions import given_condition
+from mixvel_core.pipeline.shards import Shards, conditions_of_some, some_items
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
-from mixvel_core.protocols import Progress
+from mixvel_core.protocols import Condition, Progress
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import grid_name
 from mixvel_core.sampling.inversion import follows_ode, round_trip, spherical
@@ -84,7 +85,8 @@ class InversionTask:
             report_damage([artifact.first_damaged()], progress)
             with progress.task("interpolation", 3, "parts") as bar:
                 items = self._items(2 * pairs)
-                sampler = sampler_of(curve, STEPS, self.settings, self.loaded)
+                # Between two items there is no condition: the path is that without one.
+                sampler = evolve(sampler_of(curve, STEPS, self.settings, self.loaded), guidance=None)
                 noise = sampler.encode(items, batch=self.loaded.options.batch).x
                 bar.update(1)
                 pairs = len(items) // 2
@@ -117,8 +119,13 @@ class InversionTask:
 
     def _round_trip(self, curve: Curve, steps: int) -> np.ndarray:
         sampler = sampler_of(curve, steps, self.settings, self.loaded)
-        items = self._items(self.settings.round_trip)
-        return round_trip(sampler, items, batch=self.loaded.options.batch).error.cpu().numpy()
+        count = self.settings.round_trip
+        condition: Condition | None = None
+        if self.settings.condition is not None and sampler.reads:
+            own = conditions_of_some(self.shards, count, self.settings.seed)
+            condition = given_condition(own, self.shards.conditions)
+        moved = round_trip(sampler, self._items(count), condition=condition, batch=self.loaded.options.batch)
+        return moved.error.cpu().numpy()
 
     def _items(self, count: int) -> torch.Tensor:
         items = to_float(some_items(self.shards, count, self.settings.seed))
@@ -140,6 +147,7 @@ class InversionTask:
             autocast=options.autocast,
             channels_last=options.channels_last,
             compile=options.compile,
+            **self.settings.given(),
             **what,
         )
         return Artifact(folder=self.folder, key=key, name=key)

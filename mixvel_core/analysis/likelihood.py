@@ -64,6 +64,11 @@ def likelihood_of(run: Run, settings: StudySettings, loaded: Loaded, folder: Pat
     options = settings.likelihood
     if options is None:
         return Likelihoods()
+    if settings.condition is not None:
+        raise UsageError(
+            "study.likelihood: is that of items without a condition or guidance; take sample.condition=null, or leave "
+            "study.likelihood out"
+        )
     if settings.delta == 0.0:
         raise UsageError("study.likelihood: sample.delta is 0, where a flow has no density; take a delta above 0")
     items = _flow_items(run)

@@ -13,7 +13,7 @@ import torch
 from attrs import frozen
 from torch import Tensor
 
-from mixvel_core.analysis.cells import read_kept, sampler_of, write_kept
+from mixvel_core.analysis.cells import condition_of_samples, read_kept, sampler_of, write_kept
 from mixvel_core.analysis.settings import StudySettings, has_closed_experts
 from mixvel_core.artifacts.artifact import Artifact, key_of, report_damage
 from mixvel_core.errors import SamplingError
@@ -23,11 +23,21 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import Run
 from mixvel_core.plugin.discovery import Registry
-from mixvel_core.protocols import Ask, DensityExpert, Evaluations, ObservingRouter, Progress, Router
+from mixvel_core.protocols import (
+    Ask,
+    Condition,
+    ConditionalRouter,
+    DensityExpert,
+    Evaluations,
+    ObservingRouter,
+    Progress,
+    Router,
+)
 from mixvel_core.randomness import key, normal
 from mixvel_core.recipe.dump import keyed
 from mixvel_core.sampling.draws import SampleDraws
-from mixvel_core.sampling.ode import ddim_reference, reference
+from mixvel_core.sampling.guided_flow import ddim_flow, guided_mixture
+from mixvel_core.sampling.ode import Denoise, ddim_reference, flow, reference
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.weights import WeightTransform
 from mixvel_core.theory.exact import ClosedForms, EmpiricalLaw, Exact
@@ -95,7 +105,7 @@ def reference_of(
     about = _about(settings)
     start = {"count": settings.count, "seed": settings.seed, "delta": settings.delta, "precision": settings.precision}
     # Neither grids nor selectors nor integrators: all curves are measured against one reference.
-    key = key_of(models=models_key, weights=keyed(loaded.options.weights), **about, **start)
+    key = key_of(models=models_key, weights=keyed(loaded.options.weights), **about, **start, **settings.given())
     artifact = Artifact(folder=folder, key=key, name=key)
     found = read_kept(artifact, "x", "looser")
     if found is None:
@@ -126,6 +136,7 @@ def _solved(
 ) -> np.ndarray:
     """The ends of all samples; ``factor`` 1 is the reference itself, another one a coarser reference."""
     firsts = range(0, settings.count, settings.block)
+    given = condition_of_samples(settings, loaded, firsts[-1] + settings.block)
     blocks = []
     for done, first in enumerate(firsts):
         # DDIM moves each point by itself: there is nothing to fill a block up for.
@@ -133,7 +144,8 @@ def _solved(
         index = torch.arange(first, last, device=loaded.device)
         x = SampleDraws(seed=settings.seed, index=index).noise(loaded.shape, settings.dtype)
         passed = partial(_within, on_progress, done, len(firsts))
-        blocks.append(_solve(settings, sampler, x, factor, passed))
+        rows = None if given is None or not sampler.reads else given.rows(slice(first, last)).to(loaded.device)
+        blocks.append(_solve(settings, sampler, x, factor, passed, rows))
     ends = torch.cat(blocks)[: settings.count]
     if not bool(ends.isfinite().all()):
         raise SamplingError(f"the reference {settings.reference} is not finite; look at the experts and the router")
@@ -145,9 +157,31 @@ def _within(on_progress: OnProgress, done: int, count: int, part: float) -> None
     on_progress((done + part) / count)
 
 
-def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, on_progress: OnProgress) -> Tensor:
+def _solve(
+    settings: StudySettings,
+    sampler: Sampler,
+    x: Tensor,
+    factor: float,
+    on_progress: OnProgress,
+    condition: Condition | None,
+) -> Tensor:
     router = transformed(sampler.router, sampler.weights)
     tolerance, steps = factor * settings.tolerance, DDIM_STEPS if factor == 1.0 else DDIM_STEPS // 2
+    if condition is not None:
+        denoise = _conditional(sampler, router, condition, x)
+        if settings.reference == "ddim-1000":
+            return ddim_flow(
+                denoise, x, schedule=sampler.schedule, delta=settings.delta, steps=steps, on_progress=on_progress
+            )
+        return flow(
+            denoise,
+            x,
+            schedule=sampler.schedule,
+            times=(1.0, settings.delta),
+            rtol=tolerance,
+            atol=tolerance,
+            on_progress=on_progress,
+        )[-1]
     adaptive, fixed = partial(reference, rtol=tolerance, atol=tolerance), partial(ddim_reference, steps=steps)
     return (adaptive if settings.reference == "dopri5" else fixed)(
         x,
@@ -156,6 +190,28 @@ def _solve(settings: StudySettings, sampler: Sampler, x: Tensor, factor: float, 
         router=router,
         delta=settings.delta,
         on_progress=on_progress,
+    )
+
+
+def _conditional(sampler: Sampler, router: TransformedRouter, condition: Condition, x: Tensor) -> Denoise:
+    """The denoiser of all experts under a condition and the sampler's guidance. Raises SamplingError where the router
+    keeps a state."""
+    own, given = sampler.router, router
+    if isinstance(own, ConditionalRouter) and own.null is not None:
+        given = transformed(own.given(condition), sampler.weights)
+    if given.start(x, x.new_ones(len(x))) is not None:
+        raise SamplingError(
+            "the reference under a condition is a function of x and t, which a router with a state is not; take "
+            "another router, or study with sample.condition=null"
+        )
+    return guided_mixture(
+        schedule=sampler.schedule,
+        experts=sampler.experts,
+        given=given,
+        router=router,
+        condition=condition,
+        guidance=sampler.guidance,
+        weaker=sampler.weaker,
     )
 
 

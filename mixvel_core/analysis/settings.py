@@ -11,11 +11,13 @@ from attrs import frozen
 from mixvel_core.errors import UsageError, did_you_mean
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
+from mixvel_core.pipeline.sample_conditions import Settled, settled
+from mixvel_core.plugin.definition import GuidanceUse, IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
 from mixvel_core.recipe.analysis_options import LikelihoodOptions, StudyOptions, TheoryOptions
 from mixvel_core.recipe.describe import label
+from mixvel_core.recipe.dump import keyed
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.inputs import is_random
@@ -85,7 +87,7 @@ class Curve:
 
 @frozen(kw_only=True)
 class Settings:
-    """Of both. ``steps``: rising. ``router``: its name in the run."""
+    """Of both. ``steps``: rising. ``router``: its name in the run. ``guidance``, ``condition``: of what is measured."""
 
     curves: tuple[Curve, ...]
     steps: tuple[int, ...]
@@ -93,6 +95,18 @@ class Settings:
     seed: int
     delta: float
     router: str
+    guidance: GuidanceUse | None = None
+    condition: Settled = None
+
+    @property
+    def by_weaker(self) -> bool:
+        """Whether the monolith is evaluated beside the experts, to guide by."""
+        return self.guidance is not None and self.guidance.by_weaker
+
+    def given(self) -> dict[str, Any]:
+        """Condition and guidance as keys and records have them; empty where there are none."""
+        found = {} if self.condition is None else {"condition": keyed({"of": self.condition})["of"]}
+        return found if self.guidance is None else {**found, "guidance": keyed(self.guidance)}
 
 
 @frozen(kw_only=True)
@@ -138,6 +152,8 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
     schedule = run.models.schedule.build()
     tasks = run.recipe.routers[router].build().tasks(run.shards.parts, schedule)
     closed = has_closed_experts(run)
+    condition = settled(run.recipe.sample.condition, run.models.conditions)
+    guidance = options.guidance or run.recipe.sample.guidance
     exact = closed and not tasks
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")
     delta = run.recipe.sample.delta
@@ -157,6 +173,8 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
         seed=options.seed,
         delta=delta,
         router=router,
+        guidance=guidance if condition is not None else None,
+        condition=condition,
         reference=options.reference,
         tolerance=options.tolerance or (EXACT_TOLERANCE if exact and precision == "float64" else NETWORK_TOLERANCE),
         precision=precision,
@@ -173,6 +191,12 @@ def theory_settings(run: Run, registry: Registry) -> TheorySettings:
     """The recipe's ``theory`` section with every default filled in. Raises UsageError where there is no such router,
     delta is 0, or the data have no radius."""
     options = run.recipe.theory or TheoryOptions()
+    if run.recipe.sample.guidance is not None:
+        name = run.recipe.sample.guidance.name
+        raise UsageError(
+            f"sample.guidance is {name}: the bounds hold for a mixture's own flow, and guided samples follow another; "
+            "sample.guidance=null measures the mixture without a condition"
+        )
     delta = run.recipe.sample.delta
     if not 0.0 < delta < 1.0:
         raise UsageError(

@@ -45,7 +45,7 @@ def study(run: Run, registry: Registry, out: Path, progress: Progress) -> StudyR
 
 
 def _measured(run: Run, settings: StudySettings, registry: Registry, progress: Progress) -> StudyResult:
-    key = models_key(run.models, settings.router)
+    key = models_key(run.models, settings.router, by_weaker=settings.by_weaker)
     flops = model_flops(run.models, run.folder, progress)
     loaded = Loaded(run.models, run.recipe.sample)
     likelihood = likelihood_of(run, settings, loaded, run.folder / "study", progress)
@@ -62,7 +62,9 @@ def _measured(run: Run, settings: StudySettings, registry: Registry, progress: P
                 steps=cell.steps,
                 evaluations=float(cell.evaluations.mean()),
                 round_trip=errors.get(cell_name(cell.curve, cell.steps)),
-                flops=flops.of_usage(cell.usage, float(cell.evaluations.mean()), settings.router),
+                flops=flops.of_usage(
+                    cell.usage, float(cell.evaluations.mean()), settings.router, by_weaker=settings.by_weaker
+                ),
                 **asdict(statistics(distances(cell.x, reference.x))),
             )
             for cell in cells
@@ -105,6 +107,7 @@ def _conditions(run: Run, settings: StudySettings, shape: tuple[int, ...]) -> di
         "delta": settings.delta,
         "precision": settings.precision,
         "weights": plain(run.recipe.sample.weights),
+        **settings.given(),
         "round_trip": f"||decoded - x|| / ||x|| of {settings.round_trip} items, median",
         "error": "||x_N - x*||, Euclidean over all coordinates of a sample, from the same noise",
     }

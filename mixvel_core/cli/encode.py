@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mixvel_core.cli.federated import is_override
+from mixvel_core.cli.run import condition_options, listed_classes
 
 
 def encode(
@@ -40,6 +41,24 @@ def encode(
         str | None, typer.Option("--router", metavar="NAME", help="A router of the run.", show_default="the first")
     ] = None,
     monolith: Annotated[bool, typer.Option("--monolith", help="Encode by the monolith.")] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--class",
+            metavar="C,...",
+            help="Classes of the items in turn, by number or name.",
+            show_default="the run's own items' conditions; of images none",
+        ),
+    ] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            "--guidance",
+            metavar="W|NAME",
+            help="The scale of classifier-free guidance, or a guidance by name.",
+            show_default="none, whatever the recipe's",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the files go.", show_default="RUN/encoded"),
@@ -57,7 +76,8 @@ def encode(
         "grid": grid or PATH.grid,
         "steps": f"[{steps or PATH.steps}]",
         "seeds": "[0]",
-    }
+        "guidance": "null",
+    } | condition_options(None, guidance)
     options = [f"sample.{key}={value}" for key, value in chosen.items()]
     with shown_progress() as progress:
         done = encode_run(
@@ -69,6 +89,7 @@ def encode(
             monolith=monolith,
             out=out or run / "encoded",
             progress=progress,
+            classes=listed_classes(classes) if classes is not None else (),
         )
     error = done.error
     typer.echo(

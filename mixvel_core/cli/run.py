@@ -69,12 +69,17 @@ def load(
     return recipe, folder
 
 
+def listed_classes(classes: str) -> list[int | str]:
+    """Classes that are written with commas between them, numbers as numbers."""
+    words = [word.strip() for word in classes.split(",")]
+    return [int(word) if word.isdecimal() else word for word in words]
+
+
 def condition_options(classes: str | None, guidance: str | None) -> dict[str, str]:
     """What ``--class`` and ``--guidance`` set of a recipe's section `sample`, as overrides write it."""
     found: dict[str, str] = {}
     if classes is not None:
-        words = [word.strip() for word in classes.split(",")]
-        found["condition"] = json.dumps([int(word) if word.isdecimal() else word for word in words])
+        found["condition"] = json.dumps(listed_classes(classes))
     if guidance is not None:
         try:
             found["guidance"] = f"{{use: cfg, scale: {float(guidance)!r}}}"

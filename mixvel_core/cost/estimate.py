@@ -11,7 +11,7 @@ from attrs import frozen
 
 from mixvel_core.cost.jobs import CHECKPOINT, WEIGHTS, PlannedJob, Rate, makespan, rate_of
 from mixvel_core.cost.quantities import amount, duration
-from mixvel_core.pipeline.sample_specs import sample_specs
+from mixvel_core.pipeline.sample_specs import SampleSpec, sample_specs
 from mixvel_core.pipeline.shards import are_local
 from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import Recipe
@@ -21,22 +21,42 @@ from mixvel_core.recipe.problems import aligned
 def sampling(recipe: Recipe, jobs: Sequence[PlannedJob], experts: int) -> str:
     """A line about sampling. Selectors decide as they go, so of ``experts`` K there are from 1 to K at each step."""
     networks = {job.group: job.network for job in jobs}
-    fewest = most = router = low = high = 0
+    fewest = most = router = low = high = 0.0
     for spec in sample_specs(recipe.sample, list(recipe.routers)):
-        evaluated = recipe.sample.count * spec.steps * spec.integrator.build().evaluations
+        evaluated = 1.0 * recipe.sample.count * spec.steps * spec.integrator.build().evaluations
         widest = evaluated * (1 if spec.router is None else experts)
-        fewest, most = fewest + evaluated, most + widest
         network = networks.get("monolith" if spec.router is None else "experts")
         weigher = networks.get(f"router {spec.router}")
+        each = network.forward if network is not None else 0
+        beside = guided_share(spec, recipe)
+        if spec.by_weaker:
+            weaker = networks.get("monolith")
+            flops_beside = evaluated * beside * (weaker.forward if weaker is not None else 0)
+            fewest, most = fewest + evaluated * beside, most + evaluated * beside
+            low, high = low + flops_beside, high + flops_beside
+        else:
+            evaluated, widest = evaluated * (1 + beside), widest * (1 + beside)
         # Of several intervals' networks one is evaluated at a time; networks of a router are of one size.
-        own = 0
+        own = 0.0
         if weigher is not None and spec.router is not None:
             own = evaluated * weigher.forward * recipe.routers[spec.router].networks_a_step
-        each = network.forward if network is not None else 0
+        fewest, most = fewest + evaluated, most + widest
         router, low, high = router + own, low + own + evaluated * each, high + own + widest * each
     flops = f"; {amount(low, 'FLOP')} to {amount(high, 'FLOP')}, of which routers {amount(router, 'FLOP')}"
     what = f"{amount(fewest)} to {amount(most)} evaluations of an expert, by the selector"
     return f"sampling    {what}{flops if high else ''}"
+
+
+def guided_share(spec: SampleSpec, recipe: Recipe) -> float:
+    """The share of a row's steps at which a guidance evaluates its reference too; 0 without one."""
+    if spec.guidance is None:
+        return 0.0
+    # Here, because it loads torch.
+    from mixvel_core.sampling.grid import time_grid
+
+    guidance = spec.guidance.build()
+    times = time_grid(spec.grid, recipe.schedule.build(), spec.steps, recipe.sample.delta)[:-1]
+    return sum(guidance.at(t) != 1.0 for t in times) / len(times)
 
 
 _FLOAT = 4

@@ -84,26 +84,29 @@ class ModelFlops:
         mean = sum(self.experts) / len(self.experts)
         return self.routers[router] / mean if mean else None
 
-    def of_usage(self, usage: np.ndarray, evaluations: float, router: str | None) -> float:
+    def of_usage(self, usage: np.ndarray, evaluations: float, router: str | None, *, by_weaker: bool = False) -> float:
         """FLOPs of a sample, from the experts that the calls of the field evaluated.
 
         Args:
             usage: for each call, the share of samples that evaluated each expert, (calls, K).
-            evaluations: of a sample, the mean; those beyond ``usage`` are a router's that observes, and count as the
-                mean of all experts.
+            evaluations: of a sample, the mean; those beyond ``usage`` are a router's that observes or a guidance's, and
+                count as the mean of all experts.
             router: which one was called each time; None: the monolith was sampled.
+            by_weaker: whether a guidance compared with the monolith: then those beyond are its own.
         """
         shares = usage.sum(axis=0, dtype="float64")
         each = (self.monolith or 0,) if router is None else self.experts
         # The router of an earlier question may not be among those that were asked for last.
         calls = len(usage) * (0 if router is None else self.routers.get(router, 0))
-        further = max(0.0, evaluations - float(shares.sum())) * sum(each) / len(each)
+        beyond = float(self.monolith or 0) if by_weaker else sum(each) / len(each)
+        further = max(0.0, evaluations - float(shares.sum())) * beyond
         return calls + further + sum(float(share) * flops for share, flops in zip(shares, each, strict=True))
 
     def of_samples(self, samples: StoredSamples) -> SampleCost:
         """The cost of a row and column of the table."""
         evaluations = float(samples.array("evaluations").mean())
-        flops = self.of_usage(samples.array("usage"), evaluations, samples.draw.router)
+        draw = samples.draw
+        flops = self.of_usage(samples.array("usage"), evaluations, draw.router, by_weaker=draw.by_weaker)
         return SampleCost(evaluations=evaluations, flops=flops)
 
 

@@ -15,10 +15,22 @@ from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.problems import dotted
 
 
-def check_conditions(recipe: Recipe, parts: Sequence[Shard]) -> None:
+def check_conditions(recipe: Recipe, parts: Sequence[Shard], *, methods: bool = True) -> None:
     """Raises RecipeError where samples are asked for conditions that the items have not, or are guided by models that
-    read none; a line for each place. ``parts``: the shards."""
+    read none; a line for each place.
+
+    Args:
+        recipe: what is asked.
+        parts: the shards.
+        methods: whether the table's own rows are to be sampled.
+    """
     problems = list(_problems(recipe, parts, conditions_of(parts[0])))
+    if methods and recipe.sample.condition is None:
+        problems += [
+            f"sample.methods.{name}.guidance  leads to a condition, and `sample.condition` is null; remove one of both"
+            for name, method in recipe.sample.methods.items()
+            if method.guidance is not None
+        ]
     if problems:
         raise RecipeError(*problems)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.artifacts.arrays import read_arrays, write_arrays
 from mixvel_core.artifacts.artifact import key_of
@@ -17,15 +17,18 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.loaded import Loaded, models_key
 from mixvel_core.pipeline.more_samples import OutputFiles
 from mixvel_core.pipeline.opened import Run, open_run
+from mixvel_core.pipeline.sample_conditions import given_condition
+from mixvel_core.pipeline.sample_files import CONDITION
 from mixvel_core.pipeline.sample_specs import sample_artifact
-from mixvel_core.pipeline.shards import some_items
-from mixvel_core.protocols import Progress
+from mixvel_core.pipeline.shards import conditions_of_some, some_items
+from mixvel_core.protocols import CLASS, Progress
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.recipe.model import SampleOptions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mixvel_core.protocols import Condition
     from mixvel_core.sampling.inversion import RoundTrip
     from mixvel_core.sampling.sampler import Sampler
 
@@ -64,6 +67,7 @@ def encode_run(
     monolith: bool,
     out: Path,
     progress: Progress,
+    classes: Sequence[int | str] = (),
 ) -> EncodedFiles:
     """Encodes and decodes items by the models of a run.
 
@@ -74,11 +78,13 @@ def encode_run(
         count: how many of the run's own items, all if there are fewer.
         router: by name; the recipe's first one if None.
         monolith: encode by the monolith instead.
-        out: where the files go: arrays ``noise``, ``items``, ``decoded``, ``error`` and ``evaluations``, and where
-            items are images, a picture of rows of items, each above what came back. With a codec ``latents`` of the
-            items are what is followed, ``noise`` and ``error`` are theirs, and ``decoded`` are items of the latents
-            that came back.
+        out: where the files go: arrays ``noise``, ``items``, ``decoded``, ``error``, ``evaluations`` and, under
+            conditions, ``condition.NAME``; and where items are images, a picture of rows of items, each above what
+            came back. With a codec ``latents`` of the items are what is followed, ``noise`` and ``error`` are theirs,
+            and ``decoded`` are items of the latents that came back.
         progress: a bar of image steps.
+        classes: those of the items in turn, by number or name; none: the run's own items have their own conditions, and
+            images the null one.
 
     Raises:
         MixvelError: the run is not as it was made, a file cannot be read or holds items of another shape, or the
@@ -86,11 +92,14 @@ def encode_run(
     """
     run = open_run(folder, overrides)
     options = run.recipe.sample
-    spec = run.sample_spec(options, router=router, monolith=monolith)
     items, x = _items(run, images, count)
+    condition = _condition(run, len(items), classes, own=not images)
+    spec = run.sample_spec(options, router=router, monolith=monolith, rows=condition)
+    spec = spec if condition is not None else evolve(spec, condition=None)
+    models_digest = models_key(run.models, spec.router, by_weaker=spec.by_weaker)
     # Samples of these options have this key; with the items it is that of their encoding.
     key = key_of(
-        samples=sample_artifact(spec, options, models_key(run.models, spec.router), out).key,
+        samples=sample_artifact(spec, options, models_digest, out).key,
         items=hashlib.blake2b(np.ascontiguousarray(x).data).hexdigest(),
         shape=list(x.shape),
     )
@@ -100,7 +109,7 @@ def encode_run(
             progress.line("these items are encoded already; remove the file to do it again")
             error, evaluations = read_arrays(made.arrays, "error", "evaluations")
         else:
-            there_and_back = _moved(Loaded(run.models, options).sampler(spec), x, options, progress)
+            there_and_back = _moved(Loaded(run.models, options).sampler(spec), x, condition, options, progress)
             found = {name: value.cpu().numpy() for name, value in _arrays(run, there_and_back).items()}
             latents = {} if run.shards.codec is None else {"latents": x}
             error, evaluations = found["error"], found["evaluations"]
@@ -129,7 +138,20 @@ def _items(run: Run, images: Sequence[Path], count: int) -> tuple[np.ndarray, np
     return run.decode(torch.from_numpy(x)).numpy(), x
 
 
-def _moved(sampler: Sampler, items: np.ndarray, options: SampleOptions, progress: Progress) -> RoundTrip:
+def _condition(run: Run, count: int, classes: Sequence[int | str], *, own: bool) -> Condition | None:
+    """The condition of ``count`` items, of the run's own or others; None for the null one."""
+    specs = run.models.conditions
+    if classes:
+        turn = [classes[i % len(classes)] for i in range(count)]
+        return given_condition({CLASS: turn}, specs)
+    if not own or not specs:
+        return None
+    return given_condition(conditions_of_some(run.shards, count, run.recipe.seed), specs)
+
+
+def _moved(
+    sampler: Sampler, items: np.ndarray, condition: Condition | None, options: SampleOptions, progress: Progress
+) -> RoundTrip:
     import torch
 
     from mixvel_core.device import threads
@@ -137,15 +159,23 @@ def _moved(sampler: Sampler, items: np.ndarray, options: SampleOptions, progress
 
     steps = 2 * len(items) * sampler.steps
     with threads(options.threads), progress.task("encode and decode", steps, "image steps") as bar:
-        return round_trip(sampler, torch.from_numpy(items), batch=options.batch, on_step=bar.update)
+        return round_trip(
+            sampler,
+            torch.from_numpy(items),
+            condition=condition if sampler.reads else None,
+            batch=options.batch,
+            on_step=bar.update,
+        )
 
 
 def _arrays(run: Run, found: RoundTrip) -> dict[str, Tensor]:
+    given = found.encoded.condition
     return {
         "noise": found.encoded.x,
         "decoded": run.decode(found.decoded.x),
         "error": found.error,
         "evaluations": found.encoded.evaluations + found.decoded.evaluations,
+        **({} if given is None else {CONDITION + name: value for name, value in given.values.items()}),
     }
 
 

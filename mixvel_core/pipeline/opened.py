@@ -220,7 +220,7 @@ def open_run(folder: Path | str, overrides: Sequence[str] = (), *, partly: bool 
     if shards is None:
         raise unfinished(folder, "its partition", artifact.first_damaged())
     check_expert_counts(recipe, len(shards.parts))
-    check_conditions(recipe, shards.parts)
+    check_conditions(recipe, shards.parts, methods=False)
     stages = model_stages(recipe, folder, shards)
     missing = stages.missing()
     if missing and not (partly and stages.first_damaged() is None and stages.can_be_sampled()):

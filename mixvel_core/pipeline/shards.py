@@ -32,7 +32,7 @@ def condition_file(name: str) -> str:
 
 LAW = ("weights", "means", "covariances")
 CLASSES = "classes"
-"""In `law.npz` beside these, where each component of the law has one class."""
+"""Beside these in `law.npz`, where each component has one class."""
 GAUSSIANS = "gaussians.safetensors"
 """Of a shard that is with its owner, where more than its mean and variance is shared."""
 
@@ -233,8 +233,18 @@ def are_local(parts: Sequence[Shard]) -> bool:
 
 def some_items(shards: Shards, count: int, seed: int) -> np.ndarray:
     """``count`` items of the data set (all, if there are fewer) at random, as stored; the others are not read."""
-    items = shards.as_one.items
-    return np.asarray(items[np.random.default_rng(seed).choice(len(items), min(count, len(items)), replace=False)])
+    return np.asarray(shards.as_one.items[_some_rows(shards, count, seed)])
+
+
+def conditions_of_some(shards: Shards, count: int, seed: int) -> dict[str, np.ndarray]:
+    """The conditions of the same items, by name; empty where they have none."""
+    rows = _some_rows(shards, count, seed)
+    return {name: np.array(one[rows]) for name, one in shards.as_one.condition_values().items()}
+
+
+def _some_rows(shards: Shards, count: int, seed: int) -> np.ndarray:
+    total = shards.as_one.count
+    return np.random.default_rng(seed).choice(total, min(count, total), replace=False)
 
 
 _KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard, "checkpoint": CheckpointShard}

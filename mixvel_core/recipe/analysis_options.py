@@ -6,7 +6,7 @@ from typing import Literal
 
 from attrs import frozen
 
-from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
+from mixvel_core.plugin.definition import GuidanceUse, IntegratorUse, SelectorUse
 from mixvel_core.plugin.options import OptionCheck, above, at_least, each, option
 from mixvel_core.recipe.grids import TIMES, StudyGrid, grid_name
 
@@ -62,6 +62,9 @@ class StudyOptions:
         default=None, doc="smallest and largest step count that slopes are fitted to; absent: all"
     )
     router: str | None = option(default=None, doc="the name of a router under `routers`; the first one if absent")
+    guidance: GuidanceUse | None = option(
+        default=None, before=None, doc="the guidance of what is measured; `sample.guidance` if absent"
+    )
     round_trip: int = option(
         default=16, check=at_least(0), doc="items encoded and decoded by every curve that follows an ODE; 0: none"
     )

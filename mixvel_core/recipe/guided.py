@@ -13,6 +13,8 @@ def guidances(recipe: Recipe) -> Iterator[tuple[KeyPath, GuidanceUse]]:
     """Every guidance that a recipe names, and where."""
     if recipe.sample.guidance is not None:
         yield ("sample", "guidance"), recipe.sample.guidance
+    if recipe.study is not None and recipe.study.guidance is not None:
+        yield ("study", "guidance"), recipe.study.guidance
     for name, method in recipe.sample.methods.items():
         if method.guidance is not None:
             yield ("sample", "methods", name, "guidance"), method.guidance
@@ -29,7 +31,7 @@ def guidance_problems(recipe: Recipe) -> Iterator[RecipeProblem]:
         if not conditional:
             message = f"{use.name} leads to a condition, and the recipe has none; write `condition: {{class: labels}}`"
             yield RecipeProblem(path=path, message=message)
-        elif recipe.sample.condition is None:
+        elif recipe.sample.condition is None and "methods" not in path:
             message = f"{use.name} leads to a condition, and `sample.condition` is null; remove one of the two"
             yield RecipeProblem(path=path, message=message)
         if use.by_weaker and recipe.monolith is None:

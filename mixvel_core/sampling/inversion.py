@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mixvel_core.errors import UsageError
 from mixvel_core.field.conversions import expand
-from mixvel_core.protocols import NoiseSchedule, Router, Selector
+from mixvel_core.protocols import Condition, NoiseSchedule, Router, Selector
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_core.sampling.samples import Samples
@@ -27,11 +27,17 @@ class RoundTrip:
 
 
 def round_trip(
-    sampler: Sampler, x: Tensor, *, batch: int = 256, on_step: Callable[[int], None] | None = None
+    sampler: Sampler,
+    x: Tensor,
+    *,
+    condition: Condition | None = None,
+    batch: int = 256,
+    on_step: Callable[[int], None] | None = None,
 ) -> RoundTrip:
-    """Encodes x, (n, *data), and decodes what comes out, by the same sampler.
+    """Encodes x, (n, *data), and decodes what comes out, by the same sampler and under the same condition.
 
-    ``on_step`` is called with the number of point-steps done, of 2 n * steps. Raises what ``Sampler.encode`` raises.
+    ``condition``: of each, n rows or one; None: the null condition. ``on_step`` is called with the number of
+    point-steps done, of 2 n * steps. Raises what ``Sampler.encode`` raises.
     """
     half = len(x) * sampler.steps
 
@@ -39,8 +45,8 @@ def round_trip(
         if on_step is not None:
             on_step(half + done)
 
-    encoded = sampler.encode(x, batch=batch, on_step=on_step)
-    decoded = sampler.decode(encoded.x, batch=batch, on_step=second)
+    encoded = sampler.encode(x, condition=condition, batch=batch, on_step=on_step)
+    decoded = sampler.decode(encoded.x, condition=condition, batch=batch, on_step=second)
     flat = x.to(decoded.x.device).double().flatten(1)
     apart = torch.linalg.vector_norm(decoded.x.double().flatten(1) - flat, dim=1)
     smallest = torch.finfo(torch.float64).tiny

@@ -11,7 +11,7 @@ from torch import Tensor
 from mixvel_core.errors import SamplingError
 from mixvel_core.field.conversions import at_time, ddim_step, velocity
 from mixvel_core.field.mixture import weighted_sum
-from mixvel_core.protocols import Expert, NoiseSchedule, Router
+from mixvel_core.protocols import Condition, Expert, NoiseSchedule, Router
 from mixvel_core.sampling.dispatch import evaluate
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.observation import all_answers
@@ -66,13 +66,18 @@ def reference(
     return flow(denoise, x, schedule=schedule, times=(1.0, delta), rtol=rtol, atol=atol, on_progress=on_progress)[-1]
 
 
-def full_mixture(*, schedule: NoiseSchedule, experts: Sequence[Expert], router: Router) -> Denoise:
-    """The denoiser sum_k a_k m_k (D1) of all K experts and a router without a state; gradients pass."""
+def full_mixture(
+    *, schedule: NoiseSchedule, experts: Sequence[Expert], router: Router, condition: Condition | None = None
+) -> Denoise:
+    """The denoiser sum_k a_k m_k (D1) of all K experts and a router without a state; gradients pass.
+
+    ``condition``: of the points, for experts that read one; the router is that of the condition already.
+    """
     matched = all_snr_matched(experts, schedule)
 
     def denoise(x: Tensor, t: float) -> Tensor:
         a, _ = router.weights(x, x.new_full((len(x),), t), None)
-        return weighted_sum(a.to(x.dtype), evaluate(matched, x, t, _all_selected(x, experts)))
+        return weighted_sum(a.to(x.dtype), evaluate(matched, x, t, _all_selected(x, experts), 1, condition))
 
     return denoise
 

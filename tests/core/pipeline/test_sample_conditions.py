@@ -189,6 +189,10 @@ def test_experts_that_are_not_in_memory_read_their_conditions_too(opened: Run) -
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [
+        (
+            ["sample.condition=null"],
+            "sample.methods.guided.guidance  leads to a condition, and `sample.condition`",
+        ),
         (["sample.condition=[5]"], "sample.condition  there is no class 5; classes are 0 to 1"),
         (["sample.condition=[cat]"], "sample.condition  there is no class 'cat'; classes are 0 to 1"),
         (["expert={use: empirical, bandwidth: 0.1}"], "guidance  the experts, empirical, read no condition"),

@@ -15,7 +15,6 @@ from mixvel_core.plugin.discovery import load_registry
         (EXACT, "sample.guidance=cfg", "sample.guidance  cfg leads to a condition, and the recipe has none"),
         (EXACT, "sample.methods.mixed={guidance: cfg}", "sample.methods.mixed.guidance  cfg leads to a condition"),
         (EXACT, "sample.condition=[1]", "sample.condition  the recipe has no `condition`"),
-        (LABELLED, "sample.condition=null", "sample.methods.guided.guidance  cfg leads to a condition, and `sample"),
         (LABELLED, "sample.condition=[]", "sample.condition  must be a list, not empty"),
         (LABELLED, "monolith=null", "sample.methods.away.guidance  autoguidance compares with the monolith"),
         (
@@ -31,6 +30,13 @@ def test_what_does_not_fit_gets_a_line(text: str, override: str, line: str) -> N
     with pytest.raises(RecipeError) as found:
         recipe_of(text, override)
     assert any(line in problem for problem in found.value.problems), found.value.problems
+
+
+def test_guidance_and_no_condition_contradict_each_other() -> None:
+    with pytest.raises(RecipeError, match=r"sample\.guidance  cfg leads to a condition, and `sample\.cond"):
+        recipe_of(LABELLED, "sample.condition=null", "sample.guidance=cfg")
+    # Rows of the table are looked at where they are to be sampled.
+    recipe_of(LABELLED, "sample.condition=null")
 
 
 def test_definitions_of_guidances_state_what_they_compare_with() -> None:
