@@ -118,27 +118,32 @@ def test_a_router_is_trained_on_the_classes_of_its_items() -> None:
     assert (without.conditions, without.condition_values()) == ((), {})
 
 
-@pytest.mark.parametrize("targets", ["exact", "labels"])
-def test_an_a_network_learns_the_posterior_under_a_class(targets: Literal["exact", "labels"], tmp_path: Path) -> None:
-    """In nats: within 0.02 of the exact posterior of the class, where one that reads none is 0.2 or more from it."""
+@pytest.mark.parametrize(("targets", "within"), [("exact", 0.01), ("labels", 0.03)])
+def test_an_a_network_learns_the_posterior_under_a_class(
+    targets: Literal["exact", "labels"], within: float, tmp_path: Path
+) -> None:
+    """In nats from the exact posterior of the class, and of all items where there is none."""
     shards = crossed()
-    family = ANetworkFamily(width=32, depth=2, train=options(300), targets=targets)
-    router = made(family, shards, tmp_path / "c")
-    plain = [evolve(shard, conditions=(), values={}) for shard in shards]
-    unaware = made(family, plain, tmp_path / "plain")
+    router = made(ANetworkFamily(width=32, depth=2, train=options(300), targets=targets), shards, tmp_path)
     batch, c = noised(shards)
     x, exact = targets_of(shards, Cosine()).at(batch)
-    without = targets_of(plain, Cosine()).at(evolve(batch, condition=None))[1]
+    without = targets_of(shards, Cosine()).at(evolve(batch, condition=None))[1]
     assert isinstance(router, ReadsClass)
     found = router.given(of_classes(c)).weights(x, batch.t, None)[0]
-    print(
-        "FIG",
-        float(divergence(found.log(), exact)),
-        float(divergence(unaware.weights(x, batch.t, None)[0].log(), exact)),
-    )
+    assert float(divergence(found.log(), exact)) < within
     null = router.given(of_classes(torch.full_like(c, 2))).weights(x, batch.t, None)[0]
-    assert float(divergence(null.log(), without)) < 0.03
+    assert float(divergence(null.log(), without)) < 2 * within
     torch.testing.assert_close(router.weights(x, batch.t, None)[0], null)
+
+
+def test_an_a_network_that_reads_no_class_is_far_from_the_posterior_under_one(tmp_path: Path) -> None:
+    """0.2 nats and more, of the same size and training as the one above, which is within 0.01."""
+    shards = crossed()
+    plain = [evolve(shard, conditions=(), values={}) for shard in shards]
+    router = made(ANetworkFamily(width=32, depth=2, train=options(300)), plain, tmp_path)
+    batch, _ = noised(shards)
+    x, exact = targets_of(shards, Cosine()).at(batch)
+    assert float(divergence(router.weights(x, batch.t, None)[0].log(), exact)) > 0.2
 
 
 def test_a_da_network_integrates_the_rate_of_the_class(tmp_path: Path) -> None:
