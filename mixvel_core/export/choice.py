@@ -19,13 +19,13 @@ MONOLITH = "monolith"
 @frozen(kw_only=True)
 class ExportChoice:
     """What is exported of a run. ``options``: how it is sampled, with one step count. ``router``: by name; None for the
-    monolith. ``row``: the method of the recipe that it is; None: it is none of them. ``by_weaker``: whether a guidance
-    compares with the monolith, which then goes with the experts."""
+    monolith. ``row``: the method of the recipe that it is; None: it is none of them. ``with_monolith``: whether it goes
+    with the experts, for a guidance compares with it, or they are adapters of it."""
 
     options: SampleOptions
     router: str | None
     row: str | None
-    by_weaker: bool = False
+    with_monolith: bool = False
 
 
 def chosen(
@@ -44,10 +44,6 @@ def chosen(
     monolith = monolith or row.model == MONOLITH
     if monolith and router is not None:
         raise UsageError("the monolith is not routed; leave out --router")
-    if not monolith and run.recipe.expert.adapts:
-        raise UsageError(
-            f"experts {run.recipe.expert.name} are adapters, which are not exported; export their base with --monolith"
-        )
     if len(options.steps) != 1:
         raise UsageError("one number of steps is exported, which calls may change; set sample.steps=[20], or --steps")
     name = router or row.router
@@ -56,7 +52,8 @@ def chosen(
     # Raises where the settings do not fit the schedule or each other.
     _check_grid(run, options)
     row_name = _row_of(run, options, spec.router)
-    return ExportChoice(options=options, router=spec.router, row=row_name, by_weaker=spec.by_weaker)
+    needed = spec.by_weaker or (not monolith and run.recipe.expert.adapts)
+    return ExportChoice(options=options, router=spec.router, row=row_name, with_monolith=needed)
 
 
 def _row_of(run: Run, options: SampleOptions, router: str | None) -> str | None:

@@ -18,7 +18,7 @@ from attrs import frozen
 from mixvel_core.artifacts.files import read_json, replacing, write_json
 from mixvel_core.errors import ArtifactError, UsageError
 from mixvel_core.federated.bundle import refuse_items
-from mixvel_core.pipeline.experts import StoredExpert
+from mixvel_core.pipeline.experts import StoredBase, StoredExpert, config_of
 from mixvel_core.pipeline.jobs import MODEL, MOMENTS
 from mixvel_core.pipeline.routers import StoredRouter
 from mixvel_core.pipeline.shards import Shards
@@ -49,15 +49,22 @@ class DiffusersExpert(StoredExpert):
 
     def tensors(self, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """What its family loads it from, on ``device``. Raises ArtifactError where a file is missing or damaged."""
-        from mixvel_core.artifacts.tensors import read_tensors
+        return _tensors_in(self.folder, device)
 
-        try:
-            prefix = str(read_json(self.facts_file)[_PREFIX])
-        except (KeyError, TypeError):
-            raise ArtifactError(f"{self.facts_file}: not of an exported expert; export it again") from None
-        weights = _read_weights(self.folder / WEIGHTS)
-        named = {prefix + name: value.to(device) for name, value in weights.items()}
-        return named | read_tensors(self.folder / REST, device)
+    def as_base(self) -> StoredBase:
+        """The same as what adapters change."""
+        made = super().as_base()
+        return DiffusersBase(key=made.key, folder=made.folder, family=made.family, schedule=made.schedule)
+
+
+@frozen(kw_only=True)
+class DiffusersBase(StoredBase):
+    """What adapters change, in diffusers' layout."""
+
+    def load(self, device: torch.device | str = "cpu") -> Expert:
+        """The expert, on ``device``."""
+        facts = self.folder / FACTS
+        return self.family.load(config_of(read_json(facts), facts), _tensors_in(self.folder, device), self.schedule)
 
 
 @frozen(kw_only=True)
@@ -76,6 +83,19 @@ def exported_expert(stored: StoredExpert) -> StoredExpert:
     return DiffusersExpert(key=stored.key, folder=stored.folder, family=stored.family, schedule=stored.schedule)
 
 
+def _tensors_in(folder: Path, device: torch.device | str) -> dict[str, Tensor]:
+    """What the family of the expert in ``folder`` loads it from."""
+    from mixvel_core.artifacts.tensors import read_tensors
+
+    try:
+        prefix = str(read_json(folder / FACTS)[_PREFIX])
+    except (KeyError, TypeError):
+        raise ArtifactError(f"{folder / FACTS}: not of an exported expert; export it again") from None
+    weights = _read_weights(folder / WEIGHTS)
+    named = {prefix + name: value.to(device) for name, value in weights.items()}
+    return named | read_tensors(folder / REST, device)
+
+
 def write_expert(stored: StoredExpert, folder: Path) -> str | None:
     """Writes an expert of a run, or the network of all of them, into ``folder``.
 
@@ -90,8 +110,8 @@ def write_expert(stored: StoredExpert, folder: Path) -> str | None:
 
     tensors, config = stored.tensors(), stored.config
     refuse_items(tensors, config.count, config.shape, f"experts {stored.family.name}")
-    expert = stored.load_group() if isinstance(stored, StoredMember) else stored.load()
-    found = _diffusers_network(expert, tensors)
+    # Adapters are no networks by themselves.
+    found = None if stored.base is not None else _diffusers_network(_loaded(stored), tensors)
     moments = stored.folder / MOMENTS
     folder.mkdir(parents=True)
     if moments.exists():
@@ -108,6 +128,10 @@ def write_expert(stored: StoredExpert, folder: Path) -> str | None:
     write_checksummed(folder / REST, rest, {"expert": stored.family.name})
     write_json(folder / FACTS, {**read_json(stored.facts_file), _PREFIX: prefix})
     return name
+
+
+def _loaded(stored: StoredExpert) -> Expert | ExpertGroup:
+    return stored.load_group() if isinstance(stored, StoredMember) else stored.load()
 
 
 def write_router(stored: StoredRouter, counts: Sequence[int], folder: Path) -> None:

@@ -95,10 +95,12 @@ def open_exported(parts: ExportedParts, *, resident_experts: int | None = None) 
     }
     made = checked(Recipe, recipe, str(parts.sampler / CONFIG), registry)
     first = StoredExpert(key="", folder=parts.experts, family=made.expert, schedule=made.schedule)
-    stored = [exported_expert(one) for one in _stored(first, experts)]
     monolith = None
     if made.monolith is not None:
         monolith = exported_expert(evolve(first, folder=parts.experts / MONOLITH, family=made.monolith))
+        if made.expert.adapts:
+            first = evolve(first, base=monolith.as_base())
+    stored = [exported_expert(one) for one in _stored(first, experts)]
     models = Models(
         schedule=made.schedule,
         experts=tuple(stored),

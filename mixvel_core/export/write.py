@@ -77,7 +77,7 @@ def export_run(
 
 def _experts(run: Run, choice: ExportChoice) -> Mapping[str, StoredExpert]:
     """What is written below ``experts/``, by folder: each expert, or one that shares a network; the monolith."""
-    needs_monolith = choice.router is None or choice.by_weaker
+    needs_monolith = choice.router is None or choice.with_monolith
     monolith = {MONOLITH: run.models.monolith} if needs_monolith and run.models.monolith else {}
     if choice.router is None:
         return monolith

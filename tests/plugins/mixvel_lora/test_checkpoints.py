@@ -13,6 +13,9 @@ from safetensors.torch import save_file
 from whole_runs import recipe_of, run, snapshot
 
 from mixvel_core.errors import DataError, MixvelError, RecipeError
+from mixvel_core.export.layout import WEIGHTS
+from mixvel_core.export.parts import open_exported, parts_of
+from mixvel_core.export.write import export_run
 from mixvel_core.pipeline.opened import open_run
 from mixvel_core.randomness import normal
 from mixvel_lora.adapter import layers_of
@@ -103,6 +106,22 @@ def test_one_command_from_files_to_samples(place: Path, tmp_path: Path) -> None:
     before = snapshot(tmp_path / "experts")
     run(text_of(place), tmp_path, stage="sample")
     assert snapshot(tmp_path / "experts") == before
+
+
+def test_they_are_exported_with_their_base(place: Path, tmp_path: Path) -> None:
+    run(text_of(place), tmp_path / "run", stage="sample")
+    opened, seed = open_run(tmp_path / "run"), 3
+    made = export_run(tmp_path / "run", tmp_path / "out", ["sample.steps=[4]"], method="composite")
+    theirs = open_exported(parts_of(made)).sampler(device="cpu")
+    ours = opened.sampler(router="equal", steps=4, device="cpu")
+    torch.testing.assert_close(theirs.sample(4, seed=seed).x, ours.sample(4, seed=seed).x, atol=1e-6, rtol=0)
+    files = {path.relative_to(made / "experts").as_posix() for path in (made / "experts").rglob("*.safetensors")}
+    assert "monolith/diffusion_pytorch_model.safetensors" in files
+    assert (made / "experts/0/model.safetensors").stat().st_size < (made / "experts/monolith" / WEIGHTS).stat().st_size
+    alone = export_run(tmp_path / "run", tmp_path / "base", ["sample.steps=[4]"], method="base")
+    theirs = open_exported(parts_of(alone)).sampler(monolith=True, device="cpu")
+    ours = opened.sampler(monolith=True, steps=4, device="cpu")
+    torch.testing.assert_close(theirs.sample(4, seed=seed).x, ours.sample(4, seed=seed).x, atol=1e-6, rtol=0)
 
 
 def test_what_cannot_be_is_refused_in_a_line(place: Path, tmp_path: Path) -> None:
