@@ -30,11 +30,16 @@ class LabelledProblem:
 
     def guided_flow(self, x: Tensor, condition: Condition, guidance: Guidance, times: tuple[float, float]) -> Tensor:
         """Where the guided flow of the exact law takes x from the first time to the second."""
-        under = self.whole.given(condition)
+        under, shared = self.whole.given(condition), self.router.given(condition)
 
         def denoise(x: Tensor, t: float) -> Tensor:
             at_t = x.new_full((len(x),), t)
-            return guidance.combine(under.denoise(x, at_t), self.whole.denoise(x, at_t), t)
+            if guidance.route == "own":
+                other = self.whole.denoise(x, at_t)
+            else:
+                a, _ = shared.weights(x, at_t, None)
+                other = torch.einsum("bk,kbd->bd", a, torch.stack([one.denoise(x, at_t) for one in self.experts]))
+            return guidance.combine(under.denoise(x, at_t), other, t)
 
         return flow(denoise, x, schedule=self.schedule, times=times, rtol=1e-9, atol=1e-9)[-1]
 
