@@ -159,3 +159,8 @@ def _of_file(path: Path, name: str) -> np.ndarray:
     arrays = list(array_forms(path, refuse))
     wanted = arrays[0] if len(arrays) == 1 else name
     return read_arrays(path, wanted, refuse=refuse)[0]
+
+
+def condition_file(name: str) -> str:
+    """The file of a condition in the folder of a shard."""
+    return f"condition-{name}.npy"

@@ -51,7 +51,7 @@ class EncodedItems:
         """Raises DataError where latents are not finite in float16."""
         wanted = indices_of(rows, len(self))
         found = np.empty((len(wanted), *self.shape[1:]), LATENTS)
-        for part in _spans(len(wanted), self.source.shape):
+        for part in _spans(len(wanted), self.codec.data_shape):
             x = torch.from_numpy(to_float(np.array(self.source[wanted[part]]))).to(self.device)
             z = self.codec.encode(x, torch.from_numpy(wanted[part]).to(self.device))
             found[part] = z.half().cpu().numpy()
@@ -84,7 +84,7 @@ class DecodedItems:
     def __getitem__(self, rows: np.ndarray | slice, /) -> np.ndarray:
         wanted = indices_of(rows, len(self))
         found = np.empty((len(wanted), *self.shape[1:]), np.float32)
-        for part in _spans(len(wanted), self.shape):
+        for part in _spans(len(wanted), self.codec.data_shape):
             z = torch.from_numpy(to_float(np.array(self.source[wanted[part]]))).to(self.device)
             found[part] = self.codec.decode(z).cpu().numpy()
         return found
@@ -107,18 +107,20 @@ class PlacedCodec:
 
     def encode(self, x: Tensor) -> Tensor:
         """The latents of items (n, *data), without noise, a block at a time; (n, *latent), where x is, in its type."""
-        return _mapped(self.codec.encode, x, (len(x), *self.codec.data_shape), self.device)
+        return self._mapped(self.codec.encode, x, self.codec.latent_shape)
 
     def decode(self, z: Tensor) -> Tensor:
         """The items of latents (n, *latent), a block at a time; (n, *data), where z is, in its type."""
-        return _mapped(self.codec.decode, z, (len(z), *self.codec.data_shape), self.device)
+        return self._mapped(self.codec.decode, z, self.codec.data_shape)
 
-
-def _mapped(f: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.cat([f(x[part].to(device)).to(x.device) for part in _spans(len(x), shape)])
+    def _mapped(self, f: Callable[[Tensor], Tensor], x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        found = x.new_empty((len(x), *shape))
+        for part in _spans(len(x), self.codec.data_shape):
+            found[part] = f(x[part].to(self.device)).to(x.device)
+        return found
 
 
 def _spans(count: int, shape: tuple[int, ...]) -> list[slice]:
-    """Blocks of ``count`` items, at least one block; ``shape`` (n, *data) of all."""
-    each = max(1, _NUMBERS // math.prod(shape[1:]))
-    return [slice(start, start + each) for start in range(0, count, each)] or [slice(0, 0)]
+    """Blocks of ``count`` items of ``shape``, none where there are none: networks may not take empty batches."""
+    each = max(1, _NUMBERS // math.prod(shape))
+    return [slice(start, start + each) for start in range(0, count, each)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from mixvel_core.errors import DataError, RecipeError
-from mixvel_core.pipeline.codecs import refuse_codec
+from mixvel_core.pipeline.codecs import FittedCodec, ready_codec
 from mixvel_core.pipeline.preflight import preflight_without_data
 from mixvel_core.pipeline.shards import CheckpointShard
 from mixvel_core.protocols import AdapterFamily, CheckpointFamily, ConditionalCheckpoints, ExpertFamily
@@ -18,9 +18,10 @@ PROVENANCE = {"source": "experts that others have trained; their data are not he
 
 @frozen(kw_only=True)
 class CheckpointShards:
-    """``parts``: the shards of experts that are there, all of one fraction."""
+    """``parts``: the shards of experts that are there, all of one fraction. ``codec``: of their latents, if any."""
 
     parts: tuple[CheckpointShard, ...]
+    codec: FittedCodec | None = None
 
 
 def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
@@ -35,7 +36,6 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
         RecipeError: they are of different shapes, or plugins cannot do without the items; a line for each problem.
         MixvelError: an expert is not where the recipe says.
     """
-    refuse_codec(recipe, "without data there are no items to make it for")
     network, shapes = _there(recipe)
     if not shapes:
         raise DataError("`data` is null, they are with their owners; `mixvel assemble` makes a run from their experts")
@@ -54,8 +54,9 @@ def open_checkpoints(recipe: Recipe, folder: Path) -> CheckpointShards:
         conditions=tuple(network.conditions()) if isinstance(network, ConditionalCheckpoints) else (),
     )
     parts = tuple(evolve(known, folder=folder / str(k), index=k) for k in range(len(shapes)))
-    preflight_without_data(recipe, parts)
-    return CheckpointShards(parts=parts)
+    codec = ready_codec(recipe, known.shape)
+    preflight_without_data(recipe, parts, None if codec is None else codec.placed)
+    return CheckpointShards(parts=parts, codec=codec)
 
 
 def _there(recipe: Recipe) -> tuple[ExpertFamily, list[tuple[int, ...]]]:

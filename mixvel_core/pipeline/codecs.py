@@ -19,7 +19,8 @@ from mixvel_core.cost.quantities import amount
 from mixvel_core.errors import ArtifactError, RecipeError
 from mixvel_core.field.scale import to_float
 from mixvel_core.plugin.definition import CodecUse
-from mixvel_core.protocols import Items, Progress
+from mixvel_core.protocols import Items, Progress, ReadyCodecFamily
+from mixvel_core.protocols.progress import SILENT
 from mixvel_core.recipe.build import build
 from mixvel_core.recipe.describe import label
 from mixvel_core.recipe.dump import plain
@@ -63,7 +64,7 @@ class FittedCodec:
         bytes_ = sum(one.numel() * one.element_size() for one in self.tensors.values())
         return _size(latent, self.placed.codec.data_shape, bytes_)
 
-    def store(self, folder: Path, provenance: Mapping[str, str], progress: Progress) -> dict[str, Any]:
+    def store(self, folder: Path, provenance: Mapping[str, str], progress: Progress = SILENT) -> dict[str, Any]:
         """Writes the file in ``folder`` and a line of what it keeps of items; returns what is known of it, and the
         ``provenance`` of the latents, as plain data."""
         from mixvel_core.artifacts.tensors import write_checksummed
@@ -71,19 +72,21 @@ class FittedCodec:
         path, items = folder / CODEC, self.latents.source
         write_checksummed(path, self.tensors, plain(self.use))
         rows = np.linspace(0, len(items) - 1, min(_TRIED, len(items))).astype(np.int64)
-        off = self.placed.decoded(self.latents)[rows] - to_float(np.array(items[rows]))
+        off = (self.placed.decoded(self.latents)[rows] - to_float(np.array(items[rows]))).astype(np.float64)
         about = {
             "use": plain(self.use),
             "shape": list(self.placed.codec.data_shape),
             "label": label(self.use),
             "checksum": checksum(path),
-            "error": float(f"{np.sqrt((off.astype(np.float64) ** 2).mean()):.3g}"),
+            # Without items nothing is known of it.
+            "error": float(f"{np.sqrt((off**2).mean()):.3g}") if off.size else None,
         }
         stored = stored_codec(folder, {"codec": about})
         latent, shape = self.latents.shape[1:], items.shape[1:]
         part = math.prod(latent) / math.prod(shape)
-        kept = f"{_sides(latent, shape)}, {part:.3g} times the numbers, off by {about['error']:.3g} RMS"
-        progress.line(f"codec: {about['label']}: {kept} when decoded again")
+        off_by = "" if about["error"] is None else f", off by {about['error']:.3g} RMS when decoded again"
+        kept = f"{_sides(latent, shape)}, {part:.3g} times the numbers{off_by}"
+        progress.line(f"codec: {about['label']}: {kept}")
         return {"codec": about, "provenance": {**provenance, "codec": f"{stored.stated if stored else ''}; {kept}"}}
 
 
@@ -99,17 +102,32 @@ def fit_codec(use: CodecUse, items: Items, seed: int) -> FittedCodec:
     return FittedCodec(use=use, tensors=tensors, placed=placed, latents=placed.encoded(items))
 
 
+def ready_codec(recipe: Recipe, latent: tuple[int, ...]) -> FittedCodec | None:
+    """The codec of a recipe without data, whose latents have shape ``latent``; None where it has none.
+
+    Raises RecipeError where it would have to be fitted, or makes other latents.
+    """
+    if (use := codec_of(recipe)) is None:
+        return None
+    if not isinstance(family := use.build(), ReadyCodecFamily):
+        raise RecipeError(
+            f"codec {use.name}: without data there is nothing to fit it to; take one that is there already"
+        )
+    return fit_codec(use, np.empty((0, *family.data_shape(latent)), np.float32), recipe.seed)
+
+
 @frozen(kw_only=True)
 class StoredCodec:
     """The codec beside the shards of a run, ``path``. ``use``: as a recipe writes it. ``shape``: of an item. ``label``:
-    in words. ``checksum``: of the file. ``error``: the root mean square of what is lost of an item's numbers."""
+    in words. ``checksum``: of the file. ``error``: the root mean square of what is lost of an item's numbers, None
+    where no items were there."""
 
     path: Path
     use: Mapping[str, Any]
     shape: tuple[int, ...]
     label: str
     checksum: str
-    error: float
+    error: float | None
 
     @property
     def stated(self) -> str:
@@ -156,7 +174,7 @@ def stored_codec(folder: Path, about: Mapping[str, Any]) -> StoredCodec | None:
             shape=tuple(facts["shape"]),
             label=str(facts["label"]),
             checksum=str(facts["checksum"]),
-            error=float(facts["error"]),
+            error=facts["error"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{folder}: its codec is not described ({error}); remove it and run again") from None

@@ -12,14 +12,14 @@ import numpy as np
 from mixvel_core.artifacts.arrays import write_array, write_arrays, write_npy_header
 from mixvel_core.artifacts.artifact import Artifact, key_of
 from mixvel_core.artifacts.files import replacing, write_json
-from mixvel_core.data.conditions import facts_of_specs
+from mixvel_core.data.conditions import condition_file, facts_of_specs
 from mixvel_core.data.items import spans
 from mixvel_core.data.labels import class_counts
 from mixvel_core.data.parquet_items import STREAM, shard_writer, write_stream
 from mixvel_core.machine import printable
 from mixvel_core.pipeline.codecs import CODEC, codec_of
 from mixvel_core.pipeline.data_identity import IDENTITY
-from mixvel_core.pipeline.shards import CLASSES, LAW, Shards, condition_file, open_shards
+from mixvel_core.pipeline.shards import CLASSES, LAW, Shards, open_shards
 from mixvel_core.pipeline.splits import Part, Split
 from mixvel_core.protocols import (
     Progress,

@@ -104,7 +104,7 @@ def plan(
     if measure:
         jobs = measured_here(jobs, recipe, parts)
     there = _There(recipe=recipe, folder=folder, shards=stored, discard=discard)
-    latents = None if isinstance(found, CheckpointShards) or found.codec is None else found.codec.size(parts[0].shape)
+    latents = None if found.codec is None else found.codec.size(parts[0].shape)
     rows = tuple(_rows(there, parts, jobs, latents))
     first = changed_data(recipe, shards, folder) if discard is None else discard.lines()
     changes = [*filter(None, [refused]), *first, _made(rows, folder)]

@@ -86,7 +86,7 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     return made
 
 
-def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
+def preflight_without_data(recipe: Recipe, parts: Sequence[Shard], codec: PlacedCodec | None = None) -> None:
     """The same of a recipe whose shards stay with their owners, and whose experts are there already.
 
     Raises RecipeError: plugins cannot do without the items; a line for each problem.
@@ -98,7 +98,7 @@ def preflight_without_data(recipe: Recipe, parts: Sequence[Shard]) -> None:
         check_conditions(recipe, parts)
     _try_routers(recipe, parts, schedule, False, problems)
     _try_grids(recipe, schedule, problems)
-    _try_metrics(recipe, parts, problems)
+    _try_metrics(recipe, parts, problems, codec)
 
 
 def check_expert_counts(recipe: Recipe, experts: int) -> None:

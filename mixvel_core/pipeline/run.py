@@ -67,7 +67,7 @@ class RunResult:
             discard.carry_out()
         begin(self.recipe, self.folder, self.progress, anew=discard is not None)
         if isinstance(found, CheckpointShards):
-            return write_remote(found.parts, artifact, PROVENANCE)
+            return write_remote(found.parts, artifact, PROVENANCE, found.codec)
         if isinstance(found, Shards):
             return found
         made = partition(found, artifact, self.progress, identity_of(self.recipe))

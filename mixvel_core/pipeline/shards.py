@@ -13,21 +13,16 @@ from attrs import asdict, evolve, field, frozen
 from mixvel_core.artifacts.arrays import array_forms, map_array, read_arrays
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json, write_json
-from mixvel_core.data.conditions import conditions_of, facts_of_specs, specs_of_facts, values_of
+from mixvel_core.data.conditions import condition_file, conditions_of, facts_of_specs, specs_of_facts, values_of
 from mixvel_core.data.items import joined
 from mixvel_core.data.parquet_items import STREAM, read_stream
 from mixvel_core.errors import ArtifactError, DataError
-from mixvel_core.pipeline.codecs import StoredCodec, stored_codec
+from mixvel_core.pipeline.codecs import CODEC, FittedCodec, StoredCodec, stored_codec
 from mixvel_core.pipeline.jobs import MOMENTS
 from mixvel_core.protocols import ConditionSpec, GaussianLaw, Items, Moments, Shard
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-def condition_file(name: str) -> str:
-    """The file of a condition in the folder of a shard."""
-    return f"condition-{name}.npy"
 
 
 LAW = ("weights", "means", "covariances")
@@ -251,12 +246,14 @@ _KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard
 """Which shards are here, by what `shard.json` calls ``remote``."""
 
 
-def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: Mapping[str, str]) -> Shards:
+def write_remote(
+    parts: Sequence[RemoteShard], artifact: Artifact, provenance: Mapping[str, str], codec: FittedCodec | None = None
+) -> Shards:
     """Shards without items, as the artifact of the partition stage; what was there is cleared."""
     from mixvel_core.artifacts.tensors import write_checksummed
 
     artifact.clear()
-    files = ["data.json"]
+    files = ["data.json"] if codec is None else ["data.json", CODEC]
     for part in parts:
         moments = part.shared_moments()
         stored = None if moments is None else asdict(moments, recurse=False)
@@ -273,17 +270,18 @@ def write_remote(parts: Sequence[RemoteShard], artifact: Artifact, provenance: M
             "shape": list(part.shape),
             "labels": {},
         }
-        facts |= facts_of_specs(part.conditions)
+        facts |= facts_of_specs(part.conditions) | (
+            {"class_counts": list(part.class_counts)} if part.class_counts else {}
+        )
         if part.rank > 0 or part.components > 1:
             facts["gaussians"] = {"rank": part.rank, "components": part.components}
-        if part.class_counts:
-            facts["class_counts"] = list(part.class_counts)
         write_json(part.folder / "shard.json", facts)
     about = {
         "shards": len(parts),
         "count": sum(part.count for part in parts),
         "shape": list(parts[0].shape),
         "provenance": dict(provenance),
+        **({} if codec is None else codec.store(artifact.folder, provenance)),
     }
     write_json(artifact.folder / "data.json", about)
     artifact.commit(files)

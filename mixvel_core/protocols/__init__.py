@@ -3,7 +3,7 @@
 One protocol a file. This package imports neither torch nor any plugin, so recipes can be checked in a blink.
 """
 
-from mixvel_core.protocols.codec import Codec, CodecFamily
+from mixvel_core.protocols.codec import Codec, CodecFamily, ReadyCodecFamily
 from mixvel_core.protocols.condition import (
     Condition,
     ConditionalExpert,
@@ -158,6 +158,7 @@ __all__ = [
     "Progress",
     "ProgressTask",
     "RandomIntegrator",
+    "ReadyCodecFamily",
     "Reference",
     "ReferenceMetric",
     "Route",

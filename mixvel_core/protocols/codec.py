@@ -58,3 +58,11 @@ class CodecFamily(Protocol):
 
     def load(self, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> Codec:
         """The codec that ``tensors`` describe, for items of ``shape``, on the device where they lie."""
+
+
+@runtime_checkable
+class ReadyCodecFamily(CodecFamily, Protocol):
+    """A family whose codec is there already: ``tensors`` reads no item, and may be given none, (0, *data)."""
+
+    def data_shape(self, latent: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of items whose latents have shape ``latent``. Raises RecipeError where none have."""

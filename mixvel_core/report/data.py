@@ -122,7 +122,7 @@ def _row(
     mean = items = None
     if inputs.are_images and not inputs.shards.are_local:
         shared = model_stages(inputs.recipe, inputs.folder, inputs.shards).experts[part.index].result.moments()
-        mean = picture(shared.mean.numpy()[None], 1) if shared is not None else None
+        mean = picture(inputs.decoded(shared.mean.numpy()[None]), 1) if shared is not None else None
     elif inputs.are_images:
         most = MOST_ITEMS if inputs.codec is None else MOST_DECODED
         mean = picture(inputs.decoded(evenly_spaced(part, most)).mean(axis=0, keepdims=True), 1)

@@ -69,11 +69,7 @@ class AutoencoderKLFamily(AutoencoderKLOptions):
 
         Raises DataError where the folder is absent or of another class, RecipeError where it takes other images.
         """
-        folder = _folder(self.path)
-        config = read_json_of(folder / "config.json")
-        if config.get("_class_name") != "AutoencoderKL":
-            name = config.get("_class_name", "no class")
-            raise DataError(f"{WHAT}: {folder} holds {name}; name a folder whose config.json says AutoencoderKL")
+        folder, config = self._opened()
         _latent_shape(config, tuple(items.shape[1:]), str(folder))
         # On the meta device it takes no memory: only names and shapes are read off, before the weights are read.
         with torch.device("meta"):
@@ -86,6 +82,25 @@ class AutoencoderKLFamily(AutoencoderKLOptions):
         about = json.dumps(config, sort_keys=True).encode()
         own = {_CONFIG: torch.frombuffer(bytearray(about), dtype=torch.uint8), _SEED: torch.tensor(seed)}
         return weight_tensors(weights) | own
+
+    def data_shape(self, latent: tuple[int, ...]) -> tuple[int, ...]:
+        """That of the images that the folder's network makes of such latents. Raises RecipeError where it takes others,
+        DataError where the folder is absent or of another class."""
+        folder, config = self._opened()
+        channels, factor = int(config.get("latent_channels", 4)), _factor(config)
+        if len(latent) != 3 or latent[0] != channels:
+            found = " x ".join(map(str, latent))
+            raise RecipeError(f"{WHAT}: {folder} is for latents of {channels} channels, the experts' are {found}")
+        return (int(config.get("in_channels", 3)), *(side * factor for side in latent[1:]))
+
+    def _opened(self) -> tuple[Path, dict[str, Any]]:
+        """The folder of the autoencoder and its configuration."""
+        folder = _folder(self.path)
+        config = read_json_of(folder / "config.json")
+        if config.get("_class_name") != "AutoencoderKL":
+            name = config.get("_class_name", "no class")
+            raise DataError(f"{WHAT}: {folder} holds {name}; name a folder whose config.json says AutoencoderKL")
+        return folder, config
 
     def load(self, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> AutoencoderKLCodec:
         """The codec, on the device of ``tensors``. Raises ArtifactError where they are damaged, RecipeError where it
@@ -132,10 +147,14 @@ def _network(config: Mapping[str, Any], where: str) -> nn.Module:
     return network
 
 
+def _factor(config: Mapping[str, Any]) -> int:
+    """By how much sides of latents are shorter than those of images."""
+    return int(2 ** (len(config.get("block_out_channels", [64])) - 1))
+
+
 def _latent_shape(config: Mapping[str, Any], shape: tuple[int, ...], where: str) -> tuple[int, ...]:
     """Of images of ``shape``. Raises RecipeError where the network takes others."""
-    channels = int(config.get("in_channels", 3))
-    factor = 2 ** (len(config.get("block_out_channels", [64])) - 1)
+    channels, factor = int(config.get("in_channels", 3)), _factor(config)
     if len(shape) != 3 or shape[0] != channels:
         found = " x ".join(map(str, shape))
         raise RecipeError(f"{WHAT}: {where} is for images of {channels} channels, the data are {found}; name another")

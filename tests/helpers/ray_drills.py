@@ -17,7 +17,8 @@ from attrs import evolve, frozen
 from torch import Tensor, nn
 from trainable import LevelObjective, LevelTask, short, vectors
 
-from mixvel_core.pipeline.shards import StoredShard, condition_file
+from mixvel_core.data.conditions import condition_file
+from mixvel_core.pipeline.shards import StoredShard
 from mixvel_core.protocols import Batch, ConditionSpec, Items, Job, NoiseSchedule, Objective
 from mixvel_core.training.options import TrainOptions
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from command import Command
+from diffusers import DDIMPipeline, DDIMScheduler
+from diffusers_folders import network
 from PIL import Image
 from whole_runs import TRAINED, recipe_of, results, run, snapshot
 
@@ -179,15 +181,35 @@ def test_autoencoders_of_others_are_kept_in_the_run(tmp_path: Path) -> None:
     assert x.shape == (3, 1, 8, 8)
 
 
+def test_experts_and_an_autoencoder_of_others_run_without_data(tmp_path: Path) -> None:
+    codec = f"codec={{use: autoencoder-kl, path: '{autoencoder_folder()}'}}"
+    options = ("data=null", "partition=null", "monolith=null", "routers={even: fixed}", "sample.methods={mixed: {}}")
+    theirs = network(in_channels=2, out_channels=2, sample_size=4)
+    DDIMPipeline(unet=theirs, scheduler=DDIMScheduler()).save_pretrained(tmp_path / "expert")
+    lines = (*options, f"expert={{use: diffusers, path: '{tmp_path / 'expert'}'}}")
+    run(TRAINED, tmp_path / "run", codec, *lines, "evaluate.data=digits", stage="evaluate")
+    opened = open_run(tmp_path / "run")
+    assert (opened.shards.shape, opened.shards.data_shape) == ((2, 4, 4), (1, 8, 8))
+    assert opened.decode(opened.sampler(steps=2).sample(3).x).shape == (3, 1, 8, 8)
+    [row] = read_json(tmp_path / "run/scores.json")["rows"]
+    assert row["conditions"]["decoded"].endswith(", the real items as they are")
+    planned = str(plan(recipe_of(TRAINED, codec, *lines), tmp_path / "new")).splitlines()
+    assert any(line.startswith("codec ") and "latents 2 x 4 x 4 of items 1 x 8 x 8" in line for line in planned)
+    (tmp_path / "grey").mkdir()
+    DDIMPipeline(unet=network(in_channels=1, out_channels=1, sample_size=4), scheduler=DDIMScheduler()).save_pretrained(
+        tmp_path / "grey"
+    )
+    with pytest.raises(RecipeError, match="for latents of 2 channels, the experts' are 1 x 4 x 4"):
+        run(TRAINED, tmp_path / "other", codec, *options, f"expert={{use: diffusers, path: '{tmp_path / 'grey'}'}}")
+    with pytest.raises(RecipeError, match="codec pca: without data there is nothing to fit it to"):
+        run(TRAINED, tmp_path / "other", CODEC, *lines)
+
+
 def test_what_cannot_be_is_refused_in_a_line(tmp_path: Path) -> None:
     cases = [
         ((CODEC, "expert.train.horizontal_flips=true"), "a codec's latents are none"),
         (("codec={use: pca, patch: 3}",), "no whole patches of side 3"),
         ((f"codec={{use: autoencoder-kl, path: '{tmp_path}'}}",), "config.json: no such file"),
-        (
-            (CODEC, "data=null", "partition=null", "monolith=null", "sample.methods={mixed: {}}"),
-            "without data there are no items",
-        ),
     ]
     for line, message in cases:
         with pytest.raises((RecipeError, DataError), match=message) as raised:
