@@ -6,21 +6,25 @@ from itertools import pairwise
 
 import pytest
 import torch
+from attrs import evolve, frozen
 from labelled import classes, labelled
 from torch import Tensor
 
-from mixvel_core.protocols import Evaluations, Prior, Selector
+from mixvel_core.field.guess import DiagonalGuess
+from mixvel_core.protocols import Condition, Evaluations, Prior, Selector
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.guided_field import GuidedField
 from mixvel_core.sampling.routed_field import SingleExpertRouter
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_guidance.guidance import ClassifierFree
 from mixvel_integrators.integrators import DDIM
+from mixvel_oracles.labelled import LabelledRouter
 from mixvel_schedules.schedules import Cosine
 from mixvel_selectors.cached import Cached
 from mixvel_selectors.feedback import coefficient
 from mixvel_selectors.memory import angle
 from mixvel_selectors.selectors import Fixed, Mixture
+from mixvel_selectors.switching import Switching
 
 K, N, COUNT, DELTA = 4, 20, 24, 0.05
 PROBLEM = labelled(Cosine(), experts=K, dimension=8)
@@ -150,3 +154,39 @@ def test_fixed_keeps_the_expert_of_the_condition_for_both() -> None:
         x = draws.noise((8,), torch.float64)
         end, _ = alone.trajectory(x, draws, condition=classes(COUNT).rows(torch.tensor([i])))
         torch.testing.assert_close(end[0], found[i], rtol=0, atol=1e-12)
+
+
+@frozen(kw_only=True, eq=False)
+class Guessing:
+    """The exact router with guesses of whole shards; ``reads``: whether it reads the class."""
+
+    router: LabelledRouter
+    reads: bool
+
+    @property
+    def null(self) -> Condition | None:
+        return self.router.null if self.reads else None
+
+    def given(self, condition: Condition) -> Guessing:
+        return evolve(self, router=self.router.given(condition))
+
+    def guess(self, x: Tensor) -> DiagonalGuess:
+        return DiagonalGuess(mean=x.new_zeros(K, 8), variance=x.new_ones(K, 8))
+
+    def start(self, x: Tensor, t: Tensor) -> None:
+        """No state."""
+
+    def weights(self, x: Tensor, t: Tensor, state: None) -> tuple[Tensor, None]:
+        return self.router.weights(x, t, state)
+
+
+@pytest.mark.parametrize(("reads", "first"), [(True, 1), (False, K)])
+@pytest.mark.parametrize("selector", [Cached(), Switching()], ids=["cached", "switching"])
+def test_a_guess_that_goes_by_the_condition_needs_no_answers_first(selector: Selector, reads: bool, first: int) -> None:
+    made = evolve(sampler(selector, ClassifierFree(scale=3.0)), router=Guessing(router=PROBLEM.router, reads=reads))
+    draws = SampleDraws(seed=0, index=torch.arange(COUNT))
+    field = made.start(draws.noise((8,), torch.float64), 1.0, draws, classes(COUNT))
+    assert isinstance(field, GuidedField)
+    field.denoise(draws.noise((8,), torch.float64), 1.0)
+    assert field.given.evaluations.tolist() == [first] * COUNT
+    assert field.other.evaluations.tolist() == [1] * COUNT
