@@ -55,3 +55,13 @@ def test_a_router_that_would_have_no_item_to_learn_from_is_found_before_the_run(
         "routers.a  a: held_out of 0.9999 leaves none of 1797 items to train on; make it smaller",
         "routers.b  interval-0: held_out of 0.9999 leaves none of 20 items to train on; make it smaller",
     )
+
+
+@pytest.mark.parametrize("expert", ["expert.shared=false", "expert.shared=true"])
+def test_a_condition_that_no_network_of_the_recipe_reads_is_found_before_the_run(tmp_path: Path, expert: str) -> None:
+    np.save(tmp_path / "texts.npy", np.zeros((1797, 7, 3), np.float32))
+    condition = f"condition={{text: {tmp_path}/texts.npy}}"
+    with pytest.raises(RecipeError) as caught:
+        preflight(load_recipe(RECIPE, [condition, expert, "routers={p: fixed}", METHODS]))
+    [line] = caught.value.problems
+    assert line == "expert unet: condition text has values of shape (7, 3); it reads classes and vectors (D,)"
