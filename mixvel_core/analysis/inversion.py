@@ -17,7 +17,8 @@ from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.encode import PATH
 from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.sample_conditions import given_condition
-from mixvel_core.pipeline.shards import Shards, conditions_of_some, some_items
+from mixvel_core.pipeline.shards import Shards
+from mixvel_core.pipeline.some_items import conditions_of_some, some_items
 from mixvel_core.plugin.definition import IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import Condition, Progress

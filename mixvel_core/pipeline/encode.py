@@ -20,7 +20,7 @@ from mixvel_core.pipeline.opened import Run, open_run
 from mixvel_core.pipeline.sample_conditions import given_condition
 from mixvel_core.pipeline.sample_files import CONDITION
 from mixvel_core.pipeline.sample_specs import sample_artifact
-from mixvel_core.pipeline.shards import conditions_of_some, some_items
+from mixvel_core.pipeline.some_items import conditions_of_some, some_items
 from mixvel_core.protocols import CLASS, Progress
 from mixvel_core.recipe.grids import Grid
 from mixvel_core.recipe.model import SampleOptions

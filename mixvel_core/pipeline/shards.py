@@ -226,22 +226,6 @@ def are_local(parts: Sequence[Shard]) -> bool:
     return not any(isinstance(part, RemoteShard) for part in parts)
 
 
-def some_items(shards: Shards, count: int, seed: int) -> np.ndarray:
-    """``count`` items of the data set (all, if there are fewer) at random, as stored; the others are not read."""
-    return np.asarray(shards.as_one.items[_some_rows(shards, count, seed)])
-
-
-def conditions_of_some(shards: Shards, count: int, seed: int) -> dict[str, np.ndarray]:
-    """The conditions of the same items, by name; empty where they have none."""
-    rows = _some_rows(shards, count, seed)
-    return {name: np.array(one[rows]) for name, one in shards.as_one.condition_values().items()}
-
-
-def _some_rows(shards: Shards, count: int, seed: int) -> np.ndarray:
-    total = shards.as_one.count
-    return np.random.default_rng(seed).choice(total, min(count, total), replace=False)
-
-
 _KINDS: dict[object, type[StoredShard]] = {False: StoredShard, True: RemoteShard, "checkpoint": CheckpointShard}
 """Which shards are here, by what `shard.json` calls ``remote``."""
 

@@ -37,9 +37,8 @@ class Sampler:
 
     ``experts``: K of them, in any sequence, each of this schedule or its own; one that loads on demand is only loaded
     when it is selected. ``weights``: what is done to the router's weights. ``autocast``: let networks compute in
-    bfloat16. ``shape`` of one sample and ``device``: what ``sample`` takes where it is given none. ``guidance``: how
-    what samples are under a condition is strengthened; None: not. ``weaker``: the one expert of a guidance by a weaker
-    model.
+    bfloat16. ``shape`` of one sample and ``device``: what ``sample`` takes where it is given none. ``guidance``: what
+    strengthens a condition; None: nothing. ``weaker``: the one expert of a guidance by a weaker model.
     """
 
     schedule: NoiseSchedule
