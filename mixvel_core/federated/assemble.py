@@ -13,7 +13,7 @@ from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import checksum, read_json, write_json
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.errors import ArtifactError, DataError, MixvelError, RecipeError, UsageError
-from mixvel_core.federated.bundle import ExpertBundle
+from mixvel_core.federated.bundle import ExpertBundle, shared_options
 from mixvel_core.federated.run_expert import read_expert
 from mixvel_core.federated.shared_conditions import difference, with_names
 from mixvel_core.pipeline.codecs import refuse_codec
@@ -76,7 +76,7 @@ def _check_conditions(bundle: ExpertBundle, first: ExpertBundle) -> None:
 
 def without_training(expert: Mapping[str, Any]) -> dict[str, Any]:
     """The options that decide how an expert is loaded; owners may train theirs differently."""
-    return {name: value for name, value in expert.items() if name != "train"}
+    return {name: value for name, value in shared_options(expert).items() if name != "train"}
 
 
 def _difference(old: Any, new: Any) -> str:

@@ -38,6 +38,8 @@ Values: TypeAlias = Literal["-1..1", "any"]
 FORMAT = 2
 """Of a bundle; others are refused."""
 CONFIG = "config.json"
+INITIAL = "initial"
+"""The option of trained families that names a folder of weights to start from."""
 FILES = (CONFIG, MODEL, MOMENTS, GAUSSIANS, "done.json")
 _MOST, _MOST_SIDES = 1 << 40, 8
 """Of items, and of values of one: more than anyone has."""
@@ -121,7 +123,7 @@ def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path)
         "shape": list(config.shape),
         "values": values_of(shard.items),
         "share": str(share),
-        "expert": plain(stored.family),
+        "expert": shared_options(plain(stored.family)),
         "schedule": plain(stored.schedule),
         **facts_of_specs(config.conditions),
         **({"class_counts": list(class_counts_of(shard))} if share.labels else {}),
@@ -140,6 +142,12 @@ def write_bundle(stored: StoredExpert, shard: Shard, share: Share, folder: Path)
         files.append(GAUSSIANS)
     write_json(folder / CONFIG, about)
     artifact.commit(files)
+
+
+def shared_options(expert: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an expert as they travel: without the folder of its initial weights, which is its owner's and of
+    no use once it is trained."""
+    return {name: value for name, value in expert.items() if name != INITIAL}
 
 
 def check_files(folder: Path) -> None:
@@ -218,7 +226,7 @@ def is_bundle(folder: Path, index: int, share: Share, stored: StoredExpert) -> b
         found = read_bundle(folder)
     except (DataError, ArtifactError):
         return False
-    wanted = (index, share, plain(stored.family), plain(stored.schedule))
+    wanted = (index, share, shared_options(plain(stored.family)), plain(stored.schedule))
     return (found.index, found.share, found.expert, found.schedule) == wanted
 
 

@@ -10,7 +10,15 @@ from attrs import frozen
 from mixvel_core.artifacts.artifact import Artifact
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.errors import ArtifactError, DataError, UsageError
-from mixvel_core.federated.bundle import CONFIG, ExpertBundle, Values, check_files, read_bundle, values_of
+from mixvel_core.federated.bundle import (
+    CONFIG,
+    ExpertBundle,
+    Values,
+    check_files,
+    read_bundle,
+    shared_options,
+    values_of,
+)
 from mixvel_core.federated.share import Share
 from mixvel_core.pipeline.codecs import CODEC
 from mixvel_core.pipeline.experts import config_of
@@ -69,7 +77,7 @@ def read_expert(folder: Path) -> ExpertBundle:
         shape=config.shape,
         values=_values(shard),
         share=Share(moments=(folder / MOMENTS).is_file()),
-        expert=about["expert"],
+        expert=shared_options(about["expert"]),
         schedule=about["schedule"],
         conditions=config.conditions,
     )
