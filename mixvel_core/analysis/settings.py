@@ -11,7 +11,7 @@ from attrs import frozen
 from mixvel_core.errors import UsageError, did_you_mean
 from mixvel_core.field.scale import to_float
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample_conditions import Settled, settled
+from mixvel_core.pipeline.sample_conditions import ConditionChoice, condition_choice
 from mixvel_core.plugin.definition import GuidanceUse, IntegratorUse, SelectorUse
 from mixvel_core.plugin.discovery import Registry
 from mixvel_core.protocols import PretrainedFamily
@@ -96,7 +96,7 @@ class Settings:
     delta: float
     router: str
     guidance: GuidanceUse | None = None
-    condition: Settled = None
+    condition: ConditionChoice = None
 
     @property
     def by_weaker(self) -> bool:
@@ -152,7 +152,7 @@ def study_settings(run: Run, registry: Registry) -> StudySettings:
     schedule = run.models.schedule.build()
     tasks = run.recipe.routers[router].build().tasks(run.shards.parts, schedule)
     closed = has_closed_experts(run)
-    condition = settled(run.recipe.sample.condition, run.models.conditions)
+    condition = condition_choice(run.recipe.sample.condition, run.models.conditions)
     guidance = options.guidance or run.recipe.sample.guidance
     exact = closed and not tasks
     precision = options.precision if options.precision != "auto" else ("float64" if exact else "float32")

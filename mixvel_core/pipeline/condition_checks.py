@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mixvel_core.data.conditions import conditions_of
 from mixvel_core.errors import RecipeError, UsageError
 from mixvel_core.pipeline.experts import conditions_read
-from mixvel_core.pipeline.sample_conditions import FROM_DATA, settled
+from mixvel_core.pipeline.sample_conditions import FROM_DATA, condition_choice
 from mixvel_core.pipeline.shards import are_local
 from mixvel_core.protocols import CLASS, ConditionSpec, Shard
 from mixvel_core.recipe.guided import guidances
@@ -37,10 +37,12 @@ def check_conditions(recipe: Recipe, parts: Sequence[Shard], *, methods: bool = 
 
 def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionSpec]) -> Iterator[str]:
     try:
-        wanted = settled(recipe.sample.condition, specs)
+        wanted = condition_choice(recipe.sample.condition, specs)
     except UsageError as error:
         yield f"sample.condition  {error}"
         return
+    if not specs and recipe.sample.condition not in ("auto", None):
+        yield "sample.condition  is given, and the items have no conditions; remove it"
     if wanted == FROM_DATA and not are_local(parts):
         known = [spec.name for spec in specs] == [CLASS]
         way = "balanced or classes" if known else "null, and give them with `mixvel sample RUN --condition FILE.npz`"

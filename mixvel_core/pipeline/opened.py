@@ -17,7 +17,7 @@ from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.preflight import check_expert_counts, check_sampling_counts
 from mixvel_core.pipeline.run import run as run_stages
 from mixvel_core.pipeline.run_folder import check_recipe
-from mixvel_core.pipeline.sample_conditions import digest_of_rows, given_condition, settled
+from mixvel_core.pipeline.sample_conditions import condition_choice, digest_of_rows, given_condition
 from mixvel_core.pipeline.sample_specs import SampleSpec, guidance_of
 from mixvel_core.pipeline.shards import Shards
 from mixvel_core.pipeline.trained import numbers
@@ -162,7 +162,9 @@ class Run:
             weights=options.weights,
             grid=options.grid,
             guidance=guidance_of(options, monolith=monolith),
-            condition=settled(options.condition, self.models.conditions) if rows is None else digest_of_rows(rows),
+            condition=condition_choice(options.condition, self.models.conditions)
+            if rows is None
+            else digest_of_rows(rows),
         )
 
 

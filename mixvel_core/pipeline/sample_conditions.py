@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 Wanted: TypeAlias = Literal["auto", "balanced", "from-data"] | tuple[int | str, ...] | None
 """As a recipe writes it in ``sample.condition``."""
-Settled: TypeAlias = str | tuple[int, ...] | None
+ConditionChoice: TypeAlias = str | tuple[int, ...] | None
 """``balanced``, ``from-data``, classes in turn, the digest of rows that are given; None for the null condition."""
 
 BALANCED, FROM_DATA = "balanced", "from-data"
 _FEW = 12
 
 
-def settled(wanted: Wanted, specs: Sequence[ConditionSpec]) -> Settled:
+def condition_choice(wanted: Wanted, specs: Sequence[ConditionSpec]) -> ConditionChoice:
     """What of a recipe's ``sample.condition`` the samples depend on.
 
     Args:
@@ -56,7 +56,9 @@ def class_numbers(classes: Sequence[int | str], spec: ConditionSpec) -> list[int
     return [_number(one, spec) for one in classes]
 
 
-def rows_of(choice: Settled, count: int, seed: int, specs: Sequence[ConditionSpec], shards: Sequence[Shard]) -> Any:
+def rows_of(
+    choice: ConditionChoice, count: int, seed: int, specs: Sequence[ConditionSpec], shards: Sequence[Shard]
+) -> Any:
     """The condition of samples 0 to ``count`` - 1, a ``Condition``; None for the null one.
 
     Sample i has class i mod C where classes are balanced, the i-th of a list that starts again at its end, or the

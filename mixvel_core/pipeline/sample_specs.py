@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from mixvel_core.artifacts.artifact import Artifact, key_of
-from mixvel_core.pipeline.sample_conditions import Settled, settled
+from mixvel_core.pipeline.sample_conditions import ConditionChoice, condition_choice
 from mixvel_core.plugin.definition import GuidanceUse, IntegratorUse, SelectorUse
 from mixvel_core.plugin.options import option
 from mixvel_core.protocols import ConditionSpec
@@ -31,7 +31,7 @@ class SampleSpec:
     weights: WeightOptions
     grid: Grid
     guidance: GuidanceUse | None = option(default=None, before=None, doc="what strengthens the condition")
-    condition: Settled = option(default=None, before=None, doc="what samples are asked to be")
+    condition: ConditionChoice = option(default=None, before=None, doc="what samples are asked to be")
 
     @property
     def by_weaker(self) -> bool:
@@ -49,7 +49,7 @@ def sample_specs(
     options: SampleOptions, routers: Sequence[str], conditions: Sequence[ConditionSpec] = ()
 ) -> Iterator[SampleSpec]:
     """Every row, column and seed of the table, in its order; ``conditions``: of the items."""
-    condition = settled(options.condition, conditions)
+    condition = condition_choice(options.condition, conditions)
     for name, method in options.methods.items():
         of_monolith = method.model == "monolith"
         for steps in options.steps:

@@ -16,7 +16,7 @@ from mixvel_core.errors import MixvelError, RecipeError, UsageError
 from mixvel_core.pipeline.data_identity import identity_of
 from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import Run
-from mixvel_core.pipeline.sample_conditions import given_condition, rows_in, rows_of, settled
+from mixvel_core.pipeline.sample_conditions import condition_choice, given_condition, rows_in, rows_of
 from mixvel_core.pipeline.sample_specs import sample_specs
 from mixvel_core.protocols import CLASS, Condition, ConditionSpec
 from mixvel_core.sampling.draws import SampleDraws
@@ -43,11 +43,11 @@ def classes(condition: Condition) -> list[int]:
 
 
 def test_classes_are_balanced_or_those_of_the_list_in_turn() -> None:
-    assert settled("auto", [NAMED]) == "balanced"
-    assert settled("auto", [NAMED, TEXT]) == settled("from-data", [NAMED]) == "from-data"
-    assert settled(("owl", 0), [NAMED]) == (2, 0)
-    assert settled(None, [NAMED]) is None
-    assert settled("auto", []) is None
+    assert condition_choice("auto", [NAMED]) == "balanced"
+    assert condition_choice("auto", [NAMED, TEXT]) == condition_choice("from-data", [NAMED]) == "from-data"
+    assert condition_choice(("owl", 0), [NAMED]) == (2, 0)
+    assert condition_choice(None, [NAMED]) is None
+    assert condition_choice("auto", []) is None
     assert classes(rows_of("balanced", 7, 5, [NAMED], ())) == [0, 1, 2, 0, 1, 2, 0]
     assert classes(rows_of((2, 0), 5, 5, [NAMED], ())) == [2, 0, 2, 0, 2]
 
@@ -73,7 +73,7 @@ def test_classes_that_are_not_there_get_a_line(
     asked: tuple[int | str, ...], specs: list[ConditionSpec], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        settled(asked, specs)
+        condition_choice(asked, specs)
 
 
 @pytest.mark.parametrize(
