@@ -81,10 +81,10 @@ def _loading(run: Run, choice: ExportChoice, plugins: Sequence[Mapping[str, str]
     yield "```"
     yield ""
     yield f"The code is mixvel's; the Python files here import it and do nothing else. mixvel {__version__} has to be"
-    yield "installed, but nothing of what it takes to train: instead of `pip install mixvel` this is enough:"
+    yield "installed, but nothing of what it takes to train. In a checkout of mixvel this is enough:"
     yield ""
     yield "```sh"
-    yield f"pip install --no-deps mixvel && pip install {' '.join(NEEDED)}"
+    yield f"pip install --no-deps . && pip install {' '.join(NEEDED)}"
     yield "```"
     yield ""
     others = {(one["package"], one["version"]) for one in plugins if one["package"] != "mixvel"}

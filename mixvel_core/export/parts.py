@@ -174,7 +174,7 @@ def check_plugins(plugins: Sequence[Any], registry: Registry, folder: Path) -> N
         if name not in registry.names(_kind(kind, folder)):
             raise PluginError(
                 f"{kind} {name}: comes with the package {package} {version}, which is not installed here, or broken; "
-                f"`pip install {package}`, then load again"
+                "install it, then load again"
             )
 
 

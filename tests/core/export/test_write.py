@@ -16,6 +16,8 @@ from whole_runs import EXACT, TRAINED, files, run, snapshot
 
 import mixvel_core as mx
 from mixvel_core.errors import ArtifactError, DataError, PluginError, RecipeError, UsageError
+from mixvel_core.export.card import model_card
+from mixvel_core.export.choice import chosen
 from mixvel_core.export.parts import open_exported, parts_of
 from mixvel_core.export.write import export_run, is_exported
 from mixvel_core.sampling.sampler import Sampler
@@ -192,7 +194,7 @@ def test_what_cannot_be_opened_says_so_in_a_line(vectors: Path, tmp_path: Path) 
     with pytest.raises(ArtifactError, match=r"exported in format 2 by mixvel .* reads format 1; install that version"):
         ours(made)
     changed(plugins=[{"kind": "selector", "name": "clever", "package": "mixvel-clever", "version": "1.2"}])
-    with pytest.raises(PluginError, match=r"selector clever: comes with the package mixvel-clever 1\.2, .*pip install"):
+    with pytest.raises(PluginError, match=r"selector clever: comes with the package mixvel-clever 1\.2, .*install it"):
         ours(made)
     changed(plugins=[{"kind": "oracle", "name": "x", "package": "y", "version": ""}])
     with pytest.raises(ArtifactError, match="no kind of plugin called 'oracle'"):
@@ -231,3 +233,13 @@ def test_the_card_has_scores_conditions_and_the_recipe_and_no_places(vectors: Pa
     body = card.partition("```yaml\n")[2].partition("```")[0]
     assert "name: exact" in body
     assert str(tmp_path) not in card
+
+
+def test_packages_of_plugins_from_elsewhere_are_named(vectors: Path) -> None:
+    opened = mx.open_run(vectors, [STEPS])
+    choice = chosen(opened, [STEPS], method=None, router=None, monolith=False)
+    theirs = {"kind": "selector", "name": "clever", "package": "mixvel-clever", "version": "1.2"}
+    own = {"kind": "integrator", "name": "ddim", "package": "mixvel", "version": "0.1.0"}
+    card = model_card(opened, choice, {"0": None}, [own, theirs])
+    assert "**It needs the package `mixvel-clever` 1.2 too**, for selector clever." in card
+    assert "It needs the package" not in model_card(opened, choice, {"0": None}, [own])
