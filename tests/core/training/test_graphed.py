@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from attrs import define, evolve, field
@@ -11,10 +13,15 @@ from torch import Tensor, nn
 from trainable import CPU, short
 
 from mixvel_core.errors import TrainingError
+from mixvel_core.protocols import ConditionSpec, Job
+from mixvel_core.testing.problems import MemoryShard
+from mixvel_core.training.batches import Batches
 from mixvel_core.training.graphed import GraphedNetwork
 from mixvel_core.training.options import TrainOptions
 from mixvel_core.training.step import called
 from mixvel_core.training.world import World
+from mixvel_schedules.schedules import Cosine
+from mixvel_unet.family import UNetFamily
 
 
 @define
@@ -122,3 +129,23 @@ def test_on_a_cpu_the_network_itself_is_called() -> None:
 def test_options_that_exclude_each_other(other: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"cuda_graphs excludes {other}"):
         TrainOptions(cuda_graphs=True, **{other: value})  # type: ignore[arg-type]  # one of two options of other types
+
+
+def test_shards_and_classes_are_inputs_of_the_graph_like_any_other() -> None:
+    """The losses of a network that reads both, replayed, are those that it computes itself."""
+    specs = (ConditionSpec(name="class", classes=3),)
+    items = torch.linspace(-1, 1, 6 * 16).reshape(6, 1, 4, 4).numpy()
+    shards = [
+        MemoryShard(index=k, items=items, conditions=specs, values={"class": (np.arange(6) + k) % 3}) for k in (0, 1)
+    ]
+    task = UNetFamily(channels=(4,), train=short(batch=4)).shared_task(shards, Cosine())
+    objective = task.objective(0)
+    recorder = Recorder()
+    network = GraphedNetwork(objective.network, recorder)
+    batches = Batches(Job(name="experts", task=task, seed=0, folder=Path()), CPU, World())
+    for step in range(3):
+        network.begin()
+        batch = batches.at(step)
+        assert torch.equal(objective.losses(network, batch)["loss"], objective.losses(objective.network, batch)["loss"])
+    assert (recorder.replayed, len(recorder.captured)) == (3, 1)
+    assert [(x.dtype, tuple(x.shape)) for x in recorder.captured[0][1:]] == [(torch.float32, (4,)), (torch.int64, (4,))]
