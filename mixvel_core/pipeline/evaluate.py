@@ -39,6 +39,8 @@ from mixvel_core.pipeline.scores import (
 from mixvel_core.pipeline.shards import JoinedShard, Shards, are_local
 from mixvel_core.plugin.definition import LauncherUse
 from mixvel_core.protocols import (
+    CLASS,
+    ConditionScorer,
     Items,
     Metric,
     OriginScorer,
@@ -90,6 +92,7 @@ def evaluate(
     launcher: LauncherUse | None = None,
     threads: int | None = None,
     earlier: Sequence[ToScore] = (),
+    labelled: bool = False,
 ) -> Scores:
     """Scores every set of samples against the same real items; what was scored before is not scored again.
 
@@ -108,6 +111,8 @@ def evaluate(
         launcher: whose workers score, one set by one metric at a time; this process if None.
         threads: of this process's linear algebra, where it scores; its own number if None.
         earlier: what was asked before: the scores it has are among the rows, and what it lacks is not scored.
+        labelled: whether the class that samples are asked to be is the label of the data: metrics that know labels
+            (``ConditionScorer``) then score how many samples are of the class.
     """
     now = ToScore(samples=tuple(samples), options=options, flops=flops)
     key = key_of(
@@ -127,7 +132,7 @@ def evaluate(
         # What a version that kept no cells has scored is scored once more, to the same values.
         for one in [now] if known is not None else [*earlier, now]:
             with _threads(threads):
-                cells |= _new_cells(one, shards, cells, folder, launcher, progress, smoke)
+                cells |= _new_cells(one, shards, cells, folder, launcher, progress, smoke, labelled)
         write_cells(folder, cells)
         found = scores_of([*earlier, now], shards, cells, smoke)
         write_json(path, asdict(found))
@@ -154,6 +159,7 @@ def _new_cells(
     launcher: LauncherUse | None,
     progress: Progress,
     smoke: bool,
+    labelled: bool,
 ) -> dict[str, list[dict[str, Any]]]:
     """The scores of every set by every metric that are not ``known``, by the keys of their cells."""
     if not asked.samples:
@@ -161,7 +167,9 @@ def _new_cells(
     if asked.options.data is None and not shards.are_local:
         progress.line("evaluate: nothing to compare with, the data are with their owners; see `evaluate.data`")
         return {}
-    task = _Scoring(samples=asked.samples, shards=shards, options=asked.options, folder=folder.absolute())
+    task = _Scoring(
+        samples=asked.samples, shards=shards, options=asked.options, folder=folder.absolute(), labelled=labelled
+    )
     sets, metrics = (FLOOR, NOISE, *range(len(task.samples))), range(len(task.options.metrics))
     keys = {(one, index): cell_key(asked, shards, one, index, smoke) for index in metrics for one in sets}
     by_halves = single_seeds(asked.samples) if asked.options.halves and task.rows_of_halves() else frozenset()
@@ -202,6 +210,7 @@ class _Scoring:
     shards: Shards
     options: EvaluateOptions
     folder: Path
+    labelled: bool
     name: str = "evaluate"
 
     def rows_of_halves(self) -> list[np.ndarray]:
@@ -247,6 +256,9 @@ class _Scoring:
             if isinstance(scorer, OriginScorer) and one not in baselines:
                 origins = origins_of(self.samples[one], self.shards.parts, count)
                 found += [] if origins is None else scorer.origin_scores(items, origins)
+            if isinstance(scorer, ConditionScorer) and one not in baselines and self.labelled:
+                classes = self.samples[one].conditions().get(CLASS)
+                found += [] if classes is None else scorer.class_scores(items, classes[:count])
             return tuple(found), of_halves
 
         return measure

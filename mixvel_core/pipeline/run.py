@@ -17,6 +17,7 @@ from attrs import define, frozen
 from mixvel_core.artifacts.artifact import discard_damaged, report_damage
 from mixvel_core.artifacts.lock import locked
 from mixvel_core.cost.flops import model_flops
+from mixvel_core.data.conditions import LABELS
 from mixvel_core.errors import UsageError
 from mixvel_core.pipeline.checkpoints import PROVENANCE, CheckpointShards, open_checkpoints
 from mixvel_core.pipeline.condition_checks import check_conditions
@@ -32,7 +33,7 @@ from mixvel_core.pipeline.run_folder import begin, check_folder
 from mixvel_core.pipeline.sample import sample
 from mixvel_core.pipeline.shards import Shards, write_remote
 from mixvel_core.pipeline.splits import Split
-from mixvel_core.protocols import Progress, ProgressTask
+from mixvel_core.protocols import CLASS, Progress, ProgressTask
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.stage import report
 
@@ -99,6 +100,7 @@ class RunResult:
             smoke=self.recipe.smoke,
             launcher=self.recipe.sample.launcher,
             threads=self.recipe.sample.threads,
+            labelled=(self.recipe.condition or {}).get(CLASS) == LABELS,
             earlier=[one for question in asked.earlier if (one := to_score(question, flops.by_key))],
         )
         if stage == "evaluate":

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from attrs import define, field, frozen
 from report_runs import VECTORS, scored
+from whole_runs import LABELLED
 
 from mixvel_core.pipeline.evaluate import evaluate
 from mixvel_core.protocols import Items, Metric, Score
@@ -35,6 +36,17 @@ class Recorder:
         return Score(name="near", value=1.0), Score(name="covered", value=0.5, larger_is_better=True)
 
 
+@define
+class Classes(Recorder):
+    """One that also scores samples by their class."""
+
+    labels: list[list[int]] = field(factory=list)
+
+    def class_scores(self, samples: Items, labels: np.ndarray) -> Sequence[Score]:
+        self.labels.append(labels.tolist())
+        return (Score(name="agreement", value=float(len(samples))),)
+
+
 @frozen
 class Named:
     """In the place of a recipe's metric."""
@@ -45,6 +57,22 @@ class Named:
 
     def build(self) -> Metric:
         return self.metric
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_samples_under_labels_are_scored_by_their_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labelled: bool
+) -> None:
+    run = scored(LABELLED, tmp_path / "run")
+    for module in ("evaluate", "scores"):
+        monkeypatch.setattr(f"mixvel_core.pipeline.{module}.keyed", lambda value: "")
+    metric = Classes()
+    options = EvaluateOptions(metrics=(Named(metric),))  # type: ignore[arg-type]  # in its place
+    scores = evaluate(run.samples, run.shards, options, run.flops, tmp_path, Silent(), labelled=labelled)
+    assert metric.labels == ([[0, 1] * 4] * len(run.samples) if labelled else [])
+    found = [row["value"] for row in scores.rows if row["metric"] == "agreement"]
+    assert found == ([8.0] * len(run.samples) if labelled else [])
+    assert not [row for row in (*scores.floors, *scores.noise) if row["metric"] == "agreement"]
 
 
 @pytest.mark.parametrize(("reference", "compared"), [("same", 8), ("rest", 52)])
