@@ -156,8 +156,9 @@ def model_stages(recipe: Recipe, folder: Path, shards: Shards) -> ModelStages:
             tensorboard=events,
         )
     else:
-        places = {part: folder / "experts" / str(part.index) for part in shards.parts}
-        separate = tuple(stage_of(part, recipe.expert, place, base) for part, place in places.items())
+        # A list: parts are whatever the data's shards are, which need no hash.
+        places = [(part, folder / "experts" / str(part.index)) for part in shards.parts]
+        separate = tuple(stage_of(part, recipe.expert, place, base) for part, place in places)
     experts: tuple[ReadyExpert, ...] = separate if shared is None else shared.members
     routers = {
         name: _beside_others(
