@@ -29,6 +29,7 @@ from mixvel_core.pipeline.plan import plan
 from mixvel_core.pipeline.shards import open_shards
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.recipe.build import build
+from mixvel_metrics.inception import stand_in
 
 FULL = "codec={use: pca, patch: 2}"
 CODEC = "codec={use: pca, patch: 2, rank: 3}"
@@ -99,6 +100,19 @@ def test_real_items_of_other_data_are_compared_as_they_are(latent: Path, tmp_pat
     )
     assert floor["conditions"]["decoded"].endswith(", the real items as they are")
     assert floor["value"] != own["value"]
+
+
+def test_fid_is_of_decoded_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads images of three channels, and these latents have twelve."""
+    monkeypatch.setattr("mixvel_metrics.fid.load_inception", lambda weights: stand_in())
+    images = "data={use: procedural, resolution: 16, count: 40}"
+    more = ("partition={use: kmeans, shards: 2, pca: 4}", "routers={even: fixed}", "evaluate.metrics=[fid]")
+    run(TRAINED, tmp_path, FULL, images, *more, stage="evaluate")
+    [row, *_] = read_json(tmp_path / "scores.json")["rows"]
+    assert row["metric"].startswith("frechet-inception")
+    assert row["conditions"]["decoded"].startswith("samples by pca patch=2 ")
+    with pytest.raises(DataError, match="Inception reads RGB images"):
+        build("metric", "fid").score(z := to_float(items_of(tmp_path, 0)), z)
 
 
 def test_the_report_names_the_codec_and_shows_items(latent: Path) -> None:
