@@ -103,17 +103,18 @@ def _check_free(target: Path, replace: bool) -> None:
 def is_exported(folder: Path) -> bool:
     """Whether it holds what ``export_run`` writes."""
     index = folder / INDEX
-    return index.is_file() and read_json(index).get("_class_name") == [MODULE, CLASS_NAME]
+    found = read_json(index) if index.is_file() else None
+    return isinstance(found, dict) and found.get("_class_name") == [MODULE, CLASS_NAME]
 
 
 @contextmanager
 def _appearing(target: Path, replace: bool) -> Iterator[Path]:
     """A folder beside ``target`` that takes its place when the block ends well, and is removed if not."""
+    # Absolute: the folder may be the present one, which has no name to be exchanged by.
+    target = target.absolute()
     with writing(target):
-        target.absolute().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name}.", suffix=".unfinished", dir=target.absolute().parent
-        ) as name:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".unfinished", dir=target.parent) as name:
             made = Path(name) / "made"
             made.mkdir()
             yield made

@@ -28,7 +28,7 @@ STEPS = "sample.steps=[2]"
 @pytest.fixture(scope="module")
 def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vectors") / "run"
-    run(EXACT, folder)
+    run(EXACT, folder, stage="evaluate")
     return folder
 
 
@@ -146,15 +146,20 @@ def test_a_folder_is_whole_or_absent_and_replaced_on_request_alone(vectors: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
-def test_other_folders_and_files_are_never_replaced(vectors: Path, tmp_path: Path) -> None:
+def test_other_folders_and_files_are_never_replaced(
+    vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("all of it")
     for place in (tmp_path / "mine", tmp_path / "mine" / "thesis.tex"):
         with pytest.raises(UsageError, match="is no exported folder; choose another --to"):
             export_run(vectors, place, [STEPS], replace=True)
+    (tmp_path / "mine" / "model_index.json").write_text("[]")
     assert not is_exported(tmp_path / "mine")
     (tmp_path / "empty").mkdir()
-    assert is_exported(export_run(vectors, tmp_path / "empty", [STEPS]))
+    monkeypatch.chdir(tmp_path / "empty")
+    export_run(vectors, ".", [STEPS])
+    assert is_exported(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
