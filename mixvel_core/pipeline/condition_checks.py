@@ -55,6 +55,13 @@ def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionS
         yield f"{guided[0][0]}  leads to a condition, and the items have none"
     elif guided and not conditions_read(network.build(), specs):
         yield f"{guided[0][0]}  the experts, {recipe.expert.name}, read no condition that it could lead to; remove it"
+    alone = [
+        f"sample.methods.{name}.guidance"
+        for name, method in recipe.sample.methods.items()
+        if method.model == "monolith" and method.guidance is not None
+    ]
+    if specs and alone and monolith is not None and not conditions_read(monolith.build(), specs):
+        yield f"{alone[0]}  the monolith, {monolith.name}, reads no condition that it could lead to; remove it"
     by_weaker = [place for place, use in guided if use.by_weaker]
     if specs and by_weaker and monolith is not None and not conditions_read(monolith.build(), specs):
         yield f"{by_weaker[0]}  the monolith, {monolith.name}, reads no condition; take guidance cfg"

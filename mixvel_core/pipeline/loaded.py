@@ -103,11 +103,14 @@ class Loaded:
 
     def sampler(self, draw: SampleSpec) -> Sampler:
         """The sampler of a row and column, its experts loaded as far as there is room."""
+        from mixvel_core.sampling.inputs import names_read
         from mixvel_core.sampling.residency import load_resident
         from mixvel_core.sampling.routed_field import SingleExpertRouter
         from mixvel_core.sampling.sampler import Sampler
 
         experts = self.experts(monolith=draw.router is None)
+        # A monolith of a family that reads no condition stands beside guided rows without either.
+        guided = draw.router is not None or bool(names_read(experts, SingleExpertRouter()))
         weaker = self.experts(monolith=True) if draw.by_weaker else ()
         if draw.by_weaker and not weaker:
             raise UsageError("the guidance is by a weaker model, the monolith, and there is none; take guidance cfg")
@@ -125,7 +128,7 @@ class Loaded:
             autocast=self.options.autocast,
             shape=self.shape,
             device=self.device,
-            guidance=None if draw.guidance is None else draw.guidance.build(),
+            guidance=draw.guidance.build() if draw.guidance is not None and guided else None,
             weaker=weaker[0] if weaker else None,
         )
 

@@ -16,6 +16,7 @@ from mixvel_core.protocols import (
     ConditionalRouter,
     Expert,
     ExpertFamily,
+    Guidance,
     Integrator,
     RandomIntegrator,
     Router,
@@ -59,7 +60,11 @@ def check_models(experts: Sequence[Expert], router: Router) -> None:
 
 
 def condition_of(
-    condition: Condition | None, count: int, experts: Sequence[Expert], router: Router
+    condition: Condition | None,
+    count: int,
+    experts: Sequence[Expert],
+    router: Router,
+    guidance: Guidance | None = None,
 ) -> Condition | None:
     """The condition of ``count`` samples, a row each.
 
@@ -68,14 +73,16 @@ def condition_of(
         count: of samples.
         experts: K of them.
         router: over them.
+        guidance: of the samples.
 
     Raises:
-        UsageError: it has another number of rows, lacks a name that an expert or the router reads, or nobody reads any;
-            or there is no such class.
+        UsageError: there is none, and a guidance would lead to one; or it has another number of rows, lacks a name that
+            an expert or the router reads, or nobody reads any; or there is no such class.
     """
-    if condition is None:
-        return None
     read = names_read(experts, router)
+    if condition is None:
+        _check_guided(guidance, read)
+        return None
     if not read:
         raise UsageError(
             f"a condition is given ({', '.join(sorted(condition.names))}), and neither experts nor router read any"
@@ -105,6 +112,18 @@ def check_follows_ode(why: str, integrator: Integrator, stateful: str) -> None:
             f"{why}, but the {stateful} carries a state along each trajectory; take selector mixture and a router that "
             "is a function of x and t"
         )
+
+
+def _check_guided(guidance: Guidance | None, read: frozenset[str]) -> None:
+    """Raises UsageError where a guidance has no condition to lead to, whether models would ``read`` one or not."""
+    if guidance is None:
+        return
+    if not read:
+        raise UsageError("the sampler has a guidance, and neither experts nor router read a condition; take none")
+    raise UsageError(
+        "the sampler has a guidance, and no condition is given to lead to; give one, condition=run.condition({...}), "
+        "or take guidance none"
+    )
 
 
 def _check_class(condition: Condition, parts: Sequence[Expert | Router]) -> None:

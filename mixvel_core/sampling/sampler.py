@@ -25,7 +25,13 @@ from mixvel_core.recipe.grids import Grid
 from mixvel_core.sampling.draws import SampleDraws
 from mixvel_core.sampling.grid import time_grid
 from mixvel_core.sampling.guided_field import GuidedField, SampledField
-from mixvel_core.sampling.inputs import check_follows_ode, check_models, check_points, condition_of, names_read
+from mixvel_core.sampling.inputs import (
+    check_follows_ode,
+    check_models,
+    check_points,
+    condition_of,
+    names_read,
+)
 from mixvel_core.sampling.routed_field import RoutedField, SingleExpertRouter, start_field
 from mixvel_core.sampling.samples import Samples, cuts, ended, joined
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
@@ -94,7 +100,7 @@ class Sampler:
         """
         if count < 1 or batch < 1:
             raise UsageError(f"count and batch must be at least 1, not {count} and {batch}")
-        condition = self._condition(condition, count)
+        condition = condition_of(condition, count, self.experts, self.router, self.guidance)
         parts = []
         for first, last in cuts(count, batch):
 
@@ -136,7 +142,7 @@ class Sampler:
             if on_step is not None:
                 on_step(step * len(index))
 
-        condition = self._condition(condition, len(index))
+        condition = condition_of(condition, len(index), self.experts, self.router, self.guidance)
         return ended(*self.trajectory(draws.noise(shape, dtype), draws, count_steps, condition), condition)
 
     def encode(
@@ -207,7 +213,7 @@ class Sampler:
     ) -> Samples:
         """Trajectories from given points. ``state``: why none may be carried along them; None: one may."""
         check_points(x, self.shape, batch)
-        condition = self._condition(condition, len(x))
+        condition = condition_of(condition, len(x), self.experts, self.router, self.guidance)
         parts = []
         for first, last in cuts(len(x), batch):
 
@@ -223,14 +229,6 @@ class Sampler:
                 check_follows_ode(state, self.integrator, field.stateful)
             parts.append(ended(self._follow(field, points, times, count_steps), field, rows))
         return joined(parts)
-
-    def _condition(self, condition: Condition | None, count: int) -> Condition | None:
-        if condition is None and self.guidance is not None and self.reads:
-            raise UsageError(
-                "the sampler has a guidance, and no condition is given to lead to; give one, "
-                "condition=run.condition({...}), or take guidance none"
-            )
-        return condition_of(condition, count, self.experts, self.router)
 
     def _times(self) -> list[float]:
         return time_grid(self.grid, self.schedule, self.steps, self.delta)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attrs import evolve
 from whole_runs import EXACT, run
 
 import mixvel_core as mx
@@ -51,6 +52,15 @@ def test_it_samples_what_the_run_did(opened: Run, method: str, given: Mapping[st
     with np.load(opened.folder / f"samples/{method}/steps-3-seed-0.npz") as stored:
         np.testing.assert_allclose(found.x.numpy(), stored["x"], atol=1e-6)
         assert found.evaluations.tolist() == stored["evaluations"].tolist()
+
+
+def test_a_run_without_conditions_has_no_guidance_and_takes_no_condition(opened: Run) -> None:
+    with pytest.raises(UsageError, match="guidance leads to a condition, and the run has none"):
+        opened.sampler(guidance=2)
+    with pytest.raises(UsageError, match="a condition is given, and the run has none"):
+        opened.condition(1)
+    with pytest.raises(UsageError, match="neither experts nor router read a condition"):
+        evolve(opened.sampler(), guidance=mx.build("guidance", "cfg")).sample(2)
 
 
 def test_grid_end_and_weights_are_those_given(opened: Run) -> None:

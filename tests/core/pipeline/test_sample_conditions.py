@@ -196,6 +196,10 @@ def test_experts_that_are_not_in_memory_read_their_conditions_too(opened: Run) -
         (["sample.condition=[5]"], "sample.condition  there is no class 5; classes are 0 to 1"),
         (["sample.condition=[cat]"], "sample.condition  there is no class 'cat'; classes are 0 to 1"),
         (["expert={use: empirical, bandwidth: 0.1}"], "guidance  the experts, empirical, read no condition"),
+        (
+            ["monolith={use: empirical, bandwidth: 0.1}", "sample.methods={alone: {model: monolith, guidance: cfg}}"],
+            "sample.methods.alone.guidance  the monolith, empirical, reads no condition that it could lead to",
+        ),
         (["monolith={use: empirical, bandwidth: 0.1}"], "away.guidance  the monolith, empirical, reads no condition"),
     ],
 )
@@ -205,6 +209,16 @@ def test_what_models_and_data_cannot_do_is_refused_before_anything_is_made(
     with pytest.raises(RecipeError, match=line.replace("[", r"\[")):
         run(LABELLED, tmp_path / "run", *overrides)
     assert not (tmp_path / "run" / "experts").exists()
+
+
+def test_a_monolith_that_reads_no_condition_stands_beside_guided_rows_without(tmp_path: Path) -> None:
+    methods = "sample.methods={alone: {model: monolith}, guided: {}}"
+    run(LABELLED, tmp_path, methods, "monolith={use: empirical, bandwidth: 0.1}", "sample.guidance=cfg", stage="sample")
+    with np.load(tmp_path / "samples/alone/steps-3-seed-0.npz") as found:
+        assert "condition.class" not in found
+        assert found["evaluations"].tolist() == [3] * 8
+    with np.load(tmp_path / "samples/guided/steps-3-seed-0.npz") as found:
+        assert found["condition.class"].tolist() == [0, 1] * 4
 
 
 def test_a_file_of_conditions_belongs_to_the_identity_of_the_data(tmp_path: Path) -> None:
