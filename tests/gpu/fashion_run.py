@@ -67,7 +67,8 @@ def fashion(ledger: Ledger, data: Path, place: Place, out: Path) -> None:
     # What is trained for scores is kept with the networks.
     os.environ["MIXVEL_DATA"] = str(place.folder.absolute() / "classifier")
     workers = 2 if ledger.toy or (os.cpu_count() or 2) < 4 else 8
-    place = evolve(place, smoke=ledger.toy, overrides=tuple(_overrides(data, toy=ledger.toy)))
+    place = evolve(place, smoke=ledger.toy)
+    place = evolve(place, overrides=() if ledger.toy else tuple(_overrides(data, place.load())))
     with _processes(workers) as pool:
         ready = [pool.submit(import_all) for _ in range(workers)]
         shards = RunResult(recipe=place.load(), folder=place.folder, progress=SILENT).partition()
@@ -85,16 +86,15 @@ def fashion(ledger: Ledger, data: Path, place: Place, out: Path) -> None:
     _table(ledger, place, recipe, columns, started + SCORING * whole, out)
 
 
-def _overrides(data: Path, *, toy: bool) -> Iterator[str]:
+def _overrides(data: Path, recipe: Recipe) -> Iterator[str]:
     """What this session sets beside the recipe's own size."""
-    if toy:
-        return
     if data != fashion_folder(None):
         for key in ("data", "evaluate.data", "evaluate.metrics.0.data", "evaluate.metrics.0.test"):
             yield f"{key}.path={data}"
     # Their targets are a pass over all items at each step.
-    yield "routers.da.train.steps=500"
-    yield "routers.both.train.steps=500"
+    for name, router in recipe.routers.items():
+        if router.name == "da-network":
+            yield f"routers.{name}.train.steps=500"
     yield "sample.launcher={use: local, parallel: 4, threads: 4}"
 
 

@@ -1,9 +1,9 @@
 """What a GPU is needed for: equality with the CPU, ratios against plain loops, recipes/fashion.yaml at full size.
 
 python tests/gpu/gpu.py --data FOLDER [--out FOLDER] [--cpu] [--limit SECONDS] [SECTION ...]: sections ``equality``,
-``training``, ``sampling``, ``paging``, ``engine`` and ``fashion``, in this order, each with its share of the time.
-Leaves gpu.json with every figure; exits with 1 where a check or a part failed. ``--cpu``: at toy size on the CPU, to
-prove that all of it works.
+``training``, ``sampling``, ``waits``, ``paging``, ``engine`` and ``fashion``, in this order, each with its share of the
+time. Leaves gpu.json with every figure; exits with 1 where a check or a part failed. ``--recipe``: another one for the
+last section. ``--cpu``: at toy size on the CPU, to prove that all of it works.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ from fashion_run import fashion
 from ledger import Ledger
 from paging import paging
 from products import products
-from ratios import sampling, training
+from ratios import sampling, training, waits
 from work import Place
 
 from mixvel_data.idx_source import fashion_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARES = {"equality": 0.16, "training": 0.15, "sampling": 0.15, "paging": 0.1, "engine": 0.1, "fashion": 1.0}
+SHARES = {
+    "equality": 0.16,
+    "training": 0.15,
+    "sampling": 0.15,
+    "waits": 0.08,
+    "paging": 0.1,
+    "engine": 0.1,
+    "fashion": 1.0,
+}
 """Of the time that is left when a section begins: how much it may take."""
 
 
@@ -66,6 +74,8 @@ def main() -> int:
                     compiled.measure(ledger)
                 case "sampling":
                     sampling(ledger, options.data)
+                case "waits":
+                    waits(ledger, options.data)
                 case "paging":
                     paging(ledger)
                 case "engine":

@@ -43,18 +43,20 @@ def training(ledger: Ledger, data: Path) -> None:
 
 
 def sampling(ledger: Ledger, data: Path) -> None:
-    """Sampling: ours over the plain loop for K = 1 and 10; calls of the driver in a step of both loops."""
+    """Sampling: ours over the plain loop for K = 1 and 10."""
     grey, design = _items(ledger, data), TOY if ledger.toy else SMALL
     for setting in (FLOAT32, REDUCED):
         if ledger.enough(f"sampling, {setting.name}", 10):
             with ledger.guarded(f"sampling, {setting.name}"):
                 _sampling(ledger, "fashion network", design, tuple(grey.shape[1:]), setting)
-    if ledger.enough("waits for the device", 10):
-        with ledger.guarded("waits for the device"):
-            _waits(ledger, design, grey)
     if not ledger.toy and ledger.enough("sampling by the network of recipes/cifar10.yaml", 25):
         with ledger.guarded("sampling, cifar10 network"):
             _sampling(ledger, "cifar10 network", LARGE, (3, 32, 32), REDUCED, repeats=2)
+
+
+def waits(ledger: Ledger, data: Path) -> None:
+    """Calls of the driver in a step of both loops, of training and of sampling."""
+    _waits(ledger, TOY if ledger.toy else SMALL, _items(ledger, data))
 
 
 def _items(ledger: Ledger, data: Path) -> np.ndarray:
