@@ -19,6 +19,7 @@ from mixvel_core.recipe.dump import dump, to_plain, uses_in
 from mixvel_core.recipe.grids import grid_name
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.report.answer import sentence, verdicts
+from mixvel_core.report.conditions import conditions
 from mixvel_core.report.data import facts_of, shards
 from mixvel_core.report.diagnostics import diagnostics
 from mixvel_core.report.figures import amount, brief, learned_from, number, plus_minus, shape_text
@@ -125,6 +126,7 @@ class Section:
 SECTIONS = (
     Section(anchor="scores", title="Scores", stage="evaluate", make=scores),
     Section(anchor="samples", title="Samples", stage="sample", make=samples),
+    Section(anchor="conditions", title="Classes and guidance", stage="sample", make=conditions),
     Section(anchor="study", title="Study", stage="study", make=study),
     Section(anchor="theory", title="Theory", stage="theory", make=theory),
     Section(anchor="shards", title="Shards", stage="partition", make=shards),
