@@ -63,7 +63,7 @@ class ExpertsPart(_Part, nn.Module):
 
 
 class RouterPart(_Part):
-    """The router."""
+    """The router of a pipeline, as a component with files of its own."""
 
 
 class CodecPart(_Part):
@@ -71,7 +71,7 @@ class CodecPart(_Part):
 
 
 class SchedulePart(_Part):
-    """The noise schedule."""
+    """The noise schedule of a pipeline, as a component with files of its own."""
 
 
 class SamplerPart(_Part):

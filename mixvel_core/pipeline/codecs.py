@@ -135,7 +135,7 @@ class StoredCodec:
         return f"{self.label} ({self.checksum[:12]})"
 
     def size(self, latent: tuple[int, ...]) -> str:
-        """As of ``FittedCodec``."""
+        """The size of the stored file, as of ``FittedCodec``."""
         return _size(latent, self.shape, self.path.stat().st_size)
 
     def load(self, device: torch.device | str | None = None) -> PlacedCodec:

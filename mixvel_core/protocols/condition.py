@@ -41,12 +41,12 @@ class Condition:
     values: Mapping[str, Tensor] = field(validator=_of_one_length)
 
     def __len__(self) -> int:
-        """B."""
+        """The number of rows, B."""
         return len(next(iter(self.values.values())))
 
     @property
     def names(self) -> frozenset[str]:
-        """What is given."""
+        """The names of the values that are given."""
         return frozenset(self.values)
 
     def rows(self, index: Tensor | slice) -> Condition:

@@ -18,7 +18,7 @@ class Guidance(Protocol):
 
     @property
     def reference(self) -> Reference:
-        """What M_r is."""
+        """What M_r is: the estimate of the null condition, or a weaker model's."""
 
     @property
     def route(self) -> Route:

@@ -28,7 +28,7 @@ class GuidedField:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """Of both fields."""
+        """The schedule of both fields, which is the same."""
         return self.given.schedule
 
     @property

@@ -12,7 +12,7 @@ from mixvel_core.protocols import Items
 
 @frozen(kw_only=True)
 class IdentityCodec:
-    """z = x."""
+    """Items as they are: z = x."""
 
     data_shape: tuple[int, ...]
 

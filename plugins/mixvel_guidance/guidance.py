@@ -19,7 +19,7 @@ from mixvel_guidance.hooks import ClassifierFreeOptions, IntervalOptions, Levels
 
 @frozen(kw_only=True)
 class NoGuidance:
-    """M = M_c."""
+    """The estimate under the condition as it is: M = M_c."""
 
     reference: Reference = "null"
     route: Route = "own"
@@ -29,7 +29,7 @@ class NoGuidance:
         return 1.0
 
     def combine(self, given: Tensor, other: Tensor, t: float) -> Tensor:
-        """M_c, (B, *data)."""
+        """M_c as it is, (B, *data); M_r is not read."""
         return given
 
 

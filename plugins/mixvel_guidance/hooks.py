@@ -31,7 +31,7 @@ class IntervalOptions:
 
 @frozen(kw_only=True)
 class ClassifierFreeOptions(IntervalOptions):
-    """Options of ``cfg``."""
+    """Options of the guidance ``cfg``."""
 
     route: Literal["own", "shared"] = option(
         default="own",
@@ -44,7 +44,7 @@ _SCALES = OptionCheck(text="a list, not empty, of numbers at least 0", holds=lam
 
 @frozen(kw_only=True)
 class LevelsOptions:
-    """Options of ``cfg-levels``."""
+    """Options of the guidance ``cfg-levels``."""
 
     boundaries: tuple[float, ...] = option(
         check=each(inside(0, 1)),

@@ -37,7 +37,7 @@ class LowRank:
 
     @property
     def rank(self) -> int:
-        """r."""
+        """The rank r of the adapter."""
         return len(self.A)
 
     @property

@@ -53,7 +53,7 @@ class LoraFamily(LoraOptions):
         return 0 if self.adapters is None else count_of(self.adapters)
 
     def tensors_without_items(self, index: int) -> Mapping[str, Tensor]:
-        """The adapter alone."""
+        """The tensors of the adapter alone; the moments of its shard are not known."""
         return self._tensors(index, None)
 
     def _tensors(self, index: int, trained: Mapping[str, Tensor] | None) -> dict[str, Tensor]:

@@ -66,7 +66,7 @@ class AdaptedLayer(nn.Module):
 
     @property
     def bias(self) -> Tensor | None:
-        """Of the layer."""
+        """The bias of the base's layer, which adapters leave as it is."""
         return self.layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class AdapterGroup:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The base's."""
+        """The schedule of the base, which all adapters share."""
         return self.base.schedule
 
     @property

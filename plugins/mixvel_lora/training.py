@@ -74,7 +74,7 @@ class AdapterTask:
 
     @property
     def items(self) -> Items:
-        """The shard's."""
+        """The items of the shard, the only ones that are read."""
         return self.shard.items
 
     @property

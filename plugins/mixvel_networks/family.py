@@ -57,7 +57,7 @@ class NetworkFamily(NetworkDesign):
         """Raises RecipeError where there is no such network for items of shape ``*data`` and these inputs."""
 
     def reads(self, conditions: Sequence[ConditionSpec]) -> Sequence[ConditionSpec]:
-        """All of them."""
+        """All conditions that the items have."""
         return conditions
 
     def task(self, shard: Shard, schedule: NoiseSchedule) -> NetworkTask:

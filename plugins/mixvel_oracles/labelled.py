@@ -66,7 +66,7 @@ class LabelledRouter:
 
     @property
     def null(self) -> Condition:
-        """Of the experts."""
+        """The null condition of the experts, one row."""
         return self.experts[0].null
 
     def given(self, condition: Condition) -> Self:

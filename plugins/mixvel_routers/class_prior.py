@@ -25,7 +25,7 @@ class ClassPrior:
 
     @property
     def classes(self) -> int:
-        """C."""
+        """The number of classes, C."""
         return len(self.table) - 1
 
     def at(self, classes: Tensor) -> Tensor:
