@@ -99,7 +99,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def external(session: nox.Session) -> None:
-    """A third party's plugin in a fresh environment: wheels are built, installed, checked, used and removed again."""
+    """A third party's plugin in a fresh environment: wheels are built, installed, checked, used and removed again; then
+    adapters are trained there with PEFT, which the other sessions do without: it makes diffusers slower to import."""
     place = Path(session.create_tmp()).absolute()
     wheels, fresh = place / "wheels", place / "environment"
     shutil.rmtree(wheels, ignore_errors=True)
@@ -112,6 +113,9 @@ def external(session: nox.Session) -> None:
     install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", str(mixvel), "pytest")
     session.run(python, *install, external=True)
     session.run(python, "tests/external_plugin/lifecycle.py", str(plugin), env=ONE_THREAD, external=True)
+    install = ("-m", "pip", "install", "--quiet", "-c", "constraints.txt", f"{mixvel}[lora]", "pytest-timeout")
+    session.run(python, *install, external=True)
+    session.run(str(fresh / "bin" / "pytest"), "tests/plugins/mixvel_lora", env=ONE_THREAD, external=True)
     shutil.rmtree(fresh)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Network:
-    """``parameters``: how many. ``forward``: FLOPs of one evaluation of one item. ``training``: of one item forwards
-    and backwards. Matrix products and convolutions are counted, a multiply-add as two, and nothing else."""
+    """``parameters``: how many are trained. ``forward``: FLOPs of one evaluation of one item. ``training``: of one item
+    forwards and backwards. Matrix products and convolutions are counted, a multiply-add as two, and nothing else."""
 
     parameters: int
     forward: int
@@ -74,7 +74,9 @@ def _count(objective: Objective, task: TrainTask, shape: tuple[int, ...], labell
     except _UNCOUNTABLE:
         return None
     return Network(
-        parameters=sum(p.numel() for p in network.parameters()), forward=int(forward), training=int(training)
+        parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        forward=int(forward),
+        training=int(training),
     )
 
 

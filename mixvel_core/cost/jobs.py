@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from attrs import evolve, frozen
 
 from mixvel_core.artifacts.files import read_json
 from mixvel_core.cost.counting import Counts, Network, design_of, made_without_memory
-from mixvel_core.data.conditions import conditions_of
+from mixvel_core.cost.untrained import planned_family, stand_in_for
 from mixvel_core.errors import ArtifactError
 from mixvel_core.pipeline.shards import JoinedShard, are_local
 from mixvel_core.pipeline.shared_experts import FOLDER, shared_family
-from mixvel_core.protocols import ConditionSpec, Items, Shard
+from mixvel_core.protocols import Shard
 from mixvel_core.recipe.model import PlanOptions, Recipe
 
 if TYPE_CHECKING:
@@ -60,27 +59,6 @@ class PlannedJob:
     def images(self) -> int:
         """Items it will see."""
         return self.steps * self.batch
-
-
-@frozen(kw_only=True, eq=False)
-class _StandIn:
-    """A shard as far as networks depend on it: losses that read all items need not do so to be counted."""
-
-    index: int
-    count: int
-    fraction: float
-    shape: tuple[int, ...]
-    conditions: tuple[ConditionSpec, ...] = ()
-    law: None = None
-
-    @property
-    def items(self) -> np.ndarray:
-        """Two items of zeros, of the shard's shape."""
-        return np.zeros((2, *self.shape), np.float32)
-
-    def condition_values(self) -> Mapping[str, Items]:
-        """Of these items: class 0, and zeros."""
-        return {s.name: np.zeros((2, *s.shape), np.int64 if s.classes else np.float32) for s in self.conditions}
 
 
 def planned_jobs(recipe: Recipe, folder: Path, parts: Sequence[Shard]) -> tuple[PlannedJob, ...]:
@@ -143,15 +121,12 @@ def _groups(
     schedule = recipe.schedule.build()
     parts: list[Shard] = list(real)
     if stand_in:
-        parts = [
-            _StandIn(index=p.index, count=p.count, fraction=p.fraction, shape=p.shape, conditions=conditions_of(p))
-            for p in real
-        ]
+        parts = [stand_in_for(part) for part in real]
     if recipe.expert.is_shared:
         together = shared_family(recipe.expert).shared_task(parts, schedule)
         yield "experts", {"experts": (together, folder / "experts" / FOLDER)}
     else:
-        experts = recipe.expert.build()
+        experts = planned_family(recipe, JoinedShard(parts=tuple(parts)), schedule)
         own = {part.index: experts.task(part, schedule) for part in parts}
         named = {f"expert-{k}": (task, folder / "experts" / str(k)) for k, task in own.items() if task is not None}
         yield "experts", named

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from mixvel_core.cost.untrained import planned_family
 from mixvel_core.data.items import are_latents
 from mixvel_core.errors import AbsentError, DataError, MixvelError, RecipeError, UnreadableError
 from mixvel_core.field.scale import to_float
@@ -69,12 +70,13 @@ def preflight(recipe: Recipe, progress: Progress = SILENT) -> Split:
     with problems.noted():
         if recipe.monolith is not None:
             try_expert("monolith", recipe.monolith.build(), JoinedShard(parts=made.parts), schedule, streamed)
-    for use, shard in ((recipe.expert, made.parts[0]), (recipe.monolith, JoinedShard(parts=made.parts))):
+    joined = JoinedShard(parts=made.parts)
+    for use, shard in ((recipe.monolith, joined), (recipe.expert, made.parts[0])):
         with problems.noted():
-            # Adapters have no network before their base is made.
-            if use is None or use.is_shared or use.adapts:
+            if use is None or use.is_shared:
                 continue
-            if (network := use.build().task(shard, schedule)) is not None:
+            family = planned_family(recipe, joined, schedule) if use is recipe.expert else use.build()
+            if (network := family.task(shard, schedule)) is not None:
                 _try_network(network)
     with problems.noted():
         check_conditions(recipe, made.parts)

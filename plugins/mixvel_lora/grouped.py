@@ -1,15 +1,15 @@
 """Rows of different experts in one pass of their base: each adapted layer adds s_k B_k A_k x to the rows of expert k.
 
 The base is in memory once, and evaluated once for all rows; only the small products are by expert. They are never
-merged into the weights, so one batch may hold rows of all experts.
+merged into the weights, so one batch may hold rows of all experts. A_k and B_k are gathered for the rows, and a
+convolution by A_k is one of as many groups as there are rows: no work is done for adapters that no row has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
 import torch
 from attrs import define, evolve, frozen
@@ -24,40 +24,50 @@ from mixvel_networks.denoiser import NetworkDenoiser
 if TYPE_CHECKING:
     from mixvel_core.types import Indices, Points, Times
 
-Run: TypeAlias = tuple[int, int, int]
-"""Rows ``start`` to ``stop`` of a batch, which are of adapter k: (k, start, stop)."""
-
 
 @define(eq=False)
 class RowsOfAdapters:
-    """Which rows of the batch that is being evaluated are of which adapter; without runs all are of adapter 0."""
+    """Which adapter each row of the batch has that is being evaluated: ``each``, (B,) int64, or all rows ``one``."""
 
-    runs: Sequence[Run] = ()
+    one: int = 0
+    each: Tensor | None = None
 
     @contextmanager
     def set(self, k: Tensor) -> Iterator[None]:
         """Within the block, row i of a batch is of adapter ``k[i]``, (B,) int64."""
-        ends, runs = 0, []
-        for label, rows in groupby(k.tolist()):
-            start, ends = ends, ends + sum(1 for _ in rows)
-            runs.append((int(label), start, ends))
-        self.runs = runs
+        if len(k) and bool((k == k[0]).all()):
+            self.one = int(k[0])
+        else:
+            self.each = k
         try:
             yield
         finally:
-            self.runs = ()
+            self.one, self.each = 0, None
 
 
 class AdaptedLayer(nn.Module):
-    """A layer and the changes of several adapters, by k; those that have none leave their rows as they are."""
+    """A layer and the changes of K adapters. Smaller ranks are filled up with zeros; so is an adapter that has none.
 
-    def __init__(self, layer: Layer, changes: Mapping[int, tuple[Tensor, Tensor]], rows: RowsOfAdapters) -> None:
+    ``down``: all A_k, (K r, in) or (K r, in, h, w). ``up``: all s_k B_k, (K, out, r).
+    """
+
+    down: Tensor
+    up: Tensor
+
+    def __init__(self, layer: Layer, name: str, adapters: Sequence[Adapter], rows: RowsOfAdapters) -> None:
         super().__init__()
         self.layer = layer
         self.rows = rows
-        for k, (down, up) in changes.items():
-            self.register_buffer(f"down_{k}", down)
-            self.register_buffer(f"up_{k}", up)
+        rank = max(one.layers[name].rank for one in adapters if name in one.layers)
+        out, *inner = layer.weight.shape
+        down = layer.weight.new_zeros(len(adapters), rank, *inner)
+        up = layer.weight.new_zeros(len(adapters), out, rank)
+        for k, change in ((k, one.layers[name]) for k, one in enumerate(adapters) if name in one.layers):
+            down[k, : change.rank] = change.A.detach().to(down)
+            up[k, :, : change.rank] = (change.scale * change.B.detach().flatten(1)).to(up)
+        # Of no more dimensions than a weight has: layouts, such as channels last, are of four.
+        self.register_buffer("down", down.flatten(0, 1))
+        self.register_buffer("up", up)
 
     @property
     def weight(self) -> Tensor:
@@ -72,30 +82,39 @@ class AdaptedLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """W x + b, and s_k B_k A_k x for the rows of adapter k; x is (B, ...), a row for each of the batch."""
         y: Tensor = self.layer(x)
-        runs = self.rows.runs or ((0, 0, len(x)),)
-        if runs[-1][2] != len(x):
+        each = self.rows.each
+        if each is not None and len(each) != len(x):
             raise SamplingError(
-                f"a layer of the base reads {len(x)} rows where the batch has {runs[-1][2]}; adapters of such a layer "
+                f"a layer of the base reads {len(x)} rows where the batch has {len(each)}; adapters of such a layer "
                 "cannot be evaluated together: set expert.merge=true"
             )
-        if len(runs) == 1:
-            change = self._change(runs[0][0], x)
-            return y if change is None else y + change
-        parts = []
-        for k, start, stop in runs:
-            change = self._change(k, x[start:stop])
-            parts.append(y[start:stop] if change is None else y[start:stop] + change)
-        return torch.cat(parts)
+        up = self.up
+        down = self.down.view(len(up), -1, *self.down.shape[1:])
+        if each is None:
+            change = self._of_one(x, down[self.rows.one], up[self.rows.one])
+        else:
+            change = self._of_each(x, down[each], up[each])
+        return y + change
 
-    def _change(self, k: int, x: Tensor) -> Tensor | None:
-        """s_k B_k A_k x; None where adapter k leaves the layer alone."""
-        down, up = self._buffers.get(f"down_{k}"), self._buffers.get(f"up_{k}")
-        if down is None or up is None:
-            return None
+    def _of_one(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        """s B A x of one adapter for all rows."""
         layer = self.layer
         if isinstance(layer, nn.Linear):
             return linear(linear(x, down), up)
-        return conv2d(conv2d(x, down, None, layer.stride, layer.padding, layer.dilation), up)
+        return conv2d(conv2d(x, down, None, layer.stride, layer.padding, layer.dilation), up[..., None, None])
+
+    def _of_each(self, x: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        """s B A x, each row by its own ``down``, (B, r, ...), and ``up``, (B, out, r)."""
+        layer, B = self.layer, len(x)
+        if isinstance(layer, nn.Linear):
+            inner = x.reshape(B, -1, x.shape[-1])
+            product = inner @ down.transpose(1, 2) @ up.transpose(1, 2)
+            return product.reshape(*x.shape[:-1], up.shape[1])
+        # Rows side by side as channels, of which each group has one row's.
+        side_by_side = x.reshape(1, -1, *x.shape[2:])
+        made = conv2d(side_by_side, down.flatten(0, 1), None, layer.stride, layer.padding, layer.dilation, groups=B)
+        h, w = made.shape[2:]
+        return (up @ made.reshape(B, -1, h * w)).reshape(B, -1, h, w)
 
 
 class AdaptedNetwork(nn.Module):
@@ -105,21 +124,14 @@ class AdaptedNetwork(nn.Module):
         super().__init__()
         self.rows = RowsOfAdapters()
         for name, layer in layers_of(network).items():
-            changes = {k: _products(one, name, layer) for k, one in enumerate(adapters) if name in one.layers}
-            if changes:
-                _replace(network, name, AdaptedLayer(layer, changes, self.rows))
+            if any(name in one.layers for one in adapters):
+                _replace(network, name, AdaptedLayer(layer, name, adapters, self.rows))
         self.network = network
 
     def forward(self, x: Tensor, t: Tensor, *given: Tensor) -> Tensor:
         """What the network gives for (x, t, *given), each row by its own adapter."""
         output: Tensor = self.network(x, t, *given)
         return output
-
-
-def _products(adapter: Adapter, name: str, layer: Layer) -> tuple[Tensor, Tensor]:
-    """A and s B of a layer, in its type and where it is."""
-    change, like = adapter.layers[name], layer.weight
-    return change.A.detach().to(like), (change.scale * change.B.detach()).to(like)
 
 
 def _replace(network: nn.Module, name: str, layer: nn.Module) -> None:
@@ -165,7 +177,7 @@ class AdapterGroup:
         return None if self.adapter_moments is None else self.adapter_moments[k]
 
     def denoise(self, x: Points, t: Times, k: Indices) -> Points:
-        """Each row's own m_k(x, t), (B, *data), for adapters k (B,). Rows of one adapter in a row cost the least."""
+        """Each row's own m_k(x, t), (B, *data), for adapters k (B,)."""
         base = self.base
         if base.prediction == "eps" and self.adapter_moments is not None:
             # Each row's own mean: what eps-prediction falls back to where alpha is next to 0.

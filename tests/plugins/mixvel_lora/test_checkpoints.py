@@ -16,8 +16,10 @@ from mixvel_core.errors import DataError, MixvelError, RecipeError
 from mixvel_core.export.layout import WEIGHTS
 from mixvel_core.export.parts import open_exported, parts_of
 from mixvel_core.export.write import export_run
+from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.opened import open_run
 from mixvel_core.randomness import normal
+from mixvel_core.sampling.dispatch import group_of
 from mixvel_lora.adapter import layers_of
 
 K = 3
@@ -122,6 +124,19 @@ def test_they_are_exported_with_their_base(place: Path, tmp_path: Path) -> None:
     theirs = open_exported(parts_of(alone)).sampler(monolith=True, device="cpu")
     ours = opened.sampler(monolith=True, steps=4, device="cpu")
     torch.testing.assert_close(theirs.sample(4, seed=seed).x, ours.sample(4, seed=seed).x, atol=1e-6, rtol=0)
+
+
+def test_merged_they_are_networks_of_their_own_and_sample_the_same(place: Path, tmp_path: Path) -> None:
+    methods = "sample.methods={composite: {router: equal}}"
+    for name, merge in (("apart", "true"), ("together", "false")):
+        run(text_of(place), tmp_path / name, methods, f"expert.merge={merge}", stage="sample")
+    opened = open_run(tmp_path / "apart")
+    experts = Loaded(opened.models, opened.recipe.sample, torch.device("cpu")).experts()
+    assert group_of(experts) is None
+    apart, together = (
+        np.load(next((tmp_path / name / "samples").glob("*/*.npz")))["x"] for name in ("apart", "together")
+    )
+    np.testing.assert_allclose(apart, together, atol=1e-4)
 
 
 def test_what_cannot_be_is_refused_in_a_line(place: Path, tmp_path: Path) -> None:

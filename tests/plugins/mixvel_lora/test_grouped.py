@@ -74,9 +74,11 @@ def test_each_alone_gives_what_the_group_gives_and_has_its_own_moments() -> None
 
 
 def test_the_base_is_in_memory_once() -> None:
-    group = group_of(UNetBase())
+    equals = [evolve(random_adapter(k), base=digest_of_weights(small_unet())).tensors() for k in range(K)]
+    group = LoraFamily(base=UNetBase()).load_together(CONFIGS, equals, Cosine())
+    assert group is not None
     base = sum(p.numel() * p.element_size() for p in small_unet().parameters())
-    own = sum(one.A.nbytes + one.B.nbytes for adapter in ADAPTERS for one in adapter.layers.values())
+    own = K * sum(one.A.nbytes + one.B.nbytes for one in random_adapter(0).layers.values())
     held = {tensor.untyped_storage().data_ptr(): tensor for tensor in group.adapted.state_dict().values()}
     assert sum(tensor.untyped_storage().nbytes() for tensor in held.values()) == base + own
 

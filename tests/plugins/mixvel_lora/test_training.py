@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from adapters import SHAPE, UNetBase, random_adapter, small_unet
@@ -19,9 +20,9 @@ from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.opened import open_run
 from mixvel_core.pipeline.partition import partition_artifact, stored_shards
 from mixvel_core.pipeline.run import RunResult
-from mixvel_core.protocols import ExpertConfig
+from mixvel_core.protocols import CLASS, ExpertConfig
 from mixvel_core.protocols.progress import Silent
-from mixvel_core.sampling.dispatch import group_of
+from mixvel_core.sampling.dispatch import GroupMember, group_of
 from mixvel_lora.adapter import adapter_of, digest_of_weights, fitted, layers_of
 from mixvel_lora.adapter_files import read_adapter
 from mixvel_lora.family import LoraFamily
@@ -117,6 +118,18 @@ def test_another_base_is_another_adapter(whole: Path, tmp_path: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_on_a_base_with_classes_they_read_classes_and_are_guided(tmp_path: Path) -> None:
+    guided = "sample.methods={plain: {selector: cached}, guided: {selector: cached, guidance: {use: cfg, scale: 3}}}"
+    run(LORA, tmp_path, "condition={class: labels}", guided, stage="sample")
+    opened = open_run(tmp_path)
+    expert = Loaded(opened.models, opened.recipe.sample, torch.device("cpu")).experts()[0]
+    assert isinstance(expert, GroupMember)
+    assert expert.null is not None
+    assert expert.null.values[CLASS].tolist() == [10]
+    x = {path.parent.name: np.load(path)["x"] for path in (tmp_path / "samples").glob("*/*.npz")}
+    assert float(np.abs(x["guided"] - x["plain"]).max()) > 1e-3
+
+
 def test_what_cannot_be_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="expert  lora makes adapters, and no section `monolith` is their base"):
         recipe_of(LORA, "monolith=null", "sample.methods={drawn: {}}")
@@ -125,7 +138,8 @@ def test_what_cannot_be_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="adapters are nothing without their base"):
         train_expert(recipe_of(LORA), 0, tmp_path / "bundle", progress=Silent())
     with pytest.raises(MixvelError, match="targets: no layer's name ends with to_q; there are conv, conv1, "):
-        run(LORA, tmp_path / "run", "expert.targets=[to_q]", stage="experts")
+        run(LORA, tmp_path / "run", "expert.targets=[to_q]")
+    assert not (tmp_path / "run/monolith").exists()
 
 
 def test_peft_reads_and_applies_files_as_we_do(tmp_path: Path) -> None:
