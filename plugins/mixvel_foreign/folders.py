@@ -85,8 +85,8 @@ def _check_pipeline(path: Path) -> None:
     """Raises DataError for a pipeline whose network is not read, or works on latents, and for adapters."""
     if adapter := next((name for name in _ADAPTERS if (path / name).is_file()), None):
         raise DataError(
-            f"{path}: holds an adapter (LoRA, {adapter}), which is no network by itself; load it into its base with "
-            "diffusers, fuse_lora(), save_pretrained, and name that folder"
+            f"{path}: holds an adapter (LoRA, {adapter}), which is no network by itself; name its base here, as the "
+            "monolith, and this folder in `adapters` of expert lora"
         )
     index = path / "model_index.json"
     if not index.is_file():

@@ -169,7 +169,7 @@ def test_adapters_files_and_folders_of_folders_have_a_way_on(saved: Path, tmp_pa
     shutil.copytree(saved, tmp_path / "many" / "0")
     shutil.copytree(saved / "scheduler", tmp_path / "alone" / "scheduler")
     for name, words in {
-        "lora": "an adapter (LoRA, pytorch_lora_weights.safetensors), which is no network by itself; load it into",
+        "lora": "an adapter (LoRA, pytorch_lora_weights.safetensors), which is no network by itself; name its base",
         "model.ckpt": "a file, not a folder as diffusers writes it; load it with diffusers (from_single_file)",
         "many": f"name one of them, or all as {tmp_path / 'many'}/{{k}}",
         "alone": "holds a scheduler and no network (config.json)",

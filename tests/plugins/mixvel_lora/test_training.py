@@ -15,6 +15,7 @@ from whole_runs import TRAINED, Bomb, KilledError, recipe_of, results, run, snap
 
 from mixvel_core.errors import MixvelError, RecipeError, UsageError
 from mixvel_core.federated.train import train_expert
+from mixvel_core.pipeline.experts import family_on
 from mixvel_core.pipeline.loaded import Loaded
 from mixvel_core.pipeline.models import model_stages
 from mixvel_core.pipeline.opened import open_run
@@ -23,6 +24,7 @@ from mixvel_core.pipeline.run import RunResult
 from mixvel_core.protocols import CLASS, ExpertConfig
 from mixvel_core.protocols.progress import Silent
 from mixvel_core.sampling.dispatch import GroupMember, group_of
+from mixvel_core.testing.families import check_task
 from mixvel_lora.adapter import adapter_of, digest_of_weights, fitted, layers_of
 from mixvel_lora.adapter_files import read_adapter
 from mixvel_lora.family import LoraFamily
@@ -74,6 +76,14 @@ def test_experts_of_a_run_are_one_group(whole: Path) -> None:
     x, t = torch.randn(2, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.tensor([0.3, 0.8])
     for expert, stored in zip(experts, opened.models.experts, strict=True):
         torch.testing.assert_close(expert.denoise(x, t), stored.load().denoise(x, t), atol=1e-6, rtol=0)
+
+
+def test_a_training_can_be_sent_to_a_worker_and_starts_from_its_seed(whole: Path) -> None:
+    opened = open_run(whole)
+    stored = opened.models.experts[1]
+    task = family_on(stored.family, stored.base).task(opened.shards.parts[1], opened.models.schedule.build())
+    assert task is not None
+    check_task("the task", task)
 
 
 def test_an_expert_is_trained_on_its_own_shard_and_the_base_alone(whole: Path, tmp_path: Path) -> None:
