@@ -88,6 +88,10 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
         observes: whether the routers go by the experts' answers along a trajectory (``ObservingRouter``).
         beside: options and the recipe's expert -> the options with what follows from that expert, where a recipe leaves
             it open; for routers.
+        boundaries: options of experts and the recipe's schedule -> its times where their levels of noise part, rising;
+            None where each expert is for all times.
+        at_levels: options and these times -> the options with them, where a recipe leaves them open; for routers and
+            guidances that part the time axis. Raises ValueError where they contradict, or there are none.
         networks_a_step: options -> how many of a router's networks a step of sampling evaluates, for its cost.
         expert_counts: options -> the numbers of experts that options of a selector name, by option, None for all; no
             recipe may name more than it has.
@@ -120,6 +124,8 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     router_data: Callable[[OptionsT], RouterDataOptions | None] | None = None
     observes: bool = False
     beside: Callable[[OptionsT, ExpertUse], OptionsT] = lambda options, expert: options
+    boundaries: Callable[[OptionsT, ScheduleUse], Sequence[float] | None] = lambda options, schedule: None
+    at_levels: Callable[[OptionsT, Sequence[float] | None], OptionsT] | None = None
     networks_a_step: Callable[[OptionsT], int] = lambda options: 1
     expert_counts: Callable[[OptionsT], Mapping[str, int | None]] = lambda options: {}
     loss_changes: Callable[[OptionsT], Sequence[float]] = lambda options: ()
@@ -222,6 +228,10 @@ class ExpertUse(Use[protocols.ExpertFamily]):
     def adapts(self) -> bool:
         """Whether the experts are adapters of the monolith."""
         return self.definition.adapts
+
+    def boundaries(self, schedule: ScheduleUse) -> Sequence[float] | None:
+        """Times of ``schedule`` where their levels of noise part, rising; None where each is for all times."""
+        return self.definition.boundaries(self.options, schedule)
 
 
 class RouterUse(Use[protocols.RouterFamily]):

@@ -12,6 +12,7 @@ from mixvel_core.machine import from_home
 from mixvel_core.plugin.discovery import Registry, load_registry
 from mixvel_core.recipe.guided import guidance_problems
 from mixvel_core.recipe.latents import with_latents
+from mixvel_core.recipe.levels import at_levels
 from mixvel_core.recipe.model import Recipe
 from mixvel_core.recipe.overrides import with_overrides
 from mixvel_core.recipe.problems import ProblemsFound, RecipeProblem, Tree, base_problems, cross_problems, report
@@ -83,7 +84,11 @@ def resolve(
     problems += [] if recipe is None else [*guidance_problems(recipe), *base_problems(recipe)]
     if recipe is None or problems:
         raise report(tree, _once(problems))
-    return evolve(recipe, routers={name: router.beside(recipe.expert) for name, router in recipe.routers.items()})
+    routers = {name: router.beside(recipe.expert) for name, router in recipe.routers.items()}
+    try:
+        return at_levels(evolve(recipe, routers=routers))
+    except ProblemsFound as found:
+        raise report(tree, found.problems) from None
 
 
 def _once(problems: Sequence[RecipeProblem]) -> list[RecipeProblem]:

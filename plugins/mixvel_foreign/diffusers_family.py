@@ -22,7 +22,8 @@ from mixvel_foreign.conditioned import ConditionedExpert
 from mixvel_foreign.conditions import NULL_TEXT, ConditionReading
 from mixvel_foreign.folders import DiffusersFolder, open_folder, scheduler_file
 from mixvel_foreign.hooks import DiffusersOptions, place_of
-from mixvel_foreign.network_configs import channels_of, size_of
+from mixvel_foreign.levels import levelled_folder
+from mixvel_foreign.network_configs import channels_of, classes_of, size_of
 from mixvel_foreign.noise_paths import EDMDenoiser, EDMSchedule, SteppedFlow
 from mixvel_foreign.scheduler import NetworkTraining, training_of
 from mixvel_foreign.user_networks import TimeConvention, TimedNetwork
@@ -63,7 +64,8 @@ class DiffusersFamily(DiffusersOptions):
         return self._tensors(self._open(shard), shard.index) | moment_tensors(item_moments(shard.items))
 
     def shapes(self) -> Sequence[tuple[int, ...]]:
-        """Of the images of the folders with {k} = 0, 1, ... for as long as they are there; of the one folder else."""
+        """Of the images of the folders with {k} = 0, 1, ... for as long as they are there; of the one folder else, once
+        for each of its networks."""
         return tuple(self.shape_of(k) for k in range(self._count()))
 
     def conditions(self) -> Sequence[ConditionSpec]:
@@ -99,7 +101,7 @@ class DiffusersFamily(DiffusersOptions):
 
     def _count(self) -> int:
         if "{k}" not in str(self.path):
-            return 1
+            return 1 if levelled_folder(self.path) is None else 2
         return max(1, next(k for k in itertools.count() if not place_of(self.path, k, WHAT).is_dir()))
 
     def _tensors(self, folder: DiffusersFolder, index: int) -> dict[str, Tensor]:
@@ -172,7 +174,16 @@ class DiffusersFamily(DiffusersOptions):
     def _folder(self, index: int) -> DiffusersFolder:
         """The folder of expert ``index``. Raises DataError where it is absent, or not to be read."""
         path = place_of(self.path, index, WHAT)
-        folder = open_folder(path, self.scheduler, self.variant)
+        levels = levelled_folder(path)
+        if levels is not None and "{k}" in str(self.path):
+            one = path / levels.networks[1]
+            raise RecipeError(f"{WHAT}: {path} holds two networks, and {{k}} names one for each shard; name one, {one}")
+        folder = open_folder(path, self.scheduler, self.variant, index)
+        if levels is not None and self.condition is None and self.label is None and classes_of(folder.model):
+            raise RecipeError(
+                f"{WHAT}: {path} holds two networks for two levels of noise, which both read a class; set "
+                "`condition: class`, or one `label`"
+            )
         training_of(folder.scheduler, str(scheduler_file(path, self.scheduler)), self.clip)
         return folder
 

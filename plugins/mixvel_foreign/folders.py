@@ -12,7 +12,8 @@ from typing import Any
 
 from attrs import frozen
 
-from mixvel_core.errors import AbsentError, DataError
+from mixvel_core.errors import AbsentError, DataError, RecipeError
+from mixvel_foreign.levels import INDEX, levelled_folder, parts_of
 from mixvel_foreign.network_configs import CODECS, FOLDERS, OWN, READ, check_inputs, network_class, not_read
 from mixvel_networks.weight_files import model_files, read_json_of
 
@@ -30,18 +31,25 @@ class DiffusersFolder:
     files: tuple[Path, ...]
 
 
-def open_folder(path: Path, scheduler: Path | None, variant: str | None = None) -> DiffusersFolder:
+def open_folder(path: Path, scheduler: Path | None, variant: str | None = None, index: int = 0) -> DiffusersFolder:
     """The folder of a model or of a pipeline; reads no weights.
 
     Pipelines keep the model in unet/ or transformer/ and the scheduler in scheduler/; the oldest keep both in one
-    folder. ``variant``: of the weights, as in the names of their files.
+    folder. ``variant``: of the weights, as in the names of their files. ``index``: of the expert, where the pipeline
+    has two networks for two levels of noise.
 
     Raises DataError, saying what to do, where it holds no network that is read (``network_configs``), one that asks for
     what is not there, or lacks something.
     """
-    _check_there(path)
-    _check_pipeline(path)
-    model = next((inner for name in FOLDERS if (inner := path / name).is_dir()), path)
+    check_there(path)
+    levels = levelled_folder(path)
+    if levels is not None and index not in (0, 1):
+        which = "none of them is for the whole data" if index < 0 else f"none of them is for shard {index}"
+        one = f"name one, {path / levels.networks[1]}, or two shards"
+        raise RecipeError(f"{path}: holds two networks for two levels of noise, and {which}; {one}")
+    names = FOLDERS if levels is None else (levels.networks[index],)
+    _check_pipeline(path, names)
+    model = next((inner for name in names if (inner := path / name).is_dir()), path)
     if not (model / "config.json").is_file():
         raise AbsentError(_without_network(path, model))
     config = read_json_of(model / "config.json")
@@ -60,7 +68,7 @@ def scheduler_file(path: Path, scheduler: Path | None) -> Path:
     """The file of the scheduler's configuration: ``scheduler``, or in the pipeline, or beside model or folder."""
     if scheduler is not None:
         return scheduler / SCHEDULER if scheduler.is_dir() else scheduler
-    _check_there(path)
+    check_there(path)
     places = [path / "scheduler", path, path.parent / "scheduler"]
     found = next((place / SCHEDULER for place in places if (place / SCHEDULER).is_file()), None)
     if found is None:
@@ -68,7 +76,8 @@ def scheduler_file(path: Path, scheduler: Path | None) -> Path:
     return found
 
 
-def _check_there(path: Path) -> None:
+def check_there(path: Path) -> None:
+    """Raises AbsentError, with the way to get one, where there is no such folder."""
     if path.is_file():
         raise AbsentError(
             f"{path}: a file, not a folder as diffusers writes it; load it with diffusers (from_single_file), "
@@ -81,36 +90,36 @@ def _check_there(path: Path) -> None:
         )
 
 
-def _check_pipeline(path: Path) -> None:
-    """Raises DataError for a pipeline whose network is not read, or works on latents, and for adapters."""
+def _check_pipeline(path: Path, names: tuple[str, ...]) -> None:
+    """Raises DataError for a pipeline whose network is not read, or works on latents, and for adapters. ``names``:
+    where the network may be."""
     if adapter := next((name for name in _ADAPTERS if (path / name).is_file()), None):
         raise DataError(
             f"{path}: holds an adapter (LoRA, {adapter}), which is no network by itself; name its base here, as the "
             "monolith, and this folder in `adapters` of expert lora"
         )
-    index = path / "model_index.json"
+    index = path / INDEX
     if not index.is_file():
         return
-    parts = {name: str(value[1]) for name, value in read_json_of(index).items() if _is_part(value)}
-    place = next((name for name in FOLDERS if name in parts), None)
+    parts = parts_of(read_json_of(index))
+    place = next((name for name in names if name in parts), None)
     if place is None:
-        names = ", ".join(parts) or "nothing"
-        raise DataError(f"{path}: a pipeline without a unet or a transformer (it has {names}); {OWN}")
+        listed = ", ".join(parts) or "nothing"
+        raise DataError(f"{path}: a pipeline without a unet or a transformer (it has {listed}); {OWN}")
     # What the network is comes first: its own class says more than what lies beside it.
     if parts[place] not in (*READ, "Transformer2DModel"):
         raise DataError(not_read(path, parts[place]))
     codecs = [(name, value) for name, value in parts.items() if value.startswith(CODECS)]
     if codecs:
         name, codec = codecs[0]
+        way = f"the network, `path: {path}/{place}`"
+        if names != FOLDERS:
+            way = f"each of its two networks, `path: {path}/{place}`, in a list of `per-shard`, that nearest data first"
         raise DataError(
             f"{path}: its network works on latents, which {codec} makes of images; as it stands they would pass for "
-            f"pixels: name the network, `path: {path}/{place}`, with `codec: {{use: autoencoder-kl, path: {path}/{name}"
-            "}` or data that are such latents (numpy, `range: as-is`)"
+            f"pixels: name {way}, with `codec: {{use: autoencoder-kl, path: {path}/{name}}}` or data that are such "
+            "latents (numpy, `range: as-is`)"
         )
-
-
-def _is_part(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)
 
 
 def _without_network(path: Path, model: Path) -> str:

@@ -37,8 +37,8 @@ class DiffusersOptions:
     """Options of the expert ``diffusers``."""
 
     path: Path = option(
-        doc="a folder with a UNet2DModel, UNet2DConditionModel or DiTTransformer2DModel, alone or in a pipeline; {k} "
-        "in it is the shard's number"
+        doc="a folder with a UNet2DModel, UNet2DConditionModel or DiTTransformer2DModel, alone or in a pipeline, or "
+        "two for two levels of noise; {k} in it is the shard's number"
     )
     scheduler: Path | None = option(
         default=None, doc="where scheduler_config.json is; absent: in the pipeline, or beside the model"
@@ -171,6 +171,13 @@ def place_of(path: Path, index: int, what: str) -> Path:
 _NETWORK, _DENOISER, _LOGITS = (f"mixvel_foreign.examples:{name}" for name in ("Shrink", "Denoiser", "Logits"))
 
 
+def _boundaries(options: DiffusersOptions, schedule: ScheduleUse) -> Sequence[float] | None:
+    from mixvel_foreign.boundary import boundaries_of
+
+    # A folder for each expert, {k}, has one network.
+    return None if "{k}" in str(options.path) else boundaries_of(options.path, options.scheduler, schedule)
+
+
 # The folders of examples are written at the first call, not at import.
 def _diffusers() -> Path:
     from mixvel_foreign.examples import diffusers_folder
@@ -215,6 +222,7 @@ EXPERTS: Sequence[PluginDef[Any, ExpertFamily]] = (
         example_options=lambda: DiffusersOptions(path=_diffusers()),
         of_latents={"clip": False},
         files=lambda options: () if options.null_text is None else (options.null_text,),
+        boundaries=_boundaries,
         summary="a U-Net or a DiT of a diffusers folder, under the schedule of its own training",
     ),
     _TORCH_MODULE,

@@ -13,6 +13,7 @@ from bisect import bisect_right
 from attrs import frozen
 from torch import Tensor
 
+from mixvel_core.errors import RecipeError
 from mixvel_core.protocols import Reference, Route
 from mixvel_guidance.hooks import ClassifierFreeOptions, IntervalOptions, LevelsOptions
 
@@ -59,6 +60,8 @@ class LevelledClassifierFree(LevelsOptions):
 
     def at(self, t: float) -> float:
         """w of the level of t."""
+        if self.boundaries is None:
+            raise RecipeError("guidance cfg-levels: boundaries are left open; give the times")
         return self.scales[bisect_right(self.boundaries, t)]
 
     def combine(self, given: Tensor, other: Tensor, t: float) -> Tensor:

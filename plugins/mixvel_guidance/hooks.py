@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mixvel_core.plugin.definition import NoOptions, PluginDef, hookimpl
+from mixvel_core.plugin.levels import agreed_boundaries
 from mixvel_core.plugin.options import OptionCheck, at_least, between, each, inside, option
 from mixvel_core.protocols import Guidance
 
@@ -46,9 +47,11 @@ _SCALES = OptionCheck(text="a list, not empty, of numbers at least 0", holds=lam
 class LevelsOptions:
     """Options of the guidance ``cfg-levels``."""
 
-    boundaries: tuple[float, ...] = option(
+    boundaries: tuple[float, ...] | None = option(
+        default=None,
         check=each(inside(0, 1)),
-        doc="times, rising, where one scale ends and the next begins; as of router noise-levels",
+        doc="times, rising, where one scale ends and the next begins; as of router noise-levels; absent: what the "
+        "folder of the experts says (`boundary_ratio`)",
     )
     scales: tuple[float, ...] = option(check=_SCALES, doc="w of each level, that nearest data first")
     route: Literal["own", "shared"] = option(
@@ -58,6 +61,8 @@ class LevelsOptions:
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError where times do not rise, or there are not as many scales as levels."""
+        if self.boundaries is None:
+            return
         if any(b <= a for a, b in pairwise(self.boundaries)):
             raise ValueError(f"boundaries must rise, not {list(self.boundaries)}")
         if len(self.scales) != len(self.boundaries) + 1:
@@ -65,6 +70,10 @@ class LevelsOptions:
                 f"scales: {len(self.boundaries)} boundaries part {len(self.boundaries) + 1} levels, and there are "
                 f"{len(self.scales)} scales; give one for each level"
             )
+
+    def at_levels(self, times: Sequence[float] | None) -> Self:
+        """These options with the experts' own times. Raises ValueError where they contradict, or there are none."""
+        return evolve(self, boundaries=agreed_boundaries(self.boundaries, times))
 
 
 @hookimpl
@@ -91,6 +100,7 @@ def mixvel_guidance() -> Sequence[PluginDef[Any, Guidance]]:
             options=LevelsOptions,
             target="mixvel_guidance.guidance:LevelledClassifierFree",
             example_options=LevelsOptions(boundaries=(0.5,), scales=(1.0, 3.0)),
+            at_levels=LevelsOptions.at_levels,
             summary="classifier-free with a scale for each level of noise, as for experts that part the time axis",
         ),
         PluginDef(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from mixvel_core.plugin.levels import agreed_boundaries
 from mixvel_core.plugin.options import OptionCheck, at_least, between, option
 from mixvel_core.protocols import Shard, SharingShard
 from mixvel_routers.options import INCREASING
@@ -74,16 +75,22 @@ _BOUNDARIES = OptionCheck(
 class NoiseLevelsOptions:
     """Options of the router ``noise-levels``."""
 
-    boundaries: tuple[float, ...] = option(
+    boundaries: tuple[float, ...] | None = option(
+        default=None,
         check=_BOUNDARIES,
-        doc="where the times of one expert end and those of the next begin; the first expert is nearest data",
+        doc="where the times of one expert end and those of the next begin; the first expert is nearest data; absent: "
+        "what the folder of the experts says (`boundary_ratio`)",
     )
     width: float = option(default=0.0, check=at_least(0), doc="time over which weights pass from one to the next")
 
     def __attrs_post_init__(self) -> None:
         """Raises ValueError where two boundaries are nearer than the width."""
-        if any(b - a < self.width for a, b in pairwise(self.boundaries)):
+        if any(b - a < self.width for a, b in pairwise(self.boundaries or ())):
             raise ValueError(f"width: {self.width:g} is more than two boundaries are apart; give less")
+
+    def at_levels(self, times: Sequence[float] | None) -> Self:
+        """These options with the experts' own times. Raises ValueError where they contradict, or there are none."""
+        return evolve(self, boundaries=agreed_boundaries(self.boundaries, times))
 
 
 @frozen(kw_only=True)

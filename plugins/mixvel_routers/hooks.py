@@ -85,6 +85,7 @@ def mixvel_routers() -> Sequence[PluginDef[Any, RouterFamily]]:
         options=NoiseLevelsOptions,
         target="mixvel_routers.noise_levels:NoiseLevelsFamily",
         example_options=NoiseLevelsOptions(boundaries=(0.3, 0.7), width=0.1),
+        at_levels=NoiseLevelsOptions.at_levels,
         summary="weights by the time alone, for experts that part the time axis",
     )
     dit = PluginDef[Any, RouterFamily](

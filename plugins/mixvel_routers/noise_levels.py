@@ -33,7 +33,9 @@ class NoiseLevelsRouter:
 
     def weights(self, x: Points, t: Times, state: None) -> tuple[Weights, None]:
         """(B, K), the same for all x."""
-        above = t.double()[:, None] - torch.tensor(self.boundaries, dtype=torch.float64, device=t.device)
+        # Both rounded alike: a time that is a boundary stays one.
+        boundaries = torch.tensor(self.boundaries, dtype=t.dtype, device=t.device)
+        above = t.double()[:, None] - boundaries.double()
         risen = (above / self.width + 0.5).clamp(0.0, 1.0) if self.width > 0 else (above >= 0).double()
         # Before the first boundary everything has risen, after the last one nothing.
         return -pad(pad(risen, (1, 0), value=1.0), (0, 1)).diff(dim=1).to(x.dtype), None
@@ -49,10 +51,10 @@ class NoiseLevelsFamily(NoiseLevelsOptions):
 
     def check(self, shards: Sequence[Shard]) -> None:
         """Raises RecipeError where there are not as many experts as intervals of times."""
-        if len(shards) != len(self.boundaries) + 1:
+        parts = len(self._times())
+        if len(shards) != parts + 1:
             raise RecipeError(
-                f"router noise-levels: {len(self.boundaries)} boundaries are for {len(self.boundaries) + 1} experts, "
-                f"and there are {len(shards)}"
+                f"router noise-levels: {parts} boundaries are for {parts + 1} experts, and there are {len(shards)}"
             )
 
     def tensors(self, shards: Sequence[Shard], trained: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
@@ -62,4 +64,9 @@ class NoiseLevelsFamily(NoiseLevelsOptions):
 
     def load(self, config: RouterConfig, tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> NoiseLevelsRouter:
         """The router of these boundaries."""
-        return NoiseLevelsRouter(boundaries=self.boundaries, width=self.width)
+        return NoiseLevelsRouter(boundaries=self._times(), width=self.width)
+
+    def _times(self) -> tuple[float, ...]:
+        if self.boundaries is None:
+            raise RecipeError("router noise-levels: boundaries are left open; give the times")
+        return self.boundaries

@@ -11,6 +11,7 @@ from mixvel_core.protocols import Guidance
 from mixvel_core.recipe.build import build
 from mixvel_core.sampling.sampler import Sampler
 from mixvel_guidance.guidance import ClassifierFree, LevelledClassifierFree
+from mixvel_guidance.hooks import LevelsOptions
 from mixvel_integrators.integrators import DDIM
 from mixvel_routers.noise_levels import NoiseLevelsRouter
 from mixvel_schedules.schedules import Cosine
@@ -73,3 +74,12 @@ def test_two_experts_of_levels_of_noise_are_guided_each_by_its_own_scale() -> No
 def test_scales_and_intervals_that_are_none_are_refused(name: str, options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build("guidance", name, options)
+
+
+def test_boundaries_left_open_are_given_before_anything_is_guided() -> None:
+    options = LevelsOptions(scales=(1.0, 2.0))
+    assert options.at_levels((0.4,)).boundaries == (0.4,)
+    with pytest.raises(ValueError, match="1 boundaries part 2 levels, and there are 3 scales"):
+        LevelsOptions(scales=(1.0, 2.0, 3.0)).at_levels((0.4,))
+    with pytest.raises(RecipeError, match="guidance cfg-levels: boundaries are left open; give the times"):
+        build("guidance", "cfg-levels", {"scales": [1.0, 2.0]}).at(0.5)

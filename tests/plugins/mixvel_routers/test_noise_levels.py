@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mixvel_core.errors import RecipeError
 from mixvel_core.recipe.build import build
+from mixvel_routers.closed_form_options import NoiseLevelsOptions
 from mixvel_routers.noise_levels import NoiseLevelsFamily, NoiseLevelsRouter
 
 
@@ -53,3 +54,22 @@ def test_as_many_experts_as_intervals() -> None:
         NoiseLevelsFamily(boundaries=(0.3, 0.7)).check([slanted_shard(k) for k in range(2)])
     with pytest.raises(RecipeError, match=r"width: 0.5 is more than two boundaries are apart"):
         build("router", "noise-levels", {"boundaries": [0.3, 0.7], "width": 0.5})
+
+
+@pytest.mark.parametrize("entry", range(1, 100))
+def test_in_float32_a_time_that_is_a_boundary_stays_one(entry: int) -> None:
+    router = NoiseLevelsRouter(boundaries=(entry / 100,), width=0.0)
+    a, _ = router.weights(torch.zeros(1, 2), torch.tensor([entry / 100], dtype=torch.float32), None)
+    assert a.tolist() == [[0.0, 1.0]]
+
+
+def test_boundaries_that_are_left_open_are_the_experts_own() -> None:
+    options = NoiseLevelsOptions(width=0.1)
+    assert options.at_levels((0.4,)).boundaries == (0.4,)
+    assert NoiseLevelsOptions(boundaries=(0.4,)).at_levels(None).boundaries == (0.4,)
+    with pytest.raises(ValueError, match="left open, and the experts have none of their own"):
+        options.at_levels(None)
+    with pytest.raises(ValueError, match=r"\[0.5\], and those of the experts are \[0.4\]; leave them out"):
+        NoiseLevelsOptions(boundaries=(0.5,)).at_levels((0.4,))
+    with pytest.raises(RecipeError, match="router noise-levels: boundaries are left open; give the times"):
+        build("router", "noise-levels").tensors([slanted_shard(k) for k in range(2)], {})
