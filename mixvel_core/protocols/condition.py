@@ -61,6 +61,13 @@ class Condition:
         """``count`` rows like its only one."""
         return Condition(values={name: value.expand(count, *value.shape[1:]) for name, value in self.values.items()})
 
+    def equals(self, row: Condition) -> Tensor:
+        """Which of its rows have the values of ``row``, a condition of one row, in all names of that; (B,) bool."""
+        import torch
+
+        same = (self.values[name] == value.to(self.values[name].device) for name, value in row.values.items())
+        return torch.stack([one.reshape(len(self), -1).all(1) for one in same]).all(0)
+
     def where(self, mask: Tensor, other: Condition) -> Condition:
         """Its rows where ``mask``, (B,) bool, and those of ``other``, which has one row or B, elsewhere."""
         import torch

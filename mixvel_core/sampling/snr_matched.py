@@ -51,7 +51,8 @@ class _Match:
     Where the expert's schedule ends before the sampler's does, it has no such time. Beyond its noisiest time the
     denoiser is the shard's mean plus the expert's difference from it there, in proportion to alpha/sigma: exact where
     alpha = 0, and wrong by no more than the square of the alpha at which the expert ends. (Without a mean the expert is
-    evaluated at its last time.) Beyond its cleanest time it is x/alpha plus the expert's difference from it there, in
+    evaluated at its last time, and so it is under a condition, whose own mean is not known: wrong by no more than that
+    alpha.) Beyond its cleanest time it is x/alpha plus the expert's difference from it there, in
     proportion to (sigma/alpha)^2, which is the leading order of V3.
     """
 
@@ -84,15 +85,25 @@ class _Match:
         """alpha/sigma as a share of the expert's least, (B,) float64; 1 where the expert has such a time."""
         return (p.alpha / p.sigma / self.least_signal).clamp_max(1.0)
 
-    def beyond_the_ends(self, m: Tensor, x: Tensor, at: _Matched, mean: Tensor | None) -> Tensor:
+    def null_rows(self, condition: Condition, null: Condition | None) -> Tensor | None:
+        """Which rows of a condition are null, so that the shard's mean is theirs, (B,) bool; None where it is not
+        needed, or all are."""
+        return None if null is None or self.least_signal == 0.0 else condition.equals(null)
+
+    def beyond_the_ends(
+        self, m: Tensor, x: Tensor, at: _Matched, mean: Tensor | None, null_rows: Tensor | None
+    ) -> Tensor:
         """m(x, t), (B, *data), from the expert's answer ``m`` at ``at``.
 
-        ``mean``: of the shard, (*data), or of each row's own shard, (B, *data); None if it is not known.
+        ``mean``: of the shard, (*data), or of each row's own shard, (B, *data); None if it is not known. ``null_rows``:
+        those that it is the mean of, (B,) bool; None: all.
         """
         p, q = at.p, at.q
         if self.least_signal > 0.0 and mean is not None:
-            mean = mean.to(m)
-            m = mean + expand(self.signal_left(p).to(m), m) * (m - mean)
+            mean, left = mean.to(m), self.signal_left(p).to(m)
+            if null_rows is not None:
+                left = torch.where(null_rows.to(m.device), left, 1.0)
+            m = mean + expand(left, m) * (m - mean)
         if self.least_noise > 0.0:
             left = (p.sigma / p.alpha / self.least_noise).clamp_max(1.0)
             beyond = left < 1.0
@@ -107,10 +118,14 @@ ExpertT = TypeVar("ExpertT", bound=Expert)
 
 @frozen(kw_only=True, eq=False)
 class SNRMatched(Generic[ExpertT]):
-    """``expert`` as one whose x and t are of ``schedule``; ``_Match`` states what happens at the ends."""
+    """``expert`` as one whose x and t are of ``schedule``; ``_Match`` states what happens at the ends.
+
+    ``null_rows``: which rows are under the null condition, (B,) bool; None: all are.
+    """
 
     expert: ExpertT
     schedule: NoiseSchedule
+    null_rows: Tensor | None = None
     _match: _Match = field(init=False)
 
     @_match.default
@@ -134,13 +149,16 @@ class SNRMatched(Generic[ExpertT]):
 
     def given(self, condition: Condition) -> Self:
         """The expert of a condition, row by row, with x and t of this schedule."""
-        return evolve(self, expert=self.expert.given(condition)) if isinstance(self.expert, ConditionalExpert) else self
+        if not isinstance(self.expert, ConditionalExpert):
+            return self
+        null_rows = self._match.null_rows(condition, self.null)
+        return evolve(self, expert=self.expert.given(condition), null_rows=null_rows)
 
     def denoise(self, x: Tensor, t: Tensor) -> Tensor:
         """m(x, t), (B, *data)."""
         at = self._match.points(x, t)
         mean = self.moments.mean if self.moments is not None else None
-        return self._match.beyond_the_ends(self.expert.denoise(at.x, at.t), x, at, mean)
+        return self._match.beyond_the_ends(self.expert.denoise(at.x, at.t), x, at, mean, self.null_rows)
 
 
 @frozen(kw_only=True, eq=False)
@@ -167,11 +185,15 @@ class SNRMatchedDensity(SNRMatched[DensityExpert]):
 
 @frozen(kw_only=True, eq=False)
 class SNRMatchedGroup:
-    """``group`` as one whose x and t are of ``schedule``: its members are still evaluated together."""
+    """``group`` as one whose x and t are of ``schedule``: its members are still evaluated together.
+
+    ``null_rows``: as of ``SNRMatched``.
+    """
 
     group: ExpertGroup
     schedule: NoiseSchedule
     count: int
+    null_rows: Tensor | None = None
     _match: _Match = field(init=False)
     _means: Tensor | None = field(init=False)
 
@@ -195,13 +217,16 @@ class SNRMatchedGroup:
 
     def given(self, condition: Condition) -> Self:
         """The experts of a condition, row by row, with x and t of this schedule."""
-        return evolve(self, group=self.group.given(condition)) if isinstance(self.group, ConditionalGroup) else self
+        if not isinstance(self.group, ConditionalGroup):
+            return self
+        null_rows = self._match.null_rows(condition, self.null)
+        return evolve(self, group=self.group.given(condition), null_rows=null_rows)
 
     def denoise(self, x: Tensor, t: Tensor, k: Tensor) -> Tensor:
         """m_k(x, t), (B, *data), with a member k for each row, (B,) int64."""
         at = self._match.points(x, t)
         mean = self._means[k] if self._means is not None else None
-        return self._match.beyond_the_ends(self.group.denoise(at.x, at.t, k), x, at, mean)
+        return self._match.beyond_the_ends(self.group.denoise(at.x, at.t, k), x, at, mean, self.null_rows)
 
 
 def snr_matched(expert: Expert, schedule: NoiseSchedule) -> Expert:
