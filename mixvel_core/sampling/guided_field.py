@@ -64,6 +64,7 @@ class GuidedField:
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """M, (B, *data), at x and t."""
         if self.guidance.at(t) == 1.0:
+            self._follow(x, t)
             return self.given.denoise(x, t)
         M_c, M_r = self._both(x, t)
         return self.guidance.combine(M_c, M_r, t)
@@ -71,6 +72,7 @@ class GuidedField:
     def estimate(self, x: Tensor, t: float) -> Estimate:
         """M with the selectors' jumps apart from what is smooth along the trajectories."""
         if self.guidance.at(t) == 1.0:
+            self._follow(x, t)
             return self.given.estimate(x, t)
         M_c, M_r = self._both(x, t)
         jumps = self.given.jump(), self.other.jump()
@@ -90,6 +92,12 @@ class GuidedField:
         self.given.check()
         self.other.check()
 
+    def _follow(self, x: Tensor, t: float) -> None:
+        """Lets a router of the reference that integrates its weights go along where nothing is guided: the weights with
+        which the reference begins are those of the whole way."""
+        if self.guidance.route == "own":
+            self.other.follow(x, t)
+
     def _both(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
         """M_c and M_r at x and t."""
         given, other, B = self.given, self.other, len(x)
@@ -106,12 +114,11 @@ class GuidedField:
                     evaluate(one.experts, x, t, mask, call, one.condition)
                     for one, mask in zip(fields, masks, strict=True)
                 ]
-        choices = (chosen, reference)
-        M_c, M_r = (
-            one.combine(x, t, choice, answered, all_answered=bool(mask.all()))
-            for one, choice, answered, mask in zip(fields, choices, parts, masks, strict=True)
-        )
-        return M_c, M_r
+        every = [bool(mask.all()) for mask in masks]
+        M_c = given.combine(x, t, chosen, parts[0], all_answered=every[0])
+        # What a router makes of answers is of those under the condition.
+        shared = given.combined_by if self.guidance.route == "shared" else None
+        return M_c, other.combine(x, t, reference, parts[1], all_answered=every[1], weights=shared)
 
     def _choose(self, x: Tensor, t: float) -> tuple[Choice, Choice]:
         """The choices of both halves, together where the selector has a rule for that."""

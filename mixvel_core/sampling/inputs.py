@@ -89,7 +89,7 @@ def condition_of(
         )
     if missing := sorted(read - condition.names):
         raise UsageError(f"the condition lacks {', '.join(missing)}, which is read; it gives {_listed(condition)}")
-    _check_class(condition, [*experts, router])
+    condition = _with_classes(condition, [*experts, router])
     if len(condition) == count:
         return condition
     if len(condition) == 1:
@@ -126,17 +126,19 @@ def _check_guided(guidance: Guidance | None, read: frozenset[str]) -> None:
     )
 
 
-def _check_class(condition: Condition, parts: Sequence[Expert | Router]) -> None:
-    """Raises UsageError where a class is neither one of those that are read nor the null one, C."""
+def _with_classes(condition: Condition, parts: Sequence[Expert | Router]) -> Condition:
+    """The condition with classes as int64, in which C has a place whatever type they are of. Raises UsageError where a
+    class is neither one of those that are read nor the null one, C."""
     nulls = [null.values[CLASS] for part in parts if (null := null_of(part)) is not None and CLASS in null.names]
     if not nulls or CLASS not in condition.names:
-        return
+        return condition
     classes, C = condition.values[CLASS], int(nulls[0])
     if classes.is_floating_point() or classes.ndim != 1:
         raise UsageError(f"condition class: give whole numbers (B,), not {classes.dtype} {tuple(classes.shape)}")
     low, high = int(classes.min()), int(classes.max())
     if low < 0 or high > C:
         raise UsageError(f"there is no class {low if low < 0 else high}; classes are 0 to {C - 1}, and {C} is none")
+    return Condition(values={**condition.values, CLASS: classes.long()})
 
 
 def check_points(x: object, shape: tuple[int, ...] | None, batch: int) -> None:

@@ -27,42 +27,11 @@ from mixvel_core.protocols import (
     StepSelector,
 )
 from mixvel_core.sampling.dispatch import evaluate
+from mixvel_core.sampling.field_check import FieldCheck, near_one
 from mixvel_core.sampling.inputs import read_names
 from mixvel_core.sampling.observation import observed
 from mixvel_core.sampling.snr_matched import all_snr_matched
 from mixvel_core.sampling.weights import AS_THEY_ARE, WeightTransform
-
-_OFF = 0.01
-"""How far the sum of a row of weights may be from 1; bfloat16 is not exact."""
-
-
-@frozen(kw_only=True, eq=False)
-class _Check:
-    """Whether evaluation ``call`` of the field, at time ``t``, gave numbers. All tensors are on the field's device.
-
-    ``fine``: whether it did, () bool. ``sums``: of the router's weights, (B,). ``expert``: who was evaluated, (E,), and
-    ``finite``: whether the result was, (E,) bool.
-    """
-
-    fine: Tensor
-    sums: Tensor
-    expert: Tensor
-    finite: Tensor
-    t: float
-    call: int
-
-    def culprit(self) -> str:
-        """Who did not give numbers."""
-        where = f"at t={self.t:.4g}, evaluation {self.call} of the field"
-        # Experts first: the weights of a router that observes are made of what they returned.
-        if not bool(self.finite.all()):
-            return f"expert {int(self.expert[~self.finite][0])} returned values that are not finite {where}"
-        if not bool(self.sums.isfinite().all()):
-            return f"the router returned weights that are not finite {where}"
-        off = (self.sums - 1.0).abs()
-        if not bool((off < _OFF).all()):
-            return f"the router returned weights whose sum is {float(self.sums[off.argmax()]):.3g}, not 1, {where}"
-        return f"the selector returned values that are not finite {where}"
 
 
 @frozen(kw_only=True, eq=False)
@@ -85,7 +54,7 @@ class RoutedField:
     ``evaluations``: expert calls of each sample so far, (B,). ``usage``: for each call of the field, the share of
     samples that evaluated each expert, (K,). ``times``: the times of those calls. ``origin``: of the experts that were
     evaluated at the last call, the one of the most weight, (B,). ``condition``: of the samples, for experts that read
-    one, (B rows); None for the null condition.
+    one, (B rows); None for the null condition. ``combined_by``: the weights of the last M, (B, K).
     """
 
     schedule: NoiseSchedule
@@ -102,7 +71,8 @@ class RoutedField:
     times: list[float] = field(factory=list)
     _router_state: Any
     selector_state: Any
-    _last: _Check | None = field(default=None, init=False)
+    _last: FieldCheck | None = field(default=None, init=False)
+    combined_by: Tensor | None = field(default=None, init=False)
 
     @property
     def stateful(self) -> str:
@@ -155,30 +125,43 @@ class RoutedField:
             )
         return raw, self.weights(raw, times)
 
+    def follow(self, x: Tensor, t: float) -> None:
+        """Carries the router's state, if it keeps one, to (x, t), where no expert is evaluated."""
+        if self._router_state is not None:
+            self.weigh(x, t)
+
     def select(self, x: Tensor, t: float, raw: Tensor, a: Tensor) -> Choice:
         """The selection by the weights of ``weigh``."""
         mask, self.selector_state = self.selector.select(x, t, a, self.selector_state)
         return Choice(raw=raw, a=a, mask=mask)
 
-    def combine(self, x: Tensor, t: float, chosen: Choice, answers: Evaluations, *, all_answered: bool) -> Tensor:
-        """The second half: M from the answers of exactly the chosen experts."""
+    def combine(
+        self,
+        x: Tensor,
+        t: float,
+        chosen: Choice,
+        answers: Evaluations,
+        *,
+        all_answered: bool,
+        weights: Tensor | None = None,
+    ) -> Tensor:
+        """The second half: M from the answers of exactly the chosen experts. ``weights``: by which another field has
+        combined its own, (B, K), in place of this router's."""
         call, times = len(self.times) + 1, x.new_full((len(x),), t)
-        a, sums, mask = chosen.a, chosen.raw.sum(1), chosen.mask
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
-            again, self._router_state = observed(
-                self.router,
-                x,
-                times,
-                answers,
-                partial(self._ask, t, call),
-                self._router_state,
-                all_answered=all_answered,
-            )
+        a, sums, mask = chosen.a if weights is None else weights, chosen.raw.sum(1), chosen.mask
+        again = None
+        if weights is None:
+            ask = partial(self._ask, t, call)
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=self.autocast):
+                again, self._router_state = observed(
+                    self.router, x, times, answers, ask, self._router_state, all_answered=all_answered
+                )
         if again is not None:
             a, sums = self.weights(again.to(x.dtype), times), again.to(x.dtype).sum(1)
+        self.combined_by = a
         M, self.selector_state = self.selector.combine(x, t, a, answers, self.selector_state)
-        self._last = _Check(
-            fine=M.isfinite().all() & ((sums - 1.0).abs() < _OFF).all(),
+        self._last = FieldCheck(
+            fine=M.isfinite().all() & near_one(sums).all(),
             sums=sums,
             expert=answers.expert,
             # The largest of a row is not finite where one of it is not: no copy of all values is made for this.

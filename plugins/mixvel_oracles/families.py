@@ -37,7 +37,7 @@ def _law_tensors(law: GaussianLaw) -> dict[str, Tensor]:
 
 def _law(tensors: Mapping[str, Tensor]) -> GaussianLaw:
     return GaussianLaw(
-        **{part.name: tensors[part.name].numpy() for part in fields(GaussianLaw) if part.name in tensors}
+        **{part.name: tensors[part.name].cpu().numpy() for part in fields(GaussianLaw) if part.name in tensors}
     )
 
 
@@ -51,7 +51,7 @@ def _labelled(
 ) -> LabelledExpert:
     spec = class_spec(conditions)
     count = None if spec is None else spec.classes
-    return labelled_expert(_law(tensors), tensors["classes"].numpy(), schedule, count)
+    return labelled_expert(_law(tensors), tensors["classes"].cpu().numpy(), schedule, count)
 
 
 def _density_expert(tensors: Mapping[str, Tensor], schedule: NoiseSchedule) -> DensityExpert:

@@ -222,6 +222,14 @@ def test_one_row_is_the_condition_of_all() -> None:
     assert torch.equal(drawn(sampler(), 5, one), drawn(sampler(), 5, each))
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
+def test_labels_of_any_integer_type_are_the_same_classes(dtype: torch.dtype) -> None:
+    """Also where the null class has no place in the type, as 2 has none in bool."""
+    condition, made = classes(12), sampler(guidance=ClassifierFree(scale=3.0))
+    other = Condition(values={CLASS: condition.values[CLASS].to(dtype)})
+    assert torch.equal(drawn(made, condition=other), drawn(made, condition=condition))
+
+
 def test_fixed_under_a_class_needs_no_router_in_between() -> None:
     """k ~ p(k | c) at t = 1, kept: exact in law, so each sample ends at its class's own components."""
     made = sampler(selector=Fixed(), steps=40, integrator=Heun())
