@@ -82,7 +82,9 @@ def condition_options(classes: str | None, guidance: str | None) -> dict[str, st
         found["condition"] = json.dumps(listed_classes(classes))
     if guidance is not None:
         try:
-            found["guidance"] = f"{{use: cfg, scale: {float(guidance)!r}}}"
+            # YAML has a dot before numbers that are not finite; without it they would be texts.
+            w = repr(float(guidance)).replace("nan", ".nan").replace("inf", ".inf")
+            found["guidance"] = f"{{use: cfg, scale: {w}}}"
         except ValueError:
             found["guidance"] = guidance
     return found

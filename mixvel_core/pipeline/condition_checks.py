@@ -29,7 +29,7 @@ def check_conditions(recipe: Recipe, parts: Sequence[Shard], *, methods: bool = 
         problems += [
             f"sample.methods.{name}.guidance  leads to a condition, and `sample.condition` is null; remove one of both"
             for name, method in recipe.sample.methods.items()
-            if method.guidance is not None
+            if method.guidance is not None and method.guidance.definition.leads
         ]
     if problems:
         raise RecipeError(*problems)
@@ -58,7 +58,7 @@ def _problems(recipe: Recipe, parts: Sequence[Shard], specs: Sequence[ConditionS
     alone = [
         f"sample.methods.{name}.guidance"
         for name, method in recipe.sample.methods.items()
-        if method.model == "monolith" and method.guidance is not None
+        if method.model == "monolith" and method.guidance is not None and method.guidance.definition.leads
     ]
     if specs and alone and monolith is not None and not conditions_read(monolith.build(), specs):
         yield f"{alone[0]}  the monolith, {monolith.name}, reads no condition that it could lead to; remove it"

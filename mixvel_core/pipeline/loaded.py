@@ -128,7 +128,9 @@ class Loaded:
             autocast=self.options.autocast,
             shape=self.shape,
             device=self.device,
-            guidance=draw.guidance.build() if draw.guidance is not None and guided else None,
+            guidance=draw.guidance.build()
+            if draw.guidance is not None and draw.guidance.definition.leads and guided
+            else None,
             weaker=weaker[0] if weaker else None,
         )
 

@@ -100,7 +100,12 @@ class Run:
         options = checked(SampleOptions, section, "sampler")
         check_sampling_counts(options, len(self.models.experts))
         spec = self.sample_spec(options, router=router, monolith=monolith)
-        if guidance is not None and not self.models.conditions:
+        if (
+            guidance is not None
+            and spec.guidance is not None
+            and spec.guidance.definition.leads
+            and not self.models.conditions
+        ):
             raise UsageError("guidance leads to a condition, and the run has none: its recipe has no `condition`")
         if str(device) not in self._loaded:
             from torch import device as torch_device

@@ -104,6 +104,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
             drawn from the weights; ``sum-up``; ``switching``, of its default options; ``mixture``, all experts;
             ``euler``.
         by_weaker: whether a guidance is by a weaker model, the monolith (``Guidance.reference``).
+        leads: whether a guidance leads to a condition, so that there must be one; false where M = M_c at all times.
         is_identity: whether a codec leaves items as they are, so that nothing is stored in their place.
         of_latents: options of experts and integrators that hold for items in [-1, 1], each with the value that takes
             its place where the recipe has a codec. Another value is a problem there.
@@ -134,6 +135,7 @@ class PluginDef(Generic[OptionsT, BuiltT_co]):
     exact_for_laws: bool = False
     theory: Literal["draw", "sum-up", "switching", "mixture", "euler"] | None = None
     by_weaker: bool = False
+    leads: bool = True
     is_identity: bool = False
     of_latents: Mapping[str, object] = field(factory=dict)
     contract: int | None = None

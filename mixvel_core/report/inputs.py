@@ -20,7 +20,7 @@ from mixvel_core.pipeline.sample import StoredSamples
 from mixvel_core.pipeline.scores import Scores
 from mixvel_core.pipeline.shards import Shards, StoredShard
 from mixvel_core.recipe.model import Recipe
-from mixvel_core.report.figures import method_text
+from mixvel_core.report.figures import brief, method_text
 
 
 @frozen(kw_only=True)
@@ -92,7 +92,9 @@ class Inputs:
         """In words, how samples are made; with their number and where they stop, if rows differ in these."""
         many = len({(other.count, other.delta) for other in self.samples}) > 1
         own = f" · {one.count:,} samples to t = {one.delta:g}" if many else ""
-        return method_text(one.draw) + own
+        use = one.draw.guidance
+        guided = "" if use is None or not use.definition.leads else f" · {brief(use)}"
+        return method_text(one.draw) + guided + own
 
 
 def some_real(inputs: Inputs, count: int) -> np.ndarray | None:

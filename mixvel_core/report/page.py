@@ -73,6 +73,11 @@ def facts(inputs: Inputs) -> tuple[tuple[str, str], ...]:
             "partition",
             f"{brief(recipe.partition) if recipe.partition else 'as owned'}, {len(inputs.shards.parts)} shards",
         ),
+        *(
+            [("condition", ", ".join(f"{n}: {source}" for n, source in recipe.condition.items()))]
+            if recipe.condition
+            else []
+        ),
         ("schedule", brief(recipe.schedule)),
         ("experts", brief(recipe.expert)),
         ("monolith", brief(recipe.monolith) if recipe.monolith else "none"),

@@ -83,6 +83,11 @@ def condition_of(
     if condition is None:
         _check_guided(guidance, read)
         return None
+    if not isinstance(condition, Condition):
+        raise UsageError(
+            f"the condition is {condition!r}, and no Condition; of a run, run.condition(3) makes one, else "
+            "Condition(values={'class': tensor})"
+        )
     if not read:
         raise UsageError(
             f"a condition is given ({', '.join(sorted(condition.names))}), and neither experts nor router read any"

@@ -85,6 +85,7 @@ def mixvel_guidance() -> Sequence[PluginDef[Any, Guidance]]:
             name="none",
             options=NoOptions,
             target="mixvel_guidance.guidance:NoGuidance",
+            leads=False,
             summary="the conditional mixture itself: M = M_c",
         ),
         PluginDef(

@@ -46,7 +46,7 @@ def test_classes_and_guidance_are_words_of_the_line(mixvel: Command, labelled: P
     same = sampled(mixvel, labelled, "--condition", str(tmp_path / "rows.npz"), "--guidance", "cfg")
     np.testing.assert_array_equal(same["x"], guided["x"])
     assert sampled(mixvel, labelled, "--guidance", "autoguidance")["evaluations"].mean() == 12
-    none = sampled(mixvel, labelled, "sample.condition=null")
+    none = sampled(mixvel, labelled, "sample.condition=null", "--guidance", "none")
     assert "condition.class" not in none
 
 
@@ -55,7 +55,8 @@ def test_classes_and_guidance_are_words_of_the_line(mixvel: Command, labelled: P
     [
         (("--class", "7"), "sample.condition  there is no class 7; classes are 0 to 1"),
         (("--class", "shirt"), "sample.condition  there is no class 'shirt'; classes are 0 to 1"),
-        (("--guidance", "nan"), "sample.guidance.scale  must be a"),
+        (("--guidance", "nan"), "sample.guidance.scale  must be a finite number, not nan"),
+        (("--guidance", "-inf"), "sample.guidance.scale  must be a finite number, not -inf"),
         (("--guidance", "-2"), "sample.guidance.scale  must be at least 0"),
         (("--condition", "absent.npz"), "absent.npz: cannot be read"),
         (("--condition", "long.npz"), "long.npz: 2 rows for 6 samples; give one for each (--count), or one for all"),

@@ -61,6 +61,7 @@ def test_a_run_without_conditions_has_no_guidance_and_takes_no_condition(opened:
         opened.condition(1)
     with pytest.raises(UsageError, match="neither experts nor router read a condition"):
         evolve(opened.sampler(), guidance=mx.build("guidance", "cfg")).sample(2)
+    assert opened.sampler(guidance="none", steps=2).sample(2).x.shape[0] == 2
 
 
 def test_grid_end_and_weights_are_those_given(opened: Run) -> None:

@@ -39,7 +39,23 @@ def test_guidance_and_no_condition_contradict_each_other() -> None:
     recipe_of(LABELLED, "sample.condition=null")
 
 
+def test_guidance_by_none_leads_to_no_condition() -> None:
+    recipe_of(EXACT, "sample.guidance=none", "sample.methods.mixed={guidance: none}")
+    recipe_of(LABELLED, "sample.condition=null", "sample.guidance=none")
+
+
+def test_a_null_that_nothing_is_learned_of_is_not_compared_with() -> None:
+    untaught = ("expert={use: unet, channels: [8]}", "train={condition_dropout: 0}")
+    line = r"sample\.guidance  cfg compares with the estimate without a condition, and nothing is learned"
+    with pytest.raises(RecipeError, match=line):
+        recipe_of(LABELLED, *untaught, "sample.guidance=cfg")
+    recipe_of(LABELLED, *untaught, "sample.guidance=autoguidance", "sample.methods={away: {}}")
+    recipe_of(LABELLED, *untaught, "train.condition_dropout=0.1", "sample.guidance=cfg")
+
+
 def test_definitions_of_guidances_state_what_they_compare_with() -> None:
     for entry in load_registry().entries("guidance"):
         use = entry.definition
-        assert (use.example().reference == "weaker") == use.by_weaker, use.name
+        guidance = use.example()
+        assert (guidance.reference == "weaker") == use.by_weaker, use.name
+        assert any(guidance.at(t) != 1 for t in (0.1, 0.5, 0.9)) == use.leads, use.name

@@ -50,6 +50,9 @@ def test_vectors_have_charts_and_no_pictures(vectors: Scored, tmp_path: Path) ->
     assert found.experts is not None
     page = vectors.report(tmp_path / "report").path.read_text()
     assert 'id="conditions"' in page
+    assert "mixture · ddim · uniform · cfg (scale=3.0)" in page
+    assert "mixture · ddim · uniform · autoguidance" in page
+    assert "class: class" in page
 
 
 def test_images_have_a_row_a_class(tmp_path: Path) -> None:

@@ -253,3 +253,9 @@ def test_fixed_under_a_class_needs_no_router_in_between() -> None:
 def test_conditions_that_do_not_fit(values: dict[str, Tensor], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         drawn(sampler(), condition=Condition(values=values))
+
+
+@pytest.mark.parametrize("given", [1, "shirt", [1, 0], {CLASS: 1}])
+def test_what_is_no_condition_is_refused(given: object) -> None:
+    with pytest.raises(UsageError, match=r"and no Condition; of a run, run\.condition\(3\) makes one"):
+        sampler().sample(2, condition=given)  # type: ignore[arg-type]  # the mistake that is tested
