@@ -46,7 +46,9 @@ def condition_choice(wanted: Wanted, specs: Sequence[ConditionSpec]) -> Conditio
     if wanted == FROM_DATA:
         return FROM_DATA
     spec = class_spec(specs)
-    if spec is None or not only_class:
+    if spec is None:
+        raise UsageError(f"the items have no class, but {_others(specs)}; take from-data, or a file of these")
+    if not only_class:
         raise UsageError(f"classes alone leave {_others(specs)} without values; take from-data, or a file of them")
     return BALANCED if wanted == BALANCED else tuple(class_numbers(wanted, spec))
 

@@ -67,6 +67,7 @@ def test_conditions_of_items_are_a_function_of_seed_and_sample(opened: Run) -> N
         ((3,), [NAMED], "there is no class 3; classes are 0 to 2"),
         ((-1,), [NAMED], "there is no class -1"),
         ((0,), [NAMED, TEXT], "classes alone leave text without values; take from-data"),
+        ((0,), [TEXT], "the items have no class, but text; take from-data, or a file of these"),
     ],
 )
 def test_classes_that_are_not_there_get_a_line(
