@@ -14,9 +14,9 @@ WIDEST, DEEPEST = 1 << 16, 64
 """Far beyond any network that is trained; a file from elsewhere with more is meant to do harm."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Architecture:
-    """The size of a U-Net."""
+    """The size of a U-Net. Without slots: two bases of a class cannot both have some."""
 
     channels: tuple[int, ...] = option(
         default=(16, 32),

@@ -11,7 +11,7 @@ WIDEST, DEEPEST = 1 << 14, 256
 """Far beyond any network that is trained; a file from elsewhere with more is meant to do harm."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TransformerSize:
     """The size of a transformer. DiT-XL/2 (arXiv 2212.09748) is patch 2, width 1152, depth 28, heads 16."""
 

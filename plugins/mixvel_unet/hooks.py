@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from attrs import frozen
@@ -11,32 +10,13 @@ from attrs import frozen
 from mixvel_core.plugin.definition import PluginDef, hookimpl
 from mixvel_core.plugin.options import option
 from mixvel_core.protocols import ExpertFamily
-from mixvel_core.training.options import TrainOptions
 from mixvel_networks.architecture import Architecture
-
-_TINY = TrainOptions(steps=2, batch=4, warmup=1, checkpoint_every=2)
+from mixvel_networks.options import TINY, NetworkOptions, files_of
 
 
 @frozen(kw_only=True)
-class UNetOptions(Architecture):
+class UNetOptions(NetworkOptions, Architecture):
     """Options of the expert ``unet``."""
-
-    prediction: Literal["x0", "eps", "v", "flow"] = option(
-        default="v", doc="what the network is trained to predict; every expert answers with the denoiser"
-    )
-    clip: bool = option(default=True, doc="keep the denoiser within [-1, 1], the range of the data; false with a codec")
-    shared: bool = option(
-        default=False,
-        doc="one network for all shards, trained on all data with the shard of each item as its label; expert k is the "
-        "network with label k. No isolation: the data meet in one training. The monolith takes no notice",
-    )
-    initial: Path | None = option(
-        default=None,
-        matters=False,
-        doc="a folder whose weights the training starts from: a UNet2DModel of diffusers of the same sizes, or an "
-        "expert of a run, as RUN/experts/0; where they change, it is trained anew; absent: random weights",
-    )
-    train: TrainOptions = option(factory=TrainOptions, doc="how it is trained")
 
 
 @frozen(kw_only=True)
@@ -48,18 +28,6 @@ class UNetConditionOptions(UNetOptions):
         doc="attention, to the image itself and to the tokens, in the middle block, or there and on all levels but the "
         "first, or on the level whose maps are 16 wide",
     )
-    initial: Path | None = option(
-        default=None,
-        matters=False,
-        doc="a folder whose weights the training starts from: a UNet2DConditionModel of diffusers of the same sizes, "
-        "or an expert of a run, as RUN/experts/0; where they change, it is trained anew; absent: random weights",
-    )
-
-
-def _files(options: UNetOptions) -> Sequence[Path]:
-    from mixvel_networks.initial_files import initial_files
-
-    return initial_files(options.initial)
 
 
 @hookimpl
@@ -71,11 +39,11 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             name="unet",
             options=UNetOptions,
             target="mixvel_unet.family:UNetFamily",
-            example_options=UNetOptions(channels=(4, 8), train=_TINY),
+            example_options=UNetOptions(channels=(4, 8), train=TINY),
             smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
             of_latents={"clip": False},
             shares=lambda options: options.shared,
-            files=_files,
+            files=files_of,
             summary="a U-Net of diffusers trained on one shard of images",
         ),
         PluginDef(
@@ -83,11 +51,11 @@ def mixvel_experts() -> Sequence[PluginDef[Any, ExpertFamily]]:
             name="unet-condition",
             options=UNetConditionOptions,
             target="mixvel_unet.token_family:UNetConditionFamily",
-            example_options=UNetConditionOptions(channels=(4, 8), train=_TINY),
+            example_options=UNetConditionOptions(channels=(4, 8), train=TINY),
             of_latents={"clip": False},
             smoke={"channels": [8, 16], "layers_per_block": 1, "initial": None},
             shares=lambda options: options.shared,
-            files=_files,
+            files=files_of,
             summary="a U-Net of diffusers that reads tokens, as of a text, by cross-attention",
         ),
     )
